@@ -1,0 +1,187 @@
+"""Where every hand-over between stages lies, and which columns its tables have.
+
+Stages know this file and nothing of each other. `patch_id` is the one join key.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from patching.errors import ArtifactError
+
+SLIDES = (
+    "slide_id",
+    "patient_id",
+    "image",
+    "channels",
+    "annotation",
+    "label",
+    "mpp",
+    "split",
+    "fingerprint",
+    "width",
+    "height",
+    "dtype",
+)
+EXCLUDED = ("slide_id", "stage", "error", "reason")
+INDEX = (
+    "patch_id",
+    "slide_id",
+    "patient_id",
+    "store_row",
+    "x",
+    "y",
+    "extent",
+    "tissue_fraction",
+    "tissue_area_um2",
+    "tumor_fraction",
+    "label",
+)
+SPLITS = ("patient_id", "split")
+ATTRIBUTES = ("patch_id", "threshold", "attribute", "group")
+PREDICTIONS = ("patch_id", "split", "label", "attribute", "group", "probability", "prediction")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every file and folder of one cohort, relative to the repository's root."""
+
+    root: Path
+    cohort: str
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data" / self.cohort
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "outputs" / self.cohort
+
+    @property
+    def raw(self) -> Path:
+        """A generated cohort: slides.csv with its images and annotations."""
+        return self.data / "raw"
+
+    @property
+    def ingested(self) -> Path:
+        """Folder of the ingest stage: slides.csv (SLIDES and kept columns), excluded.csv, summary.json."""
+        return self.data / "cohort"
+
+    @property
+    def slides(self) -> Path:
+        return self.ingested / "slides.csv"
+
+    @property
+    def ingest_excluded(self) -> Path:
+        return self.ingested / "excluded.csv"
+
+    @property
+    def patches(self) -> Path:
+        """Folder of the tile stage: <slide_id>.zarr, index.parquet (INDEX), excluded.csv, summary.json."""
+        return self.data / "patches"
+
+    @property
+    def index(self) -> Path:
+        return self.patches / "index.parquet"
+
+    @property
+    def overlays(self) -> Path:
+        """One PNG per slide: thumbnail, tissue outline, grid, annotation."""
+        return self.data / "overlays"
+
+    def store(self, slide_id: str) -> Path:
+        return self.patches / f"{slide_id}.zarr"
+
+    @property
+    def splits(self) -> Path:
+        return self.data / "splits.csv"
+
+    @property
+    def attributes(self) -> Path:
+        """Folder of the attribute stage: attributes.parquet (ATTRIBUTES), groups.json, histogram.csv."""
+        return self.data / "attributes"
+
+    @property
+    def attribute_table(self) -> Path:
+        return self.attributes / "attributes.parquet"
+
+    @property
+    def groups(self) -> Path:
+        return self.attributes / "groups.json"
+
+    @property
+    def histogram(self) -> Path:
+        return self.attributes / "histogram.csv"
+
+    def training(self, run: str) -> Path:
+        """Folder of one training: model.safetensors, model.json, history.csv, composition.json, run.json."""
+        return self.outputs / "train" / run
+
+    def evaluation(self, run: str) -> Path:
+        """Folder of one evaluation: predictions.parquet (PREDICTIONS), metrics.json."""
+        return self.outputs / "evaluate" / run
+
+    @property
+    def report(self) -> Path:
+        return self.outputs / "report" / "report.html"
+
+    @property
+    def tracked(self) -> Path:
+        """The track stage's receipt: MLflow run and model version of every training."""
+        return self.outputs / "track" / "runs.json"
+
+    @property
+    def study(self) -> Path:
+        """Folder of a repeated cross-validation."""
+        return self.outputs / "study"
+
+
+def run_name(algorithm: str, threshold: str) -> str:
+    """Name of one training: `gerne-low`."""
+    return f"{algorithm}-{threshold}"
+
+
+def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:
+    """Read a CSV or parquet hand-over and check its columns.
+
+    Identifiers are read as strings, so that a slide called `007` keeps its name.
+
+    Raises:
+        ArtifactError: the file is missing, or lacks a column; names the stage that writes it.
+    """
+    if not path.is_file():
+        raise ArtifactError(
+            has=f"no file {path}",
+            needs=f"the output of `evenpatch {stage}`",
+            do=f"run `evenpatch {stage}`, or `dvc repro`",
+        )
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        text = ("slide_id", "patient_id", "image", "channels", "annotation", "split")
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ArtifactError(
+            has=f"{path} without {', '.join(missing)}",
+            needs=f"the columns {', '.join(columns)}",
+            do=f"run `evenpatch {stage}` again: the file is from another version",
+        )
+    return table
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, and rename it to `path` once the block ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

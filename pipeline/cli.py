@@ -1,0 +1,91 @@
+"""The command line: one verb per stage."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from patching.errors import EvenpatchError
+from pipeline.artifacts import Paths
+from pipeline.config import Context
+
+STAGES: dict[str, tuple[str, str]] = {
+    "phantom": ("pipeline.phantom", "generate a synthetic multimodal cohort"),
+    "ingest": ("pipeline.ingest", "check slides.csv and every slide; list what cannot be used, and why"),
+    "tile": ("pipeline.tile", "cut slides into patches with tissue fraction and label"),
+    "split": ("pipeline.split", "split patients into training, validation and test"),
+    "attribute": ("pipeline.attribute", "binarize the tissue fraction into attribute and group"),
+    "train": ("pipeline.train", "train one algorithm at one threshold"),
+    "evaluate": ("pipeline.evaluate", "predict validation and test patches; metrics per group"),
+    "report": ("pipeline.report", "write the offline HTML report"),
+    "track": ("pipeline.track", "log runs and models to MLflow (idempotent)"),
+    "register": ("pipeline.register", "move the registry alias to the best model that passes the gate"),
+    "study": ("pipeline.study", "repeat the patient-level cross-validation over seeds"),
+    "select": ("pipeline.select", "choose the cohort that `dvc repro` works on"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; an expected error goes to stderr and ends with exit code 2."""
+    # Telemetry and update checks of dependencies are off, whoever starts us.
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NO_ALBUMENTATIONS_UPDATE", "DVC_NO_ANALYTICS"):
+        os.environ.setdefault(name, "1" if name == "NO_ALBUMENTATIONS_UPDATE" else "true")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments[0] if arguments else None)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    try:
+        options.run(options)
+    except EvenpatchError as error:
+        print(f"evenpatch {options.verb}: {type(error).__name__}\n{error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"evenpatch {options.verb}: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="evenpatch",
+        description="Patch-wise tumor classification that holds up in every group, not only on average.",
+        epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, track, "
+        "register. `dvc repro` runs them all.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (module, summary) in STAGES.items():
+        sub = verbs.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.add_argument(
+            "--cohort", default="phantom", help="name of a file in configs/cohorts (default: phantom)"
+        )
+        sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/, data/ and outputs/")
+        sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
+        if name == verb:
+            # Only the verb that runs is imported: torch and mlflow take seconds each.
+            stage = importlib.import_module(module)
+            if stage.__doc__:
+                sub.description = stage.__doc__
+            stage.add_arguments(sub)
+            sub.set_defaults(run=lambda options, stage=stage: stage.run(_context(options), options))
+    return parser
+
+
+def _context(options: argparse.Namespace) -> Context:
+    return Context(options.cohort, Paths(options.root, options.cohort), options.root / "configs")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Fixtures that every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data(repository: Path) -> Path:
+    """Folder of the real cohorts; skips where there is none."""
+    named = os.environ.get("EVENPATCH_REAL_DATA")
+    folder = Path(named) if named else repository.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: neither EVENPATCH_REAL_DATA nor {folder.name} beside the repository")
+    return folder
