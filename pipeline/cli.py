@@ -57,8 +57,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evenpatch",
         description="Patch-wise tumor classification that holds up in every group, not only on average.",
-        epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, track, "
-        "register. `dvc repro` runs them all.",
+        epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, "
+        "track, register. `dvc repro` runs them all.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, summary) in STAGES.items():
@@ -68,9 +68,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument(
-            "--cohort", default="phantom", help="name of a file in configs/cohorts (default: phantom)"
-        )
+        sub.add_argument("--cohort", default="phantom", help="a file of configs/cohorts (default: phantom)")
         sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/, data/ and outputs/")
         sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
         if name == verb:
