@@ -1,0 +1,56 @@
+"""Exact area fractions of patches from a mask, by a summed-area table."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from patching.geometry import Size
+
+
+class AreaTable:
+    """Summed-area table of a mask or coverage image, whose pixels are squares of constant value.
+
+    Args:
+        coverage_HW: bool, or 0..1; pixel (i, j) covers [j, j+1) x [i, i+1) of the mask's plane.
+        bounds: the part of the plane that counts, (width, height) in mask pixels, where the slide ends
+            inside the last pixels; None is the whole mask. Outside there is nothing.
+    """
+
+    def __init__(self, coverage_HW: ArrayLike, bounds: tuple[float, float] | None = None) -> None:
+        coverage = np.asarray(coverage_HW, np.float64)
+        height, width = coverage.shape
+        self._table = np.zeros((height + 1, width + 1))
+        coverage.cumsum(0).cumsum(1, out=self._table[1:, 1:])
+        self._bounds = (float(width), float(height)) if bounds is None else bounds
+
+    @classmethod
+    def of_slide(cls, coverage_HW: ArrayLike, size: Size, downsample: float) -> "AreaTable":
+        """Table of a mask with `downsample` level-0 pixels per mask pixel on a slide of `size`."""
+        return cls(coverage_HW, (size.width / downsample, size.height / downsample))
+
+    def fractions(
+        self, locations_N2: NDArray[np.int64], extent: int, downsample: float
+    ) -> NDArray[np.float64]:
+        """Covered share of each patch's area, float64 [N] in 0..1.
+
+        Args:
+            locations_N2: level-0 (x, y) of the patches' corners.
+            extent: side of the patches in level-0 pixels.
+            downsample: level-0 pixels per mask pixel; need not be whole.
+        """
+        near = locations_N2 / downsample
+        far = (locations_N2 + extent) / downsample
+        x0, y0, x1, y1 = near[:, 0], near[:, 1], far[:, 0], far[:, 1]
+        area = self._sum(x1, y1) - self._sum(x0, y1) - self._sum(x1, y0) + self._sum(x0, y0)
+        # Differences of large sums leave noise of 1e-12: an empty patch must be exactly empty.
+        return np.clip(np.round(area / (extent / downsample) ** 2, 9), 0.0, 1.0)
+
+    def _sum(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Covered area of [0, x) x [0, y): bilinear between the table's corners, hence exact."""
+        x, y = np.clip(x, 0, self._bounds[0]), np.clip(y, 0, self._bounds[1])
+        j = np.minimum(x.astype(np.int64), self._table.shape[1] - 2)
+        i = np.minimum(y.astype(np.int64), self._table.shape[0] - 2)
+        u, v, table = x - j, y - i, self._table
+        upper = table[i, j] * (1 - u) + table[i, j + 1] * u
+        lower = table[i + 1, j] * (1 - u) + table[i + 1, j + 1] * u
+        total: NDArray[np.float64] = upper * (1 - v) + lower * v
+        return total
