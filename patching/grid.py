@@ -67,9 +67,9 @@ def read_plan(levels: Sequence[Level], downsample: float, tolerance: float = 0.0
     if not fine:
         finest = min(level.downsample for level in levels)
         raise SlideError(
-            has=f"a finest level of {finest:g} level-0 pixels per pixel, coarser than the {downsample:.4g} wanted",
-            needs="a slide at least as fine as the patch spec: up-sampling is refused",
-            do=f"ask for a coarser patch spec ({finest / downsample:.3g} times the mpp), or leave this slide out",
+            has=f"a slide {finest / downsample:.3g} times coarser than the patch spec",
+            needs="a slide at least as fine as the spec: up-sampling is refused",
+            do="ask for coarser patches (a larger `mpp` or `downsample`), or leave this slide out",
         )
     level = max(fine, key=lambda i: levels[i].downsample)
     factor = downsample / levels[level].downsample
