@@ -6,12 +6,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.class_balanced import ClassBalanced
 from models.algorithms.erm import Erm
+from models.algorithms.gerne import Gerne
+from models.algorithms.group_resampling import GroupResampling
 from models.groups import TrainGroups
 from patching.errors import ConfigError
 
 ALGORITHMS: dict[str, type[AbstractAlgorithm[Any]]] = {
     "erm": Erm,
+    "class_balanced": ClassBalanced,
+    "group_resampling": GroupResampling,
+    "gerne": Gerne,
 }
 
 

@@ -1,0 +1,21 @@
+"""Group resampling (ReSample): every group equally often."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.algorithms.quota import AbstractResampler
+
+
+class GroupResampling(AbstractResampler):
+    """Batches with p(y) = 1/K and p(a|y) = 1/A: GERNE's case c = 1, beta = 0.
+
+    Raises:
+        EmptyGroupError: a group without training samples.
+    """
+
+    generator = 1
+
+    def distribution(self) -> NDArray[np.float64]:
+        self.groups.require_every_group()
+        counts_KA = self.groups.counts_KA
+        return np.full(counts_KA.shape, 1 / counts_KA.shape[1])

@@ -1,0 +1,55 @@
+"""What algorithms share whose batches hold a chosen number of samples of every group."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, BatchPlan, Composition
+from models.groups import TrainGroups
+from models.sampling import GroupStreams, Quota, Rounding, expected_samples
+
+
+class QuotaSettings(AlgorithmSettings):
+    """Settings of an algorithm with group quotas."""
+
+    rounding: Rounding = "stochastic"
+    """How B * p(a|y) becomes a number of samples, see `models.sampling.Quota`."""
+
+
+class AbstractResampler(AbstractAlgorithm[QuotaSettings], ABC):
+    """ERM on batches with uniform classes and a chosen p(a|y)."""
+
+    settings_type = QuotaSettings
+    roles = ("all",)
+    coefficients = (1.0,)
+    generator: ClassVar[int]
+    """Which of the two generators spawned from the run's draws the batches. GERNE's biased batch
+    uses 0 and its less biased batch 1, so that its special cases see the same samples."""
+
+    def __init__(self, groups: TrainGroups, settings: QuotaSettings) -> None:
+        super().__init__(groups, settings)
+        self.quota = Quota(self.distribution(), settings.batch_size, settings.rounding)
+
+    @abstractmethod
+    def distribution(self) -> NDArray[np.float64]:
+        """The wanted p(a|y), [K, A]."""
+
+    @property
+    def samples_per_step(self) -> float:
+        return self.groups.layout.n_classes * self.settings.batch_size
+
+    def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
+        """Yield batches of B samples per class."""
+        own = rng.spawn(2)[self.generator]
+        streams = GroupStreams(self.groups, own)
+        while True:
+            quota_KA = self.quota.round(own.random(self.groups.layout.n_classes))
+            weights_N = np.repeat(self.quota.sample_weight(quota_KA), quota_KA.ravel())
+            yield BatchPlan(np.concatenate(streams.draw(quota_KA)), weights_N[None])
+
+    def composition(self) -> Composition:
+        p_KA = self.quota.effective()
+        return Composition(self.groups, {}, p_KA, p_KA / len(p_KA), expected_samples(self.quota))
