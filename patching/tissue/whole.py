@@ -1,0 +1,21 @@
+"""Everything is tissue: for images that were cut out of tissue beforehand."""
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage
+
+
+@final
+class WholeDetector(AbstractTissueDetector):
+    """Marks every pixel."""
+
+    Settings = DetectorSettings
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        self._settings = settings
+
+    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
+        return np.ones(slide.image_HWC.shape[:2], np.bool_)
