@@ -102,8 +102,8 @@ class Gerne(AbstractAlgorithm[GerneSettings]):
         is_kept = np.concatenate([np.arange(n) < kept for n, kept in zip(quota_b_G, kept_G, strict=True)])
         biased_N = [np.repeat(weight_b_G, quota_b_G), np.zeros(new_G.sum())]
         less_biased_N = [np.repeat(weight_lb_G, quota_b_G) * is_kept, np.repeat(weight_lb_G, new_G)]
-        weights_RN = np.stack([np.concatenate(biased_N), np.concatenate(less_biased_N)])
-        return weights_RN[np.array(self._active)]
+        rows = zip((biased_N, less_biased_N), self._active, strict=True)
+        return np.stack([np.concatenate(row_N) for row_N, active in rows if active])
 
     def _samples_KA(self) -> NDArray[np.float64]:
         quotas = [
@@ -111,7 +111,7 @@ class Gerne(AbstractAlgorithm[GerneSettings]):
         ]
         if self.settings.draws == "nested":
             return expected_samples(*quotas)
-        return np.sum([expected_samples(quota) for quota in quotas], axis=0)
+        return sum((expected_samples(quota) for quota in quotas), start=np.zeros_like(self.biased.p_KA))
 
     def _bounded(self, largest: float) -> float:
         beta = self.settings.beta
