@@ -1,0 +1,220 @@
+"""What every slide reader is.
+
+Three planes of coordinates occur: level 0 (locations), the pixels of one level (`Window`), and the
+array that is returned, whose pixel (0, 0) is the location asked for. The base class does all the
+arithmetic between them; a backend only opens a file and copies pixels that exist.
+"""
+
+import math
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.errors import ChannelError, SlideError, UnreadableSlideError
+from patching.geometry import Level, Location, Mpp, Size
+
+RGB = ("R", "G", "B")
+
+# What decoders raise on damaged bytes: the codecs' own errors derive from RuntimeError, TIFF's from
+# ValueError, and a lying directory shows as a failed lookup or an impossible number.
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle in the pixels of one level, inside that level."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a backend knows after opening: one entry of `sizes` per level, finest first."""
+
+    channels: tuple[str, ...]
+    dtype: np.dtype[Any]
+    sizes: tuple[Size, ...]
+    mpp: Mpp | None = None
+    brightfield: bool = False
+
+
+class AbstractSlide(ABC):
+    """An opened slide; a context manager.
+
+    Backends write `_open`, which registers what must be closed in `self._resources`, and `_read_into`.
+    A slide belongs to the process that opened it: decoders and file handles do not survive a fork, so
+    workers get paths and open them.
+    """
+
+    def __init__(self) -> None:
+        self._resources = ExitStack()
+        try:
+            self._header = self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _open(self) -> Header:
+        """Open the file and tell what it holds."""
+
+    @abstractmethod
+    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+        """Copy `window` of `level` into an array of that size; pixels not stored stay as they are."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a slide is opened inside the worker that reads it: send its paths instead")
+
+    def close(self) -> None:
+        """Release the files; reading is over."""
+        self._resources.close()
+
+    @property
+    def size(self) -> Size:
+        """Width and height at level 0, pixels."""
+        return self._header.sizes[0]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels in the order of the last axis."""
+        return self._header.channels
+
+    @property
+    def mpp(self) -> Mpp | None:
+        """Pixel size at level 0, µm per pixel, or None where the file does not tell."""
+        return self._header.mpp
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The pixels' own type, in native byte order."""
+        return self._header.dtype
+
+    @property
+    def brightfield(self) -> bool:
+        """Whether this is 8-bit RGB of transmitted light, with a bright background."""
+        return self._header.brightfield
+
+    @property
+    def background(self) -> int:
+        """Value of pixels that do not exist: 255 for brightfield, else 0."""
+        return 255 if self.brightfield else 0
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions, finest first; `downsample` is the mean of both axes' ratios, as in OpenSlide."""
+        full = self.size
+        return tuple(
+            Level(size, (full.width / size.width + full.height / size.height) / 2)
+            for size in self._header.sizes
+        )
+
+    def name_channels(self, names: Sequence[str]) -> None:
+        """Rename the channels.
+
+        Raises:
+            ChannelError: another number of names than channels.
+        """
+        if len(names) != len(self.channels):
+            raise ChannelError(
+                has=f"{self}: {counted(len(self.channels), 'channel')} ({', '.join(self.channels)})",
+                needs=f"{len(names)} ({', '.join(names)})",
+                do="correct the column `channels`, or give the missing modalities' files in `image`",
+            )
+        self._header = replace(self._header, channels=tuple(names))
+
+    def read_region(self, location: Location, level: int, size: Size) -> NDArray[Any]:
+        """Read pixels of one level.
+
+        Args:
+            location: top-left corner at level 0; may lie outside the slide, negative too. It is
+                rounded to the nearest pixel of `level`.
+            level: index into `levels`.
+            size: width and height in pixels of `level`.
+
+        Returns:
+            A fresh array [H, W, C] in the slide's dtype; outside the slide it holds `background`.
+
+        Raises:
+            ValueError: no such level, or an empty size.
+            UnreadableSlideError: the file is damaged there.
+        """
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"level {level} of {self}: there are {len(self.levels)}")
+        if size.width < 1 or size.height < 1:
+            raise ValueError(f"cannot read a region of {size}")
+        plane, downsample = self.levels[level].size, self.levels[level].downsample
+        left, top = _nearest(location.x / downsample), _nearest(location.y / downsample)
+        region_HWC = np.full((size.height, size.width, len(self.channels)), self.background, self.dtype)
+        x0, x1 = max(left, 0), min(left + size.width, plane.width)
+        y0, y1 = max(top, 0), min(top + size.height, plane.height)
+        if x0 < x1 and y0 < y1:
+            inside_HWC = region_HWC[y0 - top : y1 - top, x0 - left : x1 - left]
+            self._read_into(inside_HWC, level, Window(x0, y0, x1 - x0, y1 - y0))
+        return region_HWC
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what decoders raise into an UnreadableSlideError that names the file."""
+    try:
+        yield
+    except SlideError:
+        raise
+    except DAMAGE as error:
+        raise UnreadableSlideError(
+            has=f"{path}: {type(error).__name__}: {error}",
+            needs="a whole file in a format that evenpatch reads",
+            do="copy the file again from its source, or export it anew",
+        ) from error
+
+
+def composited(pixels_HWA: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+    """Lay pixels with straight alpha in the last channel over a plain background; drops alpha."""
+    alpha_HW1 = pixels_HWA[..., -1:].astype(np.uint16)
+    if (alpha_HW1 == 255).all():
+        return pixels_HWA[..., :-1]
+    color_HWC = pixels_HWA[..., :-1].astype(np.uint16)
+    return ((color_HWC * alpha_HW1 + background * (255 - alpha_HW1) + 127) // 255).astype(np.uint8)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 channel`, `3 channels`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for channels that have none: C0, C1, ..."""
+    return tuple(f"C{channel}" for channel in range(count))
+
+
+def _nearest(value: float) -> int:
+    # Python's round() goes to even, which would shift every other odd location.
+    return math.floor(value + 0.5)

@@ -1,0 +1,84 @@
+"""PNG and JPEG: small pictures, decoded whole at the first read."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from patching.errors import UnreadableSlideError
+from patching.geometry import Size
+from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told, numbered
+
+PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
+# Modes that decode to these channels; a palette expands to RGB.
+_CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "I": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3}
+
+
+class ImageSlide(AbstractSlide):
+    """A PNG or JPEG as a slide of one level, without pixel size; alpha is laid over white.
+
+    Raises:
+        UnreadableSlideError: damaged, too many pixels, or CMYK.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _open(self) -> Header:
+        self._pixels_HWC: NDArray[Any] | None = None
+        with damage_told(self.path), _guarded(self.path) as image:
+            if image.format not in ("PNG", "JPEG") or image.mode not in _CHANNELS:
+                raise UnreadableSlideError(
+                    has=f"{self.path}: {image.format} in mode {image.mode}",
+                    needs="PNG or JPEG, gray or RGB",
+                    do="export it as RGB PNG or as tiled TIFF",
+                )
+            count = _CHANNELS[image.mode]
+            # Pillow would cut 16-bit colour to 8 bits; its raw mode tells what the file holds.
+            wide = image.mode.startswith("I") or "16" in str(image.tile[0][3])
+            return Header(
+                channels=RGB if count == len(RGB) else numbered(count),
+                dtype=np.dtype(np.uint16 if wide else np.uint8),
+                sizes=(Size(*image.size),),
+                brightfield=count == len(RGB) and not wide,
+            )
+
+    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+        if self._pixels_HWC is None:
+            with damage_told(self.path):
+                self._pixels_HWC = self._decoded()
+        rows = slice(window.top, window.top + window.height)
+        region_HWC[:] = self._pixels_HWC[rows, window.left : window.left + window.width]
+
+    def _decoded(self) -> NDArray[Any]:
+        data = self.path.read_bytes()
+        if data.startswith(PNG_MAGIC):
+            pixels: NDArray[Any] = imagecodecs.png_decode(data)
+        else:
+            # Pillow tells a truncated JPEG; the faster decoder fills it with gray.
+            with _guarded(self.path) as image:
+                pixels = np.asarray(image)
+        pixels_HWC = pixels.reshape(*pixels.shape[:2], -1)
+        return composited(pixels_HWC, 255) if pixels_HWC.shape[-1] > len(self.channels) else pixels_HWC
+
+
+def _guarded(path: Path) -> ImageFile.ImageFile:
+    """Open a picture without decoding; refuse more pixels than Pillow's guard against bombs allows."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableSlideError(
+            has=f"{path}: {error}",
+            needs=f"a picture of at most {Image.MAX_IMAGE_PIXELS} pixels",
+            do="convert a picture this large to a tiled TIFF",
+        ) from error

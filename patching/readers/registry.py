@@ -1,0 +1,96 @@
+"""Which reader opens which file."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import openslide
+
+from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
+from patching.readers.base import AbstractSlide, damage_told
+from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
+from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
+from patching.readers.stack_reader import StackSlide
+from patching.readers.tiff_reader import TiffSlide
+
+READERS: dict[str, Callable[[Path], AbstractSlide]] = {
+    "tiff": TiffSlide,
+    "openslide": OpenSlideSlide,
+    "image": ImageSlide,
+}
+# OpenSlide recognizes these too, but as TIFFs they are read faster, and 16-bit ones rightly.
+_TIFF_VENDORS = (None, "aperio", "generic-tiff")
+
+
+def open_slide(
+    paths: str | Path | Sequence[str | Path],
+    channels: Sequence[str] | None = None,
+    reader: str | None = None,
+) -> AbstractSlide:
+    """Open a slide, as a context manager.
+
+    Args:
+        paths: one file, or several of the same field, one per modality, whose channels are joined.
+        channels: names for the channels, in order; they must match the files in number.
+        reader: a name in READERS to force that one; by default the file's content decides.
+
+    Raises:
+        MissingFileError: no such file.
+        UnreadableSlideError: damaged, of an unknown format, or of a kind that would be read wrongly.
+        ChannelError: other channels than named, or modalities that do not fit together.
+    """
+    files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    if not files:
+        raise ValueError("open_slide needs at least one path")
+
+    def open_one(path: Path) -> AbstractSlide:
+        name = reader or reader_for(path)
+        if name not in READERS:
+            raise ValueError(f"no reader {name!r}; there are {', '.join(READERS)}")
+        return READERS[name](path)
+
+    for path in files:
+        _require_file(path)
+    slide = open_one(files[0]) if len(files) == 1 else StackSlide(files, open_one)
+    if channels is None:
+        return slide
+    try:
+        slide.name_channels(channels)
+    except ChannelError:
+        slide.close()
+        raise
+    return slide
+
+
+def reader_for(path: Path) -> str:
+    """Name of the reader that fits the file's content, whatever its suffix.
+
+    Raises:
+        MissingFileError: no such file.
+        UnreadableSlideError: no reader knows the format.
+    """
+    _require_file(path)
+    with damage_told(path):
+        vendor = openslide.OpenSlide.detect_format(path)
+        with path.open("rb") as file:
+            magic = file.read(4)
+    # OpenSlide goes first: an MRXS slide looks like a JPEG, an NDPI like a TIFF.
+    if vendor not in _TIFF_VENDORS:
+        return "openslide"
+    if magic in TIFF_MAGIC:
+        return "tiff"
+    if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
+        return "image"
+    raise UnreadableSlideError(
+        has=f"{path}: {path.stat().st_size} bytes of no known format, beginning {magic!r}",
+        needs="TIFF, SVS, NDPI, MRXS or another format of OpenSlide, PNG or JPEG",
+        do="check that the file is what its name says, or export it as OME-TIFF",
+    )
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise MissingFileError(
+            has=f"no file {path}",
+            needs="the slide's file",
+            do="check the column `image`: paths are relative to slides.csv",
+        )
