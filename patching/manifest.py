@@ -1,0 +1,184 @@
+"""slides.csv: one row per slide, checked as a whole."""
+
+import csv
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patching.errors import ManifestError
+
+REQUIRED = ("slide_id", "patient_id", "image")
+OPTIONAL = ("channels", "annotation", "label", "mpp", "split")
+SPLITS = ("train", "validation", "test")
+_SLIDE_ID = re.compile(r"[A-Za-z0-9_.-]+")
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRow:
+    """One slide of a cohort, as its manifest tells."""
+
+    slide_id: str
+    """Unique in the cohort; letters, digits, `_`, `.`, `-`."""
+    patient_id: str
+    """The unit of splitting."""
+    images: tuple[Path, ...]
+    """One file, or one per modality."""
+    channels: tuple[str, ...] | None = None
+    """Names that replace the files' own."""
+    annotation: Path | None = None
+    """Mask image or outlines."""
+    label: int | None = None
+    """0 or 1 for the whole slide, where there is no annotation."""
+    mpp: float | None = None
+    """µm per pixel at level 0; wins over the file's own."""
+    split: str | None = None
+    """train, validation or test, where the manifest fixes it."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Every other column, as text."""
+
+
+def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
+    """Read and check a slides.csv.
+
+    Args:
+        path: the CSV, UTF-8.
+        root: folder that `image` and `annotation` are relative to; by default the CSV's own.
+
+    Raises:
+        ManifestError: names the problems of the whole file, at most ten of them.
+    """
+    lines, header = _lines(path)
+    missing = [column for column in REQUIRED if column not in header]
+    doubled = sorted({column for column in header if header.count(column) > 1})
+    problems = [f"no column {column}" for column in missing]
+    problems += [f"column {column!r} twice" for column in doubled]
+    if not lines:
+        problems.append("no slides: not one row under the header")
+    if problems:
+        raise _refused(path, problems)
+    rows: list[SlideRow] = []
+    for number, cells in lines:
+        row, wrong = _row(cells, path.parent if root is None else root)
+        problems += [f"line {number}: {problem}" for problem in wrong]
+        rows.append(row)
+    problems += _conflicts(rows)
+    if problems:
+        raise _refused(path, problems)
+    return tuple(rows)
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 of a slide's content: of one file as `sha256sum` prints it, of several over their digests."""
+    digests = [_digest(file) for path in paths for file in _files(path)]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, and the folder of the same name where the format keeps its pixels there."""
+    if path.suffix.lower() != ".mrxs":
+        return [path]
+    return [path, *sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Numbered rows and the header. Spreadsheets add a byte order mark, hence utf-8-sig."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True, restkey="", restval="")
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            return [(reader.line_num, dict(cells)) for cells in reader], header
+    except FileNotFoundError as error:
+        raise ManifestError(
+            has=f"no file {path}",
+            needs="the cohort's slides.csv",
+            do="correct `manifest` in the cohort's YAML, or generate the cohort",
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _refused(path, [f"not a CSV file in UTF-8: {error}"]) from error
+
+
+def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, list[str]]:
+    """Parse one row; a wrong cell is told and left empty."""
+    wrong: list[str] = []
+    if "" in cells and isinstance(cells[""], list):
+        wrong.append(f"{len(cells[''])} cells more than the header has columns")
+    text = {name: cell.strip() for name, cell in cells.items() if isinstance(cell, str)}
+    row = SlideRow(
+        slide_id=text["slide_id"],
+        patient_id=text["patient_id"],
+        images=tuple(root / name for name in _parts(text["image"])),
+        channels=tuple(_parts(text.get("channels", ""))) or None,
+        annotation=root / text["annotation"] if text.get("annotation") else None,
+        label={"0": 0, "1": 1}.get(text.get("label", "")),
+        mpp=_positive(text.get("mpp", "")),
+        split=text.get("split") or None,
+        extra={name: cell for name, cell in text.items() if name and name not in REQUIRED + OPTIONAL},
+    )
+    wrong += _wrong_cells(row, text)
+    return row, wrong
+
+
+def _wrong_cells(row: SlideRow, text: Mapping[str, str]) -> Iterator[str]:
+    if not _SLIDE_ID.fullmatch(row.slide_id):
+        yield f"slide_id {row.slide_id!r}, which needs one or more of A-Z a-z 0-9 _ . -"
+    if not row.patient_id:
+        yield "no patient_id"
+    if not row.images:
+        yield "no image"
+    if row.channels and len(set(row.channels)) < len(row.channels):
+        yield f"a channel named twice in {text['channels']!r}"
+    if text.get("label") and row.label is None:
+        yield f"label {text['label']!r}, which needs 0, 1 or nothing"
+    if text.get("mpp") and row.mpp is None:
+        yield f"mpp {text['mpp']!r}, which needs a number of µm per pixel above 0"
+    if row.split and row.split not in SPLITS:
+        yield f"split {row.split!r}, which needs {', '.join(SPLITS)} or nothing"
+
+
+def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
+    """What no single row shows."""
+    seen: set[str] = set()
+    split_of: dict[str, str | None] = {}
+    owner_of: dict[Path, str] = {}
+    for row in rows:
+        if row.slide_id in seen:
+            yield f"slide_id {row.slide_id!r} twice"
+        seen.add(row.slide_id)
+        if (split := split_of.setdefault(row.patient_id, row.split)) != row.split:
+            yield f"patient {row.patient_id!r} in two splits: {split or 'none'}, {row.split or 'none'}"
+        for image in row.images:
+            if (owner := owner_of.setdefault(image, row.patient_id)) != row.patient_id:
+                yield f"{image.name} of two patients: {owner!r}, {row.patient_id!r}"
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _positive(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _refused(path: Path, problems: Sequence[str]) -> ManifestError:
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return ManifestError(
+        has=f"{path}: {'; '.join(problems[:_SHOWN])}{more}",
+        needs=f"the columns {', '.join(REQUIRED)}, and rows that keep their rules (README, slides.csv)",
+        do="mend the lines named above",
+    )
