@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make repro` and `make test`.
+PYTHON ?= python3.11
+COHORT ?= phantom
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+export DVC_NO_ANALYTICS := true
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: help repro report study test lint format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+repro: $(READY) ## slides to registered models and report, end to end: make repro [COHORT=phantom|pshg|lc25000|...]
+	$(BIN)/evenpatch select --cohort $(COHORT)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	@echo "report: outputs/$(COHORT)/report/report.html"
+
+report: $(READY) ## write the report of COHORT again
+	$(BIN)/evenpatch report --cohort $(COHORT)
+
+study: $(READY) ## repeated patient-level cross-validation: make study COHORT=pshg
+	$(BIN)/evenpatch study --cohort $(COHORT)
+
+test: $(READY) lint ## linters, types, import arrow and all tests
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove data, outputs and tracking; keeps the environment
+	rm -rf data outputs mlflow.db mlartifacts

@@ -1,0 +1,61 @@
+"""Choose the cohort that `dvc repro` works on.
+
+Writes `cohort`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and thresholds
+stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your slides.csv,
+and select it.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path, PurePath
+
+import yaml
+
+from patching.errors import MissingFileError
+from pipeline.artifacts import replacing
+from pipeline.config import Context, expanded, load_cohort, load_yaml
+
+_HEADER = """\
+# What `dvc repro` works on. `make repro COHORT=...` writes the first three; the lists are yours to edit.
+"""
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The cohort's name is all there is to choose."""
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Point configs/params.yaml at the cohort, unless it already does.
+
+    Raises:
+        ConfigError: no such cohort, or its file is wrong.
+        MissingFileError: the manifest of a real cohort does not exist.
+    """
+    path = context.configs / "params.yaml"
+    current = load_yaml(path)
+    chosen = {"cohort": context.cohort, **source(context)}
+    if all(current.get(key) == value for key, value in chosen.items()):
+        return
+    with replacing(path) as part:
+        part.write_text(_HEADER + yaml.safe_dump({**current, **chosen}, sort_keys=False), encoding="utf-8")
+    log.info("selected cohort %s", context.cohort)
+
+
+def source(context: Context) -> dict[str, object]:
+    """What the ingest stage depends on: a generated folder, or a manifest that must exist."""
+    cohort = load_cohort(context.configs, context.cohort)
+    manifest = Path(expanded(cohort.manifest))
+    generated = manifest == PurePath(context.paths.raw.relative_to(context.paths.root)) / "slides.csv"
+    if generated:
+        return {"source": manifest.parent.as_posix(), "phantoms": [context.cohort]}
+    absolute = context.paths.root / manifest
+    if not absolute.is_file():
+        raise MissingFileError(
+            has=f"no file {manifest}, the manifest of cohort {context.cohort}",
+            needs="a slides.csv (README: your own slides)",
+            do="correct `manifest` in the cohort's file, or the variable it names",
+        )
+    return {"source": Path(os.path.normpath(manifest)).as_posix(), "phantoms": []}
