@@ -28,21 +28,25 @@ class AreaTable:
         return cls(coverage_HW, (size.width / downsample, size.height / downsample))
 
     def fractions(
-        self, locations_N2: NDArray[np.int64], extent: int, downsample: float
+        self,
+        locations_N2: NDArray[np.int64] | NDArray[np.float64],
+        extent: float,
+        downsample: float | tuple[float, float],
     ) -> NDArray[np.float64]:
         """Covered share of each patch's area, float64 [N] in 0..1.
 
         Args:
             locations_N2: level-0 (x, y) of the patches' corners.
             extent: side of the patches in level-0 pixels.
-            downsample: level-0 pixels per mask pixel; need not be whole.
+            downsample: level-0 pixels per mask pixel, of both directions or (x, y); need not be whole.
         """
-        near = locations_N2 / downsample
-        far = (locations_N2 + extent) / downsample
-        x0, y0, x1, y1 = near[:, 0], near[:, 1], far[:, 0], far[:, 1]
+        scale_2 = np.broadcast_to(np.asarray(downsample, np.float64), 2)
+        x0, y0 = (locations_N2 / scale_2).T
+        x1, y1 = ((locations_N2 + extent) / scale_2).T
         area = self._sum(x1, y1) - self._sum(x0, y1) - self._sum(x1, y0) + self._sum(x0, y0)
         # Differences of large sums leave noise of 1e-12: an empty patch must be exactly empty.
-        return np.clip(np.round(area / (extent / downsample) ** 2, 9), 0.0, 1.0)
+        fraction_N: NDArray[np.float64] = np.round(area * scale_2.prod() / extent**2, 9)
+        return fraction_N.clip(0.0, 1.0)
 
     def _sum(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Covered area of [0, x) x [0, y): bilinear between the table's corners, hence exact."""

@@ -1,0 +1,152 @@
+"""A mask image of any scale, aligned with the slide by its upper left corner."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self, final
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from patching.annotations.base import OTHERS, AbstractAnnotation, checked_file, kind_of, mask_shape
+from patching.errors import AnnotationError
+from patching.geometry import Size
+from patching.tissue_area import AreaTable
+
+MAX_PIXELS = 2**27
+
+
+@final
+class MaskAnnotation(AbstractAnnotation):
+    """Tumor and ignored pixels of a mask.
+
+    Args:
+        tumor_HW: bool.
+        ignore_HW: bool.
+        scale: level-0 pixels per mask pixel, (x, y).
+    """
+
+    def __init__(
+        self, tumor_HW: NDArray[np.bool_], ignore_HW: NDArray[np.bool_], scale: tuple[float, float]
+    ) -> None:
+        self._tumor_HW, self._scale = tumor_HW, scale
+        self._tables = {"tumor": AreaTable(tumor_HW), "ignore": AreaTable(ignore_HW)}
+
+    @classmethod
+    def load(cls, path: Path, *, size: Size, classes: Mapping[str, str]) -> Self:
+        """Read a PNG or TIFF of one channel.
+
+        Where the class map has numbers, they are the mask's values; else everything but 0 is tumor.
+
+        Raises:
+            AnnotationError: unreadable, too large, not of one channel, of another aspect ratio than
+                the slide, or with a value that the map does not have.
+        """
+        value_HW = _read(checked_file(path))
+        scale = _scale(Size(value_HW.shape[1], value_HW.shape[0]), size, path)
+        kinds = _kinds(np.unique(value_HW), classes, path)
+        tumor, ignore = (
+            np.isin(value_HW, [value for value, kind in kinds.items() if kind == wanted])
+            for wanted in ("tumor", "ignore")
+        )
+        return cls(tumor, ignore, scale)
+
+    def fractions(
+        self, locations_N2: NDArray[np.int64], extent: int, kind: Literal["tumor", "ignore"] = "tumor"
+    ) -> NDArray[np.float64]:
+        """See the base class."""
+        return self._tables[kind].fractions(locations_N2, extent, self._scale)
+
+    def coverage(self, size: Size, downsample: float) -> NDArray[np.float32]:
+        """See the base class."""
+        height, width = mask_shape(size, downsample)
+        x, y = np.meshgrid(np.arange(width) * downsample, np.arange(height) * downsample)
+        corners_N2 = np.stack([x.ravel(), y.ravel()], axis=-1)
+        covered = self._tables["tumor"].fractions(corners_N2, downsample, self._scale)
+        return covered.reshape(height, width).astype(np.float32)
+
+    def outlines(self) -> tuple[NDArray[np.float64], ...]:
+        """See the base class; through the centers of the outermost mask pixels."""
+        rings, _ = cv2.findContours(self._tumor_HW.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * np.asarray(self._scale) for r in rings)
+
+
+def _read(path: Path) -> NDArray[np.generic]:
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            value = _read_tiff(path)
+        else:
+            value = _read_image(path)
+    except AnnotationError:
+        raise
+    except (
+        tifffile.TiffFileError,
+        UnidentifiedImageError,
+        Image.DecompressionBombWarning,
+        ValueError,
+        SyntaxError,
+        OSError,
+    ) as error:
+        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+    if value.ndim == 3 and (value == value[..., :1]).all():
+        value = value[..., 0]
+    if value.ndim != 2 or value.dtype.kind not in "bu":
+        raise _unusable(path, f"shape {value.shape} and dtype {value.dtype}")
+    return value
+
+
+def _read_tiff(path: Path) -> NDArray[np.generic]:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.series[0].levels[0]
+        if page.size > MAX_PIXELS:
+            raise _unusable(path, f"{page.size} pixels, more than {MAX_PIXELS}")
+        return np.asarray(page.asarray()).squeeze()
+
+
+def _read_image(path: Path) -> NDArray[np.generic]:
+    with warnings.catch_warnings():
+        # Pillow warns of images over 89 million pixels; here that is the limit.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            return np.asarray(image)
+
+
+def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:
+    """Level-0 pixels per mask pixel.
+
+    A whole number where one explains both sides, because the mask's last pixels may stick out of the
+    slide or be cut off; else what the sides' ratios say, if they agree within one mask pixel.
+    """
+    x, y = slide.width / mask.width, slide.height / mask.height
+    for whole in {max(1, round(x)), max(1, round(y))}:
+        if abs(slide.width / whole - mask.width) < 1 and abs(slide.height / whole - mask.height) < 1:
+            return float(whole), float(whole)
+    if abs(slide.width / y - mask.width) >= 1 and abs(slide.height / x - mask.height) >= 1:
+        raise AnnotationError(
+            has=f"{path.name} of {mask.width} x {mask.height} on a slide of {slide.width} x {slide.height}",
+            needs="a mask of the slide's aspect ratio, aligned by the upper left corner",
+            do="export the mask of the whole slide again, or check that it belongs to this slide",
+        )
+    return x, y
+
+
+def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) -> dict[int, str]:
+    named = any(key.isdecimal() for key in classes)
+    kinds: dict[int, str] = {}
+    for value in (int(v) for v in values):
+        if named and (value != 0 or "0" in classes):
+            kinds[value] = kind_of(str(value), classes, path)
+        else:
+            kinds[value] = "tumor" if value else classes.get(OTHERS, "normal") if named else "normal"
+    return kinds
+
+
+def _unusable(path: Path, what: str) -> AnnotationError:
+    return AnnotationError(
+        has=f"mask {path.name}: {what}",
+        needs="a PNG or TIFF of one unsigned integer channel",
+        do="export the mask again with one value per class",
+    )
