@@ -1,0 +1,241 @@
+"""Check a cohort: its slides.csv, every slide, every annotation's presence. Writes data/<cohort>/cohort.
+
+Slides that cannot be used go to excluded.csv with the reason, up to the configured budget; the others to
+slides.csv, with fingerprint, size and pixel type, and paths relative to the repository's root.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from rich.console import Console
+from rich.progress import track
+
+from patching.errors import AnnotationError, ChannelError, ErrorBudgetError, EvenpatchError, MissingFileError
+from patching.geometry import Location, Size
+from patching.manifest import SlideRow, fingerprint, read_manifest
+from patching.readers.base import AbstractSlide
+from patching.readers.registry import open_slide
+from pipeline.artifacts import EXCLUDED, SLIDES, Paths, replacing
+from pipeline.config import Context, Settings, expanded, load_cohort, load_stage, validated
+
+logger = logging.getLogger(__name__)
+_PROBE = 64
+_NAMED = 10
+
+
+class IngestSettings(Settings):
+    """configs/ingest.yaml."""
+
+    error_budget: float = Field(ge=0, le=1)
+    """Share of the cohort's slides that may be excluded."""
+    channels: tuple[str, ...] | None
+    """Channels every slide must have, in order; by default those that most slides have."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A slide that opens: its row of the manifest and what its files tell."""
+
+    row: SlideRow
+    channels: tuple[str, ...]
+    size: Size
+    dtype: str
+    mpp: float | None
+    fingerprint: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stage's own arguments."""
+    parser.add_argument(
+        "--error-budget", type=float, help="share of slides that may fail; overrides the setting"
+    )
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Check the cohort and write what the next stages read.
+
+    Raises:
+        ConfigError: a setting is unknown or out of its range.
+        ManifestError: slides.csv breaks its rules.
+        ErrorBudgetError: more slides are excluded than the budget allows, or all of them.
+    """
+    settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings)
+    if options.error_budget is not None:
+        changed = settings.model_dump() | {"error_budget": options.error_budget}
+        settings = validated(IngestSettings, changed, "--error-budget")
+    manifest = context.paths.root / expanded(load_cohort(context.configs, context.cohort).manifest)
+    rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)
+    examined, excluded = examine_cohort(rows, settings.channels)
+    # A table of an earlier run must not outlive a run that failed.
+    context.paths.slides.unlink(missing_ok=True)
+    refused = [_excluded_cells(row, excluded, context.paths.root) for row in rows if row.slide_id in excluded]
+    _write_csv(context.paths.ingest_excluded, EXCLUDED, refused)
+    _require_budget(rows, excluded, settings.error_budget)
+    _write(context.paths, examined, excluded)
+    logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
+
+
+def examine_cohort(
+    rows: Sequence[SlideRow], channels: tuple[str, ...] | None
+) -> tuple[list[Examined], dict[str, EvenpatchError]]:
+    """Open every slide; return those that fit together, and the others' errors by slide_id."""
+    opened: list[Examined] = []
+    excluded: dict[str, EvenpatchError] = {}
+    for row in track(rows, "checking slides", console=Console(stderr=True)):
+        try:
+            opened.append(_examined(row))
+        except EvenpatchError as error:
+            excluded[row.slide_id] = error
+    excluded |= _misfits(opened, channels)
+    for slide_id, reason in excluded.items():
+        logger.warning("%s excluded: %s", slide_id, reason.has)
+    return [slide for slide in opened if slide.row.slide_id not in excluded], excluded
+
+
+def _examined(row: SlideRow) -> Examined:
+    if row.annotation is None and row.label is None:
+        raise AnnotationError(
+            has=f"{row.slide_id} without annotation and without label",
+            needs="one of both",
+            do="fill the column `annotation` or `label`",
+        )
+    if row.annotation is not None and not row.annotation.is_file():
+        raise MissingFileError(
+            has=f"no file {row.annotation}",
+            needs="the slide's annotation",
+            do="check the column `annotation`: paths are relative to slides.csv",
+        )
+    with open_slide(row.images, row.channels) as slide:
+        _probe(slide)
+        found = None if slide.mpp is None else slide.mpp.mean
+        return Examined(
+            row=row,
+            channels=slide.channels,
+            size=slide.size,
+            dtype=str(slide.dtype),
+            mpp=row.mpp or found,
+            fingerprint=fingerprint(row.images),
+        )
+
+
+def _probe(slide: AbstractSlide) -> None:
+    """Decode a few pixels of the coarsest level: some damage shows only there."""
+    level = len(slide.levels) - 1
+    middle = Location(slide.size.width // 2, slide.size.height // 2)
+    slide.read_region(middle, level, Size(_PROBE, _PROBE))
+
+
+def _misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> dict[str, EvenpatchError]:
+    """Slides whose channels or pixel type are not the cohort's: those wanted, else the most frequent."""
+    if not opened:
+        return {}
+    wanted = channels or Counter(slide.channels for slide in opened).most_common(1)[0][0]
+    fitting = [slide for slide in opened if slide.channels == wanted]
+    # Only slides with the right channels have a say in the pixel type.
+    dtype = Counter(slide.dtype for slide in fitting or opened).most_common(1)[0][0]
+    return {
+        slide.row.slide_id: ChannelError(
+            has=f"{slide.row.slide_id} with {', '.join(slide.channels)} in {slide.dtype}",
+            needs=f"the cohort's {', '.join(wanted)} in {dtype}",
+            do="name channels alike in the column `channels`, or set `ingest.channels`",
+        )
+        for slide in opened
+        if (slide.channels, slide.dtype) != (wanted, dtype)
+    }
+
+
+def _require_budget(rows: Sequence[SlideRow], excluded: Mapping[str, EvenpatchError], budget: float) -> None:
+    if len(excluded) <= budget * len(rows) and len(excluded) < len(rows):
+        return
+    told = [f"{slide_id} ({type(error).__name__}: {error.has})" for slide_id, error in excluded.items()]
+    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    raise ErrorBudgetError(
+        has=f"{len(excluded)} of {len(rows)} slides excluded: {'; '.join(sorted(told)[:_NAMED])}{more}",
+        needs=f"at most a share of {budget:g}, and one usable slide",
+        do="mend or remove the slides listed in excluded.csv, or raise `ingest.error_budget`",
+    )
+
+
+def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> None:
+    extras = dict.fromkeys(key for slide in examined for key in slide.row.extra)
+    columns = (*SLIDES, *(name for name in extras if name not in SLIDES))
+    _write_csv(paths.slides, columns, [_slide_cells(slide, paths.root) for slide in examined])
+    summary = summarize(examined, excluded)
+    with replacing(paths.ingested / "summary.json") as part:
+        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, columns: Sequence[str], cells: Iterable[Mapping[str, Any]]) -> None:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(cells)
+
+
+def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
+    row = slide.row
+    return row.extra | {
+        "slide_id": row.slide_id,
+        "patient_id": row.patient_id,
+        "image": ";".join(_relative(image, root) for image in row.images),
+        "channels": ";".join(slide.channels),
+        "annotation": "" if row.annotation is None else _relative(row.annotation, root),
+        "label": row.label,
+        "mpp": slide.mpp,
+        "split": row.split,
+        "fingerprint": slide.fingerprint,
+        "width": slide.size.width,
+        "height": slide.size.height,
+        "dtype": slide.dtype,
+    }
+
+
+def _excluded_cells(row: SlideRow, excluded: Mapping[str, EvenpatchError], root: Path) -> dict[str, str]:
+    error = excluded[row.slide_id]
+    reason = f"{error.has}; needs {error.needs}; {error.do}".replace("\n", " ")
+    for path in (*row.images, row.annotation):
+        if path is not None:
+            # The table must not depend on where the cohort lies on this machine.
+            reason = reason.replace(str(path), _relative(path, root))
+    return {"slide_id": row.slide_id, "stage": "ingest", "error": type(error).__name__, "reason": reason}
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> dict[str, Any]:
+    """The cohort in figures, for the report and for MLflow's dataset fingerprint."""
+    sizes = sorted({slide.mpp for slide in examined if slide.mpp is not None})
+    if len(sizes) > 1:
+        logger.warning("mixed pixel sizes, %g to %g µm: tile by `patch.mpp`", sizes[0], sizes[-1])
+    same = defaultdict(list)
+    for slide in examined:
+        same[slide.fingerprint].append(slide.row.slide_id)
+    twins = [names for names in same.values() if len(names) > 1]
+    if twins:
+        logger.warning("%d groups of slides with the same content: %s", len(twins), twins[:_NAMED])
+    listed = "\n".join(f"{slide.row.slide_id} {slide.fingerprint}" for slide in examined)
+    return {
+        "slides": len(examined),
+        "patients": len({slide.row.patient_id for slide in examined}),
+        "channels": list(examined[0].channels) if examined else [],
+        "dtype": examined[0].dtype if examined else None,
+        "mpp": {"smallest": min(sizes, default=None), "largest": max(sizes, default=None),
+                "missing": sum(slide.mpp is None for slide in examined)},
+        "labels": dict(sorted(Counter(str(slide.row.label) for slide in examined).items())),
+        "annotated": sum(slide.row.annotation is not None for slide in examined),
+        "same_content": twins,
+        "excluded": dict(sorted(Counter(type(error).__name__ for error in excluded.values()).items())),
+        "fingerprint": hashlib.sha256(listed.encode()).hexdigest(),
+    }  # fmt: skip
