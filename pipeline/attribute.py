@@ -1,0 +1,80 @@
+"""Binarize the tissue fraction into attribute and group: data/<cohort>/attributes/.
+
+Every configured threshold is a fixed number or a quantile of the training patients' patches; validation and
+test have no say in it. Written are attributes.parquet (one row per patch and threshold), groups.json
+(thresholds, counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patches by label).
+"""
+
+import argparse
+import json
+import logging
+
+import pandas as pd
+from pydantic import Field
+
+from models.attributes import ThresholdRule, attribute_table, tissue_histogram
+from models.splitting import TRAIN
+from patching.errors import ArtifactError
+from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, read_table, replacing
+from pipeline.config import Context, Settings, load_stage
+
+logger = logging.getLogger(__name__)
+
+
+class AttributeSettings(Settings):
+    """Settings of the attribute stage."""
+
+    thresholds: dict[str, ThresholdRule] = Field(min_length=1)
+    """Thresholds by name; a quantile looks at training patients only."""
+    bins: int = Field(default=20, ge=2, le=200)
+    """Bins of the histogram."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stage has no arguments of its own."""
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Read the patch index and the splits, write the attributes folder.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing, or does not cover every patient.
+        EmptyGroupError: a group without training patches.
+    """
+    settings = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
+    paths = context.paths
+    splits = read_table(paths.splits, SPLITS, "split")
+    patches = with_splits(read_table(paths.index, INDEX, "tile"), splits)
+    table, figures = attribute_table(patches, settings.thresholds)
+    with replacing(paths.attribute_table) as part:
+        table[list(ATTRIBUTES)].to_parquet(part, index=False)
+    with replacing(paths.histogram) as part:
+        histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
+        histogram.to_csv(part, index=False, lineterminator="\n")
+    with replacing(paths.groups) as part:
+        part.write_text(json.dumps({"thresholds": figures}, indent=2) + "\n")
+    for name, content in figures.items():
+        logger.info(
+            "%s: tissue fraction > %.4f; training counts %s, Cramér's V %.2f",
+            name,
+            content["value"],
+            content["counts"][TRAIN],
+            content["cramers_v"][TRAIN],
+        )
+
+
+def with_splits(patches: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Patches with the split of their patient.
+
+    Raises:
+        ArtifactError: a patient of the index has no split.
+    """
+    joined = patches.merge(splits, on="patient_id", how="left", validate="m:1")
+    without = sorted(joined.loc[joined["split"].isna(), "patient_id"].unique())
+    if without:
+        raise ArtifactError(
+            has=f"{len(without)} patients without a split, as {without[0]!r}",
+            needs="one split for every patient of the patch index",
+            do="run `evenpatch split` again: the patches are newer than the splits",
+        )
+    return joined
