@@ -16,6 +16,7 @@
     │   └── EmptyGroupError                a (label, attribute) cell without a sample
     ├── AlgorithmError(ValueError)
     │   └── BetaBoundsError                beta leaves p_ext outside [0, 1]
+    ├── DivergenceError(ArithmeticError)    a loss or gradient that is not finite
     ├── CheckpointError(OSError)
     └── RegistryError                      the model registry refuses, or the gate holds
 
@@ -103,6 +104,10 @@ class AlgorithmError(EvenpatchError, ValueError):
 
 class BetaBoundsError(AlgorithmError):
     """GERNE's beta leaves the extrapolated distribution outside [0, 1]."""
+
+
+class DivergenceError(EvenpatchError, ArithmeticError):
+    """A training's loss or gradient is no longer finite."""
 
 
 class CheckpointError(EvenpatchError, OSError):

@@ -1,0 +1,26 @@
+"""Random numbers that depend on the seed and the step, and on nothing that happened before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def seed_of_step(seed: int, step: int) -> int:
+    """Seed of one step's augmentation and dropout, so that a resumed training draws the same."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Leave the process's random state and cuDNN's settings as they were."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    devices = [device] if device.type == "cuda" else []
+    try:
+        cudnn.deterministic, cudnn.benchmark = True, False
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before

@@ -1,0 +1,36 @@
+"""Optimizer, learning rate and precision of a training."""
+
+import math
+
+import torch
+
+from models.classifier import Classifier
+from models.train_settings import TrainSettings
+
+
+def precision(settings: TrainSettings) -> str:
+    """The mixed precision that `auto` means here: bf16 on a GPU that has it, else `no`."""
+    if settings.mixed_precision != "auto":
+        return settings.mixed_precision
+    on_gpu = settings.device == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if on_gpu else "no"
+
+
+def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
+    """Learning rate of step 0..steps-1: linear warm-up, then constant or a half cosine towards 0."""
+    warmup = round(settings.warmup * steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def make_optimizer(classifier: Classifier, settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer named by the settings, over all trainable parameters."""
+    parameters = [p for p in classifier.parameters() if p.requires_grad]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )

@@ -1,0 +1,97 @@
+"""The state of a training that was interrupted: one safetensors file, written whole or not at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from patching.errors import CheckpointError
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class TrainingState:
+    """All that a training needs to go on as if nothing had happened.
+
+    Random numbers need no place here: batches are replayed from the seed, and augmentation and dropout
+    are seeded by the step's number.
+    """
+
+    fingerprint: str
+    """Of settings, algorithm, data and seed: a state of another training is not taken up."""
+    step: int
+    """Steps done."""
+    history: list[dict[str, float]]
+    best_step: int
+    model: Tensors
+    average: Tensors
+    """Moving average of the weights; empty where there is none."""
+    best: Tensors
+    optimizer: dict[str, Any]
+    """The optimizer's state_dict."""
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write the state beside `path`, then rename."""
+    tensors = {
+        f"{part}/{key}": value
+        for part in ("model", "average", "best")
+        for key, value in getattr(state, part).items()
+    }
+    for index, entries in state.optimizer["state"].items():
+        tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if isinstance(v, torch.Tensor)}
+    notes = {name: getattr(state, name) for name in ("fingerprint", "step", "history", "best_step")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part_path = path.with_name(f".{path.name}.part")
+    save_file(
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+        part_path,
+        metadata={"notes": json.dumps(notes)},
+    )
+    part_path.replace(path)
+
+
+def load_state(path: Path, fingerprint: str, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+    """Read a state; none if there is no file, or it is of another training.
+
+    Args:
+        path: as given to `save_state`.
+        fingerprint: of the training that wants to go on.
+        optimizer: freshly made; gives what the file does not hold, its parameter groups.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads(file.metadata()["notes"])
+            tensors: Tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            has=f"{path}: {error}", needs="the state of a training", do="delete the file and start over"
+        ) from error
+    if notes["fingerprint"] != fingerprint:
+        return None
+    state: dict[int, Tensors] = {}
+    for key, value in _part(tensors, "optimizer").items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    return TrainingState(
+        **notes,
+        model=_part(tensors, "model"),
+        average=_part(tensors, "average"),
+        best=_part(tensors, "best"),
+        optimizer={"state": state, "param_groups": optimizer.state_dict()["param_groups"]},
+    )
+
+
+def _part(tensors: Tensors, name: str) -> Tensors:
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,72 @@
+"""Settings of a training."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from models.augment import Augmentation
+from models.batchnorm import BatchNormPolicy
+from models.normalization import Transform
+from models.selection import SelectionRule
+
+
+class TrainSettings(BaseModel):
+    """Everything about a training that is not the algorithm's; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = "resnet10_slim"
+    """A name of models.backbones.registry.BACKBONES."""
+    backbone_settings: dict[str, Any] = {}
+    """Keyword arguments of the MONAI class, over the registry's own."""
+    weights: Path | None = None
+    """Local safetensors to start from."""
+    transform: Transform = "none"
+    """Of intensities, before normalization."""
+    augmentation: Augmentation = "default"
+    """A preset of models.augment.PRESETS."""
+
+    epochs: PositiveFloat = 12.0
+    """Budget in samples seen, as multiples of the training split; the same for every algorithm."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.05
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
+    weight_decay: NonNegativeFloat = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises linearly."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the combined gradient; none: not clipped."""
+    batch_norm: BatchNormPolicy = "union"
+    weight_average: float | None = Field(default=None, gt=0, lt=1)
+    """Decay per step of an exponential moving average of the weights, which is then what is validated
+    and kept; for small cohorts, whose single validations are noisy."""
+
+    selection: SelectionRule = "worst_group"
+    minimum_validation_patches: NonNegativeInt = 10
+    """Groups with fewer validation patches have no say in the selection."""
+    selection_smoothing: PositiveInt = 1
+    """Validations over which the selection's figures are averaged."""
+    validate_every: PositiveFloat = 1.0
+    """Epochs of samples seen between two validations."""
+
+    device: Literal["auto", "cpu"] = "auto"
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """`auto`: bf16 on a GPU that has it, else none."""
+    test_time_symmetries: bool = False
+    """Average predictions over the 8 symmetries of the square, in validation and ever after."""
+    log_gradients: bool = False
+    """Log every role's gradient norm, and the cosine between the first and the last role's gradient."""
+    log_gradients_every: PositiveInt = 10
+    """Steps between two such measurements, each as costly as one more backward pass per role."""
