@@ -1,0 +1,187 @@
+"""Every real file opens with the right size, channels and pixel size, or is refused for the right reason."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from patching import Location, Size, open_slide
+from patching.errors import ChannelError, UnreadableSlideError
+from patching.readers.registry import reader_for
+
+pytestmark = pytest.mark.real_data
+RGB = ("R", "G", "B")
+
+
+@dataclass(frozen=True)
+class Expected:
+    name: str
+    reader: str
+    size: tuple[int, int]
+    channels: tuple[str, ...]
+    mpp: float | None = None
+    levels: int = 1
+    dtype: str = "uint8"
+    brightfield: bool = False
+
+
+OPENS = [
+    Expected("wsi-scanners/CMU-1-Small-Region.svs", "tiff", (2220, 2967), RGB, 0.499, brightfield=True),
+    Expected(
+        "wsi-scanners/TCGA-CR-7395-01A-01-TS1.svs", "tiff", (4443, 3567), RGB, levels=2, brightfield=True
+    ),
+    Expected("wsi-scanners/test3-DAPI-2-(387).ndpi", "openslide", (3968, 4864), RGB, 0.2282, levels=7),
+    Expected("wsi-scanners/test3-TRITC 2 (560).ndpi", "openslide", (3968, 4864), RGB, 0.2282, levels=7),
+    Expected("wsi-scanners/small_vectra.qptiff", "tiff", (1920, 1440), ("DAPI", "FITC", "Cy3"), 0.4965),
+    Expected("wsi-scanners/OS-1-detail.ome.tif", "tiff", (1101, 1101), RGB, 0.2271, brightfield=True),
+    Expected("wsi-scanners/OS-2-ndpi.ome.tif", "tiff", (2202, 2202), RGB, 0.2271, brightfield=True),
+    Expected("wsi-scanners/OS-2-vsi.ome.tif", "tiff", (1445, 1445), RGB, 0.3461, brightfield=True),
+    Expected("shg-he-pairs/2B_D9_ROI1_HE.tif", "tiff", (512, 512), RGB, brightfield=True),
+    Expected("shg-he-pairs/2B_D9_ROI1_SHG.tif", "tiff", (512, 512), ("C0",)),
+    Expected("shg-he-pairs/2B_D9_ROI2_HE.tif", "tiff", (512, 512), RGB, brightfield=True),
+    Expected("shg-he-pairs/2B_D9_ROI2_SHG.tif", "tiff", (512, 512), ("C0",)),
+    Expected("shg-he-pairs/2B_H9_SHG1.tif", "tiff", (512, 512), ("C0",)),
+    Expected("shg-he-pairs/SHG_1B-a1.tif", "tiff", (512, 384), ("C0",)),
+    Expected("shg-he-pairs/SHG_1B-a5.tif", "tiff", (512, 384), ("C0",)),
+    Expected("shg-pl-pyfibre/test-pyfibre-shg-Stack.tif", "tiff", (200, 200), RGB, dtype="float64"),
+]
+REFUSED = {
+    "wsi-scanners/broken.svs": "no known format",
+    "shg-pl-pyfibre/test-pyfibre-pl-Stack.tif": "axes QSYX of 2x3x200x200, with several planes along Q",
+    "shg-pl-pyfibre/test-pyfibre-pl-shg-Stack.tif": "axes QSYX of 3x3x200x200, with several planes along Q",
+}
+SAME_IN_BOTH = ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs", "test3-DAPI-2-(387).ndpi"]
+
+
+def test_the_table_is_complete(real_data: Path) -> None:
+    kinds = {".svs", ".ndpi", ".qptiff", ".tif"}
+    listed = {expected.name for expected in OPENS} | set(REFUSED)
+    for folder in ("wsi-scanners", "shg-he-pairs", "shg-pl-pyfibre"):
+        found = {f"{folder}/{path.name}" for path in (real_data / folder).iterdir() if path.suffix in kinds}
+        assert found == {name for name in listed if name.startswith(folder)}
+
+
+@pytest.mark.parametrize("expected", OPENS, ids=lambda expected: expected.name)
+def test_opens(expected: Expected, real_data: Path) -> None:
+    path = real_data / expected.name
+    assert reader_for(path) == expected.reader
+    with open_slide(path) as slide:
+        assert slide.size == Size(*expected.size)
+        assert slide.channels == expected.channels
+        assert len(slide.levels) == expected.levels
+        assert slide.dtype == expected.dtype
+        assert slide.brightfield == expected.brightfield
+        found = None if slide.mpp is None else slide.mpp.mean
+        assert found == (None if expected.mpp is None else pytest.approx(expected.mpp, abs=1e-4))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str, real_data: Path) -> None:
+    with pytest.raises(UnreadableSlideError, match=REFUSED[name]):
+        open_slide(real_data / name)
+
+
+def whole_by_tifffile(path: Path, level: int) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0].levels[level]
+        image = series.asarray()
+        return np.moveaxis(image, 0, -1) if series.axes == "CYX" else image.reshape(*image.shape[:2], -1)
+
+
+def regions(size: Size, seed: int, number: int = 25) -> list[tuple[int, int, Size]]:
+    """Random places, then the four corners and far outside."""
+    rng = np.random.default_rng(seed)
+    places = [
+        (int(rng.integers(-60, size.width)), int(rng.integers(-60, size.height))) for _ in range(number)
+    ]
+    corners = [(-7, -9), (size.width - 31, -9), (-7, size.height - 17), (size.width - 31, size.height - 17)]
+    return [(x, y, Size(97, 61)) for x, y in [*places, *corners, (size.width + 500, 3)]]
+
+
+MARGIN = 600
+
+
+def framed(image_HWC: NDArray[Any], fill: int) -> NDArray[Any]:
+    return np.pad(image_HWC, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), constant_values=fill)
+
+
+TIFFS = [expected for expected in OPENS if expected.reader == "tiff"]
+
+
+@pytest.mark.parametrize("expected", TIFFS, ids=lambda expected: expected.name)
+def test_regions_equal_tifffile(expected: Expected, real_data: Path) -> None:
+    path = real_data / expected.name
+    with open_slide(path) as slide:
+        for number, level in enumerate(slide.levels):
+            framed_HWC = framed(whole_by_tifffile(path, number), 255 if slide.brightfield else 0)
+            for left, top, size in regions(level.size, seed=number):
+                # The first location whose nearest pixel of the level is the one meant.
+                place = Location(round(left * level.downsample), round(top * level.downsample))
+                region_HWC = slide.read_region(place, number, size)
+                rows = slice(top + MARGIN, top + MARGIN + size.height)
+                expected_HWC = framed_HWC[rows, left + MARGIN : left + MARGIN + size.width]
+                np.testing.assert_array_equal(region_HWC, expected_HWC)
+
+
+@pytest.mark.parametrize("name", SAME_IN_BOTH)
+def test_regions_equal_openslide(name: str, real_data: Path) -> None:
+    path = real_data / "wsi-scanners" / name
+    with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
+        assert [level.downsample for level in slide.levels] == pytest.approx(peer.level_downsamples)
+        for left, top, size in regions(slide.size, seed=7):
+            region_HWC = slide.read_region(Location(left, top), 0, size).astype(int)
+            image = np.asarray(peer.read_region((left, top), 0, (size.width, size.height)))
+            inside_HW = image[..., 3] == 255
+            np.testing.assert_allclose(region_HWC[inside_HW], image[inside_HW][:, :3], atol=2)
+            assert (region_HWC[~inside_HW] == slide.background).all()
+
+
+def test_coarse_levels_equal_openslide(real_data: Path) -> None:
+    path = real_data / "wsi-scanners" / "test3-TRITC 2 (560).ndpi"
+    with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
+        for number, level in enumerate(slide.levels):
+            x, y = (3 * level.size.width // 4, level.size.height // 3)
+            corner = (round(x * level.downsample), round(y * level.downsample))
+            image = np.asarray(peer.read_region(corner, number, (15, 11)))[..., :3]
+            np.testing.assert_array_equal(slide.read_region(Location(*corner), number, Size(15, 11)), image)
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"])
+def test_both_readers_agree(name: str, real_data: Path) -> None:
+    path = real_data / "wsi-scanners" / name
+    with open_slide(path, reader="tiff") as ours, open_slide(path, reader="openslide") as theirs:
+        assert (ours.size, ours.channels, ours.mpp, ours.levels) == (
+            theirs.size, theirs.channels, theirs.mpp, theirs.levels,
+        )  # fmt: skip
+        for left, top, size in regions(ours.size, seed=3):
+            place = Location(left, top)
+            difference = ours.read_region(place, 0, size).astype(int) - theirs.read_region(place, 0, size)
+            assert abs(difference).max() <= 2
+
+
+def test_modalities_of_one_field(real_data: Path) -> None:
+    folder = real_data / "shg-he-pairs"
+    files = (folder / "2B_D9_ROI1_HE.tif", folder / "2B_D9_ROI1_SHG.tif")
+    with open_slide(files, channels=("R", "G", "B", "SHG")) as slide:
+        region_HWC = slide.read_region(Location(100, 200), 0, Size(50, 30))
+    stacked_HWC = np.dstack([tifffile.imread(file) for file in files])
+    np.testing.assert_array_equal(region_HWC, stacked_HWC[200:230, 100:150])
+    with pytest.raises(ChannelError, match="size in pixels"):
+        open_slide((files[0], folder / "SHG_1B-a1.tif"))
+
+
+@pytest.mark.parametrize("core", ["core11_Normal", "core36_Normal"])
+def test_cores_without_polarization_are_refused(core: str, real_data: Path) -> None:
+    path = real_data / "breast-pshg-tma" / f"{core}.ome.tif"
+    with pytest.raises(ChannelError, match=r"1 channel \(SHG_log_intensity\)\nneeds: 3"):
+        open_slide(path, channels=("SHG_log_intensity", "R_ratio", "DCP"))
+
+
+def test_openslide_is_refused_on_fluorescence(real_data: Path) -> None:
+    with pytest.raises(ChannelError, match="8 bits and 3 channels"):
+        open_slide(real_data / "breast-pshg-tma" / "core01_Normal.ome.tif", reader="openslide")
