@@ -1,0 +1,152 @@
+"""slides.csv is read as DESIGN's table says, and every break of its rules is told."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patching.errors import ManifestError
+from patching.manifest import SlideRow, fingerprint, read_manifest
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write lines to slides.csv and give its path."""
+
+    def to_file(*lines: str) -> Path:
+        path = tmp_path / "slides.csv"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def test_every_column(write: Write, tmp_path: Path) -> None:
+    path = write(
+        "slide_id,patient_id,image,channels,annotation,label,mpp,split,site",
+        "007,p1,a.tif; ../b.tif,CARS;SHG,a.geojson,1,0.25,test,Jena",
+        "s-2.x,Ärztin 2,c.png,,,0,,,",
+    )
+    assert read_manifest(path) == (
+        SlideRow(
+            slide_id="007",
+            patient_id="p1",
+            images=(tmp_path / "a.tif", tmp_path / "../b.tif"),
+            channels=("CARS", "SHG"),
+            annotation=tmp_path / "a.geojson",
+            label=1,
+            mpp=0.25,
+            split="test",
+            extra={"site": "Jena"},
+        ),
+        SlideRow("s-2.x", "Ärztin 2", (tmp_path / "c.png",), label=0, extra={"site": ""}),
+    )
+
+
+def test_paths_relative_to_another_folder(write: Write) -> None:
+    path = write("slide_id,patient_id,image,annotation", "a,p,x/a.tif,x/a.png", "b,p,/data/b.tif,")
+    rows = read_manifest(path, root=Path("cohort"))
+    assert rows[0].images == (Path("cohort/x/a.tif"),)
+    assert rows[0].annotation == Path("cohort/x/a.png")
+    assert rows[1].images == (Path("/data/b.tif"),)
+
+
+def test_a_spreadsheet_s_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "slides.csv"
+    path.write_bytes(b"\xef\xbb\xbfslide_id,patient_id,image\r\na,p,a.tif\r\n\r\n")
+    assert [row.slide_id for row in read_manifest(path)] == ["a"]
+
+
+HEADER = "slide_id,patient_id,image,label,mpp,split,channels"
+PROBLEMS = {
+    "no column patient_id": ("slide_id,image", "a,a.tif"),
+    "no slides": (HEADER,),
+    "column 'label' twice": ("slide_id,patient_id,image,label,label", "a,p,a.tif,0,1"),
+    r"line 3: slide_id 'a/b'": (HEADER, "a,p,a.tif,0,,,", "a/b,p,b.tif,0,,,"),
+    r"line 2: slide_id ''": (HEADER, ",p,a.tif,0,,,"),
+    r"line 2: no patient_id": (HEADER, "a, ,a.tif,0,,,"),
+    r"line 2: no image": (HEADER, "a,p, ; ,0,,,"),
+    r"line 2: label '2'": (HEADER, "a,p,a.tif,2,,,"),
+    r"line 2: label 'tumor'": (HEADER, "a,p,a.tif,tumor,,,"),
+    r"line 2: mpp '-0.5'": (HEADER, "a,p,a.tif,0,-0.5,,"),
+    r"line 2: mpp 'nan'": (HEADER, "a,p,a.tif,0,nan,,"),
+    r"line 2: split 'val'": (HEADER, "a,p,a.tif,0,,val,"),
+    r"line 2: a channel named twice": (HEADER, "a,p,a.tif,0,,,SHG;CARS;SHG"),
+    r"line 2: 2 cells more than": (HEADER, "a,p,a.tif,0,,,,x,y"),
+    r"slide_id 'a' twice": (HEADER, "a,p,a.tif,0,,,", "a,q,b.tif,0,,,"),
+    r"patient 'p' in two splits: train, test": (HEADER, "a,p,a.tif,0,,train,", "b,p,b.tif,0,,test,"),
+    r"a\.tif of two patients: 'p', 'q'": (HEADER, "a,p,a.tif,0,,,", "b,q,a.tif,0,,,"),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_problems(problem: str, write: Write) -> None:
+    with pytest.raises(ManifestError, match=problem):
+        read_manifest(write(*PROBLEMS[problem]))
+
+
+def test_all_problems_are_told_at_once_but_not_endlessly(write: Write) -> None:
+    path = write(HEADER, "a,,,7,,,", *(f"s{number},p,{number}.tif,x,,," for number in range(20)))
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    message = caught.value.has
+    assert "line 2: no patient_id; line 2: no image; line 2: label '7', which needs" in message
+    assert "; line 3: label 'x'" in message
+    assert message.count("line ") == 10
+    assert message.endswith("; and 13 more")
+
+
+def test_a_short_row_has_empty_cells(write: Write) -> None:
+    assert read_manifest(write(HEADER, "a,p,a.tif"))[0].label is None
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="no file"):
+        read_manifest(tmp_path / "slides.csv")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"\xff\xfe\x00slides", b'slide_id,patient_id,image\n"a,p,x\n']
+)
+def test_no_manifest_at_all(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "slides.csv"
+    path.write_bytes(content)
+    with pytest.raises(ManifestError, match=r"slides\.csv"):
+        read_manifest(path)
+
+
+def test_fingerprints(tmp_path: Path) -> None:
+    first, second, twin = (tmp_path / name for name in ("a.tif", "b.tif", "c.tif"))
+    first.write_bytes(b"one")
+    second.write_bytes(b"two")
+    twin.write_bytes(b"one")
+    assert fingerprint([first]) == hashlib.sha256(b"one").hexdigest()
+    assert fingerprint([first]) == fingerprint([twin])
+    assert fingerprint([first, second]) != fingerprint([second, first])
+    (tmp_path / "on.tif").write_bytes(b"on")
+    (tmp_path / "etwo.tif").write_bytes(b"etwo")
+    assert fingerprint([first, second]) != fingerprint([tmp_path / "on.tif", tmp_path / "etwo.tif"])
+
+
+def test_the_fingerprint_of_an_mrxs_slide_covers_its_folder(tmp_path: Path) -> None:
+    index, data = tmp_path / "slide.mrxs", tmp_path / "slide" / "Data0000.dat"
+    data.parent.mkdir()
+    index.write_bytes(b"index")
+    data.write_bytes(b"pixels")
+    before = fingerprint([index])
+    data.write_bytes(b"others")
+    assert fingerprint([index]) != before
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("cohort", "slides", "patients"), [("breast-pshg-tma", 23, 23), ("lc25000-lung", 1157, 494)]
+)
+def test_real_cohorts(cohort: str, slides: int, patients: int, real_data: Path) -> None:
+    rows = read_manifest(real_data / cohort / "slides.csv")
+    assert len(rows) == slides
+    assert len({row.patient_id for row in rows}) == patients
+    assert all(row.label in (0, 1) and row.images[0].is_file() for row in rows)
