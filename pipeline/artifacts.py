@@ -92,6 +92,11 @@ class Paths:
         """One PNG per slide: thumbnail, tissue outline, grid, annotation."""
         return self.data / "overlays"
 
+    @property
+    def tile_receipts(self) -> Path:
+        """What each patch store was made from, beside the outputs: a resumed run reads it."""
+        return self.data / ".tile"
+
     def store(self, slide_id: str) -> Path:
         return self.patches / f"{slide_id}.zarr"
 

@@ -1,0 +1,72 @@
+"""Area resampling, and reading a whole slide at a coarse resolution."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.geometry import Location, Size
+from patching.grid import read_plan
+from patching.readers.base import AbstractSlide
+
+_BLOCK = 2048  # level pixels a side that are read at once: bounds memory whatever the slide's size
+_CHANNELS = 4  # OpenCV resamples at most this many together
+
+
+def area_resize(image_HWC: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+    """Shrink by averaging areas, keeping dtype and any number of channels.
+
+    Types that OpenCV does not know pass through float64, which holds their integers up to 2^53.
+    """
+    dtype = image_HWC.dtype
+    known = dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
+    source = image_HWC if known else image_HWC.astype(np.float64)
+    groups = [
+        cv2.resize(
+            np.ascontiguousarray(source[..., c : c + _CHANNELS]),
+            (size.width, size.height),
+            interpolation=cv2.INTER_AREA,
+        ).reshape(size.height, size.width, -1)
+        for c in range(0, source.shape[-1], _CHANNELS)
+    ]
+    joined = groups[0] if len(groups) == 1 else np.concatenate(groups, axis=-1)
+    if known:
+        return joined
+    return (np.rint(joined) if dtype.kind in "iu" else joined).astype(dtype)
+
+
+def shrink(image_HWC: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
+    """Average blocks of `factor` pixels a side; the last row and column are filled up by their edge."""
+    if factor == 1:
+        return image_HWC
+    height, width = image_HWC.shape[:2]
+    rows, columns = -(-height // factor), -(-width // factor)
+    padding = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
+    padded = np.pad(image_HWC, padding, mode="edge") if padding[0][1] or padding[1][1] else image_HWC
+    return area_resize(padded, Size(columns, rows))
+
+
+def overview(slide: AbstractSlide, downsample: float) -> tuple[NDArray[np.generic], float]:
+    """The whole slide, at least as fine as asked for, read in blocks.
+
+    Args:
+        slide: an open slide.
+        downsample: level-0 pixels per pixel wanted, 1 or more.
+
+    Returns:
+        The image [H, W, C] in the slide's dtype, and its level-0 pixels per pixel. Pixel (i, j) is the
+        mean over a block of whole pixels of one level, so its place is known exactly.
+    """
+    number, factor = read_plan(slide.levels, downsample, tolerance=0.01)
+    level, whole = slide.levels[number], max(1, int(factor))
+    plane = level.size
+    rows, columns = -(-plane.height // whole), -(-plane.width // whole)
+    image_HWC = np.empty((rows, columns, len(slide.channels)), slide.dtype)
+    step = max(1, _BLOCK // whole)
+    for row in range(0, rows, step):
+        for column in range(0, columns, step):
+            x, y = column * whole, row * whole
+            size = Size(min(step * whole, plane.width - x), min(step * whole, plane.height - y))
+            corner = Location(round(x * level.downsample), round(y * level.downsample))
+            block_HWC = shrink(slide.read_region(corner, number, size), whole)
+            image_HWC[row : row + step, column : column + step] = block_HWC
+    return image_HWC, level.downsample * whole

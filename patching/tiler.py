@@ -1,0 +1,238 @@
+"""One slide into patches: tissue, grid, labels, pixels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from patching.annotations.base import AbstractAnnotation, Kind
+from patching.annotations.registry import load_annotation
+from patching.errors import ConfigError, SlideError
+from patching.geometry import Location, Mpp, Size
+from patching.grid import PatchSpec, Sampling, grid_locations, resolve
+from patching.labels import DROPPED, LabelRule
+from patching.manifest import SlideRow
+from patching.overlay import OverlayContent, write_overlay
+from patching.readers.base import AbstractSlide
+from patching.readers.registry import open_slide
+from patching.resample import area_resize, overview, shrink
+from patching.store import Codec, PatchStore, PatchTable, StoreAttributes
+from patching.tissue.registry import make_detector
+from patching.tissue_area import AreaTable
+
+MAX_MASK_PIXELS = 2**28
+_THUMBNAIL = 1280
+KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
+REASONS = {
+    NO_TISSUE: "no_tissue",
+    LITTLE_TISSUE: "little_tissue",
+    IGNORED: "ignored",
+    AMBIGUOUS: "ambiguous_label",
+}
+
+
+class TileSettings(BaseModel):
+    """How slides become patches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patch: PatchSpec
+    """Size, resolution and step of patches."""
+    tissue: dict[str, Any]
+    """`method`, and that method's own settings."""
+    mask_pixels_per_patch: int = Field(default=16, ge=8)
+    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse."""
+    minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
+    """Patches under it are dropped; those without any tissue always are."""
+    label: LabelRule = LabelRule()
+    """From tumor fraction to label."""
+    classes: dict[str, Kind]
+    """Annotation class, or value of a mask image -> what it means; `*` is any other."""
+    codec: Codec = "blosc-lz4"
+    """Compression of stored patches."""
+    patches_per_shard: int = Field(default=256, gt=0)
+    """Patches in one file of the store."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _text_keys(cls, value: Any) -> Any:
+        # YAML reads the values of mask images as numbers.
+        return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("tissue")
+    @classmethod
+    def _known_method(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            make_detector(**_detector(value))
+        except ConfigError as error:
+            raise ValueError(f"{error.has}; needs {error.needs}") from error
+        return value
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every patch of the grid, kept or not."""
+
+    table: PatchTable
+    outcome_N: NDArray[np.int8]
+    """KEPT, or the reason in REASONS."""
+
+    @property
+    def kept(self) -> PatchTable:
+        """The table of those kept."""
+        keep, table = self.outcome_N == KEPT, self.table
+        return PatchTable(
+            table.locations_N2[keep],
+            table.tissue_fraction_N[keep],
+            table.tumor_fraction_N[keep],
+            table.label_N[keep],
+        )
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of patches dropped for each reason."""
+        return {name: int((self.outcome_N == code).sum()) for code, name in REASONS.items()}
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    mask_HW: NDArray[np.bool_]
+    downsample: float
+
+
+def tile_slide(row: SlideRow, fingerprint: str, settings: TileSettings, store: Path, overlay: Path) -> None:
+    """Write one slide's patch store and overlay picture.
+
+    Raises:
+        SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
+        AnnotationError: the annotation is unusable.
+    """
+    with open_slide(row.images, row.channels) as slide:
+        mpp = Mpp(row.mpp, row.mpp) if row.mpp else slide.mpp
+        sampling = resolve(settings.patch, slide.levels, mpp)
+        thumbnail_HWC, tissue = _find_tissue(slide, sampling, mpp, settings)
+        annotation = load_annotation(
+            row.annotation, label=row.label, size=slide.size, classes=settings.classes
+        )
+        candidates = _choose(slide.size, sampling, tissue, annotation, settings)
+        kept = candidates.kept
+        attributes = _attributes(
+            row.slide_id, fingerprint, slide, mpp, sampling, settings, tissue, candidates
+        )
+        PatchStore.write(
+            store,
+            attributes,
+            kept,
+            tissue.mask_HW,
+            read_patches(slide, kept.locations_N2, sampling, settings.patch.size),
+            codec=settings.codec,
+            patches_per_shard=settings.patches_per_shard,
+        )
+        content = OverlayContent(
+            title=row.slide_id,
+            image_HWC=thumbnail_HWC,
+            size=slide.size,
+            brightfield=slide.brightfield,
+            tissue_HW=tissue.mask_HW,
+            tissue_downsample=tissue.downsample,
+            locations_N2=candidates.table.locations_N2,
+            label_N=np.where(candidates.outcome_N == KEPT, candidates.table.label_N, DROPPED),
+            extent=sampling.extent,
+            outlines=annotation.outlines(),
+            mpp=mpp,
+        )
+    write_overlay(content, overlay)
+
+
+def read_patches(
+    slide: AbstractSlide, locations_N2: NDArray[np.int64], sampling: Sampling, size: int
+) -> Iterator[NDArray[Any]]:
+    """Pixels of each patch [size, size, C], area-averaged from the nearest finer level."""
+    read, stored = Size(sampling.read, sampling.read), Size(size, size)
+    for x, y in locations_N2.tolist():
+        region_HWC = slide.read_region(Location(x, y), sampling.level, read)
+        yield region_HWC if read == stored else area_resize(region_HWC, stored)
+
+
+def _find_tissue(
+    slide: AbstractSlide, sampling: Sampling, mpp: Mpp | None, settings: TileSettings
+) -> tuple[NDArray[Any], _Tissue]:
+    """Thumbnail and tissue mask from one pass over the slide."""
+    wanted = max(1.0, sampling.extent / settings.mask_pixels_per_patch)
+    longest = max(slide.size.width, slide.size.height)
+    if slide.size.width * slide.size.height / wanted**2 > MAX_MASK_PIXELS:
+        raise SlideError(
+            has=f"a tissue mask of {slide.size.width / wanted:.0f} x {slide.size.height / wanted:.0f} pixels",
+            needs=f"at most {MAX_MASK_PIXELS} pixels",
+            do="lower tile.mask_pixels_per_patch, or make patches larger",
+        )
+    image_HWC, downsample = overview(slide, max(1.0, min(wanted, longest / _THUMBNAIL)))
+    factor = max(1, int(wanted / downsample + 1e-6))
+    mask_downsample = downsample * factor
+    mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
+    detector = make_detector(**_detector(settings.tissue))
+    mask_HW = detector.detect(
+        shrink(image_HWC, factor), mask_mpp, brightfield=slide.brightfield, channels=slide.channels
+    )
+    return image_HWC, _Tissue(mask_HW, mask_downsample)
+
+
+def _choose(
+    size: Size,
+    sampling: Sampling,
+    tissue: _Tissue,
+    annotation: AbstractAnnotation,
+    settings: TileSettings,
+) -> Candidates:
+    """Measure every patch of the grid and decide on it."""
+    locations_N2 = grid_locations(size, sampling.extent, sampling.stride, settings.patch.edge)
+    area = AreaTable.of_slide(tissue.mask_HW, size, tissue.downsample)
+    tissue_N = area.fractions(locations_N2, sampling.extent, tissue.downsample)
+    tumor_N = annotation.fractions(locations_N2, sampling.extent)
+    ignored_N = annotation.fractions(locations_N2, sampling.extent, "ignore")
+    label_N = settings.label.labels(tumor_N)
+    outcome_N = np.full(len(locations_N2), KEPT, np.int8)
+    # From the weakest reason to the strongest, which is written last.
+    outcome_N[label_N == DROPPED] = AMBIGUOUS
+    outcome_N[ignored_N > settings.label.ignore] = IGNORED
+    outcome_N[tissue_N < settings.minimum_tissue_fraction] = LITTLE_TISSUE
+    outcome_N[tissue_N == 0] = NO_TISSUE
+    return Candidates(PatchTable(locations_N2, tissue_N, tumor_N, label_N), outcome_N)
+
+
+def _attributes(
+    slide_id: str,
+    fingerprint: str,
+    slide: AbstractSlide,
+    mpp: Mpp | None,
+    sampling: Sampling,
+    settings: TileSettings,
+    tissue: _Tissue,
+    candidates: Candidates,
+) -> StoreAttributes:
+    return StoreAttributes(
+        slide_id=slide_id,
+        fingerprint=fingerprint,
+        spec=settings.patch.model_dump(),
+        extent=sampling.extent,
+        stride=sampling.stride,
+        downsample=sampling.downsample,
+        mpp=None if mpp is None else mpp.mean * sampling.downsample,
+        slide_mpp=None if mpp is None else (mpp.x, mpp.y),
+        slide_size=(slide.size.width, slide.size.height),
+        channels=slide.channels,
+        dtype=str(slide.dtype),
+        brightfield=slide.brightfield,
+        tissue_downsample=tissue.downsample,
+        dropped=candidates.dropped,
+    )
+
+
+def _detector(tissue: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `make_detector`: `method` is its name, the rest are settings."""
+    settings = dict(tissue)
+    return {"name": settings.pop("method", None), **settings}
