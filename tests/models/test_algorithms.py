@@ -51,9 +51,7 @@ def test_the_same_seed_gives_the_same_batches(name: str, groups: TrainGroups) ->
     algorithm = make_algorithm(name, {"batch_size": 12}, groups)
 
     def plans(seed: int) -> list[list[int]]:
-        return [
-            plan.indices_N.tolist() for plan in islice(algorithm.batches(np.random.default_rng(seed)), 5)
-        ]
+        return [plan.indices_N.tolist() for plan in islice(algorithm.batches(np.random.default_rng(seed)), 5)]
 
     assert plans(3) == plans(3)
     assert plans(3) != plans(4)

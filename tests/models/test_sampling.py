@@ -23,9 +23,7 @@ def distributions(draw: st.DrawFn) -> np.ndarray:
     return counts_KA / counts_KA.sum(axis=1, keepdims=True)
 
 
-@given(
-    st.integers(1, 40), st.lists(st.integers(0, 100), min_size=1, max_size=30), st.integers(0, 2**32 - 1)
-)
+@given(st.integers(1, 40), st.lists(st.integers(0, 100), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
 def test_a_stream_repeats_only_what_it_must(n_members: int, sizes: list[int], seed: int) -> None:
     stream = SampleStream(np.arange(n_members) + 7, np.random.default_rng(seed))
     for n in sizes:
