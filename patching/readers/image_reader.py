@@ -42,7 +42,7 @@ class ImageSlide(AbstractSlide):
                     do="export it as RGB PNG or as tiled TIFF",
                 )
             count = _CHANNELS[image.mode]
-            # Pillow would cut 16-bit colour to 8 bits; its raw mode tells what the file holds.
+            # Pillow would cut 16-bit color to 8 bits; its raw mode tells what the file holds.
             wide = image.mode.startswith("I") or "16" in str(image.tile[0][3])
             return Header(
                 channels=RGB if count == len(RGB) else numbered(count),

@@ -9,6 +9,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.geometry import Mpp
 from patching.readers.base import RGB, numbered
+from patching.readers.tiff_layout import PHOTOMETRIC_RGB
 
 _APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)")
 _OME_UNIT = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4}
@@ -16,7 +17,6 @@ _INCH, _CENTIMETER = 2, 3
 _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 # Screen and print defaults (72 to 1,200 dpi) are 353 to 21 µm: no microscope's pixel.
 _COARSEST_UM = 20.0
-_PHOTOMETRIC_RGB = (2, 6)
 
 
 def ome_image(tiff: TiffFile, index: int) -> Element | None:
@@ -78,7 +78,7 @@ def channel_names(
 ) -> tuple[str, ...]:
     """Names of the series' `count` channels: R, G, B, or the file's own, or C0, C1, ..."""
     page = series.keyframe
-    if count == len(RGB) == page.samplesperpixel and page.photometric in _PHOTOMETRIC_RGB:
+    if count == len(RGB) == page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
         return RGB
     if image is not None:
         found = [channel.get("Name", "") for channel in image.iter("Channel")]

@@ -121,12 +121,12 @@ def test_a_palette(tmp_path: Path) -> None:
     path = tmp_path / "palette.tif"
     colormap = np.zeros((3, 256), np.uint16)
     tifffile.imwrite(path, np.zeros((200, 300), np.uint8), photometric="palette", colormap=colormap)
-    with pytest.raises(UnreadableSlideError, match="colour palette"):
+    with pytest.raises(UnreadableSlideError, match="color palette"):
         open_slide(path)
 
 
 def test_a_strip_too_large(tmp_path: Path, rgb_tiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patching.readers.tiff_reader._LARGEST_SEGMENT", 64 * 48 * 3 - 1)
+    monkeypatch.setattr("patching.readers.tiff_checks._LARGEST_SEGMENT", 64 * 48 * 3 - 1)
     with pytest.raises(UnreadableSlideError, match="save it tiled"):
         open_slide(rgb_tiff.path)
 

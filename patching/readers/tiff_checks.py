@@ -1,0 +1,97 @@
+"""What the TIFF reader refuses because it would be read wrongly, before anything is allocated."""
+
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tifffile import TiffFile, TiffPageSeries
+
+from patching.errors import UnreadableSlideError
+from patching.readers.tiff_layout import channel_count, segment_bytes
+
+_LARGEST_SEGMENT = 2**30
+_PALETTE = 3
+
+
+def check_directory(path: Path, tiff: TiffFile) -> None:
+    """Every tag of the first page can be read.
+
+    tifffile skips a tag whose value lies behind the end of the file, and so loses the OME-XML, the names
+    of the channels and the pixel size of a truncated file without an error.
+    """
+    page = tiff.pages.first
+    tiff.filehandle.seek(page.offset)
+    (listed,) = struct.unpack(tiff.tiff.tagnoformat, tiff.filehandle.read(tiff.tiff.tagnosize))
+    if len(page.tags) < listed:
+        raise _refusal(
+            path,
+            f"{len(page.tags)} of {listed} tags that can be read: it is truncated or damaged",
+            "a whole file",
+            "copy it again from its source",
+        )
+
+
+def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
+    """The level itself, if its axes, pixels and segments are what the reader can handle.
+
+    Raises:
+        UnreadableSlideError: several Z planes or time points, a palette, segments missing or too large.
+    """
+    page = series.keyframe
+    others = {
+        axis: extent
+        for axis, extent in zip(series.axes, series.shape, strict=True)
+        if axis not in "YXCS" and extent > 1
+    }
+    if others or page.imagedepth > 1:
+        raise _refusal(
+            path,
+            f"axes {series.axes} of {'x'.join(map(str, series.shape))}, with several planes along "
+            f"{', '.join(others) or 'Z'}",
+            "one plane: Y, X and channels (C or RGB samples)",
+            "export one Z plane, time point or projection per file, or name the axis C in OME-XML",
+        )
+    if page.photometric == _PALETTE:
+        raise _refusal(path, "a color palette", "intensities or RGB", "export it as RGB")
+    if np.dtype(series.dtype).kind not in "uif":
+        raise _refusal(path, f"pixels of type {series.dtype}", "integer or real pixels", "convert the file")
+    if (
+        None in series.pages
+        or series.is_multifile
+        or len(series.pages) * page.samplesperpixel != channel_count(series)
+    ):
+        raise _refusal(
+            path, "channels spread over other files or beyond its directories", "a self-contained file",
+            "export one file with all channels, or list one file per modality",
+        )  # fmt: skip
+    if segment_bytes(page) > _LARGEST_SEGMENT:
+        raise _refusal(
+            path,
+            f"a strip or tile of {segment_bytes(page) / 2**30:.1f} GiB",
+            "at most 1 GiB",
+            "save it tiled",
+        )
+    for member in series.pages:
+        check_segments(path, member)
+    return series
+
+
+def check_segments(path: Path, page: Any) -> None:
+    """Every segment is listed and lies inside the file."""
+    expected = math.prod(page.keyframe.chunked)
+    ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)
+    length = page.parent.filehandle.size
+    if len(ends) < expected or ends.max(initial=0) > length:
+        raise _refusal(
+            path,
+            f"{len(ends)} of {expected} segments listed, the last ending at byte {ends.max(initial=0)} "
+            f"of {length}: it is truncated or damaged",
+            "a whole file",
+            "copy it again from its source",
+        )
+
+
+def _refusal(path: Path, has: str, needs: str, do: str) -> UnreadableSlideError:
+    return UnreadableSlideError(has=f"{path}: {has}", needs=needs, do=do)

@@ -1,0 +1,331 @@
+"""Ingest tells which slides can be used, why the others cannot, and writes the same bytes every time."""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from patching.errors import ConfigError, ErrorBudgetError, ManifestError
+from patching.manifest import read_manifest
+from pipeline.artifacts import EXCLUDED, SLIDES, Paths, read_table
+from pipeline.cli import main
+
+SECTIONS = ("tile", "split", "attribute", "train", "algorithms", "evaluate", "report", "register")
+HEADER = "slide_id,patient_id,image,channels,annotation,label,mpp,site"
+NAMES = ("CARS", "TPEF", "SHG")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A repository with one cohort, whose slides lie beside it."""
+
+    root: Path
+    data: Path
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.root, "small")
+
+    def describe(self, *lines: str, **ingest: Any) -> None:
+        (self.data / "slides.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        content: dict[str, Any] = {
+            "manifest": "../slides/slides.csv",
+            "description": "a test",
+            "ingest": ingest,
+        }
+        content |= {section: {} for section in SECTIONS}
+        (self.root / "configs" / "cohorts" / "small.yaml").write_text(yaml.safe_dump(content))
+
+    def ingest(self, *arguments: str) -> int:
+        return main(
+            ["ingest", "--cohort", "small", "--root", str(self.root), "--log-level", "warning", *arguments]
+        )
+
+    def slides(self) -> list[dict[str, str]]:
+        return rows_of(self.paths.slides)
+
+    def excluded(self) -> dict[str, dict[str, str]]:
+        return {row["slide_id"]: row for row in rows_of(self.paths.ingest_excluded)}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_slide(path: Path, channels: int = 3, dtype: str = "uint16", mpp: float | None = 0.5) -> None:
+    """A 300 by 200 OME-TIFF whose pixels differ from file to file."""
+    rng = np.random.default_rng(list(path.name.encode()))
+    planes_CHW = rng.integers(0, 200, (channels, 200, 300)).astype(dtype)
+    unit = {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+    pixel = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp, **unit}
+    metadata = {"axes": "CYX", "Channel": {"Name": list(NAMES[:channels])}, **pixel}
+    options: dict[str, Any] = {"tile": (64, 64), "compression": "zlib", "photometric": "minisblack"}
+    tifffile.imwrite(path, planes_CHW, ome=True, metadata=metadata, **options)
+
+
+@pytest.fixture
+def cohort(tmp_path: Path, repository: Path) -> Cohort:
+    root, data = tmp_path / "repository", tmp_path / "slides"
+    (root / "configs" / "cohorts").mkdir(parents=True)
+    data.mkdir()
+    shutil.copy(repository / "configs" / "ingest.yaml", root / "configs")
+    return Cohort(root, data)
+
+
+@pytest.fixture
+def five(cohort: Cohort) -> Cohort:
+    """Five good slides a to e, of four patients."""
+    for name in "abcde":
+        write_slide(cohort.data / f"{name}.ome.tif")
+    cohort.describe(HEADER, *(good(name) for name in "dbcae"))
+    return cohort
+
+
+def good(name: str, label: str = "1") -> str:
+    return f"{name},p-{'a' if name == 'b' else name},{name}.ome.tif,,,{label},,Jena"
+
+
+def test_a_sound_cohort(five: Cohort) -> None:
+    assert five.ingest() == 0
+    assert [row["slide_id"] for row in five.slides()] == list("abcde")
+    assert five.slides()[1] == {
+        "slide_id": "b",
+        "patient_id": "p-a",
+        "image": "../slides/b.ome.tif",
+        "channels": "CARS;TPEF;SHG",
+        "annotation": "",
+        "label": "1",
+        "mpp": "0.5",
+        "split": "",
+        "fingerprint": hashlib.sha256((five.data / "b.ome.tif").read_bytes()).hexdigest(),
+        "width": "300",
+        "height": "200",
+        "dtype": "uint16",
+        "site": "Jena",
+    }
+    assert five.paths.ingest_excluded.read_text() == ",".join(EXCLUDED) + "\n"
+    summary = json.loads((five.paths.ingested / "summary.json").read_text())
+    assert (summary["slides"], summary["patients"], summary["labels"]) == (5, 4, {"1": 5})
+    assert (summary["channels"], summary["dtype"], summary["excluded"]) == (list(NAMES), "uint16", {})
+    assert summary["mpp"] == {"smallest": 0.5, "largest": 0.5, "missing": 0}
+
+
+def test_what_later_stages_read(five: Cohort) -> None:
+    five.ingest()
+    assert list(read_table(five.paths.slides, SLIDES, "ingest")["slide_id"]) == list("abcde")
+    first = read_manifest(five.paths.slides, root=five.root)[0]
+    assert first.images[0].samefile(five.data / "a.ome.tif")
+    assert (first.channels, first.mpp, first.extra["site"]) == (NAMES, 0.5, "Jena")
+
+
+def test_the_same_bytes_whatever_the_order_and_place(five: Cohort, tmp_path: Path) -> None:
+    def ingested(cohort: Cohort) -> list[bytes]:
+        cohort.ingest()
+        return [path.read_bytes() for path in sorted(cohort.paths.ingested.iterdir())]
+
+    (five.data / "c.ome.tif").write_bytes(b"broken")
+    five.describe(HEADER, *(good(name) for name in "dbcae"), error_budget=0.5)
+    before = ingested(five)
+    assert len(before) == 3
+    five.describe(HEADER, *(good(name) for name in "abcde"), error_budget=0.5)
+    assert ingested(five) == before
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    shutil.move(five.root, moved)
+    shutil.move(five.data, moved)
+    assert ingested(Cohort(moved / five.root.name, moved / five.data.name)) == before
+    assert not any(str(tmp_path).encode() in content for content in before)
+
+
+def missing_image(cohort: Cohort) -> str:
+    (cohort.data / "c.ome.tif").unlink()
+    return good("c")
+
+
+def broken_image(cohort: Cohort) -> str:
+    (cohort.data / "c.ome.tif").write_bytes(b"no slide")
+    return good("c")
+
+
+def truncated_image(cohort: Cohort) -> str:
+    path = cohort.data / "c.ome.tif"
+    path.write_bytes(path.read_bytes()[:-1000])
+    return good("c")
+
+
+def missing_annotation(cohort: Cohort) -> str:
+    return "c,p-c,c.ome.tif,,c.geojson,,,Jena"
+
+
+def neither_label_nor_annotation(cohort: Cohort) -> str:
+    return good("c", label="")
+
+
+def fewer_channels(cohort: Cohort) -> str:
+    write_slide(cohort.data / "c.ome.tif", channels=2)
+    return good("c")
+
+
+def fewer_channels_than_named(cohort: Cohort) -> str:
+    write_slide(cohort.data / "c.ome.tif", channels=1)
+    return "c,p-c,c.ome.tif,CARS;TPEF;SHG,,1,,Jena"
+
+
+def other_pixel_type(cohort: Cohort) -> str:
+    write_slide(cohort.data / "c.ome.tif", dtype="uint8")
+    return good("c")
+
+
+def mixed_modalities(cohort: Cohort) -> str:
+    write_slide(cohort.data / "c1.ome.tif", channels=1)
+    write_slide(cohort.data / "c2.ome.tif", channels=2, dtype="uint8")
+    return "c,p-c,c1.ome.tif;c2.ome.tif,CARS;TPEF;SHG,,1,,Jena"
+
+
+DEFECTS: dict[Callable[[Cohort], str], tuple[str, str]] = {
+    missing_image: ("MissingFileError", "no file ../slides/c.ome.tif; needs"),
+    broken_image: ("UnreadableSlideError", "../slides/c.ome.tif: 8 bytes of no known format"),
+    truncated_image: ("UnreadableSlideError", "truncated"),
+    missing_annotation: ("MissingFileError", "no file ../slides/c.geojson"),
+    neither_label_nor_annotation: ("AnnotationError", "without annotation and without label"),
+    fewer_channels: (
+        "ChannelError",
+        "c with CARS, TPEF in uint16; needs the cohort's CARS, TPEF, SHG in uint16",
+    ),
+    fewer_channels_than_named: ("ChannelError", "1 channel (CARS); needs 3 (CARS, TPEF, SHG)"),
+    other_pixel_type: ("ChannelError", "in uint8; needs the cohort's CARS, TPEF, SHG in uint16"),
+    mixed_modalities: ("ChannelError", "../slides/c1.ome.tif: uint16, ../slides/c2.ome.tif: uint8"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_one_bad_slide_is_told_and_skipped(defect: Callable[[Cohort], str], five: Cohort) -> None:
+    five.describe(HEADER, *(good(name) for name in "abde"), defect(five), error_budget=0.2)
+    assert five.ingest() == 0
+    assert [row["slide_id"] for row in five.slides()] == list("abde")
+    kind, reason = DEFECTS[defect]
+    refused = five.excluded()["c"]
+    assert (refused["stage"], refused["error"]) == ("ingest", kind)
+    assert reason in refused["reason"]
+    summary = json.loads((five.paths.ingested / "summary.json").read_text())
+    assert (summary["slides"], summary["excluded"]) == (4, {kind: 1})
+
+
+def test_beyond_the_budget(five: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
+    assert five.ingest() == 0
+    row = missing_image(five)
+    five.describe(HEADER, *(good(name) for name in "abde"), row, error_budget=0.1)
+    assert five.ingest() == 2
+    told = capsys.readouterr().err
+    assert ErrorBudgetError.__name__ in told
+    assert "1 of 5 slides excluded: c (MissingFileError: no file" in told
+    assert "at most a share of 0.1" in told
+    # What was found is written; the slides of the earlier run are not left lying.
+    assert list(five.excluded()) == ["c"]
+    assert not five.paths.slides.exists()
+    assert five.ingest("--error-budget", "0.2") == 0
+
+
+def test_no_usable_slide(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
+    cohort.describe(HEADER, good("a"), error_budget=1.0)
+    assert cohort.ingest() == 2
+    assert "1 of 1 slides excluded" in capsys.readouterr().err
+
+
+def test_the_config_decides_the_channels(five: Cohort) -> None:
+    for name in "ab":
+        write_slide(five.data / f"{name}.ome.tif", channels=2, dtype="uint8")
+    rows = [good(name) for name in "abcde"]
+    five.describe(HEADER, *rows, error_budget=0.6, channels=["CARS", "TPEF"])
+    assert five.ingest() == 0
+    assert [row["slide_id"] for row in five.slides()] == ["a", "b"]
+    five.describe(HEADER, *rows, error_budget=0.6)
+    assert five.ingest() == 0
+    assert [row["slide_id"] for row in five.slides()] == ["c", "d", "e"]
+
+
+def test_names_of_the_manifest_win(five: Cohort) -> None:
+    row = "c,p-c,c.ome.tif,x;y;z,,1,,Jena"
+    five.describe(HEADER, row, error_budget=0)
+    assert five.ingest() == 0
+    assert five.slides()[0]["channels"] == "x;y;z"
+
+
+def test_the_manifest_s_mpp_wins(five: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    write_slide(five.data / "d.ome.tif", mpp=None)
+    five.describe(HEADER, good("a"), "c,p-c,c.ome.tif,,,1,0.25,Jena", good("d"))
+    assert five.ingest() == 0
+    assert [row["mpp"] for row in five.slides()] == ["0.5", "0.25", ""]
+    summary = json.loads((five.paths.ingested / "summary.json").read_text())
+    assert summary["mpp"] == {"smallest": 0.25, "largest": 0.5, "missing": 1}
+    assert "mixed pixel sizes, 0.25 to 0.5 µm" in caplog.text
+
+
+def test_same_content_twice_is_told(five: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copy(five.data / "a.ome.tif", five.data / "e.ome.tif")
+    assert five.ingest() == 0
+    assert json.loads((five.paths.ingested / "summary.json").read_text())["same_content"] == [["a", "e"]]
+    assert "same content" in caplog.text
+
+
+def test_the_annotation_is_kept(five: Cohort) -> None:
+    (five.data / "a.geojson").write_text("{}")
+    five.describe(HEADER, "a,p-a,a.ome.tif,,a.geojson,,,Jena")
+    assert five.ingest() == 0
+    assert five.slides()[0]["annotation"] == "../slides/a.geojson"
+    assert five.slides()[0]["label"] == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ((HEADER,), "no slides"),
+        (("slide_id,image,label", "a,a.ome.tif,1"), "no column patient_id"),
+        ((HEADER, good("a"), good("a")), "slide_id 'a' twice"),
+    ],
+)
+def test_a_bad_manifest_stops(
+    lines: tuple[str, ...], problem: str, five: Cohort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    five.describe(*lines)
+    assert five.ingest() == 2
+    told = capsys.readouterr().err
+    assert ManifestError.__name__ in told
+    assert problem in told
+
+
+@pytest.mark.parametrize("ingest", [{"eror_budget": 0.1}, {"error_budget": 2}, {"channels": "CARS"}])
+def test_a_bad_setting_stops(
+    ingest: dict[str, Any], five: Cohort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    five.describe(HEADER, good("a"), **ingest)
+    assert five.ingest() == 2
+    told = capsys.readouterr().err
+    assert ConfigError.__name__ in told
+    assert next(iter(ingest)) in told
+
+
+@pytest.mark.real_data
+def test_real_cores(cohort: Cohort, real_data: Path) -> None:
+    folder = real_data / "breast-pshg-tma"
+    lines = (folder / "slides.csv").read_text().splitlines()
+    single = [f"{core},{core[:6]},{core}.ome.tif,SHG_log_intensity;R_ratio;DCP,0,Normal"
+              for core in ("core11_Normal", "core36_Normal")]  # fmt: skip
+    for path in folder.glob("*.ome.tif"):
+        (cohort.data / path.name).symlink_to(path)
+    cohort.describe(*lines, *single)
+    assert cohort.ingest() == 0
+    assert len(cohort.slides()) == 23
+    assert {row["channels"] for row in cohort.slides()} == {"SHG_log_intensity;R_ratio;DCP"}
+    assert set(cohort.excluded()) == {"core11_Normal", "core36_Normal"}
+    assert "1 channel (SHG_log_intensity); needs 3" in cohort.excluded()["core11_Normal"]["reason"]
