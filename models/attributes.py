@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.groups import GroupLayout, conditional_distribution, require_every_group
 from models.splitting import SPLITS, TRAIN
+from patching.errors import EmptyGroupError
 
 LAYOUT = GroupLayout(n_classes=2, n_attributes=2)
 
@@ -67,7 +68,12 @@ def attribute_table(
         group_N = LAYOUT.group(patches["label"].to_numpy(), attribute_N)
         columns = {"patch_id": patches["patch_id"], "threshold": name}
         tables.append(pd.DataFrame(columns | {"attribute": attribute_N, "group": group_N}))
-        figures[name] = {"value": value, "how": rule.how} | _association(patches, attribute_N, group_N)
+        try:
+            association = _association(patches, attribute_N, group_N)
+        except EmptyGroupError as error:
+            has = f"threshold {name} at tissue fraction {value:.4g}: {error.has}"
+            raise EmptyGroupError(has=has, needs=error.needs, do=error.do) from error
+        figures[name] = {"value": value, "how": rule.how} | association
     return pd.concat(tables, ignore_index=True), figures
 
 

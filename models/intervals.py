@@ -179,10 +179,12 @@ def paired_difference(
     Raises:
         GroupError: the two are not of the same patches' groups and patients.
     """
-    if first.patients != second.patients or not np.array_equal(first.estimable_G, second.estimable_G):
+    tested = [statistics.count_PRG.max(axis=1) for statistics in (first, second)]
+    if first.patients != second.patients or not np.array_equal(*tested):
         raise GroupError(
-            has=f"{len(first.patients)} and {len(second.patients)} patients, "
-            f"estimable groups {first.estimable_G.tolist()} and {second.estimable_G.tolist()}",
+            has=f"{len(first.patients)} and {len(second.patients)} patients, with "
+            f"{tested[0].sum(axis=0).astype(int).tolist()} and {tested[1].sum(axis=0).astype(int).tolist()} "
+            "patches in the groups",
             needs="predictions of the same patches by both methods",
             do="compare runs on the same split and threshold",
         )

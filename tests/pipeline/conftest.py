@@ -1,0 +1,69 @@
+"""Fixtures of the pipeline's tests."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.artifacts import INDEX, SLIDES, Paths
+
+
+@pytest.fixture
+def small_cohort(tmp_path: Path, repository: Path) -> Paths:
+    """What ingest and tile write, of 24 patients with a slide each; patient 003 is fixed to test.
+
+    Tables only, no slides and no stores: enough for the stages between tiling and training.
+    """
+    paths = Paths(tmp_path, "small")
+    configs = tmp_path / "configs"
+    shutil.copytree(repository / "configs" / "algorithms", configs / "algorithms")
+    for path in (repository / "configs").glob("*.yaml"):
+        shutil.copy(path, configs)
+    sections = (
+        "ingest",
+        "tile",
+        "split",
+        "attribute",
+        "train",
+        "algorithms",
+        "evaluate",
+        "report",
+        "register",
+    )
+    cohort = {"manifest": "slides.csv", "description": "A small cohort."} | {name: {} for name in sections}
+    (configs / "cohorts").mkdir()
+    (configs / "cohorts" / "small.yaml").write_text(yaml.safe_dump(cohort))
+    slides = pd.DataFrame({"slide_id": [f"s{p}" for p in range(24)]}).reindex(columns=list(SLIDES))
+    slides["patient_id"] = [f"{p:03}" for p in range(24)]
+    slides["split"] = ["test" if p == 3 else None for p in range(24)]
+    paths.ingested.mkdir(parents=True)
+    slides.to_csv(paths.slides, index=False)
+    paths.patches.mkdir(parents=True)
+    index = pd.concat([_patches(p) for p in range(24)], ignore_index=True)
+    index[list(INDEX)].to_parquet(paths.index, index=False)
+    return paths
+
+
+def _patches(p: int) -> pd.DataFrame:
+    """Patches of one patient: more tumor means more tissue, as in the paper."""
+    rng = np.random.default_rng(p)
+    n = int(rng.integers(20, 60))
+    label = (rng.random(n) < 0.2 + 0.6 * rng.random()).astype(int)
+    return pd.DataFrame(
+        {
+            "patch_id": [f"s{p}@{256 * i}_0" for i in range(n)],
+            "slide_id": f"s{p}",
+            "patient_id": f"{p:03}",
+            "store_row": np.arange(n),
+            "x": 256 * np.arange(n),
+            "y": 0,
+            "extent": 256,
+            "tissue_fraction": rng.beta(2 + 2 * label, 4 - 2 * label),
+            "tissue_area_um2": 1.0,
+            "tumor_fraction": label.astype(float),
+            "label": label,
+        }
+    )

@@ -1,0 +1,172 @@
+"""Splitting patients: balance, determinism, fixed splits, too few patients; and the stage."""
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from models.splitting import SPLITS, SplitSettings, assign_splits, label_patients, patients_table
+from patching.errors import ArtifactError, GroupError
+from pipeline.artifacts import Paths
+from pipeline.cli import main
+from pipeline.config import load_yaml, validated
+
+
+def patches_of(n_patients: int, seed: int = 0, mixed: bool = True) -> pd.DataFrame:
+    """A cohort of unequal patients; unless mixed, a patient has one label, two in five label 0."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for p in range(n_patients):
+        n = int(rng.integers(15, 60))
+        label = rng.integers(0, 2, n) if mixed else np.full(n, int(p % 5 > 1))
+        tissue = rng.beta(2 + 2 * label, 3)
+        parts.append(pd.DataFrame({"patient_id": f"{p:03}", "label": label, "tissue_fraction": tissue}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def shares(patients: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Share of every stratum's patches in every split."""
+    counts = patients.drop(columns="fixed").groupby(splits["split"].to_numpy()).sum()
+    return counts / counts.sum()
+
+
+def test_the_patient_table_counts_labels_and_terciles() -> None:
+    patches = pd.DataFrame(
+        {
+            "patient_id": ["b", "b", "b", "a", "a", "a"],
+            "label": [0, 0, 1, 1, 1, 0],
+            "tissue_fraction": [0.1, 0.2, 0.9, 0.3, 0.8, 0.4],
+        }
+    )
+    table = patients_table(patches, pd.Series({"a": "test", "b": None}))
+    assert table.index.tolist() == ["a", "b"]
+    assert table["label0_tissue0"].tolist() == [0, 1]
+    assert table["label1_tissue2"].tolist() == [1, 1]
+    assert table["fixed"].tolist() == ["test", None]
+    assert label_patients(table).all()
+
+
+def test_holdout_balances_every_stratum() -> None:
+    patients = patients_table(patches_of(60))
+    found = shares(patients, assign_splits(patients, SplitSettings(validation=0.15, test=0.25)))
+    np.testing.assert_allclose(found.loc["train"], 0.6, atol=0.05)
+    np.testing.assert_allclose(found.loc["validation"], 0.15, atol=0.05)
+    np.testing.assert_allclose(found.loc["test"], 0.25, atol=0.05)
+
+
+@given(st.integers(8, 40), st.booleans(), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_every_patient_has_one_split_and_every_split_both_labels(n: int, mixed: bool, seed: int) -> None:
+    patients = patients_table(patches_of(n, seed, mixed))
+    splits = assign_splits(patients, SplitSettings(seed=seed, attempts=5))
+    assert splits["patient_id"].tolist() == patients.index.tolist()
+    assert set(splits["split"]) == set(SPLITS)
+    for split in SPLITS:
+        assert label_patients(patients[(splits["split"] == split).to_numpy()]).any(axis=0).all()
+
+
+def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
+    patches = patches_of(30)
+    shuffled = patches.sample(frac=1, random_state=4)
+    one = assign_splits(patients_table(patches), SplitSettings())
+    pd.testing.assert_frame_equal(one, assign_splits(patients_table(shuffled), SplitSettings()))
+    other = assign_splits(patients_table(patches), SplitSettings(seed=1))
+    assert (one["split"] != other["split"]).any()
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_folds_test_every_patient_once(mixed: bool) -> None:
+    patients = patients_table(patches_of(23, mixed=mixed))
+    runs = [assign_splits(patients, SplitSettings(method="folds", folds=4, fold=fold)) for fold in range(4)]
+    tested = [run.loc[run["split"] == "test", "patient_id"].tolist() for run in runs]
+    assert sorted(chain.from_iterable(tested)) == patients.index.tolist()
+    assert all(4 <= len(fold) <= 8 for fold in tested)
+    for run in runs:
+        np.testing.assert_allclose(shares(patients, run).loc["test"], 0.25, atol=0.12)
+        rest = run[run["split"] != "test"]
+        assert 0.1 < (rest["split"] == "validation").mean() < 0.35
+
+
+def test_repeats_have_other_folds() -> None:
+    patients = patients_table(patches_of(23))
+    first, second = (
+        assign_splits(patients, SplitSettings(method="folds", folds=4, repeat=repeat)) for repeat in (0, 1)
+    )
+    assert set(first.loc[first["split"] == "test", "patient_id"]) != set(
+        second.loc[second["split"] == "test", "patient_id"]
+    )
+
+
+@pytest.mark.parametrize("method", ["holdout", "folds"])
+def test_the_manifest_fixes_patients(method: str) -> None:
+    fixed = pd.Series({"000": "test", "001": "train", "002": "validation", "003": "test", "004": None})
+    patients = patients_table(patches_of(30), fixed)
+    splits = assign_splits(patients, SplitSettings(method=method)).set_index("patient_id")["split"]
+    assert splits[["000", "001", "002", "003"]].tolist() == ["test", "train", "validation", "test"]
+    assert 3 <= (splits == "test").sum() <= 9
+
+
+def test_too_few_patients_of_a_label_are_counted() -> None:
+    patches = patches_of(9, mixed=False)
+    patches["label"] = (patches["patient_id"] < "002").astype(int)
+    with pytest.raises(GroupError) as caught:
+        assign_splits(patients_table(patches), SplitSettings())
+    assert "9 patients, 7 with patches of label 0 and 2 with patches of label 1" in str(caught.value)
+    assert "at least 3 of each" in str(caught.value)
+    with pytest.raises(GroupError, match="0 patients"):
+        assign_splits(patients_table(patches[:0]), SplitSettings())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "folds", "folds": 3, "fold": 3}, {"validation": 0.5, "test": 0.5}, {"test": 0}, {"tset": 1}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SplitSettings.model_validate(wrong)
+
+
+def test_the_stage_writes_the_same_bytes_again(small_cohort: Paths) -> None:
+    arguments = ["split", "--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]
+    assert main(arguments) == 0
+    content = small_cohort.splits.read_bytes()
+    splits = pd.read_csv(small_cohort.splits, dtype=str)
+    assert splits.columns.tolist() == ["patient_id", "split"]
+    assert splits["patient_id"].iloc[0] == "000"
+    assert splits.loc[splits["patient_id"] == "003", "split"].item() == "test"
+    small_cohort.splits.unlink()
+    assert main(arguments) == 0
+    assert small_cohort.splits.read_bytes() == content
+    assert [path.name for path in small_cohort.data.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_stage_takes_a_fold(small_cohort: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small_cohort.root / "configs" / "split.yaml"
+    config.write_text(config.read_text().replace("method: holdout", "method: folds"))
+    arguments = ["split", "--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]
+    tested = set[str]()
+    for fold in range(5):
+        assert main([*arguments, "--fold", str(fold)]) == 0
+        splits = pd.read_csv(small_cohort.splits, dtype=str)
+        tested |= set(splits.loc[splits["split"] == "test", "patient_id"])
+    assert tested == set(splits["patient_id"])
+    assert main([*arguments, "--fold", "5"]) == 2
+    assert "fold 5 of 5 folds" in capsys.readouterr().err
+
+
+def test_the_stage_names_the_stage_before_it(small_cohort: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    small_cohort.index.unlink()
+    assert main(["split", "--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]) == 2
+    error = capsys.readouterr().err
+    assert ArtifactError.__name__ in error
+    assert "evenpatch tile" in error
+
+
+def test_the_shipped_settings_are_valid(repository: Path) -> None:
+    path = repository / "configs" / "split.yaml"
+    assert validated(SplitSettings, load_yaml(path), str(path)).method == "holdout"
