@@ -46,8 +46,8 @@ class ModelCard(BaseModel):
     """The patch spec the model was trained on: size in pixels, and mpp or downsample."""
     dtype: str
     """Of the raw patches."""
-    threshold: dict[str, Any]
-    """Name and value of the attribute's threshold."""
+    threshold: str
+    """Name of the attribute's threshold."""
     counts: tuple[tuple[int, ...], ...]
     """Training patches of every group, [K, A]."""
     alpha: tuple[tuple[float, ...], ...]

@@ -1,7 +1,7 @@
 """The classifier: raw patches in, logits or probabilities out."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 
 from models.dataset import AbstractPatches
 from models.normalization import TRANSFORMS, Normalization
+
+Device = Literal["auto", "cpu"]
 
 
 class Classifier(nn.Module):
@@ -71,6 +73,11 @@ class Classifier(nn.Module):
             for quarter in range(4)
         ]
         return torch.stack([self(view).softmax(dim=1) for view in views]).mean(dim=0).log()
+
+
+def choose_device(name: Device) -> torch.device:
+    """`auto` is the GPU where there is one."""
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
 def to_tensor(images_NHWC: NDArray[Any], device: torch.device) -> torch.Tensor:

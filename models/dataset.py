@@ -5,12 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import GroupError, StoreError
+
+if TYPE_CHECKING:
+    from patching.store import StoreAttributes
 
 _CHUNK_BYTES = 32 * 2**20
 
@@ -19,7 +22,7 @@ class PatchSource(Protocol):
     """What is asked of a patch store; `patching.store.PatchStore` is one."""
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Pixels [n, H, W, C] of the rows `indices`."""
+        """Pixels [n, H, W, C] of the rows `indices`, in their order."""
 
 
 class AbstractPatches(ABC):
@@ -168,23 +171,23 @@ def gather(rows: StoreRows, memory_limit: int) -> AbstractPatches:
     from patching.store import PatchStore  # TensorStore costs start-up time that array users need not pay
 
     stores = [PatchStore.open(path) for path in rows.paths]
-    patch_HWC, dtype = _common(rows.paths, [(s.images.shape[1:], s.images.dtype) for s in stores])
+    patch_HWC, dtype = _common([store.attributes for store in stores])
     stored = StoredPatches(stores, rows.source_N, rows.row_N, patch_HWC, dtype)
     if int(np.prod(stored.shape_NHWC)) * dtype.itemsize > memory_limit:
         return stored
     return MemoryPatches(stored.read(np.arange(len(stored))))
 
 
-def _common(
-    paths: Sequence[Path], kinds: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
-) -> tuple[tuple[int, int, int], np.dtype[Any]]:
-    found = {kind: path.name for path, kind in zip(paths, kinds, strict=True)}
+def _common(attributes: Sequence["StoreAttributes"]) -> tuple[tuple[int, int, int], np.dtype[Any]]:
+    found = {(int(each.spec["size"]), each.channels, each.dtype): each.slide_id for each in attributes}
     if len(found) != 1:
-        listed = "; ".join(f"{name}: {shape} {dtype}" for (shape, dtype), name in found.items())
+        listed = "; ".join(
+            f"{slide}: {size} px, {', '.join(c)}, {d}" for (size, c, d), slide in found.items()
+        )
         raise StoreError(
             has=listed or "no patches at all",
-            needs="patches of one shape (height, width, channels) and one dtype",
+            needs="patches of one size, one dtype and the same channels",
             do="tile the cohort again with one patch spec, and slides of one kind",
         )
-    (((height, width, channels), dtype),) = found
-    return (height, width, channels), dtype
+    ((size, channels, dtype),) = found
+    return (size, size, len(channels)), np.dtype(dtype)

@@ -14,13 +14,13 @@ def seed_of_step(seed: int, step: int) -> int:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Leave the process's random state and cuDNN's settings as they were."""
+    """Exact float32 and repeatable kernels on GPUs; random state and settings are put back afterwards."""
     cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
+    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
     devices = [device] if device.type == "cuda" else []
     try:
-        cudnn.deterministic, cudnn.benchmark = True, False
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
         with torch.random.fork_rng(devices):
             yield
     finally:
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before

@@ -160,7 +160,7 @@ def _attempt(
     except DivergenceError as error:
         logger.warning("%s %s diverged: %s", title, dict(override), error)
         return Trial(override, None, {}, (), failure=str(error))
-    figures = ", ".join(f"{key} {result.best[key]:.3f}" for key in ("wga", "gba", "average"))
+    figures = ", ".join(f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("wga", "gba", "average"))
     logger.info("%s %s: best at step %d, validation %s", title, dict(override), result.best_step, figures)
     return Trial(override, result.score, result.best, result.history)
 

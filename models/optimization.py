@@ -4,15 +4,15 @@ import math
 
 import torch
 
-from models.classifier import Classifier
+from models.classifier import Classifier, choose_device
 from models.train_settings import TrainSettings
 
 
 def precision(settings: TrainSettings) -> str:
-    """The mixed precision that `auto` means here: bf16 on a GPU that has it, else `no`."""
+    """accelerate's mixed_precision: `auto` means bf16 on a GPU that has it, else none."""
     if settings.mixed_precision != "auto":
-        return settings.mixed_precision
-    on_gpu = settings.device == "auto" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        return settings.mixed_precision.replace("fp32", "no")
+    on_gpu = choose_device(settings.device).type == "cuda" and torch.cuda.is_bf16_supported()
     return "bf16" if on_gpu else "no"
 
 

@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 SelectionRule = Literal["worst_group", "group_balanced", "worst_class", "average"]
 FIGURES: dict[SelectionRule, str] = {
-    "worst_group": "wga",
-    "group_balanced": "gba",
-    "worst_class": "worst_class",
-    "average": "average",
+    "worst_group": "validation_wga",
+    "group_balanced": "validation_gba",
+    "worst_class": "validation_worst_class",
+    "average": "validation_average",
 }
 
 
@@ -60,8 +60,8 @@ class Judge:
         """Figures of one validation.
 
         Returns:
-            wga, gba, average, worst_class, validation_loss (mean over groups), and accuracy_g<group> for
-            every group; NaN where not estimable.
+            validation_wga, _gba, _average, _worst_class, _loss (mean over groups), and _accuracy_g<group>
+            for every group; NaN where not estimable.
         """
         metrics = group_metrics(
             self._label_N,
@@ -71,18 +71,18 @@ class Judge:
             minimum_patches=self._minimum,
         )
         return {
-            "wga": metrics.wga,
-            "gba": metrics.gba,
-            "average": metrics.average,
-            "worst_class": metrics.worst_class,
+            "validation_wga": metrics.wga,
+            "validation_gba": metrics.gba,
+            "validation_average": metrics.average,
+            "validation_worst_class": metrics.worst_class,
             "validation_loss": self._loss(logits_NK),
-            **{f"accuracy_g{g}": float(accuracy) for g, accuracy in enumerate(metrics.accuracy_G)},
+            **{f"validation_accuracy_g{g}": float(accuracy) for g, accuracy in enumerate(metrics.accuracy_G)},
         }
 
     def score(self, history: Sequence[Mapping[str, float]]) -> Score:
         """Score of the last row of `history`, its figures averaged over the last few validations."""
         rows = history[-self._smoothing :]
-        keys = FIGURES[self._rule], "gba", "validation_loss"
+        keys = FIGURES[self._rule], "validation_gba", "validation_loss"
         figure, gba, loss = (float(np.mean([row[key] for row in rows])) for key in keys)
         return Score(*(-np.inf if np.isnan(value) else value for value in (figure, gba, -loss)))
 

@@ -15,6 +15,7 @@ from pydantic import (
 
 from models.augment import Augmentation
 from models.batchnorm import BatchNormPolicy
+from models.classifier import Device
 from models.normalization import Transform
 from models.selection import SelectionRule
 
@@ -61,9 +62,9 @@ class TrainSettings(BaseModel):
     validate_every: PositiveFloat = 1.0
     """Epochs of samples seen between two validations."""
 
-    device: Literal["auto", "cpu"] = "auto"
-    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
-    """`auto`: bf16 on a GPU that has it, else none."""
+    device: Device = "auto"
+    mixed_precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 on a GPU that has it, else fp32."""
     test_time_symmetries: bool = False
     """Average predictions over the 8 symmetries of the square, in validation and ever after."""
     log_gradients: bool = False

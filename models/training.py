@@ -34,8 +34,9 @@ class TrainResult:
     """What came out of a training; the classifier holds the weights of `best_step`.
 
     Attributes:
-        history: one row per validation: step, epoch (of samples seen), loss (may be negative for GERNE),
-            learning_rate, gradient_norm, clip_rate, gradient diagnostics, and `Judge.figures`.
+        history: one row per validation: step, samples_seen, epoch (samples seen / training patches), means
+            since the last row of train_loss (may be negative for GERNE), learning_rate, gradient_norm,
+            clip_rate and gradient diagnostics, and `Judge.figures`.
         best_step: the step whose weights were kept.
         score: its score.
     """
@@ -114,13 +115,15 @@ class Trainer:
             bar = progress.add_task(title, total=self.steps, completed=state.step, figures="")
             plans = self.algorithm.batches(np.random.default_rng(self.seed))
             window: list[dict[str, float]] = []
+            samples_seen = state.history[-1]["samples_seen"] if state.history else 0
             # Batches have memory (the pass of every group), so that resuming replays them.
             for plan in islice(plans, state.step, self.steps):
                 window.append(self._step(plan, state))
+                samples_seen += len(plan.indices_N)
                 progress.update(bar, completed=state.step)
                 if state.step in self.validation_steps:
-                    row = self._validate(state, window)
-                    progress.update(bar, figures=f"WGA {row['wga']:.3f}  GBA {row['gba']:.3f}")
+                    row = self._validate(state, samples_seen, _means(window))
+                    progress.update(bar, figures=_short(row))
                     window = []
                     if state_path:
                         save_state(state_path, state)
@@ -162,7 +165,7 @@ class Trainer:
         parts = forward_parts(self.model, losses, images_BCHW, plan, self.settings.batch_norm)
         loss = torch.stack([self.algorithm.loss(*part) for part in parts]).sum()
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        figures = {"loss": loss.item(), "learning_rate": rate}
+        figures = {"train_loss": loss.item(), "learning_rate": rate}
         if self.settings.log_gradients and state.step % self.settings.log_gradients_every == 0:
             figures |= gradient_figures(parts, self.algorithm, parameters)
         self.accelerator.backward(loss)
@@ -180,7 +183,7 @@ class Trainer:
         return {"gradient_norm": norm, "clip_rate": float(limit is not None and norm > limit)}
 
     def _check_finite(self, figures: dict[str, float], plan: BatchPlan, step: int) -> None:
-        loss, norm = figures["loss"], figures["gradient_norm"]
+        loss, norm = figures["train_loss"], figures["gradient_norm"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
                 has=f"loss {loss} and gradient norm {norm} at step {step + 1} of {self.steps}, "
@@ -207,15 +210,18 @@ class Trainer:
             else:
                 own.copy_(value)
 
-    def _validate(self, state: TrainingState, window: list[dict[str, float]]) -> dict[str, float]:
+    def _validate(
+        self, state: TrainingState, samples_seen: float, means: dict[str, float]
+    ) -> dict[str, float]:
         state.model = _copy(self.classifier.state_dict())
         state.optimizer = self.optimizer.state_dict()
         judged = state.average or state.model
         self.classifier.load_state_dict(judged)
         with self.accelerator.autocast():
             logits_NK = self.classifier.predict_logits(self.validation.images.chunks(256))
-        epoch = state.step * self.algorithm.samples_per_step / len(self.data)
-        row = {"step": state.step, "epoch": epoch, **_means(window), **self.judge.figures(logits_NK)}
+        epoch = round(samples_seen / len(self.data), 4)
+        position = {"step": state.step, "samples_seen": samples_seen, "epoch": epoch}
+        row = {**position, **means, **self.judge.figures(logits_NK)}
         state.history.append(row)
         if not state.best or self._score(state, state.step) > self._score(state, state.best_step):
             state.best, state.best_step = _copy(judged), state.step
@@ -234,6 +240,10 @@ def evenly_spaced(steps: int, validations: int) -> frozenset[int]:
 def _means(window: list[dict[str, float]]) -> dict[str, float]:
     keys = dict.fromkeys(key for figures in window for key in figures)
     return {key: float(np.mean([figures[key] for figures in window if key in figures])) for key in keys}
+
+
+def _short(row: dict[str, float]) -> str:
+    return f"validation WGA {row['validation_wga']:.3f}  GBA {row['validation_gba']:.3f}"
 
 
 def _copy(tensors: Tensors) -> Tensors:

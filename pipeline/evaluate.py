@@ -1,0 +1,165 @@
+"""Predict validation and test patches: outputs/<cohort>/evaluate/<algorithm>-<threshold>/.
+
+Written are predictions.parquet (one row per patch) and metrics.json: per split the accuracy of every group
+with counts, worst-group (wga) and group-balanced accuracy (gba), average and AUROC, and their intervals by a
+bootstrap over patients. A figure that too few patches or patients stand behind is "not estimable".
+"""
+
+import argparse
+import json
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from models.attributes import LAYOUT
+from models.checkpoint import ModelCard, load_classifier
+from models.classifier import Device, choose_device
+from models.determinism import deterministic
+from models.intervals import bootstrap, patient_statistics
+from models.metrics import auroc, group_metrics, patients_per_group
+from models.splitting import TEST, VALIDATION
+from patching.errors import CheckpointError
+from pipeline.artifacts import PREDICTIONS, Paths, replacing, run_name
+from pipeline.config import Context, Settings, load_stage
+from pipeline.gathering import gathered, patch_table, table_fingerprints
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+NOT_ESTIMABLE = "not estimable"
+"""Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
+
+
+class EvaluateSettings(Settings):
+    """Settings of the evaluate stage."""
+
+    minimum_patches: PositiveInt = 20
+    """A group with fewer is not estimable."""
+    minimum_patients: PositiveInt = 2
+    """A group of fewer patients is not estimable."""
+    draws: PositiveInt = 2000
+    """Bootstrap samples of patients."""
+    level: float = Field(default=0.95, gt=0, lt=1)
+    """Coverage of the intervals; of groups, all together (Bonferroni)."""
+    seed: NonNegativeInt = 0
+    """Of the bootstrap."""
+    device: Device = "auto"
+    """`auto`: the GPU where there is one; in float32, so that both give the same figures."""
+    memory_limit_gib: PositiveFloat = 4.0
+    """Patches of a split that need more are read from their stores batch by batch."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which training."""
+    parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
+    parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Predict with the trained model and write predictions and metrics.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        CheckpointError: the training's files are missing or damaged, or of other data.
+    """
+    settings = load_stage(context.configs, context.cohort, "evaluate", EvaluateSettings)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold)
+    table = patch_table(paths, options.threshold)
+    table = table[table["split"].isin((VALIDATION, TEST))].reset_index(drop=True)
+    predictions = predict(paths, name, table, settings)
+    with replacing(paths.evaluation(name) / "predictions.parquet") as part:
+        predictions[list(PREDICTIONS)].to_parquet(part, index=False)
+    metrics = {
+        split: split_metrics(predictions[predictions["split"] == split], settings)
+        for split in (VALIDATION, TEST)
+    }
+    with replacing(paths.evaluation(name) / "metrics.json") as part:
+        part.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    for split, figures in metrics.items():
+        logger.info("%s, %s: WGA %s, GBA %s", name, split, figures["wga"], figures["gba"])
+
+
+def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:
+    """`table` with `probability` of tumor and `prediction`, the class of the larger probability.
+
+    Raises:
+        CheckpointError: as `run`.
+    """
+    classifier, card = load_classifier(paths.training(name))
+    _check_data(paths, name, card)
+    data = gathered(paths, table, int(settings.memory_limit_gib * GIB))
+    device = choose_device(settings.device)
+    with deterministic(device):
+        probability_NK = classifier.to(device).predict_patches(data.images)
+    return table.assign(
+        probability=probability_NK[:, 1].astype(np.float64),
+        prediction=probability_NK.argmax(axis=1).astype(np.int64),
+    )
+
+
+def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
+    """Figures of one split, ready for JSON.
+
+    Returns:
+        wga, gba, average, worst_class, auroc, patches, patients; `groups`: per `group_<g>` accuracy,
+        correct, patches, patients; `intervals`: per figure low, high and level, left out where there
+        is none.
+    """
+    label_N, prediction_N, group_N = (
+        predictions[column].to_numpy(np.int64) for column in ("label", "prediction", "group")
+    )
+    patient_N = predictions["patient_id"].to_numpy(str)
+    probability_N = predictions["probability"].to_numpy(np.float64)
+    minimum = {
+        "minimum_patches": settings.minimum_patches,
+        "minimum_patients": settings.minimum_patients,
+    }
+    metrics = group_metrics(label_N, prediction_N, group_N, LAYOUT.n_groups, patient=patient_N, **minimum)
+    statistics = patient_statistics(
+        label_N, prediction_N, group_N, patient_N, LAYOUT.n_groups, probability=probability_N, **minimum
+    )
+    intervals = bootstrap(statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed)
+    patients_G = patients_per_group(group_N, LAYOUT.n_groups, patient_N)
+    return {
+        "wga": _figure(metrics.wga),
+        "gba": _figure(metrics.gba),
+        "average": _figure(metrics.average),
+        "worst_class": _figure(metrics.worst_class),
+        "auroc": _figure(auroc(label_N, probability_N)),
+        "patches": len(predictions),
+        "patients": len(np.unique(patient_N)),
+        "groups": {
+            f"group_{g}": {
+                "accuracy": _figure(metrics.accuracy_G[g]),
+                "correct": int(metrics.correct_G[g]),
+                "patches": int(metrics.count_G[g]),
+                "patients": int(patients_G[g]),
+            }
+            for g in range(LAYOUT.n_groups)
+        },
+        "intervals": {
+            figure: {"low": interval.low, "high": interval.high, "level": interval.level}
+            for figure, interval in intervals.items()
+            if math.isfinite(interval.low)
+        },
+    }
+
+
+def _figure(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else NOT_ESTIMABLE
+
+
+def _check_data(paths: Paths, name: str, card: ModelCard) -> None:
+    """A model may only be judged on patients it was not trained or chosen on."""
+    present = table_fingerprints(paths)
+    changed = [file for file, digest in card.fingerprints.items() if present.get(file) != digest]
+    if changed:
+        raise CheckpointError(
+            has=f"a training {name} of other data: {', '.join(changed)} changed since",
+            needs="a training of the present patches, splits and attributes",
+            do=f"run `evenpatch train --algorithm {card.algorithm} --threshold {card.threshold}` again",
+        )

@@ -1,0 +1,194 @@
+"""Train one algorithm at one threshold: outputs/<cohort>/train/<algorithm>-<threshold>/.
+
+Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
+the candidate. Written are model.safetensors, model.json, history.csv, composition.json and run.json.
+A training that was interrupted goes on where its last validation was.
+"""
+
+import argparse
+import json
+import logging
+import math
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import NonNegativeInt, PositiveFloat
+from rich.console import Console
+from rich.table import Table
+
+from models.algorithms.base import AbstractAlgorithm
+from models.attributes import LAYOUT
+from models.checkpoint import ModelCard, NormalizationCard, save_classifier
+from models.dataset import PatchData
+from models.fitting import FitResult, Trial, bind_candidates, fit
+from models.groups import TrainGroups
+from models.splitting import TRAIN, VALIDATION
+from models.train_settings import TrainSettings
+from patching.store import StoreAttributes
+from pipeline.artifacts import Paths, replacing, run_name
+from pipeline.config import Context, load_algorithm, load_stage
+from pipeline.gathering import CLASSES, gathered, patch_table, store_attributes, table_fingerprints
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+PACKAGES = ("torch", "monai", "accelerate", "albumentations", "numpy")
+
+
+class TrainStage(TrainSettings):
+    """Settings of the train stage: those of the training, and two of its own."""
+
+    seed: NonNegativeInt = 0
+    """Of initial weights, batches and augmentation."""
+    memory_limit_gib: PositiveFloat = 4.0
+    """Patches of a split that need more are read from their stores at every use."""
+
+    def training(self, paths: Paths) -> TrainSettings:
+        """The training's own settings, starting weights resolved against the repository's root."""
+        own = self.model_dump(exclude={"seed", "memory_limit_gib"})
+        if self.weights is not None:
+            own["weights"] = paths.root / self.weights
+        return TrainSettings.model_validate(own)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which training."""
+    parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
+    parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Train, choose, and write the run's folder.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        ConfigError, AlgorithmError, GroupError, StoreError, CheckpointError, DivergenceError: see `fit`.
+    """
+    started = time.monotonic()
+    stage = load_stage(context.configs, context.cohort, "train", TrainStage)
+    algorithm_settings = load_algorithm(context.configs, context.cohort, options.algorithm)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold)
+    table = patch_table(paths, options.threshold)
+    train, validation = (
+        gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
+        for split in (TRAIN, VALIDATION)
+    )
+    logger.info("%s: %d training and %d validation patches", name, len(train), len(validation))
+    _print_compositions(name, bind_candidates(options.algorithm, algorithm_settings, _groups(train)))
+    interrupted = paths.outputs / "interrupted" / name
+    result = fit(
+        train,
+        validation,
+        algorithm=options.algorithm,
+        algorithm_settings=algorithm_settings,
+        settings=stage.training(paths),
+        seed=stage.seed,
+        n_attributes=LAYOUT.n_attributes,
+        working_folder=interrupted,
+    )
+    card = _card(store_attributes(paths, table), stage, result, options, table_fingerprints(paths))
+    save_classifier(paths.training(name), result.classifier, card)
+    _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
+    shutil.rmtree(interrupted, ignore_errors=True)
+    override = dict(result.trials[result.chosen].override)
+    print(f"{name}: {len(result.trials)} trial(s); chosen by validation: {override or 'the only one'}")
+
+
+def _groups(train: PatchData) -> TrainGroups:
+    return TrainGroups(LAYOUT, train.label_N, train.attribute_N)
+
+
+def _card(
+    store: StoreAttributes,
+    stage: TrainStage,
+    result: FitResult,
+    options: argparse.Namespace,
+    fingerprints: dict[str, str],
+) -> ModelCard:
+    groups, normalization = result.composition.groups, result.classifier.normalization
+    return ModelCard(
+        backbone=stage.backbone,
+        backbone_settings=stage.backbone_settings,
+        channels=store.channels,
+        classes=CLASSES,
+        normalization=NormalizationCard(
+            transform=normalization.transform,
+            mean=normalization.mean_C,
+            std=normalization.std_C,
+            raw_std=normalization.raw_std_C,
+        ),
+        test_time_symmetries=stage.test_time_symmetries,
+        patch=store.spec,
+        dtype=store.dtype,
+        threshold=options.threshold,
+        counts=groups.counts_KA.tolist(),
+        alpha=groups.alpha_KA.tolist(),
+        algorithm=options.algorithm,
+        algorithm_settings=dict(result.algorithm_settings),
+        train_settings=stage.model_dump(mode="json", exclude={"seed", "memory_limit_gib"}),
+        seed=stage.seed,
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        fingerprints=fingerprints,
+    )
+
+
+def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds: float) -> None:
+    with replacing(folder / "history.csv") as part:
+        pd.DataFrame(result.history).to_csv(part, index=False, lineterminator="\n")
+    composition = {
+        "samples_per_step": float(result.composition.samples_KA.sum()),
+        "groups": result.composition.rows(),
+    }
+    best = result.trials[result.chosen].figures
+    record = {
+        "algorithm": card.algorithm,
+        "threshold": card.threshold,
+        "seed": card.seed,
+        "best_epoch": best["epoch"],
+        "best_step": best["step"],
+        "n_trials": len(result.trials),
+        "chosen": result.chosen,
+        "algorithm_settings": card.algorithm_settings,
+        "train_settings": card.train_settings,
+        "validation": _without_nan(best),
+        "trials": [_trial_record(trial) for trial in result.trials],
+        "fingerprints": card.fingerprints,
+        "seconds": round(seconds, 1),
+    }
+    for name, content in (("composition.json", composition), ("run.json", record)):
+        with replacing(folder / name) as part:
+            part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _trial_record(trial: Trial) -> dict[str, Any]:
+    return {
+        "override": dict(trial.override),
+        "validation": _without_nan(trial.figures),
+        "failure": trial.failure,
+    }
+
+
+def _without_nan(figures: Mapping[str, float]) -> dict[str, float | str]:
+    """Figures of the validation split; JSON has no NaN."""
+    return {
+        key.removeprefix("validation_"): value if math.isfinite(value) else "not estimable"
+        for key, value in figures.items()
+        if key.startswith("validation_")
+    }
+
+
+def _print_compositions(name: str, bound: Sequence[tuple[Mapping[str, Any], AbstractAlgorithm[Any]]]) -> None:
+    for override, algorithm in bound:
+        rows = algorithm.composition().rows()
+        table = Table(title=f"{name} {dict(override) or ''}: what the batches are made of")
+        for column in rows[0]:
+            table.add_column(column, justify="left" if column == "group" else "right")
+        for row in rows:
+            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        Console().print(table)
