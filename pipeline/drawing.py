@@ -1,0 +1,108 @@
+"""The report's look in matplotlib, and pictures as data URIs. Nothing here knows the data."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+INK = "#1d2730"
+MUTED = "#5d6b78"
+RULE = "#d5dce2"
+ACCENT = "#0b5a83"
+TUMOR, NORMAL = "#b5541c", "#0b5a83"
+# Okabe and Ito's palette, darkened where thin lines need it: told apart by color-blind readers.
+_SERIES = ("#6d7780", "#c98500", "#00845f", ACCENT, "#a8527f", "#b5541c", "#2f8fc4", "#3b3b3b")
+_FONTS = b"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans'"
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    # Shipped with matplotlib: text is measured alike on every machine. The browser gets the page's fonts.
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e7ebef",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def color(position: int) -> str:
+    """Color of the series at a position; the same method has the same color in every picture."""
+    return _SERIES[position % len(_SERIES)]
+
+
+def marker(position: int) -> str:
+    """Marker of the series at a position, so that color is never the only difference."""
+    return _MARKERS[position % len(_MARKERS)]
+
+
+@contextmanager
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> Iterator[Any]:
+    """A figure of `width` x `height` inches in the report's style: yields (figure, axes[rows, columns])."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        yield figure, figure.subplots(rows, columns, squeeze=False, **grid)
+
+
+def svg(figure: Figure, name: str) -> bytes:
+    """The figure as SVG, the same bytes at every call: ids are salted by `name`, no date is written."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().replace(b"'DejaVu Sans'", _FONTS)
+
+
+def svg_uri(content: bytes) -> Markup:
+    """SVG as a data URI. As an image it can run no script, and its ids stay its own."""
+    return Markup(f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}")  # noqa: S704
+
+
+def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
+    """An 8-bit RGB picture as a JPEG data URI."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR), options)
+    return Markup(f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
+
+
+def percent_axis(axes: Axes, which: str = "x") -> None:
+    """Label an accuracy axis in percent of patches, 0 to 100."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+    (axes.set_xlim if which == "x" else axes.set_ylim)(-0.02, 1.02)
+
+
+def legend_below(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """One legend for all panels, under them."""
+    handles, labels = axes.get_legend_handles_labels()
+    kept = dict(zip(labels, handles, strict=True))
+    shown = [name for name in names if name in kept]
+    if shown:
+        figure.legend(
+            [kept[name] for name in shown], shown, loc="outside lower left", ncols=min(len(shown), 4)
+        )

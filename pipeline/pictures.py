@@ -1,0 +1,50 @@
+"""Patches as pictures: false-color composite, and the tissue mask as an outline beside it."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_MIX = {
+    1: ((1.0, 1.0, 1.0),),
+    2: ((1.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
+    3: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+}
+"""Display color of each channel; magenta and green for two, so that color-blind readers tell them apart."""
+COLOR_NAMES = {1: ("white",), 2: ("magenta", "green"), 3: ("red", "green", "blue")}
+_OUTLINE = (255, 214, 10)
+
+
+def intensity_range(patches_NHWC: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Display range [C, 2] of every channel: the 0.5th and 99.5th percentile over all patches shown."""
+    low_C, high_C = np.percentile(patches_NHWC, (0.5, 99.5), axis=(0, 1, 2))
+    return np.stack([low_C, np.maximum(high_C, low_C + 1e-9)], axis=1)
+
+
+def composite(
+    image_HWC: NDArray[np.generic], range_C2: NDArray[np.float64], *, brightfield: bool
+) -> NDArray[np.uint8]:
+    """8-bit RGB of a patch. Brightfield is shown as it is; else channels are scaled and mixed by color.
+
+    Channels beyond the third are not shown.
+    """
+    if brightfield:
+        return np.asarray(image_HWC[..., :3], dtype=np.uint8)
+    mix_K3 = np.asarray(_MIX[min(image_HWC.shape[-1], 3)])
+    low_C, high_C = range_C2.T
+    scaled_HWC = np.clip((image_HWC.astype(np.float64) - low_C) / (high_C - low_C), 0, 1)
+    # The square root lifts the faint signal that most of a nonlinear image is made of.
+    mixed_HW3 = np.sqrt(scaled_HWC[..., : len(mix_K3)]) @ mix_K3
+    return np.clip(np.rint(mixed_HW3 * 255), 0, 255).astype(np.uint8)
+
+
+def picture_pair(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+    """The patch at `side` pixels; beside it the patch with the tissue's outline, the rest dimmed."""
+    patch_HWC = cv2.resize(rgb_HWC, (side, side), interpolation=cv2.INTER_AREA)
+    large_HW = cv2.resize(mask_HW.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR) > 0.5
+    outlined_HWC = patch_HWC.copy()
+    # Dimming what is not tissue shows on which side of the line the tissue lies.
+    outlined_HWC[~large_HW] = outlined_HWC[~large_HW] // 2
+    lines, _ = cv2.findContours(large_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(outlined_HWC, lines, -1, _OUTLINE, 1)
+    gap_HWC = np.full((side, 4, 3), 255, np.uint8)
+    return np.asarray(np.concatenate([patch_HWC, gap_HWC, outlined_HWC], axis=1), dtype=np.uint8)
