@@ -47,10 +47,13 @@ def padded(image_HWC: NDArray[Any], left: int, top: int, size: Size, fill: int) 
     return wide[top + margin : top + margin + size.height, left + margin : left + margin + size.width]
 
 
+# Shared machines stall; how long an example takes says nothing here.
+unhurried = settings(max_examples=40, deadline=None)
 places = st.tuples(st.integers(-150, 450), st.integers(-150, 350), st.integers(1, 260), st.integers(1, 170))
 
 
 @given(place=places, brightfield=st.booleans())
+@settings(unhurried, max_examples=100)
 def test_a_region_is_the_padded_image(place: tuple[int, int, int, int], brightfield: bool) -> None:
     image_HWC = np.arange(200 * 300 * 2, dtype=np.uint32).reshape(200, 300, 2)
     slide = ArraySlide((image_HWC,), brightfield)
@@ -107,7 +110,7 @@ def test_ome_tiff(ome_tiff: Any) -> None:
 
 
 @given(place=places, level=st.integers(0, 2))
-@settings(max_examples=40)
+@unhurried
 def test_ome_tiff_regions(ome_tiff: Any, place: tuple[int, int, int, int], level: int) -> None:
     left, top, size = place[0], place[1], Size(place[2], place[3])
     with open_slide(ome_tiff.path) as slide:
@@ -117,7 +120,7 @@ def test_ome_tiff_regions(ome_tiff: Any, place: tuple[int, int, int, int], level
 
 @pytest.mark.parametrize("reader", ["tiff", "openslide"])
 @given(place=places)
-@settings(max_examples=25)
+@unhurried
 def test_rgb_tiff_in_both_readers(rgb_tiff: Any, reader: str, place: tuple[int, int, int, int]) -> None:
     left, top, size = place[0], place[1], Size(place[2], place[3])
     with open_slide(rgb_tiff.path, reader=reader) as slide:
@@ -330,6 +333,35 @@ def test_openslide_is_refused_on_8_bit_channels(tmp_path: Path, intensity_HWC: N
     tifffile.imwrite(path, planes_CHW, ome=True, metadata={"axes": "CYX"}, **options)
     with pytest.raises(ChannelError, match="8 bits and 3 channels"):
         open_slide(path, reader="openslide")
+
+
+def test_openslide_is_refused_on_16_bit_rgb(tmp_path: Path, intensity_HWC: NDArray[np.uint16]) -> None:
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, intensity_HWC, photometric="rgb", tile=(64, 64), metadata=None)
+    assert openslide.OpenSlide.detect_format(path) is not None
+    with pytest.raises(ChannelError, match="16 bits and 3 channels"):
+        open_slide(path, reader="openslide")
+    with open_slide(path) as slide:
+        assert (slide.channels, slide.dtype, slide.brightfield) == (("R", "G", "B"), np.uint16, False)
+        np.testing.assert_array_equal(slide.read_region(Location(0, 0), 0, slide.size), intensity_HWC)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["CARS; 2845", "SHG"], ("CARS, 2845", "SHG")),
+        (["SHG", "SHG"], ("C0", "C1")),
+        (["SHG", ""], ("C0", "C1")),
+    ],
+)
+def test_names_that_slides_csv_cannot_hold(
+    names: list[str], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "names.ome.tif"
+    planes_CHW = np.zeros((2, 200, 300), np.uint16)
+    tifffile.imwrite(path, planes_CHW, ome=True, metadata={"axes": "CYX", "Channel": {"Name": names}})
+    with open_slide(path) as slide:
+        assert slide.channels == expected
 
 
 def test_slides_do_not_travel_between_processes(png: Any) -> None:

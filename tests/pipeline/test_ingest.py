@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from PIL import Image
 
 from patching.errors import ConfigError, ErrorBudgetError, ManifestError
 from patching.manifest import read_manifest
@@ -163,6 +164,14 @@ def truncated_image(cohort: Cohort) -> str:
     return good("c")
 
 
+def picture_damaged_inside(cohort: Cohort) -> str:
+    """Its header is sound: only decoding tells."""
+    path = cohort.data / "c.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    return "c,p-c,c.jpg,,,1,,Jena"
+
+
 def missing_annotation(cohort: Cohort) -> str:
     return "c,p-c,c.ome.tif,,c.geojson,,,Jena"
 
@@ -196,6 +205,7 @@ DEFECTS: dict[Callable[[Cohort], str], tuple[str, str]] = {
     missing_image: ("MissingFileError", "no file ../slides/c.ome.tif; needs"),
     broken_image: ("UnreadableSlideError", "../slides/c.ome.tif: 8 bytes of no known format"),
     truncated_image: ("UnreadableSlideError", "truncated"),
+    picture_damaged_inside: ("UnreadableSlideError", "../slides/c.jpg: OSError: image file is truncated"),
     missing_annotation: ("MissingFileError", "no file ../slides/c.geojson"),
     neither_label_nor_annotation: ("AnnotationError", "without annotation and without label"),
     fewer_channels: (
