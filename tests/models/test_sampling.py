@@ -52,6 +52,13 @@ def test_a_stream_avoids_what_the_batch_holds_while_it_can() -> None:
     assert len(set(taken[4:])) == 2
 
 
+def test_an_avoided_sample_is_not_owed_later() -> None:
+    stream = SampleStream(np.arange(2), np.random.default_rng(0))
+    for _ in range(50):
+        assert stream.draw(1, avoid=[0]).tolist() == [1]
+    assert [stream.draw(1).item() for _ in range(20)].count(0) <= 11
+
+
 def test_every_member_is_equally_likely_beside_a_coupled_stream() -> None:
     """B_lb = part of B_b plus new samples: each member must be in B_lb equally often."""
     rng = np.random.default_rng(5)

@@ -61,7 +61,7 @@ def test_thresholds_never_see_validation_or_test() -> None:
 
 def test_an_empty_training_group_is_named() -> None:
     with pytest.raises(
-        EmptyGroupError, match="threshold low at tissue fraction 0.75: .*label 0, attribute 1"
+        EmptyGroupError, match=r"threshold low at tissue fraction 0\.75: .*label 0, attribute 1"
     ):
         attribute_table(PATCHES, {"low": ThresholdRule(value=0.75)})
 

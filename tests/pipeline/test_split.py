@@ -75,6 +75,8 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
     shuffled = patches.sample(frac=1, random_state=4)
     one = assign_splits(patients_table(patches), SplitSettings())
     pd.testing.assert_frame_equal(one, assign_splits(patients_table(shuffled), SplitSettings()))
+    mixed_up = patients_table(patches).sample(frac=1, random_state=4)
+    pd.testing.assert_frame_equal(one, assign_splits(mixed_up, SplitSettings()))
     other = assign_splits(patients_table(patches), SplitSettings(seed=1))
     assert (one["split"] != other["split"]).any()
 
@@ -109,6 +111,15 @@ def test_the_manifest_fixes_patients(method: str) -> None:
     splits = assign_splits(patients, SplitSettings(method=method)).set_index("patient_id")["split"]
     assert splits[["000", "001", "002", "003"]].tolist() == ["test", "train", "validation", "test"]
     assert 3 <= (splits == "test").sum() <= 9
+
+
+def test_both_labels_everywhere_come_before_balance() -> None:
+    """Three patients of each label must be in three splits, however small two of them are wanted."""
+    patches = patches_of(6, mixed=False)
+    patches["label"] = (patches["patient_id"] < "003").astype(int)
+    patients = patients_table(patches)
+    splits = assign_splits(patients, SplitSettings(validation=0.1, test=0.1))["split"].to_numpy()
+    assert all(label_patients(patients[splits == split]).sum(axis=0).tolist() == [1, 1] for split in SPLITS)
 
 
 def test_too_few_patients_of_a_label_are_counted() -> None:
