@@ -127,14 +127,15 @@ def patient_statistics(
         tables = [np.bincount(cell_N[row], minlength=shape[0] * shape[1]).reshape(shape) for row in chosen_RN]
         return np.stack(tables, axis=1).astype(np.float64)
 
-    if probability is None:
-        wins_RPP = pairs_RPP = np.zeros((len(prediction_RN), shape[0], shape[0]))
-    else:
-        probability_RN = np.atleast_2d(np.asarray(probability, dtype=np.float64))
-        checked_groups(group, n_groups, probability_RN)
-        rows = zip(probability_RN, tested_RN, strict=True)
-        tables = [_ordered_pairs(label_N[t], row[t], patient_N[t], shape[0]) for row, t in rows]
-        wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*tables, strict=True))
+    # Without probabilities no pair is tested, so that the AUROC is undefined.
+    score_RN = (
+        np.zeros(prediction_RN.shape) if probability is None else np.atleast_2d(np.asarray(probability))
+    )
+    checked_groups(group, n_groups, score_RN)
+    ranked_RN = tested_RN & (probability is not None)
+    rows = zip(score_RN, ranked_RN, strict=True)
+    pairs = [_ordered_pairs(label_N[t], score_N[t], patient_N[t], shape[0]) for score_N, t in rows]
+    wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*pairs, strict=True))
     seen_N = tested_RN.any(axis=0)
     return PatientStatistics(
         patients=tuple(names_P.tolist()),
