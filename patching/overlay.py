@@ -19,7 +19,9 @@ FAINT: Color = (150, 150, 150)
 TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
 _SIDE = 1100
-_BAND = 64
+_MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
+_BAND = 60
+_NARROWEST = 470
 _BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -45,7 +47,7 @@ class OverlayContent:
 
 def write_overlay(content: OverlayContent, path: Path) -> None:
     """Write the picture as PNG, whole or not at all."""
-    scale = _SIDE / max(content.size.width, content.size.height)
+    scale = min(_SIDE / max(content.size.width, content.size.height), _MAGNIFIED)
     picture_HW3 = _thumbnail(content, scale)
     _draw_grid(picture_HW3, content, scale)
     _draw_tissue(picture_HW3, content, scale)
@@ -56,7 +58,8 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
     image = _captioned(picture_HW3, content, scale)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    image.save(part, format="PNG")
+    # Higher levels take a second per picture and save a tenth.
+    image.save(part, format="PNG", compress_level=2)
     part.replace(path)
 
 
@@ -95,41 +98,43 @@ def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:
 
 
 def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
-    corners = _pixels(content.locations_N2 * scale)
-    ends = _pixels((content.locations_N2 + content.extent) * scale) - 1
+    """Kept patches as tinted frames in their label's color, dropped ones as faint frames."""
     thickness = 2 if content.extent * scale > 20 else 1
+    # Frames lie inside their patch, so that neighbors do not cover each other.
+    first = _pixels(content.locations_N2 * scale) + thickness // 2
+    last = _pixels((content.locations_N2 + content.extent) * scale) - 1 - thickness // 2
     tinted = picture_HW3.copy()
-    order = np.argsort(content.label_N, kind="stable")  # dropped first: kept ones lie on top
-    for i in order.tolist():
-        label = content.label_N[i]
+    for corner, end, label in zip(first.tolist(), last.tolist(), content.label_N.tolist(), strict=True):
         if label >= 0:
-            cv2.rectangle(tinted, corners[i].tolist(), ends[i].tolist(), _color(label), -1)
-    cv2.addWeighted(tinted, 0.18, picture_HW3, 0.82, 0, dst=picture_HW3)
-    for i in order.tolist():
-        label = content.label_N[i]
-        line = thickness if label >= 0 else 1
-        cv2.rectangle(picture_HW3, corners[i].tolist(), ends[i].tolist(), _color(label), line)
+            cv2.rectangle(tinted, corner, end, _color(label), -1)
+    cv2.addWeighted(tinted, 0.15, picture_HW3, 0.85, 0, dst=picture_HW3)
+    for corner, end, label in zip(first.tolist(), last.tolist(), content.label_N.tolist(), strict=True):
+        cv2.rectangle(picture_HW3, corner, end, _color(label), thickness if label >= 0 else 1)
 
 
 def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
-    rings, _ = cv2.findContours(content.tissue_HW.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    for ring in rings:
-        points = _pixels((ring[:, 0] + 0.5) * content.tissue_downsample * scale)
-        cv2.polylines(picture_HW3, [points.reshape(-1, 1, 2)], True, TISSUE, 1, cv2.LINE_AA)
+    """Outline of the mask along its pixels' borders."""
+    height, width = picture_HW3.shape[:2]
+    step = 1 / (scale * content.tissue_downsample)
+    y_H, x_W = (((np.arange(n) + 0.5) * step).astype(np.int64) for n in (height, width))
+    rows, columns = content.tissue_HW.shape
+    mask_HW = content.tissue_HW[np.minimum(y_H, rows - 1)[:, None], np.minimum(x_W, columns - 1)[None]]
+    rings, _ = cv2.findContours(mask_HW.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture_HW3, rings, -1, TISSUE, 1)
 
 
 def _captioned(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> Image.Image:
     """The picture above a band with slide_id, legend and scale bar."""
     height, width = picture_HW3.shape[:2]
-    page = Image.new("RGB", (max(width, 640), height + _BAND), "white")
+    page = Image.new("RGB", (max(width, _NARROWEST), height + _BAND), "white")
     page.paste(Image.fromarray(picture_HW3), (0, 0))
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=18)
-    draw.text((8, height + 6), content.title, fill="black", font=font)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=16)
+    draw.text((8, height + 5), content.title, fill="black", font=font)
     x = 8.0
     for text, color in _legend(content):
-        draw.rectangle((x, height + 40, x + 14, height + 54), fill=color)
-        draw.text((x + 20, height + 35), text, fill="black", font=font)
-        x += 36 + draw.textlength(text, font=font)
+        draw.rectangle((x, height + 37, x + 12, height + 49), fill=color)
+        draw.text((x + 17, height + 33), text, fill="black", font=font)
+        x += 30 + draw.textlength(text, font=font)
     if content.mpp is not None:
         _draw_bar(draw, page.width, height, scale / content.mpp.x)
     return page
@@ -150,7 +155,8 @@ def _draw_bar(draw: ImageDraw.ImageDraw, width: int, top: int, pixels_per_um: fl
     if not fitting:
         return
     length, font = fitting[-1] * pixels_per_um, ImageFont.load_default(size=16)
-    text = f"{fitting[-1]} µm" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"
+    # Pillow's own font has no micro sign.
+    text = f"{fitting[-1]} um" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"
     draw.rectangle((width - 12 - length, top + 8, width - 12, top + 13), fill="black")
     draw.text((width - 12 - draw.textlength(text, font=font), top + 15), text, fill="black", font=font)
 
