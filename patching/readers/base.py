@@ -72,6 +72,7 @@ class AbstractSlide(ABC):
         self._resources = ExitStack()
         try:
             self._header = self._open()
+            self._levels = self._pyramid()
         except BaseException:
             self.close()
             raise
@@ -130,11 +131,18 @@ class AbstractSlide(ABC):
     @property
     def levels(self) -> tuple[Level, ...]:
         """Resolutions, finest first; `downsample` is the mean of both axes' ratios, as in OpenSlide."""
-        full = self.size
-        return tuple(
-            Level(size, (full.width / size.width + full.height / size.height) / 2)
-            for size in self._header.sizes
-        )
+        return self._levels
+
+    def _pyramid(self) -> tuple[Level, ...]:
+        sizes = self._header.sizes
+        if any(size.width < 1 or size.height < 1 for size in sizes):
+            raise UnreadableSlideError(
+                has=f"{self}: a level without pixels",
+                needs="a whole file",
+                do="copy it again from its source",
+            )
+        full = sizes[0]
+        return tuple(Level(size, (full.width / size.width + full.height / size.height) / 2) for size in sizes)
 
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
@@ -166,11 +174,11 @@ class AbstractSlide(ABC):
             ValueError: no such level, or an empty size.
             UnreadableSlideError: the file is damaged there.
         """
-        if not 0 <= level < len(self.levels):
-            raise ValueError(f"level {level} of {self}: there are {len(self.levels)}")
+        if not 0 <= level < len(self._levels):
+            raise ValueError(f"level {level} of {self}: there are {len(self._levels)}")
         if size.width < 1 or size.height < 1:
             raise ValueError(f"cannot read a region of {size}")
-        plane, downsample = self.levels[level].size, self.levels[level].downsample
+        plane, downsample = self._levels[level].size, self._levels[level].downsample
         left, top = _nearest(location.x / downsample), _nearest(location.y / downsample)
         region_HWC = np.full((size.height, size.width, len(self.channels)), self.background, self.dtype)
         x0, x1 = max(left, 0), min(left + size.width, plane.width)

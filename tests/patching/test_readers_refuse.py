@@ -1,5 +1,6 @@
 """Bad files end in a typed error that names the file and the reason, never in wrong pixels."""
 
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -135,6 +136,25 @@ def test_a_palette(tmp_path: Path) -> None:
     colormap = np.zeros((3, 256), np.uint16)
     tifffile.imwrite(path, np.zeros((200, 300), np.uint8), photometric="palette", colormap=colormap)
     with pytest.raises(UnreadableSlideError, match="color palette"):
+        open_slide(path)
+
+
+def test_an_image_without_pixels(rgb_tiff: Any, tmp_path: Path) -> None:
+    path = tmp_path / "empty.tif"
+    shutil.copy(rgb_tiff.path, path)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["ImageLength"].overwrite(0)
+    with pytest.raises(UnreadableSlideError, match=r"empty\.tif"):
+        open_slide(path)
+
+
+def test_a_level_without_pixels(ome_tiff: Any, tmp_path: Path) -> None:
+    path = tmp_path / "empty.ome.tif"
+    shutil.copy(ome_tiff.path, path)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for page in tiff.series[0].levels[1].pages:
+            page.aspage().tags["ImageWidth"].overwrite(0)
+    with pytest.raises(UnreadableSlideError, match=r"empty\.ome\.tif"):
         open_slide(path)
 
 
