@@ -43,19 +43,29 @@ class Frame:
         values: Canvas = values_HW[y.clip(0, height - 1), x.clip(0, width - 1)]
         return values
 
-    def fixed(self, points_um: Field) -> NDArray[np.int32]:
-        """Points in µm as OpenCV's fixed-point pixel-centre coordinates."""
+    def fill(self, canvas: Canvas, outlines_um_NV2: Field, values_N: NDArray[np.integer]) -> None:
+        """Fill polygons, anti-aliased, in place, one after another."""
+        for outline, value in zip(self._fixed(outlines_um_NV2), values_N.tolist(), strict=True):
+            cv2.fillPoly(canvas, [outline], (value,), cv2.LINE_AA, _SHIFT)
+
+    def stroke(
+        self,
+        canvas: Canvas,
+        lines_um_NV2: Field,
+        values_N: NDArray[np.integer],
+        width_um: float,
+        *,
+        closed: bool = True,
+    ) -> None:
+        """Draw lines, anti-aliased, in place, one after another."""
+        thickness = max(1, round(width_um / self.mpp))
+        for line, value in zip(self._fixed(lines_um_NV2), values_N.tolist(), strict=True):
+            cv2.polylines(canvas, [line], closed, (value,), thickness, cv2.LINE_AA, _SHIFT)
+
+    def _fixed(self, points_um: Field) -> NDArray[np.int32]:
+        """Points in µm as OpenCV's fixed-point coordinates, which count from pixel centers."""
         pixels = points_um / self.mpp - 0.5
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
-
-    def fill(self, canvas: Canvas, outline_um_N2: Field, value: int) -> None:
-        """Fill a polygon, anti-aliased, in place."""
-        cv2.fillPoly(canvas, [self.fixed(outline_um_N2)], (value,), cv2.LINE_AA, _SHIFT)
-
-    def stroke(self, canvas: Canvas, line_um_N2: Field, value: int, width_um: float, closed: bool) -> None:
-        """Draw a line, anti-aliased, in place."""
-        thickness = max(1, round(width_um / self.mpp))
-        cv2.polylines(canvas, [self.fixed(line_um_N2)], closed, (value,), thickness, cv2.LINE_AA, _SHIFT)
 
 
 def smooth_noise(rng: np.random.Generator, frame: Frame, scale_um: float) -> Field:
@@ -85,12 +95,13 @@ def _lerp(values_NX: Field, count: int, step: float) -> Field:
     return result
 
 
-def ranks(values: Field) -> Field:
-    """Rank of each value in (0, 1): a field with a uniform distribution."""
-    order = np.argsort(values, axis=None, kind="stable")
-    result = np.empty(values.size)
-    result[order] = (np.arange(values.size) + 0.5) / values.size
-    return result.reshape(values.shape)
+def below(values: Field, share: Field) -> NDArray[np.bool_]:
+    """Pixels among the lowest `share` (0 to 1, varying over the field) of all values; never where it is 0."""
+    # Every 16th pixel of a smooth field is enough to know its distribution.
+    steps = np.linspace(0, 1, 257)
+    limits = np.interp(share, steps, np.quantile(values[::4, ::4], steps))
+    result: NDArray[np.bool_] = (values < limits) & (share > 0)
+    return result
 
 
 def lattice(rng: np.random.Generator, frame: Frame, spacing_um: float, disorder: float) -> Field:
@@ -105,29 +116,34 @@ def lattice(rng: np.random.Generator, frame: Frame, spacing_um: float, disorder:
     return points + rng.uniform(-disorder, disorder, points.shape) * spacing_um
 
 
-def blob(
+def blobs(
     rng: np.random.Generator,
-    center_um: Field,
-    radius_um: float,
-    irregularity: float,
+    center_um_N2: Field,
+    radius_um_N: Field,
+    irregularity: Field | float,
     *,
-    elongation: float = 1.0,
-    angle: float = 0.0,
+    elongation: Field | float = 1.0,
+    angle: Field | float = 0.0,
     vertices: int = 20,
 ) -> Field:
-    """Closed outline [vertices, 2] in µm: an ellipse whose radius wavers by about `irregularity`.
+    """Closed outlines [N, vertices, 2] in µm: ellipses whose radius wavers by about `irregularity`.
 
     The area does not depend on elongation; `angle` (radians) is the direction of the long axis.
     """
+    count = len(center_um_N2)
     turn = np.arange(vertices) * (2 * np.pi / vertices)
-    phases, weights = rng.uniform(0, 2 * np.pi, 3), rng.standard_normal(3) * irregularity
-    order = np.arange(3)[:, None]
-    waver = (weights[:, None] / (order + 1) * np.cos((order + 2) * turn + phases[:, None])).sum(axis=0)
-    radius = radius_um * np.clip(1 + waver, 0.4, 1.6)
-    stretch = np.sqrt(elongation)
+    order = np.arange(2, 5)
+    weight = rng.standard_normal((count, 3)) / (order - 1) * _column(irregularity)
+    phase = rng.uniform(0, 2 * np.pi, (count, 3, 1))
+    waver = (weight[:, :, None] * np.cos(order[:, None] * turn + phase)).sum(axis=1)
+    radius = radius_um_N[:, None] * np.clip(1 + waver, 0.4, 1.6)
+    stretch, angle = np.sqrt(_column(elongation)), _column(angle)
     along, across = radius * np.cos(turn) * stretch, radius * np.sin(turn) / stretch
-    cosine, sine = np.cos(angle), np.sin(angle)
-    outline: Field = center_um + np.stack(
-        [along * cosine - across * sine, along * sine + across * cosine], axis=1
-    )
-    return outline
+    x = along * np.cos(angle) - across * np.sin(angle)
+    y = along * np.sin(angle) + across * np.cos(angle)
+    outlines: Field = center_um_N2[:, None, :] + np.stack([x, y], axis=2)
+    return outlines
+
+
+def _column(values: Field | float) -> Field:
+    return np.asarray(values, np.float64).reshape(-1, 1)

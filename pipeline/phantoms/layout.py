@@ -6,16 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy import ndimage
 from shapely import Polygon, box, intersection, union_all
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.phantoms.fields import Canvas, Field, Frame, blob, smooth_noise
+from pipeline.phantoms.fields import Canvas, Field, Frame, blobs, smooth_noise
 
 # Tissue coverage of a territory: the two kinds do not touch, so that a threshold between them is meaningful.
 SPARSE_COVERAGE = (0.12, 0.42)
 DENSE_COVERAGE = (0.72, 1.0)
-# Territories' borders waver by this much, so that they are not squares.
+# Territories' borders waver and blur by this much, so that they are not squares.
 _WARP_UM = 5.0
+_SOFT_UM = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def make_layout(
     inside = _territory_mean(frame, _raster(frame, _outlines(specimen)), territory_um) > 0.5
     is_tumor = _territory_mean(frame, tumor_HW, territory_um) > 0.5
     coverage = _coverages(rng, is_tumor, inside, tie)
-    return Layout(tumor, tumor_HW, coverage[rows, columns])
+    soft = ndimage.gaussian_filter(coverage[rows, columns], _SOFT_UM / frame.mpp, truncate=2.0)
+    return Layout(tumor, tumor_HW, soft)
 
 
 def _specimen(rng: np.random.Generator, frame: Frame, background: float) -> BaseGeometry:
@@ -77,14 +80,14 @@ def _specimen(rng: np.random.Generator, frame: Frame, background: float) -> Base
 def _tumor(rng: np.random.Generator, frame: Frame, specimen: BaseGeometry, share: float) -> BaseGeometry:
     """One large and one small irregular region that together fill `share` of the specimen."""
     sides = np.array([frame.size.width, frame.size.height], np.float64)
-    shapes = []
-    for radius, irregularity in ((1.0, 0.12), (0.35, 0.08)):
-        center = rng.uniform(0.2, 0.8, 2) * sides
-        unit = blob(rng, np.zeros(2), radius, irregularity, elongation=rng.uniform(1, 1.3), vertices=90)
-        shapes.append((center, unit * sides / 2))
+    centers = rng.uniform(0.2, 0.8, (2, 2)) * sides
+    radius, irregularity, elongation = np.array([1.0, 0.35]), np.array([0.12, 0.08]), rng.uniform(1, 1.3, 2)
+    shapes = blobs(rng, np.zeros((2, 2)), radius, irregularity, elongation=elongation, vertices=90)
+    shapes = shapes * sides / 2
 
     def scaled(scale: float) -> BaseGeometry:
-        return intersection(union_all([Polygon(center + unit * scale) for center, unit in shapes]), specimen)
+        parts = [Polygon(center + shape * scale) for center, shape in zip(centers, shapes, strict=True)]
+        return intersection(union_all(parts), specimen)
 
     return scaled(_solve(lambda scale: scaled(scale).area, share * specimen.area, 0.05, 4.0))
 
@@ -136,16 +139,24 @@ def _territory_mean(frame: Frame, mask_HW: Canvas, side_um: float) -> Field:
 
 def _outlines(region: BaseGeometry) -> tuple[NDArray[np.int64], ...]:
     """Outer outlines on whole pixels, so that the file holds exactly what is simulated."""
-    parts = [part for part in shapely.get_parts(region) if part.geom_type == "Polygon"]
-    return tuple(np.round(shapely.get_coordinates(part.exterior)).astype(np.int64) for part in parts)
+    parts = shapely.get_parts(shapely.set_precision(region, 1.0))
+    return tuple(
+        shapely.get_coordinates(part.exterior).astype(np.int64) for part in parts if isinstance(part, Polygon)
+    )
 
 
 def _raster(frame: Frame, outlines: tuple[NDArray[np.int64], ...]) -> Canvas:
-    """1 where at least half of a pixel lies inside."""
-    canvas = frame.canvas()
+    """1 where a pixel's center lies inside, by the even-odd rule along each row."""
+    height, width = frame.shape
+    crossings = np.zeros((height, width + 1), np.int64)
+    middle = np.arange(height)[:, None] + 0.5
     for outline in outlines:
-        frame.fill(canvas, outline.astype(np.float64) * frame.mpp, 255)
-    return (canvas > 127).astype(np.uint8)
+        (x0, y0), (x1, y1) = outline[:-1].T, outline[1:].T
+        row, edge = np.nonzero((middle > np.minimum(y0, y1)) & (middle < np.maximum(y0, y1)))
+        slope = (x1 - x0)[edge] / (y1 - y0)[edge]
+        x = x0[edge] + (row + 0.5 - y0[edge]) * slope
+        np.add.at(crossings, (row, np.ceil(x - 0.5).astype(np.int64).clip(0, width)), 1)
+    return (crossings[:, :width].cumsum(axis=1) % 2).astype(np.uint8)
 
 
 def _solve(area: Callable[[float], float], wanted: float, low: float, high: float) -> float:
