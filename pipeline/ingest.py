@@ -216,6 +216,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> dict[str, Any]:
     """The cohort in figures, for the report and for MLflow's dataset fingerprint."""
+    rows = [slide.row for slide in examined]
     sizes = sorted({slide.mpp for slide in examined if slide.mpp is not None})
     if len(sizes) > 1:
         logger.warning("mixed pixel sizes, %g to %g µm: tile by `patch.mpp`", sizes[0], sizes[-1])
@@ -228,13 +229,13 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
     listed = "\n".join(f"{slide.row.slide_id} {slide.fingerprint}" for slide in examined)
     return {
         "slides": len(examined),
-        "patients": len({slide.row.patient_id for slide in examined}),
+        "patients": len({row.patient_id for row in rows}),
         "channels": list(examined[0].channels) if examined else [],
         "dtype": examined[0].dtype if examined else None,
         "mpp": {"smallest": min(sizes, default=None), "largest": max(sizes, default=None),
                 "missing": sum(slide.mpp is None for slide in examined)},
-        "labels": dict(sorted(Counter(str(slide.row.label) for slide in examined).items())),
-        "annotated": sum(slide.row.annotation is not None for slide in examined),
+        "labels": dict(sorted(Counter(str(row.label) for row in rows if row.label is not None).items())),
+        "annotated": sum(row.annotation is not None for row in rows),
         "same_content": twins,
         "excluded": dict(sorted(Counter(type(error).__name__ for error in excluded.values()).items())),
         "fingerprint": hashlib.sha256(listed.encode()).hexdigest(),

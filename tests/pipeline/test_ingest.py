@@ -294,6 +294,8 @@ def test_the_annotation_is_kept(five: Cohort) -> None:
     assert five.ingest() == 0
     assert five.slides()[0]["annotation"] == "../slides/a.geojson"
     assert five.slides()[0]["label"] == ""
+    summary = json.loads((five.paths.ingested / "summary.json").read_text())
+    assert (summary["labels"], summary["annotated"]) == ({}, 1)
 
 
 @pytest.mark.parametrize(
