@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from models.backbones.registry import make_backbone
 from models.classifier import Classifier
@@ -68,12 +68,9 @@ def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> No
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()}
-    part = folder / f".{WEIGHTS}.part"
-    save_file(weights, part)
-    part.replace(folder / WEIGHTS)
-    part = folder / f".{CARD}.part"
-    part.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / CARD)
+    # Not `save_file`: its files are readable by their owner alone.
+    _write(folder / WEIGHTS, save(weights))
+    _write(folder / CARD, json.dumps(card.model_dump(mode="json"), indent=2).encode() + b"\n")
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -112,6 +109,12 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _unusable(folder / WEIGHTS, error) from error
     return classifier.eval(), card
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def _unusable(path: Path, error: Exception) -> CheckpointError:

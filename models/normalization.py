@@ -71,7 +71,8 @@ def _weighted(
     mean_C = np.average(mean_NC, axis=0, weights=weight_N)
     # Law of total variance: within patches plus between patches.
     variance_C = np.average(variance_NC + (mean_NC - mean_C) ** 2, axis=0, weights=weight_N)
-    constant_C = variance_C <= 0
+    # Averaging equal numbers leaves a rounding error.
+    constant_C = variance_C <= (1e-12 * mean_C) ** 2
     if constant_C.any():
         logger.warning("channels %s are constant in training", np.flatnonzero(constant_C).tolist())
     return mean_C, np.sqrt(np.where(constant_C, 1.0, variance_C))

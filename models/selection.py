@@ -88,7 +88,7 @@ class Judge:
 
     def _loss(self, logits_NK: NDArray[np.float32]) -> float:
         losses_N = torch.nn.functional.cross_entropy(
-            torch.from_numpy(logits_NK).double(), torch.from_numpy(self._label_N), reduction="none"
+            torch.from_numpy(logits_NK).double(), torch.tensor(self._label_N), reduction="none"
         ).numpy()
         means = [losses_N[self._group_N == g].mean() for g in np.flatnonzero(self._usable_G)]
         return float(np.mean(means)) if means else float(losses_N.mean())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import NonNegativeInt, PositiveFloat
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -29,32 +29,16 @@ from models.dataset import PatchData
 from models.fitting import FitResult, Trial, bind_candidates, fit
 from models.groups import TrainGroups
 from models.splitting import TRAIN, VALIDATION
-from models.train_settings import TrainSettings
 from patching.store import StoreAttributes
-from pipeline.artifacts import Paths, replacing, run_name
+from pipeline.artifacts import replacing, run_name
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.gathering import CLASSES, gathered, patch_table, store_attributes, table_fingerprints
+from pipeline.stage_settings import TrainStage
 
 logger = logging.getLogger(__name__)
 
 GIB = 2**30
 PACKAGES = ("torch", "monai", "accelerate", "albumentations", "numpy")
-
-
-class TrainStage(TrainSettings):
-    """Settings of the train stage: those of the training, and two of its own."""
-
-    seed: NonNegativeInt = 0
-    """Of initial weights, batches and augmentation."""
-    memory_limit_gib: PositiveFloat = 4.0
-    """Patches of a split that need more are read from their stores at every use."""
-
-    def training(self, paths: Paths) -> TrainSettings:
-        """The training's own settings, starting weights resolved against the repository's root."""
-        own = self.model_dump(exclude={"seed", "memory_limit_gib"})
-        if self.weights is not None:
-            own["weights"] = paths.root / self.weights
-        return TrainSettings.model_validate(own)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,11 +168,14 @@ def _without_nan(figures: Mapping[str, float]) -> dict[str, float | str]:
 
 
 def _print_compositions(name: str, bound: Sequence[tuple[Mapping[str, Any], AbstractAlgorithm[Any]]]) -> None:
+    console = Console()
+    # A log file is as wide as it needs to be.
+    console.width = max(console.width, 140)
     for override, algorithm in bound:
         rows = algorithm.composition().rows()
-        table = Table(title=f"{name} {dict(override) or ''}: what the batches are made of")
+        table = Table(box=SIMPLE, title=f"{name} {dict(override) or ''}: what the batches are made of")
         for column in rows[0]:
-            table.add_column(column, justify="left" if column == "group" else "right")
+            table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
         for row in rows:
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        Console().print(table)
+        console.print(table)
