@@ -129,7 +129,7 @@ def remove_strangers(folders: Folders, slide_ids: set[str]) -> None:
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             half = path.name.startswith(".") and path.name.endswith(".part")
             if half or (path.suffix == suffix and path.name.removesuffix(suffix) not in slide_ids):
-                logger.info("removing %s: no listed slide's", path.name)
+                logger.info("removing %s: %s", path.name, "unfinished" if half else "its slide is not listed")
                 _unlink(path)
 
 

@@ -15,6 +15,8 @@ from patching.tissue.base import AbstractTissueDetector, DetectorSettings, Slide
 from patching.tissue.illumination import log_gain
 from patching.tissue.regions import without_specks
 
+_ROUNDING = 1e-8  # variance of log intensity that float32 arithmetic leaves in a constant image
+
 
 class OtsuSettings(DetectorSettings):
     """Settings of `otsu`; lengths are mask pixels."""
@@ -81,7 +83,7 @@ class OtsuDetector(AbstractTissueDetector):
         their neighbors, keeps more than twice what noise would keep.
         """
         noise = noisy_HW.var() / (4 * np.pi * self._settings.smoothing**2)
-        return bool(flat_HW.var() > 2 * noise)
+        return bool(flat_HW.var() > max(2 * noise, _ROUNDING))
 
     def _smooth(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         smooth: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), self._settings.smoothing).reshape(

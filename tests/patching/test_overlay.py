@@ -1,0 +1,101 @@
+"""The overlay picture: right colors at the right places, and the same bytes each time."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patching.geometry import Mpp, Size
+from patching.overlay import (
+    ANNOTATION,
+    FAINT,
+    NORMAL,
+    TISSUE,
+    TUMOR,
+    OverlayContent,
+    false_color,
+    write_overlay,
+)
+
+
+@pytest.fixture
+def content() -> OverlayContent:
+    """A white slide of 1200 x 800 with a tumor, a normal and a dropped patch in one row."""
+    tissue = np.zeros((80, 120), bool)
+    tissue[50:70, 30:90] = True
+    return OverlayContent(
+        title="slide-7",
+        image_HWC=np.full((400, 600, 3), 250, np.uint8),
+        size=Size(1200, 800),
+        brightfield=True,
+        tissue_HW=tissue,
+        tissue_downsample=10.0,
+        locations_N2=np.array([[0, 0], [400, 0], [800, 0]]),
+        label_N=np.array([1, 0, -1], np.int8),
+        extent=400,
+        outlines=(np.array([[100.0, 450.0], [500, 450], [500, 750], [100, 450]]),),
+        mpp=Mpp(0.5, 0.5),
+    )
+
+
+def picture_of(content: OverlayContent, path: Path) -> np.ndarray:
+    write_overlay(content, path)
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def near(picture: np.ndarray, x: float, y: float, color: tuple[int, int, int], reach: int = 2) -> bool:
+    """Whether the color occurs around a level-0 place of a 1200-wide slide drawn 1100 wide."""
+    column, row = round(x * 1100 / 1200), round(y * 1100 / 1200)
+    part = picture[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+    return bool((np.abs(part - color).max(axis=-1) <= 4).any())
+
+
+def test_each_thing_is_drawn_where_it_is(content: OverlayContent, tmp_path: Path) -> None:
+    picture = picture_of(content, tmp_path / "a.png")
+    assert near(picture, 0, 200, TUMOR)
+    assert near(picture, 400, 200, NORMAL)
+    assert near(picture, 1198, 200, FAINT)
+    assert near(picture, 600, 500, TISSUE)
+    assert near(picture, 300, 700, TISSUE)
+    assert near(picture, 120, 450, ANNOTATION)
+    assert not near(picture, 600, 600, TISSUE)
+    assert picture[100, 100, 0] > picture[100, 100, 2], "tumor patches are tinted red"
+    assert picture[100, 550, 0] < picture[100, 550, 2], "normal patches are tinted blue"
+    assert picture[100, 900].tolist() == [250, 250, 250], "dropped patches are not tinted"
+
+
+def test_the_scale_bar_is_there_only_with_a_pixel_size(content: OverlayContent, tmp_path: Path) -> None:
+    band = picture_of(content, tmp_path / "a.png")[-60:-40, 600:]
+    # 0.5 µm/px: 1100 picture pixels are 600 µm; the longest round bar under a quarter is 100 µm.
+    assert (band[10] == 0).all(axis=-1).sum() == pytest.approx(100 / 600 * 1100, abs=3)
+    without = picture_of(dataclasses.replace(content, mpp=None), tmp_path / "b.png")[-60:-40, 600:]
+    assert not (without[10] == 0).all(axis=-1).any()
+
+
+def test_same_bytes_and_no_leftovers(content: OverlayContent, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        write_overlay(content, tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_false_color_shows_every_channel(channels: int) -> None:
+    for channel in range(channels):
+        image = np.zeros((20, 30, channels), np.uint16)
+        image[:, 15:, channel] = 4000
+        shown = false_color(image, brightfield=False)
+        assert shown.dtype == np.uint8
+        assert shown.shape == (20, 30, 3)
+        assert shown[:, 15:].max() > 200
+        assert shown[:, :15].max() == 0
+
+
+def test_three_channels_are_red_green_and_blue() -> None:
+    image = np.zeros((20, 30, 3), np.float32)
+    image[:, :10, 0], image[:, 10:20, 1], image[:, 20:, 2] = 1, 2, 3
+    shown = false_color(image, brightfield=False)
+    assert shown[0, [0, 10, 20]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
