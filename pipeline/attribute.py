@@ -10,24 +10,15 @@ import json
 import logging
 
 import pandas as pd
-from pydantic import Field
 
-from models.attributes import ThresholdRule, attribute_table, tissue_histogram
+from models.attributes import attribute_table, tissue_histogram
 from models.splitting import TRAIN
 from patching.errors import ArtifactError
 from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, read_table, replacing
-from pipeline.config import Context, Settings, load_stage
+from pipeline.config import Context, load_stage
+from pipeline.stage_settings import AttributeSettings
 
 logger = logging.getLogger(__name__)
-
-
-class AttributeSettings(Settings):
-    """Settings of the attribute stage."""
-
-    thresholds: dict[str, ThresholdRule] = Field(min_length=1)
-    """Thresholds by name; a quantile looks at training patients only."""
-    bins: int = Field(default=20, ge=2, le=200)
-    """Bins of the histogram."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
