@@ -19,7 +19,7 @@ def shortcut_data() -> MakeData:
     """
 
     def make(
-        n: int = 120, tie: float = 0.9, seed: int = 0, side: int = 16, dtype: str = "uint16"
+        n: int = 120, tie: float = 0.9, seed: int = 0, side: int = 32, dtype: str = "uint16"
     ) -> PatchData:
         rng = np.random.default_rng(seed)
         label_N = np.arange(n) % 2
