@@ -9,7 +9,7 @@ import numpy as np
 
 from models.intervals import Interval, PatientStatistics, bootstrap, paired_difference, patient_statistics
 from models.metrics import patients_per_group
-from pipeline.config import Settings
+from pipeline.config import Context, Settings, load_cohort, load_yaml, merged, validated
 from pipeline.evidence import GROUP_NAMES, Evidence, Run
 
 N_GROUPS = len(GROUP_NAMES)
@@ -17,16 +17,21 @@ Reading = Literal["better", "worse", "open", "unknown"]
 
 
 class BootstrapSettings(Settings):
-    """How intervals are made, and which groups have one."""
+    """The evaluate stage's settings of intervals, so that the report says what metrics.json says."""
 
-    draws: int
-    """Bootstrap samples of patients."""
-    level: float
-    """Coverage of every interval; Bonferroni over the groups inside a group table."""
-    seed: int
     minimum_patches: int
-    """A test group with fewer patches is not estimable."""
     minimum_patients: int
+    draws: int
+    level: float
+    seed: int
+
+
+def bootstrap_settings(context: Context) -> BootstrapSettings:
+    """Those of the cohort's evaluation."""
+    path = context.configs / "evaluate.yaml"
+    content = merged(load_yaml(path), load_cohort(context.configs, context.cohort).evaluate)
+    own = {name: content[name] for name in BootstrapSettings.model_fields if name in content}
+    return validated(BootstrapSettings, own, str(path))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ Series = tuple[str, int, pd.DataFrame, int]
 
 _PANELS = (
     ("loss", "training loss"),
-    ("wga", "validation WGA"),
-    ("gba", "validation GBA"),
+    ("validation_wga", "validation WGA"),
+    ("validation_gba", "validation GBA"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Nested settings as flat names, the way parameter tables need them."""
+"""Nested settings and figures as flat names, the way tables of parameters and metrics need them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,3 +18,16 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[name] = value
     return result
+
+
+def metrics_of(content: Mapping[str, Any]) -> dict[str, float]:
+    """metrics.json as metrics by name; figures that are not estimable are left out, never 0.
+
+    >>> metrics_of({"test": {"wga": 0.5, "gba": "not estimable", "intervals": {"wga": {"low": 0.4}}}})
+    {'test/wga': 0.5, 'test/wga/low': 0.4}
+    """
+    return {
+        key.replace(".groups.", "/").replace(".intervals.", "/").replace(".", "/"): float(value)
+        for key, value in flat(content).items()
+        if isinstance(value, int | float)
+    }

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from rich.progress import track
 
 from pipeline.artifacts import replacing
-from pipeline.comparison import compare, estimable
+from pipeline.comparison import bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
 from pipeline.evidence import Evidence, load_evidence
 from pipeline.panels.base import Panel, ReportSettings, Sources
@@ -37,8 +37,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
     evidence = load_evidence(context, tuple(settings.names))
-    comparison = compare(evidence, settings.intervals, settings.candidate, settings.references)
-    page = render(Sources(evidence, comparison, settings))
+    intervals = bootstrap_settings(context)
+    comparison = compare(evidence, intervals, settings.candidate, settings.references)
+    page = render(Sources(evidence, comparison, settings, intervals))
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

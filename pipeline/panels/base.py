@@ -31,7 +31,6 @@ class ReportSettings(Settings):
     """The algorithm under test."""
     references: tuple[str, ...]
     """The algorithms it is compared with; all differences are printed whatever they are."""
-    intervals: BootstrapSettings
     overlays: int
     """Slide overlays shown at most."""
     examples: ExampleSettings
@@ -44,6 +43,7 @@ class Sources:
     evidence: Evidence
     comparison: Comparison
     settings: ReportSettings
+    intervals: BootstrapSettings
 
     def named(self, algorithm: str) -> str:
         """The name of an algorithm to print."""

@@ -13,7 +13,7 @@ from pipeline.panels.base import Sources
 def values(sources: Sources) -> Mapping[str, Any]:
     """Worst-group, group-balanced and average accuracy, and AUROC, of every run."""
     return {
-        "level": sources.settings.intervals.level,
+        "level": sources.intervals.level,
         "candidate": sources.settings.candidate,
         "dots": drawing.svg_uri(_dots(sources)),
         "thresholds": [

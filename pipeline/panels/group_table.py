@@ -9,7 +9,7 @@ from pipeline.panels.base import Sources
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """One table: thresholds, in them algorithms, in them groups; the worst one is marked."""
-    intervals = sources.settings.intervals
+    intervals = sources.intervals
     return {
         "group_names": GROUP_NAMES,
         "level": intervals.level,

@@ -9,25 +9,34 @@ from pipeline.flattening import flat
 from pipeline.panels.base import Sources
 from pipeline.provenance import git_commit, versions
 
+_SETTINGS = ("algorithm_settings", "train_settings", "seed")
+
 
 def values(sources: Sources) -> Mapping[str, Any]:
-    """Tables of versions, fingerprints and settings."""
+    """Tables of the choice, the settings, versions and fingerprints."""
     evidence = sources.evidence
-    settings = {run.name: flat(run.record) for run in evidence.runs}
-    names = sorted({key for record in settings.values() for key in record})
-    shared = {key for key in names if len({str(record.get(key, "")) for record in settings.values()}) == 1}
-    first = next(iter(settings.values()))
+    settings = [flat({key: run.record[key] for key in _SETTINGS}) for run in evidence.runs]
+    names = list(dict.fromkeys(name for record in settings for name in record))
+    rows = {name: [record.get(name, "–") for record in settings] for name in names}
     return {
         "cohort": evidence.paths.cohort,
         "commit": git_commit(evidence.paths.root),
         "versions": versions(),
         "fingerprints": data_fingerprints(evidence),
+        "choices": [(sources.named(run.algorithm), run, _chosen(run.record)) for run in evidence.runs],
         "runs": [run.name for run in evidence.runs],
-        "common": {key: first[key] for key in names if key in shared},
-        "different": {
-            key: [record.get(key, "") for record in settings.values()] for key in names if key not in shared
-        },
+        "common": {name: row[0] for name, row in rows.items() if _alike(row)},
+        "different": {name: row for name, row in rows.items() if not _alike(row)},
     }
+
+
+def _alike(row: list[Any]) -> bool:
+    return all(value == row[0] for value in row)
+
+
+def _chosen(record: Mapping[str, Any]) -> str:
+    override = record["trials"][record["chosen"]]["override"]
+    return ", ".join(f"{name} = {value}" for name, value in override.items()) or "–"
 
 
 def data_fingerprints(evidence: Evidence) -> dict[str, str]:

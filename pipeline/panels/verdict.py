@@ -23,8 +23,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "candidate": sources.named(sources.settings.candidate),
         "statements": statements,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
-        "level": sources.settings.intervals.level,
-        "draws": sources.settings.intervals.draws,
+        "level": sources.intervals.level,
+        "draws": sources.intervals.draws,
     }
 
 

@@ -1,6 +1,7 @@
 """Fixtures of the pipeline's tests."""
 
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.artifacts import INDEX, SLIDES, Paths
+from pipeline.config import Context
 
 
 @pytest.fixture
@@ -67,3 +69,32 @@ def _patches(p: int) -> pd.DataFrame:
             "label": label,
         }
     )
+
+
+@pytest.fixture(scope="session")
+def finished_cohort(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Context:
+    """A toy cohort with eight trainings and their evaluations; to be read only."""
+    # Imported here: torch takes seconds, and most tests of this room do without it.
+    from tests.pipeline.finished import write_cohort
+
+    description = "A toy <script>alert(2)</script> cohort."
+    return write_cohort(tmp_path_factory.mktemp("finished"), repository, description)
+
+
+@pytest.fixture(scope="session")
+def tracked_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """Three of its trainings with the report, logged to a store of their own."""
+    from pipeline import track
+
+    root = tmp_path_factory.mktemp("tracked")
+    shutil.copytree(finished_cohort.paths.root, root, dirs_exist_ok=True)
+    context = Context(finished_cohort.cohort, Paths(root, finished_cohort.cohort), root / "configs")
+    for folder in context.paths.evaluation("any").parent.iterdir():
+        if folder.name not in ("erm-low", "gerne-low", "gerne-high"):
+            shutil.rmtree(folder)
+    context.paths.report.parent.mkdir(parents=True, exist_ok=True)
+    context.paths.report.write_text("<p>A report.</p>")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        track.run(context, Namespace())
+    return context

@@ -18,8 +18,9 @@ from models.checkpoint import ModelCard, NormalizationCard, save_classifier
 from models.classifier import Classifier
 from models.normalization import Normalization
 from patching.store import PatchStore, PatchTable, StoreAttributes
-from pipeline.artifacts import EXCLUDED, INDEX, Paths
+from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
 from pipeline.config import Context
+from pipeline.evaluate import EvaluateSettings, split_metrics
 
 COHORT = "toy"
 CHANNELS = ("CARS", "TPEF", "SHG")
@@ -36,7 +37,7 @@ def write_cohort(root: Path, repository: Path, description: str = "A toy cohort.
     sections: dict[str, Any] = {name: {} for name in stages.split()}
     cohort = {"manifest": "slides.csv", "description": description, "phantom": {}, **sections}
     (configs / "cohorts" / f"{COHORT}.yaml").write_text(yaml.safe_dump(cohort))
-    for name in ("ingest", "report", "register"):
+    for name in ("ingest", "evaluate", "report", "register"):
         (configs / f"{name}.yaml").write_text((repository / "configs" / f"{name}.yaml").read_text())
     paths = Paths(root, COHORT)
     maker = _Maker(paths, np.random.default_rng(0))
@@ -51,7 +52,7 @@ class _Maker:
     rng: np.random.Generator
 
     def data(self) -> None:
-        """Twelve patients with one slide of 30 patches each, overlays, one excluded slide."""
+        """Sixteen patients with one slide of 48 patches each, overlays, one excluded slide."""
         self.paths.ingested.mkdir(parents=True)
         self.paths.overlays.mkdir()
         split_of = {f"p{n:02d}": ("train", "train", "validation", "test")[n % 4] for n in range(16)}
@@ -75,10 +76,12 @@ class _Maker:
 
     def _slide(self, patient: str) -> pd.DataFrame:
         """Tumor patches with much tissue and normal ones with little, mostly."""
-        n, slide_id = 30, f"s-{patient}"
+        n, slide_id = 48, f"s-{patient}"
         label_N = np.arange(n) % 2
-        tissue_N = np.clip(np.where(label_N, 0.7, 0.3) + self.rng.normal(0, 0.2, n), 0.02, 1).round(4)
-        locations_N2 = np.stack([np.arange(n) % 6 * SIDE, np.arange(n) // 6 * SIDE], axis=1).astype(np.int64)
+        tissue_N = np.clip(np.where(label_N, 0.57, 0.43) + self.rng.normal(0, 0.2, n), 0.02, 1).round(4)
+        locations_N2 = np.stack([np.arange(n) % 12 * SIDE, np.arange(n) // 12 * SIDE], axis=1).astype(
+            np.int64
+        )
         tumor_N = tissue_N * label_N
         images_NHWC = self.rng.poisson(200, (n, SIDE, SIDE, len(CHANNELS))).astype(np.uint16)
         images_NHWC[label_N == 1, ::3] += 300
@@ -118,8 +121,7 @@ class _Maker:
         save_classifier(folder, classifier, card(algorithm, threshold))
         (folder / "history.csv").write_text(history().to_csv(index=False))
         (folder / "composition.json").write_text(json.dumps([{"group": 0, "biased": 0.8}]))
-        record = {"run": name, "algorithm": algorithm, "threshold": threshold, "seed": 3, "best_step": 20}
-        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "run.json").write_text(json.dumps(record(algorithm, threshold)))
         table = self.patches.merge(self.table[self.table["threshold"] == threshold], on="patch_id")
         table = table[table["split"] != "train"].reset_index(drop=True)
         if name == "gerne-low":
@@ -128,9 +130,12 @@ class _Maker:
             table["probability"] = self._invented(table, ALGORITHMS[algorithm])
         table["prediction"] = (table["probability"] > 0.5).astype(np.int64)
         self.paths.evaluation(name).mkdir(parents=True)
-        columns = ["patch_id", "split", "label", "attribute", "group", "probability", "prediction"]
-        table[columns].to_parquet(self.paths.evaluation(name) / "predictions.parquet", index=False)
-        (self.paths.evaluation(name) / "metrics.json").write_text(json.dumps(metrics(table)))
+        table[list(PREDICTIONS)].to_parquet(self.paths.evaluation(name) / "predictions.parquet", index=False)
+        figures = {
+            split: split_metrics(table[table["split"] == split], EvaluateSettings(draws=200))
+            for split in ("validation", "test")
+        }
+        (self.paths.evaluation(name) / "metrics.json").write_text(json.dumps(figures))
 
     def _invented(self, table: pd.DataFrame, accuracy: float) -> NDArray[np.float64]:
         chance_N = np.where(table["label"] == table["attribute"], 0.95, accuracy)
@@ -210,17 +215,29 @@ def history() -> pd.DataFrame:
             "step": [10, 20, 30],
             "epoch": [1.0, 2.0, 3.0],
             "loss": [0.7, 0.4, 0.5],
-            "wga": [0.1, 0.6, 0.5],
-            "gba": [0.5, 0.7, 0.6],
-            "accuracy_g0": [0.9, 0.9, np.nan],
+            "validation_wga": [0.1, 0.6, 0.5],
+            "validation_gba": [0.5, 0.7, 0.6],
+            "validation_accuracy_g0": [0.9, 0.9, np.nan],
         }
     )
 
 
-def metrics(table: pd.DataFrame) -> dict[str, Any]:
-    """metrics.json of predictions."""
-    result = {}
-    for split, part in table.groupby("split"):
-        accuracy = (part["label"] == part["prediction"]).groupby(part["group"]).mean()
-        result[str(split)] = {"wga": accuracy.min(), "gba": accuracy.mean()}
-    return result
+def record(algorithm: str, threshold: str) -> dict[str, Any]:
+    """run.json."""
+    return {
+        "algorithm": algorithm,
+        "threshold": threshold,
+        "seed": 3,
+        "best_epoch": 2.0,
+        "best_step": 20,
+        "n_trials": 2,
+        "chosen": 1,
+        "algorithm_settings": {"batch_size": 8, "beta": 1.5},
+        "train_settings": {"epochs": 3.0, "selection": "worst_group"},
+        "validation": {"wga": 0.6, "gba": 0.7},
+        "trials": [
+            {"override": {"beta": beta}, "validation": {"wga": 0.6}, "failure": ""} for beta in (1.0, 1.5)
+        ],
+        "fingerprints": {},
+        "seconds": 1.0,
+    }

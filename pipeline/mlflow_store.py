@@ -1,0 +1,111 @@
+"""The only door to MLflow: where its store lies, and a connection that is ready for use.
+
+Without `MLFLOW_TRACKING_URI` the store is `mlflow.db` (SQLite) and `mlartifacts/` in the repository's
+root. With it, everything goes to that server, artifacts included; nothing else changes.
+"""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import mlflow.db
+from mlflow.exceptions import MlflowException
+
+from patching.errors import RegistryError
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def workspace(root: Path) -> Path:
+    """The user's own working tree.
+
+    `dvc exp run --temp` and `--queue` run stages in a copy under `.dvc/tmp/exps/` that is deleted
+    afterwards; what is logged there would be lost with it.
+    """
+    here = root.resolve()
+    for folder in here.parents:
+        if (folder.parent.name, folder.name) == ("tmp", "exps") and folder.parent.parent.name == ".dvc":
+            return folder.parents[2]
+    return here
+
+
+def tracking_uri(root: Path) -> str:
+    """The server named by the environment, else the workspace's own SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace(root) / 'mlflow.db'}"
+
+
+def connect(root: Path) -> mlflow.MlflowClient:
+    """A client of the store; a local one is created, or brought to the installed MLflow's schema.
+
+    Raises:
+        RegistryError: the store cannot be reached.
+    """
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = tracking_uri(root)
+    if uri.startswith("sqlite:///"):
+        _upgrade(uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    with reporting(uri):
+        client = mlflow.MlflowClient(uri, uri)
+        client.search_experiments(max_results=1)
+        return client
+
+
+@contextmanager
+def reporting(uri: str) -> Iterator[None]:
+    """Turn MLflow's refusals into a `RegistryError`."""
+    try:
+        yield
+    except MlflowException as error:
+        raise RegistryError(
+            has=f"MLflow at {uri}: {error.message}",
+            needs="a tracking store that answers",
+            do="check MLFLOW_TRACKING_URI and the server, or unset it to use the local SQLite file",
+        ) from error
+
+
+def model_name(cohort: str) -> str:
+    """Name of a cohort's experiment and of its registered model."""
+    return f"evenpatch-{cohort}"
+
+
+def experiment_id(client: mlflow.MlflowClient, root: Path, cohort: str) -> str:
+    """The cohort's experiment, created on first use.
+
+    Raises:
+        RegistryError: the local store was moved to another folder since; MLflow keeps absolute paths.
+    """
+    name = model_name(cohort)
+    local = tracking_uri(root).startswith("sqlite:///")
+    artifacts = (workspace(root) / "mlartifacts").as_uri() if local else None
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, artifact_location=artifacts))
+    if local and found.artifact_location != artifacts:
+        raise RegistryError(
+            has=f"experiment {name} with its artifacts in {found.artifact_location}",
+            needs=f"artifacts in {artifacts}: MLflow stores absolute places, and this folder was moved",
+            do="move it back, or set mlflow.db aside and run `evenpatch track` again: it logs all anew",
+        )
+    return str(found.experiment_id)
+
+
+def _upgrade(uri: str) -> None:
+    """Create or upgrade the schema while no other process of ours does: first creation races."""
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mlflow.db.upgrade.callback(uri)

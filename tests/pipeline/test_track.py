@@ -1,0 +1,123 @@
+"""Tracking: once and completely, wherever it runs."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from patching.errors import ArtifactError, RegistryError
+from pipeline import track
+from pipeline.artifacts import Paths
+from pipeline.config import Context
+from pipeline.flattening import flat, metrics_of
+from pipeline.mlflow_store import connect, experiment_id, tracking_uri, workspace
+from pipeline.model_store import ModelStore
+
+
+@pytest.fixture
+def client(tracked_cohort: Context) -> mlflow.MlflowClient:
+    return connect(tracked_cohort.paths.root)
+
+
+def receipts(context: Context) -> list[dict[str, str]]:
+    return json.loads(context.paths.tracked.read_text())["runs"]
+
+
+def test_a_second_call_changes_nothing(tracked_cohort: Context, client: mlflow.MlflowClient) -> None:
+    before, receipt = client.search_model_versions("name = 'evenpatch-toy'"), receipts(tracked_cohort)
+    track.run(tracked_cohort, Namespace())
+    assert receipts(tracked_cohort) == receipt
+    assert [v.version for v in client.search_model_versions("name = 'evenpatch-toy'")] == [
+        v.version for v in before
+    ]
+    assert len(before) == len(receipt) == 3
+
+
+def test_a_run_holds_parameters_figures_history_and_files(
+    tracked_cohort: Context, client: mlflow.MlflowClient
+) -> None:
+    logged = next(r for r in receipts(tracked_cohort) if r["run"] == "gerne-high")
+    run = client.get_run(logged["mlflow_run_id"])
+    metrics = json.loads((tracked_cohort.paths.evaluation("gerne-high") / "metrics.json").read_text())
+    assert run.data.params["train_settings.selection"] == "worst_group"
+    assert run.data.metrics["test/wga"] == metrics["test"]["wga"]
+    assert run.data.metrics["test/wga/low"] == metrics["test"]["intervals"]["wga"]["low"]
+    assert (
+        run.data.metrics["validation/group_2/accuracy"]
+        == metrics["validation"]["groups"]["group_2"]["accuracy"]
+    )
+    steps = client.get_metric_history(logged["mlflow_run_id"], "history/validation_wga")
+    assert [(m.step, m.value) for m in steps] == [(10, 0.1), (20, 0.6), (30, 0.5)]
+    assert run.data.tags["evenpatch.threshold"] == "high"
+    assert run.inputs.dataset_inputs[0].dataset.name == "toy"
+    files = {
+        f.path
+        for d in ("plots", "evaluation", "training", "report")
+        for f in client.list_artifacts(run.info.run_id, d)
+    }
+    assert {
+        "plots/curves.svg",
+        "evaluation/metrics.json",
+        "training/composition.json",
+        "report/report.html",
+    } <= files
+    version = client.get_model_version("evenpatch-toy", logged["version"])
+    assert float(version.tags["evenpatch.validation_wga"]) == metrics["validation"]["wga"]
+
+
+def test_what_an_interrupted_call_left_is_replaced(
+    tracked_cohort: Context, client: mlflow.MlflowClient
+) -> None:
+    store = ModelStore(tracked_cohort.paths.root, tracked_cohort.cohort)
+    left = client.create_run(
+        experiment_id(client, tracked_cohort.paths.root, "toy"), tags={"evenpatch.fingerprint": "f" * 64}
+    )
+    assert store.find("f" * 64) is None
+    store._discard("f" * 64)
+    assert client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"
+
+
+def test_a_new_report_replaces_the_old_one(tracked_cohort: Context) -> None:
+    store = ModelStore(tracked_cohort.paths.root, tracked_cohort.cohort)
+    logged = store.find(receipts(tracked_cohort)[0]["fingerprint"])
+    assert logged is not None
+    assert store.refresh(logged, "evenpatch.report", "new", "report", tracked_cohort.paths.report)
+    assert not store.refresh(logged, "evenpatch.report", "new", "report", tracked_cohort.paths.report)
+
+
+def test_nothing_trained_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no evaluated training"):
+        track.run(Context("small", Paths(tmp_path, "small"), tmp_path / "configs"), Namespace())
+
+
+def test_a_moved_store_is_told(tracked_cohort: Context, tmp_path: Path, client: mlflow.MlflowClient) -> None:
+    with pytest.raises(RegistryError, match="this folder was moved"):
+        experiment_id(client, tmp_path, "toy")
+
+
+def test_a_server_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError, match="MLFLOW_TRACKING_URI"):
+        connect(tmp_path)
+
+
+def test_experiments_in_temporary_copies_log_to_the_workspace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy = tmp_path / "repo" / ".dvc" / "tmp" / "exps" / "tmpab12"
+    (copy / "deeper").mkdir(parents=True)
+    assert workspace(copy) == workspace(copy / "deeper") == tmp_path / "repo"
+    assert workspace(tmp_path / "repo") == tmp_path / "repo"
+    assert tracking_uri(copy) == f"sqlite:///{tmp_path / 'repo' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    assert tracking_uri(copy) == "http://server"
+
+
+def test_figures_that_are_not_estimable_are_left_out() -> None:
+    content = {"test": {"wga": "not estimable", "groups": {"group_0": {"accuracy": 0.5, "patches": 7}}}}
+    assert metrics_of(content) == {"test/group_0/accuracy": 0.5, "test/group_0/patches": 7.0}
+    assert flat({"a": {"b": [1]}, "c": None}) == {"a.b": [1], "c": None}
