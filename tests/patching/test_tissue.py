@@ -33,15 +33,16 @@ def brightfield(background: tuple[int, int, int], tissue_HW: NDArray[np.bool_]) 
 
 
 def intensity(
-    tissue_HW: NDArray[np.bool_], *, counts: float = 6, fold: float = 4, fall: float = 0.8
+    tissue_HW: NDArray[np.bool_], *, counts: float = 6, fold: float = 4, fall: float = 0.8, pedestal: int = 0
 ) -> NDArray[np.uint16]:
-    """Three channels with texture, vignetting (a fall of `fall` in log), and shot noise."""
+    """Three channels with texture, vignetting (a fall of `fall` in log), shot noise, and a
+    detector's offset."""
     rng = np.random.default_rng(2)
     gain = np.exp(-fall * (((X / WIDTH - 0.3) * 1.5) ** 2 + ((Y / HEIGHT - 0.6) * 1.5) ** 2))
     channels = []
     for _ in range(3):
         texture = np.exp(4 * ndimage.gaussian_filter(rng.standard_normal((HEIGHT, WIDTH)), 3))
-        channels.append(rng.poisson(gain * counts * (1 + tissue_HW * (fold - 1) * texture)) * 20)
+        channels.append(rng.poisson(gain * counts * (1 + tissue_HW * (fold - 1) * texture)) * 20 + pedestal)
     return np.stack(channels, axis=-1).astype(np.uint16)
 
 
@@ -61,7 +62,8 @@ def test_brightfield_without_background_is_all_tissue_and_without_tissue_is_empt
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"counts": 1}, {"counts": 0.3, "fold": 8}, {"fold": 2.5}, {"fall": 1.5}]
+    "settings",
+    [{}, {"counts": 1}, {"counts": 0.3, "fold": 8}, {"fold": 2.5}, {"fall": 1.5}, {"pedestal": 2000}],
 )
 def test_otsu_on_uneven_noisy_intensity(settings: dict[str, float]) -> None:
     found = make_detector("otsu").detect(intensity(ELLIPSE, **settings), None, brightfield=False)
@@ -70,15 +72,17 @@ def test_otsu_on_uneven_noisy_intensity(settings: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("counts", [0.5, 6, 100])
 @pytest.mark.parametrize("fall", [0, 0.8])
-def test_noise_alone_is_not_split(counts: float, fall: float) -> None:
+@pytest.mark.parametrize("pedestal", [0, 2000])
+def test_noise_alone_is_not_split(counts: float, fall: float, pedestal: int) -> None:
     detector, everywhere = make_detector("otsu"), np.ones((HEIGHT, WIDTH), bool)
-    empty = intensity(~everywhere, counts=counts, fall=fall)
+    empty = intensity(~everywhere, counts=counts, fall=fall, pedestal=pedestal)
     assert not detector.detect(empty, None, brightfield=False).any()
 
 
-def test_tissue_everywhere_is_not_split() -> None:
-    everywhere = np.ones((HEIGHT, WIDTH), bool)
-    assert make_detector("otsu").detect(intensity(everywhere), None, brightfield=False).all()
+@pytest.mark.parametrize("pedestal", [0, 2000])
+def test_tissue_everywhere_is_not_split(pedestal: int) -> None:
+    image = intensity(np.ones((HEIGHT, WIDTH), bool), pedestal=pedestal)
+    assert make_detector("otsu").detect(image, None, brightfield=False).all()
 
 
 @pytest.mark.parametrize("value", [0, 7])
