@@ -16,7 +16,7 @@ from models.splitting import TRAIN
 from patching.errors import ArtifactError
 from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, read_table, replacing
 from pipeline.config import Context, load_stage
-from pipeline.stage_settings import AttributeSettings
+from pipeline.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
 

@@ -32,8 +32,9 @@ from patching.manifest import fingerprint
 from pipeline.artifacts import INDEX, Paths, read_table, replacing
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.gathering import gathered
-from pipeline.stage_settings import AttributeSettings, TrainStage
 from pipeline.study_summary import CELL, StudySettings, summarize
+from pipeline.thresholds import AttributeSettings
+from pipeline.training import TrainStage
 
 logger = logging.getLogger(__name__)
 

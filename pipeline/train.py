@@ -33,7 +33,7 @@ from patching.store import StoreAttributes
 from pipeline.artifacts import replacing, run_name
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.gathering import CLASSES, gathered, patch_table, store_attributes, table_fingerprints
-from pipeline.stage_settings import TrainStage
+from pipeline.training import TrainStage
 
 logger = logging.getLogger(__name__)
 

@@ -1,20 +1,9 @@
-"""Settings that a stage and the study share; every other stage keeps its own beside its code."""
+"""Settings of the train stage, which the study shares."""
 
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 
-from models.attributes import ThresholdRule
 from models.train_settings import TrainSettings
 from pipeline.artifacts import Paths
-from pipeline.config import Settings
-
-
-class AttributeSettings(Settings):
-    """Settings of the attribute stage."""
-
-    thresholds: dict[str, ThresholdRule] = Field(min_length=1)
-    """Thresholds by name; a quantile looks at training patients only."""
-    bins: int = Field(default=20, ge=2, le=200)
-    """Bins of the histogram."""
 
 
 class TrainStage(TrainSettings):
