@@ -71,14 +71,12 @@ class OtsuDetector(AbstractTissueDetector):
     def _intensity(self, image_HWC: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Log intensity, averaged over channels, with the illumination's slow gain divided out."""
         image = image_HWC.astype(np.float32)
-        flat_HW = self._smooth(self._even(self._log_projection(image)))
+        raw_HW = self._log_projection(image)
+        flat_HW = self._smooth(raw_HW - log_gain(self._smooth(raw_HW), otsu_threshold))
         mask_HW: NDArray[np.bool_] = flat_HW > otsu_threshold(flat_HW)
         if separation(flat_HW, mask_HW) >= self._settings.minimum_separation:
             return mask_HW
         return np.full(mask_HW.shape, self._structured(image))
-
-    def _even(self, log_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-        return log_HW - log_gain(self._smooth(log_HW), otsu_threshold)
 
     def _log_projection(self, image_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean over channels of log(1 + (I - pedestal) / s), float32 [H, W].
@@ -97,17 +95,17 @@ class OtsuDetector(AbstractTissueDetector):
         """Whether an image without background is tissue rather than noise.
 
         Averaging shrinks the variance of white noise by 4 pi sigma^2; tissue, whose pixels resemble
-        their neighbors, keeps more than twice what noise would keep. The logarithm has no pedestal
-        here: without a background there is none to be seen.
+        their neighbors, keeps more than one and a half times what noise would. Only detail counts: what is
+        smooth over five times the scale may be the illumination.
         """
-        noisy_HW = self._even(np.log1p(np.maximum(image_HWC, 0)).mean(axis=-1, dtype=np.float32))
-        noise = noisy_HW.var() / (4 * np.pi * self._settings.smoothing**2)
-        return bool(self._smooth(noisy_HW).var() > max(2 * noise, _ROUNDING))
+        log_HW = np.log1p(np.maximum(image_HWC, 0)).mean(axis=-1, dtype=np.float32)
+        slow_HW = self._smooth(log_HW, 5)
+        noise = (log_HW - slow_HW).var() / (4 * np.pi * self._settings.smoothing**2)
+        return bool((self._smooth(log_HW) - slow_HW).var() > max(1.5 * noise, _ROUNDING))
 
-    def _smooth(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        smooth: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), self._settings.smoothing).reshape(
-            image.shape
-        )
+    def _smooth(self, image: NDArray[np.float32], times: float = 1) -> NDArray[np.float32]:
+        sigma = self._settings.smoothing * times
+        smooth: NDArray[np.float32] = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
         return smooth
 
 
