@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from pipeline import drawing
 
@@ -10,9 +11,9 @@ Series = tuple[str, int, pd.DataFrame, int]
 """Name to print, place in the palette, history (one row per validation), step kept."""
 
 _PANELS = (
-    ("loss", "training loss"),
-    ("validation_wga", "validation WGA"),
-    ("validation_gba", "validation GBA"),
+    ("train_loss", "training loss"),
+    ("validation_wga", "validation WGA, %"),
+    ("validation_gba", "validation GBA, %"),
 )
 
 
@@ -27,7 +28,8 @@ def curves_figure(series: Sequence[Series], name: str) -> bytes:
                 axes.plot(kept["epoch"], kept[column], drawing.marker(place), color=tone, markersize=7)
             axes.set_title(title)
             axes.set_xlabel("epoch")
-            if column != "loss":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if column != "train_loss":
                 drawing.percent_axis(axes, "y")
         drawing.legend_below(figure, grid[0, 0], [label for label, *_ in series])
         return drawing.svg(figure, name)

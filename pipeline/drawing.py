@@ -93,7 +93,7 @@ def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
 def percent_axis(axes: Axes, which: str = "x") -> None:
     """Label an accuracy axis in percent of patches, 0 to 100."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
     (axes.set_xlim if which == "x" else axes.set_ylim)(-0.02, 1.02)
 
 

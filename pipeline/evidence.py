@@ -20,7 +20,7 @@ GROUP_NAMES = (
     "tumor, much tissue",
 )
 """Plain words for group g = 2 * label + attribute."""
-HISTORY = ("step", "epoch", "loss", "validation_wga", "validation_gba")
+HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 SPLIT_NAMES = ("train", "validation", "test")
 
 

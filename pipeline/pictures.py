@@ -45,6 +45,8 @@ def picture_pair(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: i
     # Dimming what is not tissue shows on which side of the line the tissue lies.
     outlined_HWC[~large_HW] = outlined_HWC[~large_HW] // 2
     lines, _ = cv2.findContours(large_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(outlined_HWC, lines, -1, _OUTLINE, 1)
+    drawn_HWC = cv2.drawContours(outlined_HWC.copy(), lines, -1, _OUTLINE, 1)
+    # Half transparent, or the outline of fine fibers would hide them.
+    outlined_HWC = cv2.addWeighted(drawn_HWC, 0.55, outlined_HWC, 0.45, 0)
     gap_HWC = np.full((side, 4, 3), 255, np.uint8)
     return np.asarray(np.concatenate([patch_HWC, gap_HWC, outlined_HWC], axis=1), dtype=np.uint8)

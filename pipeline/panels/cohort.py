@@ -13,7 +13,7 @@ from pipeline import drawing
 from pipeline.evidence import SPLIT_NAMES, Evidence
 from pipeline.panels.base import Sources
 
-_OVERLAY_SIDE = 460
+_OVERLAY_SIDE = 640
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -66,4 +66,4 @@ def _thumbnail(path: Path) -> Markup:
     image_HWC = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     scale = min(1.0, _OVERLAY_SIDE / max(image_HWC.shape[:2]))
     small_HWC = cv2.resize(image_HWC, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return drawing.jpeg_uri(np.asarray(small_HWC, dtype=np.uint8), quality=82)
+    return drawing.jpeg_uri(np.asarray(small_HWC, dtype=np.uint8), quality=80)

@@ -40,7 +40,7 @@ def _dots(sources: Sources) -> bytes:
             for row, item in rows:
                 _row(axes, row, item, drawing.color(sources.position(item.run.algorithm)))
             axes.set_title(f"threshold {threshold}")
-            axes.set_xlabel("accuracy on test patches")
+            axes.set_xlabel("accuracy on test patches, %")
             drawing.percent_axis(axes)
         names = [sources.named(name) for name in sources.evidence.algorithms]
         grid[0, 0].set_yticks(range(len(names)), names)

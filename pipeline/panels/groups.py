@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import drawing
@@ -48,34 +49,26 @@ def _association(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def histogram_figure(histogram: pd.DataFrame, lines: Mapping[str, float]) -> bytes:
-    """Tissue fraction of training patches by label, each label's shares adding up to one."""
+    """Tissue fraction of training patches by label, each label's shares adding up to 100 %."""
+    kinds = (("tumor", 1, drawing.TUMOR), ("non-tumor", 0, drawing.NORMAL))
     with drawing.canvas(7.4, 2.7) as (figure, grid):
         axes = grid[0, 0]
-        names = (("tumor", 1, drawing.TUMOR), ("non-tumor", 0, drawing.NORMAL))
-        for name, label, tone in names:
+        for name, label, tone in kinds:
             part = histogram[histogram["label"] == label].sort_values("low")
-            share = part["count"] / max(part["count"].sum(), 1)
-            edges = [*part["low"], *part["high"].tail(1)]
-            axes.stairs(
-                share,
-                edges,
-                color=tone,
-                fill=label == 1,
-                alpha=0.45 if label else 1,
-                linewidth=1.8,
-                label=name,
-            )
-        for name, value in lines.items():
-            axes.axvline(value, color=drawing.INK, linewidth=1, linestyle=(0, (4, 2)))
-            axes.annotate(
-                f" {name}: {100 * value:.1f} %",
-                (value, 1.0),
-                xycoords=("data", "axes fraction"),
-                va="top",
-                fontsize=8,
-            )
-        axes.set_xlabel("tissue fraction of a patch")
-        axes.set_ylabel("share of the label's patches")
-        axes.set_xlim(0, 1)
-        drawing.legend_below(figure, axes, [name for name, _, _ in names])
+            share = 100 * part["count"] / max(part["count"].sum(), 1)
+            edges = 100 * np.array([*part["low"], *part["high"].tail(1)])
+            style = {"fill": True, "alpha": 0.45} if label else {"linewidth": 1.8}
+            axes.stairs(share, edges, color=tone, label=name, **style)
+        axes.set_xlim(0, 100 * histogram.loc[histogram["count"] > 0, "high"].max())
+        axes.set_ylim(bottom=0)
+        axes.margins(y=0.2)
+        for step, (name, value) in enumerate(lines.items()):
+            axes.axvline(100 * value, color=drawing.INK, linewidth=1, linestyle=(0, (4, 2)))
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top"}
+            # One below the other, because thresholds may lie close together.
+            height = 1.0 - 0.1 * step
+            axes.annotate(f"{name}: {100 * value:.1f} %", (100 * value, height), (5, 0), fontsize=8, **place)
+        axes.set_xlabel("tissue fraction of a patch, %")
+        axes.set_ylabel("share of the label's patches, %")
+        drawing.legend_below(figure, axes, [name for name, _, _ in kinds])
         return drawing.svg(figure, "histogram")

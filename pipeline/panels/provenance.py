@@ -9,13 +9,11 @@ from pipeline.flattening import flat
 from pipeline.panels.base import Sources
 from pipeline.provenance import git_commit, versions
 
-_SETTINGS = ("algorithm_settings", "train_settings", "seed")
-
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """Tables of the choice, the settings, versions and fingerprints."""
     evidence = sources.evidence
-    settings = [flat({key: run.record[key] for key in _SETTINGS}) for run in evidence.runs]
+    settings = [_settings(run.record) for run in evidence.runs]
     names = list(dict.fromkeys(name for record in settings for name in record))
     rows = {name: [record.get(name, "–") for record in settings] for name in names}
     return {
@@ -28,6 +26,12 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "common": {name: row[0] for name, row in rows.items() if _alike(row)},
         "different": {name: row for name, row in rows.items() if not _alike(row)},
     }
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    return flat(
+        {"seed": record["seed"], "algorithm": record["algorithm_settings"], "train": record["train_settings"]}
+    )
 
 
 def _alike(row: list[Any]) -> bool:

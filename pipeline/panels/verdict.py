@@ -1,41 +1,52 @@
 """Does the candidate beat its references in the worst group? In words, with paired intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import drawing
-from pipeline.comparison import Difference, estimable
+from pipeline.comparison import N_GROUPS, Difference, GroupFigures, Reading, estimable
 from pipeline.panels.base import Sources
 
-_READING = {
+_READING: dict[Reading, str] = {
     "better": "better",
     "worse": "worse",
     "open": "no difference shown",
     "unknown": "not estimable",
 }
+_PHRASES: dict[Reading, str] = {
+    "better": "better than {}",
+    "worse": "worse than {}",
+    "open": "not shown to differ from {}",
+    "unknown": "not comparable with {}: worst-group accuracy is not estimable",
+}
+_FEW_PATIENTS = 10
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """One statement per threshold, and every difference with its interval."""
     statements = [_statement(sources, threshold) for threshold in sources.evidence.thresholds]
+    patients = sources.evidence.index.query("split == 'test'")["patient_id"].nunique()
     drawable = [item for item in sources.comparison.differences if estimable(item.wga)]
     return {
         "candidate": sources.named(sources.settings.candidate),
+        "key": sources.settings.candidate,
         "statements": statements,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
         "level": sources.intervals.level,
         "draws": sources.intervals.draws,
+        "few_patients": patients if patients < _FEW_PATIENTS else None,
     }
 
 
 def _statement(sources: Sources, threshold: str) -> dict[str, Any]:
     differences = [item for item in sources.comparison.differences if item.threshold == threshold]
     figures = sources.comparison.at(threshold)
+    missing = figures[0].missing if figures else ()
     return {
         "threshold": threshold,
         "value": sources.evidence.threshold_value(threshold),
-        "answer": answer(sources, differences),
-        "missing": figures[0].missing if figures else (),
+        "answer": answer(sources, differences, missing),
+        "missing": missing,
         "figures": [(sources.named(item.run.algorithm), item) for item in figures],
         "differences": [
             (sources.named(item.reference), item, _READING[item.reading]) for item in differences
@@ -43,29 +54,23 @@ def _statement(sources: Sources, threshold: str) -> dict[str, Any]:
     }
 
 
-def answer(sources: Sources, differences: list[Difference]) -> str:
+def answer(sources: Sources, differences: Sequence[Difference], missing: Sequence[GroupFigures] = ()) -> str:
     """The verdict at one threshold in one sentence; "better" only where the interval excludes 0."""
     candidate = sources.named(sources.settings.candidate)
     if not differences:
         return f"There is no {candidate} run with a reference at this threshold, so nothing is compared."
-    by_reading = {
-        reading: _listed([sources.named(item.reference) for item in differences if item.reading == reading])
-        for reading in _READING
+    names = {
+        reading: [sources.named(item.reference) for item in differences if item.reading == reading]
+        for reading in _PHRASES
     }
-    phrases = []
-    if by_reading["better"]:
-        phrases.append(f"better than {by_reading['better']}")
-    if by_reading["worse"]:
-        phrases.append(f"worse than {by_reading['worse']}")
-    if by_reading["open"]:
-        phrases.append(f"not shown to differ from {by_reading['open']}")
-    if by_reading["unknown"]:
-        phrases.append(f"not comparable with {by_reading['unknown']}: a group is not estimable")
-    return f"In the worst group of patches, {candidate} is {'; '.join(phrases)}."
+    phrases = [_PHRASES[reading].format(_listed(found)) for reading, found in names.items() if found]
+    judged = N_GROUPS - len(missing)
+    scope = f" of the {judged} (of {N_GROUPS}) that can be judged" if 0 < judged < N_GROUPS else ""
+    return f"By its worst group{scope}, {candidate} is {'; '.join(phrases)}."
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else " and ".join([", ".join(names[:-1]), names[-1]]) if names else ""
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
 def _forest(sources: Sources, differences: list[Difference]) -> bytes:

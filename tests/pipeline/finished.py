@@ -214,7 +214,7 @@ def history() -> pd.DataFrame:
         {
             "step": [10, 20, 30],
             "epoch": [1.0, 2.0, 3.0],
-            "loss": [0.7, 0.4, 0.5],
+            "train_loss": [0.7, 0.4, 0.5],
             "validation_wga": [0.1, 0.6, 0.5],
             "validation_gba": [0.5, 0.7, 0.6],
             "validation_accuracy_g0": [0.9, 0.9, np.nan],

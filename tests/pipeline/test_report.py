@@ -117,7 +117,7 @@ def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -
     items = [difference("erm", 0.1, 0.3), difference("group_resampling", -0.1, 0.2)]
     text = answer(sources, items)
     assert "better than ERM" in text
-    assert "not shown to differ from resampling" in text
+    assert "not shown to differ from group resampling" in text
     assert "worse than ERM" in answer(sources, [difference("erm", -0.3, -0.1)])
     unknown = answer(sources, [difference("erm", np.nan, np.nan)])
     assert "better" not in unknown
