@@ -115,7 +115,9 @@ def run_task(task: SlideTask) -> Outcome:
         _remove(task.folders, slide_id)
         return Outcome(slide_id, error=type(error).__name__, reason=f"has: {error.has}; do: {error.do}")
     receipt.parent.mkdir(parents=True, exist_ok=True)
-    receipt.write_text(json.dumps(_receipt(key, store, overlay)))
+    part = partial(receipt)
+    part.write_text(json.dumps(_receipt(key, store, overlay)))
+    part.replace(receipt)
     return Outcome(slide_id)
 
 

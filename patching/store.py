@@ -201,7 +201,7 @@ class PatchStore:
 
 
 def partial(path: Path) -> Path:
-    """Where a store grows before it is whole."""
+    """Where a store, or any output, grows before it is whole."""
     return path.with_name(f".{path.name}.part")
 
 
