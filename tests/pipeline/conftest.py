@@ -71,6 +71,51 @@ def _patches(p: int) -> pd.DataFrame:
     )
 
 
+@pytest.fixture
+def trainable_cohort(small_cohort: Paths) -> Context:
+    """The small cohort with splits, attributes and patches: label is a stripe pattern, tissue brightness."""
+    from pipeline import attribute, split
+
+    context = Context("small", small_cohort, small_cohort.root / "configs")
+    split.run(context, Namespace(fold=None))
+    attribute.run(context, Namespace())
+    for slide_id, rows in pd.read_parquet(small_cohort.index).groupby("slide_id"):
+        _write_store(small_cohort.store(str(slide_id)), rows)
+    return context
+
+
+def _write_store(path: Path, rows: pd.DataFrame) -> None:
+    from patching.store import PatchStore, PatchTable, StoreAttributes
+
+    n = len(rows)
+    images_NHWC = np.random.default_rng(n).normal(200, 20, (n, 32, 32, 2))
+    images_NHWC += 600 * rows["tissue_fraction"].to_numpy()[:, None, None, None]
+    images_NHWC[:, ::2] += 100 * rows["label"].to_numpy()[:, None, None, None]
+    attributes = StoreAttributes(
+        slide_id=path.stem,
+        fingerprint="0" * 64,
+        spec={"size": 32, "downsample": 8},
+        extent=256,
+        stride=256,
+        downsample=8.0,
+        mpp=4.0,
+        slide_mpp=(0.5, 0.5),
+        slide_size=(256 * n, 256),
+        channels=("CARS", "SHG"),
+        dtype="uint16",
+        brightfield=False,
+        tissue_downsample=8.0,
+        dropped={},
+    )
+    table = PatchTable(
+        rows[["x", "y"]].to_numpy(np.int64),
+        rows["tissue_fraction"].to_numpy(np.float64),
+        rows["tumor_fraction"].to_numpy(np.float64),
+        rows["label"].to_numpy(np.int8),
+    )
+    PatchStore.write(path, attributes, table, np.ones((32, 32 * n), bool), images_NHWC.astype(np.uint16))
+
+
 @pytest.fixture(scope="session")
 def finished_cohort(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Context:
     """A toy cohort with eight trainings and their evaluations; to be read only."""

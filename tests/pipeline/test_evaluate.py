@@ -1,0 +1,147 @@
+"""The evaluate stage: predictions and figures of validation and test."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.backbones.registry import make_backbone
+from models.checkpoint import CARD, ModelCard, NormalizationCard, load_classifier, save_classifier
+from models.classifier import Classifier
+from models.normalization import Normalization
+from patching.errors import CheckpointError
+from patching.store import PatchStore
+from pipeline import evaluate
+from pipeline.artifacts import PREDICTIONS
+from pipeline.config import Context, load_yaml
+from pipeline.evaluate import NOT_ESTIMABLE, EvaluateSettings, split_metrics
+from pipeline.gathering import table_fingerprints
+
+SIDE = 32
+
+
+@pytest.fixture
+def context(trainable_cohort: Context) -> Context:
+    """A cohort with a model that nobody trained."""
+    paths = trainable_cohort.paths
+    normalization = Normalization("none", (2000.0, 2000.0), (1000.0, 1000.0), (1000.0, 1000.0))
+    card = ModelCard(
+        backbone="densenet_slim",
+        backbone_settings={},
+        channels=("CARS", "SHG"),
+        classes=("non-tumor", "tumor"),
+        normalization=NormalizationCard(
+            transform="none",
+            mean=normalization.mean_C,
+            std=normalization.std_C,
+            raw_std=normalization.raw_std_C,
+        ),
+        test_time_symmetries=False,
+        patch={"size": SIDE},
+        dtype="uint16",
+        threshold="low",
+        counts=((1, 1), (1, 1)),
+        alpha=((0.5, 0.5), (0.5, 0.5)),
+        algorithm="erm",
+        algorithm_settings={},
+        train_settings={},
+        seed=0,
+        versions={},
+        fingerprints=table_fingerprints(paths),
+    )
+    classifier = Classifier(make_backbone("densenet_slim", 2, 2), normalization)
+    save_classifier(paths.training("erm-low"), classifier, card)
+    return trainable_cohort
+
+
+def run(context: Context) -> tuple[pd.DataFrame, dict[str, Any]]:
+    evaluate.run(context, Namespace(algorithm="erm", threshold="low"))
+    folder = context.paths.evaluation("erm-low")
+    return pd.read_parquet(folder / "predictions.parquet"), json.loads((folder / "metrics.json").read_text())
+
+
+def test_predicts_every_validation_and_test_patch(context: Context) -> None:
+    predictions, metrics = run(context)
+    assert tuple(predictions.columns) == PREDICTIONS
+    index = pd.read_parquet(context.paths.index)
+    splits = pd.read_csv(context.paths.splits, dtype={"patient_id": str})
+    wanted = index.merge(splits, on="patient_id").query("split != 'train'")
+    assert predictions["patch_id"].tolist() == wanted["patch_id"].tolist()
+    assert predictions["split"].tolist() == wanted["split"].tolist()
+    assert (predictions["group"] == 2 * predictions["label"] + predictions["attribute"]).all()
+    assert ((predictions["probability"] > 0.5) == (predictions["prediction"] == 1)).all()
+    assert metrics["test"]["patches"] == (predictions["split"] == "test").sum()
+    classifier, _ = load_classifier(context.paths.training("erm-low"))
+    row = wanted.iloc[17]
+    patch_1HWC = PatchStore.open(context.paths.store(row["slide_id"])).read([row["store_row"]])
+    expected = classifier.predict_proba(patch_1HWC)[0, 1]
+    assert predictions["probability"].iloc[17] == pytest.approx(expected, abs=1e-6)
+
+
+def test_figures_follow_from_the_predictions(context: Context) -> None:
+    predictions, metrics = run(context)
+    test = predictions[predictions["split"] == "test"]
+    right = (test["label"] == test["prediction"]).groupby(test["group"])
+    for group, accuracy in right.mean().items():
+        assert metrics["test"]["groups"][f"group_{group}"]["accuracy"] in (
+            pytest.approx(accuracy),
+            NOT_ESTIMABLE,
+        )
+        assert metrics["test"]["groups"][f"group_{group}"]["patches"] == right.size()[group]
+    assert metrics["test"]["average"] == pytest.approx((test["label"] == test["prediction"]).mean())
+    interval = metrics["test"]["intervals"]["average"]
+    assert interval["low"] <= metrics["test"]["average"] <= interval["high"]
+
+
+def test_a_model_is_not_judged_on_other_splits(context: Context) -> None:
+    splits = pd.read_csv(context.paths.splits, dtype=str)
+    splits["split"] = splits["split"].iloc[::-1].to_numpy()
+    splits.to_csv(context.paths.splits, index=False)
+    with pytest.raises(CheckpointError, match=r"splits\.csv"):
+        run(context)
+
+
+def test_missing_training_is_a_checkpoint_error(context: Context) -> None:
+    (context.paths.training("erm-low") / CARD).unlink()
+    with pytest.raises(CheckpointError, match="evenpatch train"):
+        run(context)
+
+
+def predictions_of(patients: list[str], group: list[int], right: list[int]) -> pd.DataFrame:
+    label = np.array(group) // 2
+    prediction = np.where(right, label, 1 - label)
+    columns = {"patient_id": patients, "label": label, "group": group, "prediction": prediction}
+    return pd.DataFrame(columns | {"probability": prediction * 0.8 + 0.1})
+
+
+def test_small_groups_are_not_estimable_and_out_of_the_worst() -> None:
+    patients = ["a", "b"] * 6 + ["a"] * 4
+    group = [0] * 4 + [1] * 2 + [2] * 6 + [3] * 4
+    right = [1, 1, 1, 0] + [0, 0] + [1, 0, 1, 0, 1, 1] + [0] * 4
+    settings = EvaluateSettings(minimum_patches=3, minimum_patients=2, draws=50)
+    found = split_metrics(predictions_of(patients, group, right), settings)
+    groups = [found["groups"][f"group_{g}"] for g in range(4)]
+    # Group 1 has too few patches, group 3 only one patient.
+    assert [each["accuracy"] for each in groups] == [0.75, NOT_ESTIMABLE, pytest.approx(4 / 6), NOT_ESTIMABLE]
+    assert [each["patches"] for each in groups] == [4, 2, 6, 4]
+    assert [each["patients"] for each in groups] == [2, 2, 2, 1]
+    assert found["wga"] == pytest.approx(4 / 6)
+    assert found["gba"] == pytest.approx((0.75 + 4 / 6) / 2)
+    assert "group_1" not in found["intervals"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_nothing_is_estimable_without_enough_of_anything() -> None:
+    found = split_metrics(predictions_of(["a"], [0], [1]), EvaluateSettings(draws=10))
+    assert (found["wga"], found["gba"], found["auroc"]) == (NOT_ESTIMABLE,) * 3
+    json.dumps(found, allow_nan=False)
+
+
+def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
+    content = load_yaml(repository / "configs" / "evaluate.yaml")
+    EvaluateSettings.model_validate(content)
+    assert set(content) == set(EvaluateSettings.model_fields)

@@ -1,0 +1,152 @@
+"""The train stage: from stores and tables to a run's folder."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from models.algorithms.registry import ALGORITHMS
+from models.checkpoint import load_classifier
+from patching.errors import ArtifactError, ConfigError, EmptyGroupError
+from pipeline import train
+from pipeline.artifacts import Paths
+from pipeline.cli import main
+from pipeline.config import Context, load_yaml
+from pipeline.train import TrainStage
+
+SIDE = 32
+QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+
+
+@pytest.fixture
+def context(trainable_cohort: Context) -> Context:
+    """A cohort ready for training, with settings of seconds."""
+    file = trainable_cohort.configs / "cohorts" / "small.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["train"] = QUICK
+    content["algorithms"] = {"gerne": {"candidates": [{"beta": 0.5}, {"beta": 1.0}]}}
+    file.write_text(yaml.safe_dump(content))
+    return trainable_cohort
+
+
+def run(context: Context, algorithm: str = "gerne", threshold: str = "low") -> Path:
+    train.run(context, Namespace(algorithm=algorithm, threshold=threshold))
+    return context.paths.training(f"{algorithm}-{threshold}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_writes_the_whole_run(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(context)
+    names = ["composition.json", "history.csv", "model.json", "model.safetensors", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    classifier, card = load_classifier(folder)
+    assert (card.channels, card.classes, card.dtype) == (("CARS", "SHG"), ("non-tumor", "tumor"), "uint16")
+    assert (card.patch["size"], card.algorithm, card.threshold) == (SIDE, "gerne", "low")
+    groups = read(context.paths.groups)["thresholds"]["low"]
+    assert [list(row) for row in card.counts] == groups["counts"]["train"]
+    np.testing.assert_allclose(card.alpha, groups["alpha"])
+    assert set(card.fingerprints) == {"index.parquet", "splits.csv", "attributes.parquet"}
+    assert classifier.predict_proba(np.zeros((2, SIDE, SIDE, 2), np.uint16)).shape == (2, 2)
+    record = read(folder / "run.json")
+    assert record["n_trials"] == 2
+    assert [trial["override"] for trial in record["trials"]] == [{"beta": 0.5}, {"beta": 1.0}]
+    assert record["algorithm_settings"]["beta"] == record["trials"][record["chosen"]]["override"]["beta"]
+    history = pd.read_csv(folder / "history.csv")
+    assert record["best_epoch"] in history["epoch"].tolist()
+    assert {"train_loss", "validation_wga", "validation_gba", "samples_seen"} <= set(history.columns)
+    composition = read(folder / "composition.json")
+    assert len(composition["groups"]) == 4
+    assert sum(row["share"] for row in composition["groups"]) == pytest.approx(1)
+    out = capsys.readouterr().out
+    assert "p_less_biased" in out
+    assert "2 trial(s)" in out
+    assert not (context.paths.outputs / "interrupted" / "gerne-low").exists()
+
+
+def test_the_same_seed_gives_the_same_model(context: Context) -> None:
+    folder = run(context, "erm")
+    first = {
+        name: (folder / name).read_bytes() for name in ("model.safetensors", "history.csv", "model.json")
+    }
+    run(context, "erm")
+    assert first == {name: (folder / name).read_bytes() for name in first}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_trains_with_its_shipped_settings(context: Context, algorithm: str) -> None:
+    assert (run(context, algorithm, "high") / "model.json").is_file()
+
+
+def test_streams_what_does_not_fit_in_memory(context: Context) -> None:
+    inside = load_classifier(run(context, "erm"))[0].state_dict()
+    file = context.configs / "train.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | {"memory_limit_gib": 1e-6}))
+    outside = load_classifier(run(context, "erm"))[0].state_dict()
+    assert all(torch.equal(inside[key], outside[key]) for key in inside)
+
+
+def test_an_interrupted_training_goes_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = (run(context) / "model.safetensors").read_bytes()
+    save = train.save_classifier
+
+    def stop(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "save_classifier", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(context)
+    kept = context.paths.outputs / "interrupted" / "gerne-low"
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr(train, "save_classifier", save)
+    assert (run(context) / "model.safetensors").read_bytes() == expected
+    assert not kept.exists()
+
+
+def test_unknown_threshold_is_named(context: Context) -> None:
+    with pytest.raises(ArtifactError, match="middle"):
+        run(context, threshold="middle")
+
+
+def test_patches_newer_than_their_attributes_are_refused(context: Context) -> None:
+    index = pd.read_parquet(context.paths.index)
+    index.loc[3, "patch_id"] = "s0@99_99"
+    index.to_parquet(context.paths.index, index=False)
+    with pytest.raises(ArtifactError, match="s0@99_99"):
+        run(context)
+
+
+def test_empty_group_and_unknown_key_end_with_code_2(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "--cohort", "small", "--root", str(context.paths.root), "--algorithm", "gerne"]
+    table = pd.read_parquet(context.paths.attribute_table)
+    table.loc[table["group"] == 1, ["attribute", "group"]] = 0
+    table.to_parquet(context.paths.attribute_table, index=False)
+    assert main(arguments) == 2
+    assert EmptyGroupError.__name__ in capsys.readouterr().err
+    (context.configs / "train.yaml").write_text("epoch: 3\n")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert ConfigError.__name__ in error
+    assert "epoch = 3" in error
+
+
+def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
+    content = load_yaml(repository / "configs" / "train.yaml")
+    TrainStage.model_validate(content)
+    assert set(content) == set(TrainStage.model_fields)
+
+
+def test_starting_weights_are_resolved_against_the_root(tmp_path: Path) -> None:
+    stage = TrainStage.model_validate({"weights": "weights/start.safetensors"})
+    assert stage.training(Paths(tmp_path, "small")).weights == tmp_path / "weights" / "start.safetensors"
