@@ -1,0 +1,58 @@
+"""Hand-overs between stages: whole or not there, and checked when read."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from patching.errors import ArtifactError
+from pipeline.artifacts import Paths, read_table, replacing, run_name
+
+
+def test_nothing_half_written_gets_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "table.csv"
+    path.parent.mkdir()
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with replacing(path) as part:
+            part.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
+    assert path.read_text() == "old"
+    assert [file.name for file in path.parent.iterdir()] == ["table.csv"]
+
+
+def test_a_finished_file_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    with replacing(path) as part:
+        part.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+
+
+def test_identifiers_stay_text(tmp_path: Path) -> None:
+    path = tmp_path / "splits.csv"
+    path.write_text("patient_id,split\n007,train\n")
+    assert read_table(path, ("patient_id", "split"), "split")["patient_id"].tolist() == ["007"]
+
+
+def test_a_missing_table_names_its_stage(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="evenpatch tile"):
+        read_table(tmp_path / "index.parquet", ("patch_id",), "tile")
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "index.parquet"
+    pd.DataFrame({"x": [1]}).to_parquet(path)
+    with pytest.raises(ArtifactError, match="without patch_id"):
+        read_table(path, ("patch_id", "x"), "tile")
+
+
+def test_cohorts_do_not_share_a_folder() -> None:
+    one, two = (Paths(Path("root"), name) for name in ("one", "two"))
+    places = {name for name in vars(Paths) if isinstance(vars(Paths)[name], property)}
+    assert not {getattr(one, name) for name in places} & {getattr(two, name) for name in places}
+    assert one.training(run_name("gerne", "low")) == Path("root/outputs/one/train/gerne-low")

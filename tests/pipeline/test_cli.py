@@ -1,0 +1,45 @@
+"""The command line: help for every verb, exit code 2 for what the user can mend."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import STAGES, main
+
+
+@pytest.mark.parametrize("verb", STAGES)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert "--cohort" in told
+    assert told.split("\n\n")[1].startswith((import_module(STAGES[verb][0]).__doc__ or "")[:20])
+
+
+def test_an_expected_error_is_told_and_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["split", "--root", str(tmp_path), "--cohort", "none"]) == 2
+    told = capsys.readouterr().err
+    assert [line.split(":")[0] for line in told.splitlines()[1:]] == ["has", "needs", "do"]
+
+
+def test_an_unknown_verb_ends_with_2() -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["tyle"])
+    assert caught.value.code == 2
+
+
+def test_starting_up_imports_neither_torch_nor_mlflow() -> None:
+    code = "import sys, pipeline.cli; sys.exit(bool({'torch', 'mlflow', 'monai'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("stage", ["ingest", "tile", "split", "attribute", "select"])
+def test_data_stages_do_not_wait_for_torch(stage: str) -> None:
+    code = f"import sys, {STAGES[stage][0]}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

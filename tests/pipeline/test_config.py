@@ -1,0 +1,84 @@
+"""Settings: overlays, unknown keys, environment variables, and the errors they give."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import PositiveInt
+
+from patching.errors import ConfigError
+from pipeline.config import Settings, expanded, load_cohort, load_yaml, merged, validated
+
+
+class Example(Settings):
+    """Two settings."""
+
+    size: PositiveInt = 3
+    inner: int = 0
+
+
+def test_an_unknown_key_is_named_with_its_value() -> None:
+    with pytest.raises(ConfigError, match=r"here\.yaml: sise = 4: Extra inputs are not permitted") as caught:
+        validated(Example, {"sise": 4}, "here.yaml")
+    assert "size, inner" in caught.value.needs
+
+
+def test_a_wrong_value_is_named_with_its_rule() -> None:
+    with pytest.raises(ConfigError, match=r"size = -1: Input should be greater than 0"):
+        validated(Example, {"size": -1}, "here.yaml")
+
+
+def test_a_missing_file_lists_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("a: 1")
+    with pytest.raises(ConfigError, match="one") as caught:
+        load_yaml(tmp_path / "two.yaml")
+    assert "two.yaml" in caught.value.has
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("a: [", "expected"), ("- a", "list"), ("a: !!python/object:x {}", "tag")]
+)
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        load_yaml(path)
+
+
+def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert load_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_nested_mappings_merge_and_lists_replace() -> None:
+    base = {"a": {"b": 1, "c": 2}, "d": [1, 2], "e": 5}
+    assert merged(base, {"a": {"c": 3}, "d": [9]}) == {"a": {"b": 1, "c": 3}, "d": [9], "e": 5}
+    assert base["a"] == {"b": 1, "c": 2}
+
+
+LEAVES = st.dictionaries(st.text(max_size=3), st.integers())
+
+
+@given(st.recursive(LEAVES, lambda inner: st.dictionaries(st.text(max_size=3), inner)))
+def test_merging_with_nothing_changes_nothing(content: dict[str, object]) -> None:
+    assert merged(content, {}) == content
+    assert merged({}, content) == content
+    assert merged(content, content) == content
+
+
+def test_variables_come_from_the_environment_or_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVENPATCH_NOWHERE", raising=False)
+    assert expanded("${EVENPATCH_NOWHERE:-../here}/slides.csv") == "../here/slides.csv"
+    monkeypatch.setenv("EVENPATCH_NOWHERE", "there")
+    assert expanded("${EVENPATCH_NOWHERE:-../here}/slides.csv") == "there/slides.csv"
+    monkeypatch.delenv("EVENPATCH_NOWHERE")
+    with pytest.raises(ConfigError, match="EVENPATCH_NOWHERE"):
+        expanded("${EVENPATCH_NOWHERE}/slides.csv")
+
+
+def test_a_cohort_without_a_section_is_told_which(tmp_path: Path) -> None:
+    (tmp_path / "cohorts").mkdir()
+    (tmp_path / "cohorts" / "mine.yaml").write_text("manifest: a.csv\ndescription: Mine.\n")
+    with pytest.raises(ConfigError, match=r"tile = .*: Field required"):
+        load_cohort(tmp_path, "mine")

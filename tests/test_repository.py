@@ -1,0 +1,131 @@
+"""The repository checks itself: every shipped YAML loads, and DVC knows each stage's code."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import import_module, metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import grimp
+import numpy as np
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel
+
+from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
+from models.groups import GroupLayout, TrainGroups
+from pipeline.cli import STAGES
+from pipeline.config import CohortFile, load_algorithm, load_cohort, load_stage
+
+ROOT = Path(__file__).resolve().parent.parent
+COHORTS = sorted(path.stem for path in (ROOT / "configs" / "cohorts").glob("*.yaml"))
+OWNERS = {
+    "phantom": "pipeline.phantom.PhantomSettings",
+    "ingest": "pipeline.ingest.IngestSettings",
+    "tile": "pipeline.tile.TileStageSettings",
+    "split": "models.splitting.SplitSettings",
+    "attribute": "pipeline.thresholds.AttributeSettings",
+    "train": "pipeline.training.TrainStage",
+    "evaluate": "pipeline.evaluate.EvaluateSettings",
+    "report": "pipeline.report.ReportSettings",
+    "register": "pipeline.register.RegisterSettings",
+    "study": "pipeline.study_summary.StudySettings",
+}
+
+
+def owner(stage: str) -> type[BaseModel]:
+    module, _, name = OWNERS[stage].rpartition(".")
+    found: type[BaseModel] = getattr(import_module(module), name)
+    return found
+
+
+def test_every_yaml_of_configs_has_an_owner() -> None:
+    files = {path.stem for path in (ROOT / "configs").glob("*.yaml")}
+    assert files == {*OWNERS, "params"}
+    assert {path.stem for path in (ROOT / "configs" / "algorithms").glob("*.yaml")} == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("stage", OWNERS)
+def test_every_cohort_overlays_every_stage(cohort: str, stage: str) -> None:
+    load_stage(ROOT / "configs", cohort, stage, owner(stage))
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_candidate_of_every_algorithm_can_be_made(cohort: str, algorithm: str) -> None:
+    # A strong tie, so that the bounds of beta are near their smallest.
+    label_N, attribute_N = np.repeat([0, 0, 1, 1], [95, 5, 5, 95]), np.repeat([0, 1, 0, 1], [95, 5, 5, 95])
+    groups = TrainGroups(GroupLayout(2, 2), label_N, attribute_N)
+    settings = load_algorithm(ROOT / "configs", cohort, algorithm)
+    for override in candidates(settings):
+        make_algorithm(algorithm, {**settings, **override}, groups)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_a_cohort_names_every_section(cohort: str) -> None:
+    # DVC reports a missing section as a missing parameter: it has to be there, if empty.
+    found = yaml.safe_load((ROOT / "configs" / "cohorts" / f"{cohort}.yaml").read_text(encoding="utf-8"))
+    required = {field.alias or name for name, field in CohortFile.model_fields.items() if field.is_required()}
+    assert required <= set(found)
+    assert load_cohort(ROOT / "configs", cohort).description.endswith(".")
+
+
+def dvc_stages() -> Mapping[str, Mapping[str, Any]]:
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in content.items()}
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("patching", "models", "pipeline")
+
+
+@pytest.mark.parametrize("stage", dvc_stages())
+def test_dvc_depends_on_everything_a_stage_imports(stage: str, imports: grimp.ImportGraph) -> None:
+    deps = [PurePosixPath(dep) for dep in dvc_stages()[stage]["deps"]]
+    module = f"pipeline.{stage}"
+    missing = []
+    for name in sorted({module, *imports.find_upstream_modules(module)}):
+        file = Path(*name.split(".")).with_suffix(".py")
+        path = PurePosixPath(file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py")
+        if (ROOT / path).stat().st_size and not any(path.is_relative_to(dep) for dep in deps):
+            missing.append(str(path))
+    assert not missing
+
+
+@pytest.mark.parametrize("stage", dvc_stages())
+def test_dvc_runs_the_verb_of_the_stage(stage: str) -> None:
+    assert stage in STAGES
+    assert dvc_stages()[stage]["cmd"].startswith(f"evenpatch {stage} ")
+
+
+def test_the_constraints_pin_the_whole_environment() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines if line.strip()}
+    assert all(str(requirement.specifier).startswith("==") for requirement in pinned.values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    open_names = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    seen: set[str] = set()
+    while open_names:
+        requirement = Requirement(open_names.pop())
+        name = canonicalize_name(requirement.name)
+        wanted = requirement.marker is None or any(
+            requirement.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
+        )
+        if name in seen or not wanted:
+            continue
+        seen.add(name)
+        assert name in pinned, f"{name} is installed but not pinned"
+        assert metadata.version(name).split("+")[0] in pinned[name].specifier
+        open_names += metadata.requires(name) or []
+
+
+def test_no_code_can_load_a_pickle() -> None:
+    forbidden = ("import pickle", "torch.load(", "joblib", "allow_pickle=True", "yaml.load(")
+    for package in ("patching", "models", "pipeline"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not [word for word in forbidden if word in text], path
