@@ -107,20 +107,20 @@ def test_the_constraints_pin_the_whole_environment() -> None:
     pinned = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines if line.strip()}
     assert all(str(requirement.specifier).startswith("==") for requirement in pinned.values())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    open_names = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    direct = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    waiting = [(Requirement(line), {""}) for line in direct]
     seen: set[str] = set()
-    while open_names:
-        requirement = Requirement(open_names.pop())
+    while waiting:
+        requirement, extras = waiting.pop()
         name = canonicalize_name(requirement.name)
-        wanted = requirement.marker is None or any(
-            requirement.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
-        )
+        marker = requirement.marker
+        wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
         if name in seen or not wanted:
             continue
         seen.add(name)
         assert name in pinned, f"{name} is installed but not pinned"
         assert metadata.version(name).split("+")[0] in pinned[name].specifier
-        open_names += metadata.requires(name) or []
+        waiting += [(Requirement(line), {"", *requirement.extras}) for line in metadata.requires(name) or []]
 
 
 def test_no_code_can_load_a_pickle() -> None:
