@@ -1,4 +1,4 @@
-"""Optimizer, learning rate and precision of a training."""
+"""Optimizer, schedules and precision of a training."""
 
 import math
 
@@ -34,3 +34,8 @@ def make_optimizer(classifier: Classifier, settings: TrainSettings) -> torch.opt
     return torch.optim.SGD(
         parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
+
+
+def evenly_spaced(steps: int, validations: int) -> frozenset[int]:
+    """Steps after which to validate: `validations` of them as far as there are steps, the last included."""
+    return frozenset(math.ceil(steps * i / validations) for i in range(1, validations + 1))

@@ -20,7 +20,7 @@ from models.classifier import Classifier, to_tensor
 from models.dataset import PatchData
 from models.determinism import deterministic, seed_of_step
 from models.gradients import gradient_figures
-from models.optimization import learning_rate, make_optimizer, precision
+from models.optimization import evenly_spaced, learning_rate, make_optimizer, precision
 from models.resume import Tensors, TrainingState, load_state, save_state
 from models.selection import Judge, Score
 from models.train_settings import TrainSettings
@@ -230,11 +230,6 @@ class Trainer:
 
     def _score(self, state: TrainingState, step: int) -> Score:
         return self.judge.score([row for row in state.history if row["step"] <= step])
-
-
-def evenly_spaced(steps: int, validations: int) -> frozenset[int]:
-    """Steps after which to validate: `validations` of them as far as there are steps, the last included."""
-    return frozenset(math.ceil(steps * i / validations) for i in range(1, validations + 1))
 
 
 def _means(window: list[dict[str, float]]) -> dict[str, float]:

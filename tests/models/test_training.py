@@ -15,9 +15,9 @@ from models.dataset import PatchData
 from models.fitting import new_classifier
 from models.groups import GroupLayout, TrainGroups
 from models.normalization import measure_normalization
-from models.optimization import learning_rate, precision
+from models.optimization import evenly_spaced, learning_rate, precision
 from models.train_settings import TrainSettings
-from models.training import Trainer, evenly_spaced
+from models.training import Trainer
 from patching.errors import CheckpointError, DivergenceError
 
 MakeData = Callable[..., PatchData]

@@ -18,7 +18,7 @@ from pipeline import train
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml
-from pipeline.train import TrainStage
+from pipeline.training import TrainStage
 
 SIDE = 32
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
