@@ -13,8 +13,8 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.phantoms.fields import Canvas, Field, Frame, blobs, smooth_noise
 
 # Tissue coverage of a territory: the two kinds do not touch, so that a threshold between them is meaningful.
-SPARSE_COVERAGE = (0.12, 0.42)
-DENSE_COVERAGE = (0.72, 1.0)
+SPARSE_COVERAGE = (0.12, 0.38)
+DENSE_COVERAGE = (0.84, 1.0)
 # Territories' borders waver and blur by this much, so that they are not squares.
 _WARP_UM = 5.0
 _SOFT_UM = 5.0
