@@ -19,8 +19,12 @@ def small_cohort(tmp_path: Path, repository: Path) -> Paths:
 
     Tables only, no slides and no stores: enough for the stages between tiling and training.
     """
-    paths = Paths(tmp_path, "small")
-    configs = tmp_path / "configs"
+    return _write_tables(tmp_path, repository)
+
+
+def _write_tables(root: Path, repository: Path) -> Paths:
+    paths = Paths(root, "small")
+    configs = root / "configs"
     shutil.copytree(repository / "configs" / "algorithms", configs / "algorithms")
     for path in (repository / "configs").glob("*.yaml"):
         shutil.copy(path, configs)
@@ -71,17 +75,25 @@ def _patches(p: int) -> pd.DataFrame:
     )
 
 
-@pytest.fixture
-def trainable_cohort(small_cohort: Paths) -> Context:
-    """The small cohort with splits, attributes and patches: label is a stripe pattern, tissue brightness."""
+@pytest.fixture(scope="session")
+def trainable_template(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """Root of the small cohort with splits, attributes and patches; to be copied."""
     from pipeline import attribute, split
 
-    context = Context("small", small_cohort, small_cohort.root / "configs")
+    paths = _write_tables(tmp_path_factory.mktemp("trainable"), repository)
+    context = Context("small", paths, paths.root / "configs")
     split.run(context, Namespace(fold=None))
     attribute.run(context, Namespace())
-    for slide_id, rows in pd.read_parquet(small_cohort.index).groupby("slide_id"):
-        _write_store(small_cohort.store(str(slide_id)), rows)
-    return context
+    for slide_id, rows in pd.read_parquet(paths.index).groupby("slide_id"):
+        _write_store(paths.store(str(slide_id)), rows)
+    return paths.root
+
+
+@pytest.fixture
+def trainable_cohort(tmp_path: Path, trainable_template: Path) -> Context:
+    """A cohort ready for training: label is a stripe pattern, tissue is brightness."""
+    shutil.copytree(trainable_template, tmp_path, dirs_exist_ok=True)
+    return Context("small", Paths(tmp_path, "small"), tmp_path / "configs")
 
 
 def _write_store(path: Path, rows: pd.DataFrame) -> None:
