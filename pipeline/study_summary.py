@@ -156,7 +156,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
         figure,
         axes,
     ):
-        for axis, (threshold, content) in zip(np.atleast_1d(axes), figures.items(), strict=True):
+        for axis, (threshold, content) in zip(axes[0], figures.items(), strict=True):
             for position, row in enumerate(content["algorithms"].values()):
                 _draw_interval(axis, position, -0.16, row["wga"], filled=True)
                 _draw_interval(axis, position, 0.16, row["gba"], filled=False)
