@@ -10,15 +10,11 @@ import logging
 import os
 from pathlib import Path, PurePath
 
-import yaml
+from ruamel.yaml import YAML
 
 from patching.errors import MissingFileError
 from pipeline.artifacts import replacing
 from pipeline.config import Context, expanded, load_cohort, load_yaml
-
-_HEADER = """\
-# What `dvc repro` works on. `make repro COHORT=...` writes the first three; the lists are yours to edit.
-"""
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +35,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
     chosen = {"cohort": context.cohort, **source(context)}
     if all(current.get(key) == value for key, value in chosen.items()):
         return
+    # PyYAML would drop the comments.
+    editor = YAML()
+    editor.indent(mapping=2, sequence=4, offset=2)
+    content = editor.load(path)
+    content.update(chosen)
     with replacing(path) as part:
-        part.write_text(_HEADER + yaml.safe_dump({**current, **chosen}, sort_keys=False), encoding="utf-8")
+        editor.dump(content, part)
     log.info("selected cohort %s", context.cohort)
 
 
