@@ -24,7 +24,8 @@ _SERIES = ("#6d7780", "#c98500", "#00845f", ACCENT, "#a8527f", "#b5541c", "#2f8f
 _FONTS = b"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans'"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-_STYLE: dict[str, Any] = {
+# The stubs list every key as a literal type; a plain mapping of settings does not satisfy them.
+_STYLE: Any = {
     "svg.fonttype": "none",
     # Shipped with matplotlib: text is measured alike on every machine. The browser gets the page's fonts.
     "font.family": ["DejaVu Sans"],

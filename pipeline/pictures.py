@@ -16,7 +16,7 @@ _OUTLINE = (255, 214, 10)
 
 def intensity_range(patches_NHWC: NDArray[np.generic]) -> NDArray[np.float64]:
     """Display range [C, 2] of every channel: the 0.5th and 99.5th percentile over all patches shown."""
-    low_C, high_C = np.percentile(patches_NHWC, (0.5, 99.5), axis=(0, 1, 2))
+    low_C, high_C = np.percentile(patches_NHWC.astype(np.float64), (0.5, 99.5), axis=(0, 1, 2))
     return np.stack([low_C, np.maximum(high_C, low_C + 1e-9)], axis=1)
 
 
@@ -34,7 +34,8 @@ def composite(
     scaled_HWC = np.clip((image_HWC.astype(np.float64) - low_C) / (high_C - low_C), 0, 1)
     # The square root lifts the faint signal that most of a nonlinear image is made of.
     mixed_HW3 = np.sqrt(scaled_HWC[..., : len(mix_K3)]) @ mix_K3
-    return np.clip(np.rint(mixed_HW3 * 255), 0, 255).astype(np.uint8)
+    rgb_HW3: NDArray[np.uint8] = np.clip(np.rint(mixed_HW3 * 255), 0, 255).astype(np.uint8)
+    return rgb_HW3
 
 
 def picture_pair(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
