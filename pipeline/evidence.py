@@ -1,7 +1,8 @@
 """Everything the report shows, read once from the earlier stages' outputs."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 import pandas as pd
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, read_table
+from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, read_table, run_name
 from pipeline.config import Context, load_cohort, load_yaml, merged
+from pipeline.gathering import table_fingerprints
+from pipeline.select import is_generated
+
+logger = logging.getLogger(__name__)
 
 GROUP_NAMES = (
     "non-tumor, little tissue",
@@ -119,14 +124,14 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     return Evidence(
         paths=paths,
         description=cohort.description,
-        is_phantom="phantom" in cohort.model_fields_set,
+        is_phantom=is_generated(cohort, paths),
         error_budget=float(merged(load_yaml(context.configs / "ingest.yaml"), cohort.ingest)["error_budget"]),
         slides=slides,
         excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),
         index=index,
         groups=read_json(paths.groups, "attribute"),
         histogram=read_table(paths.histogram, (), "attribute"),
-        runs=_runs(paths, index, order),
+        runs=_runs(context, index, order),
     )
 
 
@@ -157,25 +162,49 @@ def read_json(path: Path, stage: str) -> dict[str, Any]:
     return content
 
 
-def run_folders(paths: Paths) -> tuple[str, ...]:
-    """Names of the runs that are both trained and evaluated, in alphabetical order.
+def run_folders(context: Context) -> tuple[str, ...]:
+    """Names of the present runs, in alphabetical order: trained, evaluated, and no left-overs.
+
+    A left-over is a run that configs/params.yaml does not list (any more), or one of other patches, splits
+    or attributes than the present ones: its test patients may be training patients now.
 
     Raises:
         ArtifactError: there is none.
     """
+    paths = context.paths
     folder = paths.evaluation("any").parent
-    names = sorted(
+    found = sorted(
         path.parent.name
         for path in folder.glob("*/metrics.json")
         if (paths.training(path.parent.name) / "run.json").is_file()
     )
-    if not names:
+    reasons = _left_over(context, found) if found else {}
+    for name, reason in reasons.items():
+        logger.warning("%s is left out: %s", name, reason)
+    if len(reasons) == len(found):
+        told = "".join(f"; {name}: {reason}" for name, reason in reasons.items())
         raise ArtifactError(
-            has=f"no evaluated training under {folder}",
+            has=f"no evaluated training of the present data under {folder}{told}",
             needs="at least one, with metrics.json and predictions.parquet",
             do="run `evenpatch train` and `evenpatch evaluate`, or `dvc repro`",
         )
-    return tuple(names)
+    return tuple(name for name in found if name not in reasons)
+
+
+def _left_over(context: Context, names: Sequence[str]) -> dict[str, str]:
+    """Why a run is not of the present configuration and data, for those that are not."""
+    listed = load_yaml(context.configs / "params.yaml")
+    wanted = {run_name(a, t) for a in listed.get("algorithms", ()) for t in listed.get("thresholds", ())}
+    present = table_fingerprints(context.paths)
+    reasons = {}
+    for name in names:
+        used = read_json(context.paths.training(name) / "run.json", "train")["fingerprints"]
+        changed = [file for file, digest in present.items() if used.get(file) != digest]
+        if name not in wanted:
+            reasons[name] = "configs/params.yaml does not list it"
+        elif changed:
+            reasons[name] = f"{', '.join(changed)} changed since it was trained"
+    return reasons
 
 
 def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
@@ -184,8 +213,8 @@ def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
     return str(record.get("algorithm", algorithm)), str(record.get("threshold", threshold))
 
 
-def _runs(paths: Paths, index: pd.DataFrame, order: tuple[str, ...]) -> tuple[Run, ...]:
-    runs = [_run(paths, index, name) for name in run_folders(paths)]
+def _runs(context: Context, index: pd.DataFrame, order: tuple[str, ...]) -> tuple[Run, ...]:
+    runs = [_run(context.paths, index, name) for name in run_folders(context)]
     rank = {algorithm: position for position, algorithm in enumerate(order)}
     return tuple(sorted(runs, key=lambda run: (rank.get(run.algorithm, len(rank)), run.name)))
 

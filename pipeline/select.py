@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from ruamel.yaml import YAML
 
 from patching.errors import MissingFileError
-from pipeline.artifacts import replacing
-from pipeline.config import Context, expanded, load_cohort, load_yaml
+from pipeline.artifacts import Paths, replacing
+from pipeline.config import CohortFile, Context, expanded, load_cohort, load_yaml
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ def source(context: Context) -> dict[str, object]:
     """What the ingest stage depends on: a generated folder, or a manifest that must exist."""
     cohort = load_cohort(context.configs, context.cohort)
     manifest = Path(expanded(cohort.manifest))
-    generated = manifest == PurePath(context.paths.raw.relative_to(context.paths.root)) / "slides.csv"
-    if generated:
+    if is_generated(cohort, context.paths):
         return {"source": manifest.parent.as_posix(), "phantoms": [context.cohort]}
     absolute = context.paths.root / manifest
     if not absolute.is_file():
@@ -60,3 +59,8 @@ def source(context: Context) -> dict[str, object]:
             do="correct `manifest` in the cohort's file, or the variable it names",
         )
     return {"source": Path(os.path.normpath(manifest)).as_posix(), "phantoms": []}
+
+
+def is_generated(cohort: CohortFile, paths: Paths) -> bool:
+    """Whether the cohort's slides are those of its own phantom stage."""
+    return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"

@@ -43,7 +43,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         RegistryError: MLflow cannot be reached, or refuses.
     """
     paths = context.paths
-    names = run_folders(paths)
+    names = run_folders(context)
     store = ModelStore(paths.root, context.cohort)
     receipts = [_tracked(store, paths, name) for name in track(names, "track", transient=True)]
     with replacing(paths.tracked) as part:

@@ -21,6 +21,7 @@ from patching.store import PatchStore, PatchTable, StoreAttributes
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
 from pipeline.config import Context
 from pipeline.evaluate import EvaluateSettings, split_metrics
+from pipeline.gathering import table_fingerprints
 
 COHORT = "toy"
 CHANNELS = ("CARS", "TPEF", "SHG")
@@ -35,9 +36,10 @@ def write_cohort(root: Path, repository: Path, description: str = "A toy cohort.
     (configs / "cohorts").mkdir(parents=True)
     stages = "ingest tile split attribute train algorithms evaluate report register"
     sections: dict[str, Any] = {name: {} for name in stages.split()}
-    cohort = {"manifest": "slides.csv", "description": description, "phantom": {}, **sections}
+    manifest = f"data/{COHORT}/raw/slides.csv"
+    cohort = {"manifest": manifest, "description": description, "phantom": {}, **sections}
     (configs / "cohorts" / f"{COHORT}.yaml").write_text(yaml.safe_dump(cohort))
-    for name in ("ingest", "evaluate", "report", "register"):
+    for name in ("ingest", "evaluate", "report", "register", "params"):
         (configs / f"{name}.yaml").write_text((repository / "configs" / f"{name}.yaml").read_text())
     paths = Paths(root, COHORT)
     maker = _Maker(paths, np.random.default_rng(0))
@@ -121,7 +123,9 @@ class _Maker:
         save_classifier(folder, classifier, card(algorithm, threshold))
         (folder / "history.csv").write_text(history().to_csv(index=False))
         (folder / "composition.json").write_text(json.dumps([{"group": 0, "biased": 0.8}]))
-        (folder / "run.json").write_text(json.dumps(record(algorithm, threshold)))
+        (folder / "run.json").write_text(
+            json.dumps(record(algorithm, threshold, table_fingerprints(self.paths)))
+        )
         table = self.patches.merge(self.table[self.table["threshold"] == threshold], on="patch_id")
         table = table[table["split"] != "train"].reset_index(drop=True)
         if name == "gerne-low":
@@ -222,7 +226,7 @@ def history() -> pd.DataFrame:
     )
 
 
-def record(algorithm: str, threshold: str) -> dict[str, Any]:
+def record(algorithm: str, threshold: str, fingerprints: dict[str, str]) -> dict[str, Any]:
     """run.json."""
     return {
         "algorithm": algorithm,
@@ -238,6 +242,6 @@ def record(algorithm: str, threshold: str) -> dict[str, Any]:
         "trials": [
             {"override": {"beta": beta}, "validation": {"wga": 0.6}, "failure": ""} for beta in (1.0, 1.5)
         ],
-        "fingerprints": {},
+        "fingerprints": fingerprints,
         "seconds": 1.0,
     }

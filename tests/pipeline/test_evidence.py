@@ -1,0 +1,52 @@
+"""What the report and the registry may rest on: runs of the present configuration and data, and no others."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from patching.errors import ArtifactError
+from pipeline.artifacts import Paths
+from pipeline.config import Context, load_yaml
+from pipeline.evidence import load_evidence, run_folders
+
+
+@pytest.fixture
+def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
+    """The finished cohort, to be changed."""
+    shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    return Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
+
+
+def test_every_listed_run_of_the_present_data_counts(cohort: Context) -> None:
+    assert len(run_folders(cohort)) == 8
+
+
+def test_a_run_that_is_not_listed_any_more_is_left_out(
+    cohort: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cohort.configs / "params.yaml"
+    path.write_text(yaml.safe_dump(load_yaml(path) | {"algorithms": ["erm", "gerne"]}))
+    with caplog.at_level(logging.WARNING):
+        assert run_folders(cohort) == ("erm-high", "erm-low", "gerne-high", "gerne-low")
+    assert "class_balanced-low is left out" in caplog.text
+    assert {run.algorithm for run in load_evidence(cohort, ()).runs} == {"erm", "gerne"}
+
+
+def test_runs_of_another_split_are_left_out(cohort: Context) -> None:
+    splits = pd.read_csv(cohort.paths.splits)
+    splits["split"] = splits["split"].to_numpy()[::-1]
+    splits.to_csv(cohort.paths.splits, index=False)
+    with pytest.raises(ArtifactError, match=r"erm-low: splits\.csv changed since it was trained"):
+        run_folders(cohort)
+
+
+def test_only_its_own_generated_slides_make_a_cohort_a_phantom(cohort: Context) -> None:
+    assert load_evidence(cohort, ()).is_phantom
+    # Someone's own cohort, made from a copy of the phantom's file.
+    file = cohort.configs / "cohorts" / f"{cohort.cohort}.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | {"manifest": "../slides/slides.csv"}))
+    assert not load_evidence(cohort, ()).is_phantom
