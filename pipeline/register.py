@@ -120,7 +120,8 @@ def choose(runs: dict[str, Figures], rule: ValidationRule) -> str:
         )
     # max keeps the first of equals, and the candidates are in alphabetical order.
     return max(
-        candidates, key=lambda name: (runs[name][f"validation/{rule.figure}"], runs[name]["validation/gba"])
+        candidates,
+        key=lambda name: (runs[name][f"validation/{rule.figure}"], runs[name].get("validation/gba", 0.0)),
     )
 
 
@@ -131,26 +132,37 @@ def refusal(figures: Figures, rule: ValidationRule) -> str | None:
         return f"validation {rule.figure} is not estimable"
     if value < rule.minimum:
         return f"validation {rule.figure} {value:.3f} is below {rule.minimum:g}"
-    missing = [name for g, name in enumerate(GROUP_NAMES) if f"validation/group_{g}/accuracy" not in figures]
+    missing = missing_groups(figures, "validation")
     if rule.every_group and missing:
         return f"validation groups not estimable: {'; '.join(missing)}"
     return None
 
 
+def missing_groups(figures: Figures, split: str) -> list[str]:
+    """Groups that are not estimable: the split's WGA and GBA do not speak for them."""
+    return [name for g, name in enumerate(GROUP_NAMES) if f"{split}/group_{g}/accuracy" not in figures]
+
+
 def check_gate(name: str, figures: Figures, gate: GateRule) -> None:
     """Report the chosen model's test interval, and hold it back where its lower end is too low.
+
+    A figure over groups of which some are not estimable cannot pass.
 
     Raises:
         RegistryError: the gate holds.
     """
+    missing = [] if gate.figure == "average" else missing_groups(figures, "test")
     shown = _shown(figures, f"test/{gate.figure}")
+    if missing:
+        shown += f", without the groups that are not estimable: {'; '.join(missing)}"
     low = figures.get(f"test/{gate.figure}/low")
     logger.info("%s: test %s %s", name, gate.figure, shown)
-    if gate.minimum_low is None or (low is not None and low >= gate.minimum_low):
+    if gate.minimum_low is None or (low is not None and low >= gate.minimum_low and not missing):
         return
     raise RegistryError(
         has=f"{name} with test {gate.figure} {shown}",
-        needs=f"a lower end of at least {gate.minimum_low:g}",
+        needs=f"a lower end of at least {gate.minimum_low:g}"
+        + ("" if gate.figure == "average" else ", and every test group estimable"),
         do="leave the alias where it is: the gate may hold a model back, but choosing another by its test "
         "figures would spend the test patients; change the training, or gather data",
     )

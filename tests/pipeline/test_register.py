@@ -16,7 +16,7 @@ RULE = ValidationRule(figure="wga", minimum=0.5, every_group=True)
 
 
 def figures(wga: float, *, gba: float = 0.8, test: float = 0.5, groups: int = 4) -> dict[str, float]:
-    accuracy = {f"validation/group_{g}/accuracy": wga for g in range(groups)}
+    accuracy = {f"{split}/group_{g}/accuracy": wga for split in ("validation", "test") for g in range(groups)}
     return accuracy | {
         "validation/wga": wga,
         "validation/gba": gba,
@@ -38,6 +38,8 @@ def test_validation_alone_chooses() -> None:
 def test_ties_go_to_the_group_balanced_accuracy_then_to_the_name() -> None:
     assert choose({"a": figures(0.6, gba=0.7), "b": figures(0.6, gba=0.8)}, RULE) == "b"
     assert choose({"b": figures(0.6), "a": figures(0.6)}, RULE) == "a"
+    average = RULE.model_copy(update={"figure": "average", "every_group": False})
+    assert choose({"a": {"validation/average": 0.6}, "b": {"validation/average": 0.7}}, average) == "b"
 
 
 def test_a_run_with_a_group_that_is_not_estimable_is_no_candidate() -> None:
@@ -63,6 +65,14 @@ def test_the_gate_holds_by_the_lower_end() -> None:
     with pytest.raises(RegistryError, match="not estimable"):
         check_gate("a", {}, gate)
     check_gate("a", {}, gate.model_copy(update={"minimum_low": None}))
+
+
+def test_the_gate_holds_where_a_test_group_is_not_estimable() -> None:
+    gate = GateRule(figure="wga", minimum_low=0.45)
+    with pytest.raises(RegistryError, match="not estimable: tumor, much tissue"):
+        check_gate("a", figures(0.9, test=0.9, groups=3), gate)
+    average = {"test/average": 0.9, "test/average/low": 0.8}
+    check_gate("a", average, GateRule(figure="average", minimum_low=0.45))
 
 
 def test_the_alias_moves_once(tracked_cohort: Context, capsys: pytest.CaptureFixture[str]) -> None:
