@@ -28,6 +28,8 @@ report: $(READY) ## write the report of COHORT again
 	$(BIN)/evenpatch report --cohort $(COHORT)
 
 study: $(READY) ## repeated patient-level cross-validation: make study COHORT=pshg
+	$(BIN)/evenpatch select --cohort $(COHORT)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro tile
 	$(BIN)/evenpatch study --cohort $(COHORT)
 
 test: $(READY) lint ## linters, types, import arrow and all tests

@@ -30,7 +30,7 @@ from models.fitting import fit
 from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from patching.manifest import fingerprint
 from pipeline.artifacts import INDEX, Paths, read_table, replacing
-from pipeline.config import Context, load_algorithm, load_stage
+from pipeline.config import Context, load_algorithm, load_stage, validated
 from pipeline.gathering import gathered
 from pipeline.study_summary import CELL, StudySettings, summarize
 from pipeline.thresholds import AttributeSettings
@@ -84,8 +84,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ConfigError, GroupError, AlgorithmError: a fold cannot be trained; finished cells are kept.
     """
     settings = load_stage(context.configs, context.cohort, "study", StudySettings)
-    chosen = {key: getattr(options, key) for key in ("repeats", "workers") if getattr(options, key)}
-    settings = StudySettings.model_validate(settings.model_dump() | chosen)
+    options_given = ((key, getattr(options, key)) for key in ("repeats", "workers"))
+    chosen = {key: value for key, value in options_given if value is not None}
+    settings = validated(StudySettings, settings.model_dump() | chosen, "--repeats, --workers")
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"

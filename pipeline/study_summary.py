@@ -147,7 +147,28 @@ def markdown(figures: Mapping[str, Any]) -> str:
         for name, row in content["differences"].items():
             cells = [_cell(row[metric], sign="+") for metric in METRICS]
             lines.append("| " + " | ".join([threshold, f"{content['candidate']} − {name}", *cells]) + " |")
+    lines += [f"\n{remark}" for remark in remarks(figures)]
     return "\n".join(lines) + "\n"
+
+
+def remarks(figures: Mapping[str, Any]) -> list[str]:
+    """One sentence per threshold at which WGA and GBA leave groups out."""
+    return [
+        f"Threshold {threshold}: not estimable, and left out of WGA and GBA: {', '.join(missing)}."
+        for threshold, content in figures.items()
+        for missing in [_missing(content)]
+        if missing
+    ]
+
+
+def _missing(content: Mapping[str, Any]) -> list[str]:
+    # The groups' sizes do not depend on the algorithm.
+    row = next(iter(content["algorithms"].values()))
+    return [
+        f"{name} ({content['patches_per_group'][g]:g} patches per repeat)"
+        for g, name in enumerate(LAYOUT.names)
+        if isinstance(row[f"group_{g}"]["estimate"], str)
+    ]
 
 
 def draw(figures: Mapping[str, Any], path: Path) -> None:
@@ -179,7 +200,9 @@ def _draw_interval(
 
 
 def _printed(cohort: str, figures: Mapping[str, Any]) -> Table:
-    table = Table(box=SIMPLE, title=f"{cohort}: repeated cross-validation, 95 % intervals over patients")
+    level = next(row["wga"]["level"] for each in figures.values() for row in each["algorithms"].values())
+    title = f"{cohort}: repeated cross-validation, {100 * level:g} % intervals over patients"
+    table = Table(box=SIMPLE, title=title, caption="\n".join(remarks(figures)) or None)
     for column in ("threshold", "algorithm", "WGA", "GBA", "average", "AUROC"):
         table.add_column(column, no_wrap=True)
     for threshold, content in figures.items():

@@ -11,6 +11,7 @@ import yaml
 
 from models.attributes import LAYOUT
 from pipeline import study
+from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.study_summary import StudySettings, markdown, statistics_of
 
@@ -142,6 +143,17 @@ def test_the_table_says_what_cannot_be_estimated() -> None:
     figure = {"estimate": 0.5, "low": 0.4, "high": 0.625, "spread": "not estimable"}
     unknown = {"estimate": "not estimable", "low": "not estimable", "high": "not estimable", "spread": 0.0}
     row = {"wga": figure, "gba": unknown, "average": figure, "auroc": figure}
-    told = markdown({"low": {"algorithms": {"erm": row}, "differences": {"erm": row}, "candidate": "gerne"}})
+    row |= {f"group_{g}": figure for g in range(3)} | {"group_3": unknown}
+    content = {"algorithms": {"erm": row}, "differences": {"erm": row}, "candidate": "gerne"}
+    told = markdown({"low": content | {"patches_per_group": [90.0, 80.0, 70.0, 4.5]}})
     assert "| low | erm | 0.500 [0.400, 0.625] | not estimable |" in told
     assert "gerne − erm | +0.500 [+0.400, +0.625]" in told
+    left_out = "left out of WGA and GBA: label 1, attribute 1 (4.5 patches per repeat)."
+    assert left_out in told
+
+
+def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(context.paths.root)
+    for wrong in ("0", "-1"):
+        assert main(["study", "--cohort", "small", "--root", root, "--repeats", wrong]) == 2
+        assert f"repeats = {wrong}" in capsys.readouterr().err
