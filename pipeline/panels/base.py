@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import NonNegativeInt, PositiveInt
+
 from pipeline.comparison import BootstrapSettings, Comparison
 from pipeline.config import Settings
 from pipeline.evidence import Evidence
@@ -15,10 +17,10 @@ class ExampleSettings(Settings):
     algorithm: str
     """Whose predictions; the reference's stand beside them."""
     reference: str
-    right: int
+    right: PositiveInt
     """Correct ones per group at most."""
-    wrong: int
-    side: int
+    wrong: PositiveInt
+    side: PositiveInt
     """Side of a picture in pixels."""
 
 
@@ -31,7 +33,7 @@ class ReportSettings(Settings):
     """The algorithm under test."""
     references: tuple[str, ...]
     """The algorithms it is compared with; all differences are printed whatever they are."""
-    overlays: int
+    overlays: NonNegativeInt
     """Slide overlays shown at most."""
     examples: ExampleSettings
 
