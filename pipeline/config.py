@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
+# Not `${NAME}`: `dvc exp run -S` reads YAML files as OmegaConf does, and would take that for its own.
+_VARIABLE = re.compile(r"\$\((?P<name>\w+)(:-(?P<default>[^)]*))?\)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class CohortFile(Settings):
     """configs/cohorts/<name>.yaml: where the slides are, and what differs from the stages' defaults."""
 
     manifest: str
-    """Path of slides.csv, relative to the repository's root; `${NAME:-default}` reads the environment."""
+    """Path of slides.csv, relative to the repository's root; `$(NAME:-default)` reads the environment."""
     description: str
     """One sentence for the report."""
     phantom: dict[str, Any] = {}
@@ -118,7 +119,7 @@ def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
 
 
 def expanded(text: str) -> str:
-    """Replace `${NAME}` and `${NAME:-default}` by the environment's values.
+    """Replace `$(NAME)` and `$(NAME:-default)` by the environment's values.
 
     Raises:
         ConfigError: a variable without a default is not set.

@@ -10,6 +10,7 @@ import grimp
 import numpy as np
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel
@@ -71,6 +72,20 @@ def test_a_cohort_names_every_section(cohort: str) -> None:
     required = {field.alias or name for name, field in CohortFile.model_fields.items() if field.is_required()}
     assert required <= set(found)
     assert load_cohort(ROOT / "configs", cohort).description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "file", sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))
+)
+def test_dvc_can_change_every_parameter_file(file: str, tmp_path: Path) -> None:
+    # `dvc exp run -S 'FILE:key=value'` sends the file through OmegaConf.
+    copy = tmp_path / "params.yaml"
+    copy.write_text((ROOT / file).read_text(encoding="utf-8"))
+    content = yaml.safe_load(copy.read_text(encoding="utf-8"))
+    key, value = next((k, v) for k, v in content.items() if isinstance(v, bool | int | float | str))
+    apply_overrides(copy, [f"{key}='changed'"])
+    assert yaml.safe_load(copy.read_text(encoding="utf-8")) == content | {key: "changed"}
+    assert value != "changed"
 
 
 def dvc_stages() -> Mapping[str, Mapping[str, Any]]:

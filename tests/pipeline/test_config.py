@@ -69,12 +69,12 @@ def test_merging_with_nothing_changes_nothing(content: dict[str, object]) -> Non
 
 def test_variables_come_from_the_environment_or_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVENPATCH_NOWHERE", raising=False)
-    assert expanded("${EVENPATCH_NOWHERE:-../here}/slides.csv") == "../here/slides.csv"
+    assert expanded("$(EVENPATCH_NOWHERE:-../here)/slides.csv") == "../here/slides.csv"
     monkeypatch.setenv("EVENPATCH_NOWHERE", "there")
-    assert expanded("${EVENPATCH_NOWHERE:-../here}/slides.csv") == "there/slides.csv"
+    assert expanded("$(EVENPATCH_NOWHERE:-../here)/slides.csv") == "there/slides.csv"
     monkeypatch.delenv("EVENPATCH_NOWHERE")
     with pytest.raises(ConfigError, match="EVENPATCH_NOWHERE"):
-        expanded("${EVENPATCH_NOWHERE}/slides.csv")
+        expanded("$(EVENPATCH_NOWHERE)/slides.csv")
 
 
 def test_a_cohort_without_a_section_is_told_which(tmp_path: Path) -> None:
