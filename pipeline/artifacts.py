@@ -106,12 +106,15 @@ class Paths:
 
     @property
     def attributes(self) -> Path:
-        """Folder of the attribute stage: attributes.parquet (ATTRIBUTES), groups.json, histogram.csv."""
+        """Folder of the attribute stage: tables/ (`attribute_table`), groups.json, histogram.csv."""
         return self.data / "attributes"
 
-    @property
-    def attribute_table(self) -> Path:
-        return self.attributes / "attributes.parquet"
+    def attribute_table(self, threshold: str) -> Path:
+        """Attribute and group of every patch at one threshold (ATTRIBUTES).
+
+        A file each, so that another threshold's change does not reach the trainings at this one.
+        """
+        return self.attributes / "tables" / f"{threshold}.parquet"
 
     @property
     def groups(self) -> Path:

@@ -1,8 +1,8 @@
 """Binarize the tissue fraction into attribute and group: data/<cohort>/attributes/.
 
 Every configured threshold is a fixed number or a quantile of the training patients' patches; validation and
-test have no say in it. Written are attributes.parquet (one row per patch and threshold), groups.json
-(thresholds, counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patches by label).
+test have no say in it. Written are tables/<threshold>.parquet (one row per patch), groups.json (thresholds,
+counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patches by label).
 """
 
 import argparse
@@ -14,7 +14,7 @@ import pandas as pd
 from models.attributes import attribute_table, tissue_histogram
 from models.splitting import TRAIN
 from patching.errors import ArtifactError
-from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, read_table, replacing
+from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths, read_table, replacing
 from pipeline.config import Context, load_stage
 from pipeline.thresholds import AttributeSettings
 
@@ -37,8 +37,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     splits = read_table(paths.splits, SPLITS, "split")
     patches = with_splits(read_table(paths.index, INDEX, "tile"), splits)
     table, figures = attribute_table(patches, settings.thresholds)
-    with replacing(paths.attribute_table) as part:
-        table[list(ATTRIBUTES)].to_parquet(part, index=False)
+    _write_tables(paths, table)
     with replacing(paths.histogram) as part:
         histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
         histogram.to_csv(part, index=False, lineterminator="\n")
@@ -52,6 +51,17 @@ def run(context: Context, options: argparse.Namespace) -> None:
             content["counts"][TRAIN],
             content["cramers_v"][TRAIN],
         )
+
+
+def _write_tables(paths: Paths, table: pd.DataFrame) -> None:
+    written = set()
+    for threshold, rows in table.groupby("threshold", sort=False):
+        path = paths.attribute_table(str(threshold))
+        with replacing(path) as part:
+            rows[list(ATTRIBUTES)].to_parquet(part, index=False)
+        written.add(path)
+    for left_over in set(paths.attribute_table("any").parent.glob("*.parquet")) - written:
+        left_over.unlink()
 
 
 def with_splits(patches: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:

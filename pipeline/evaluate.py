@@ -155,7 +155,7 @@ def _figure(value: float) -> float | str:
 
 def _check_data(paths: Paths, name: str, card: ModelCard) -> None:
     """A model may only be judged on patients it was not trained or chosen on."""
-    present = table_fingerprints(paths)
+    present = table_fingerprints(paths, card.threshold)
     changed = [file for file, digest in card.fingerprints.items() if present.get(file) != digest]
     if changed:
         raise CheckpointError(

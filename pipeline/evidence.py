@@ -195,16 +195,15 @@ def _left_over(context: Context, names: Sequence[str]) -> dict[str, str]:
     """Why a run is not of the present configuration and data, for those that are not."""
     listed = load_yaml(context.configs / "params.yaml")
     wanted = {run_name(a, t) for a in listed.get("algorithms", ()) for t in listed.get("thresholds", ())}
-    present = table_fingerprints(context.paths)
-    reasons = {}
-    for name in names:
-        used = read_json(context.paths.training(name) / "run.json", "train")["fingerprints"]
-        changed = [file for file, digest in present.items() if used.get(file) != digest]
-        if name not in wanted:
-            reasons[name] = "configs/params.yaml does not list it"
-        elif changed:
+    reasons = {name: "configs/params.yaml does not list it" for name in names if name not in wanted}
+    for name in wanted.intersection(names):
+        record = read_json(context.paths.training(name) / "run.json", "train")
+        present = table_fingerprints(context.paths, identity(name, record)[1])
+        used = record["fingerprints"]
+        changed = [file for file in {**present, **used} if present.get(file) != used.get(file)]
+        if changed:
             reasons[name] = f"{', '.join(changed)} changed since it was trained"
-    return reasons
+    return dict(sorted(reasons.items()))
 
 
 def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from models.attributes import LAYOUT
 from models.dataset import PatchData, StoreRows, gather
 from patching.errors import ArtifactError
 from patching.manifest import fingerprint
@@ -12,7 +11,6 @@ from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths, read_table
 
 CLASSES = ("non-tumor", "tumor")
 """Names of label 0 and 1."""
-N_ATTRIBUTES = LAYOUT.n_attributes
 
 
 def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
@@ -23,14 +21,15 @@ def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
     """
     index = read_table(paths.index, INDEX, "tile")
     splits = read_table(paths.splits, SPLITS, "split")
-    attributes = read_table(paths.attribute_table, ATTRIBUTES, "attribute")
-    chosen = attributes[attributes["threshold"] == threshold].drop(columns="threshold")
-    if chosen.empty:
+    path = paths.attribute_table(threshold)
+    known = sorted(other.stem for other in path.parent.glob("*.parquet"))
+    if known and threshold not in known:
         raise ArtifactError(
-            has=f"{paths.attribute_table} with the thresholds {sorted(attributes['threshold'].unique())}",
+            has=f"{path.parent} with the thresholds {', '.join(known)}",
             needs=f"the threshold {threshold!r}",
             do="choose one of them, or add it to configs/attribute.yaml",
         )
+    chosen = read_table(path, ATTRIBUTES, "attribute").drop(columns="threshold")
     joined = index.merge(splits, on="patient_id", how="left", validate="m:1")
     joined = joined.merge(chosen, on="patch_id", how="left", validate="1:1")
     missing = joined["patch_id"][joined[["split", "attribute"]].isna().any(axis=1)]
@@ -71,7 +70,7 @@ def store_attributes(paths: Paths, table: pd.DataFrame) -> StoreAttributes:
     return PatchStore.open(paths.store(table["slide_id"].iloc[0])).attributes
 
 
-def table_fingerprints(paths: Paths) -> dict[str, str]:
-    """SHA-256 of the tables that decide what is trained on."""
-    files = (paths.index, paths.splits, paths.attribute_table)
-    return {path.name: fingerprint([path]) for path in files}
+def table_fingerprints(paths: Paths, threshold: str) -> dict[str, str]:
+    """SHA-256 of the tables that decide what is trained on at a threshold, of those that exist."""
+    files = (paths.index, paths.splits, paths.attribute_table(threshold))
+    return {path.name: fingerprint([path]) for path in files if path.is_file()}

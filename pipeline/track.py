@@ -84,7 +84,7 @@ def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
     card, record = load_card(training), read_json(training / "run.json", "train")
     metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
     history = pd.read_csv(training / "history.csv")
-    data = fingerprint([paths.index, paths.splits, paths.attribute_table])
+    data = fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
     shape, dtype = patch_form(card)
     identities = {
         "run": name,

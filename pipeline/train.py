@@ -76,7 +76,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
         n_attributes=LAYOUT.n_attributes,
         working_folder=interrupted,
     )
-    card = _card(store_attributes(paths, table), stage, result, options, table_fingerprints(paths))
+    card = _card(
+        store_attributes(paths, table), stage, result, options, table_fingerprints(paths, options.threshold)
+    )
     save_classifier(paths.training(name), result.classifier, card)
     _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)

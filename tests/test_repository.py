@@ -1,5 +1,6 @@
 """The repository checks itself: every shipped YAML loads, and DVC knows each stage's code."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import import_module, metadata
@@ -8,14 +9,17 @@ from typing import Any
 
 import grimp
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from dvc_render.vega_templates import TEMPLATES
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
+from models.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
 from pipeline.cli import STAGES
 from pipeline.config import CohortFile, load_algorithm, load_cohort, load_stage
@@ -115,6 +119,16 @@ def test_dvc_depends_on_everything_a_stage_imports(stage: str, imports: grimp.Im
 def test_dvc_runs_the_verb_of_the_stage(stage: str) -> None:
     assert stage in STAGES
     assert dvc_stages()[stage]["cmd"].startswith(f"evenpatch {stage} ")
+
+
+def test_dvc_has_the_template_of_every_plot() -> None:
+    shipped = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".dvc" / "plots").iterdir()}
+    plots = [
+        plot for stage in dvc_stages().values() for each in stage.get("plots", ()) for plot in each.values()
+    ]
+    assert {plot["template"] for plot in plots} <= {*shipped, *(each.DEFAULT_NAME for each in TEMPLATES)}
+    columns = tissue_histogram(pd.DataFrame({"label": [0], "tissue_fraction": [0.5]}), bins=2).columns
+    assert set(re.findall(r"datum\.(\w+)", shipped["tissue_by_label"])) == set(columns)
 
 
 def test_the_constraints_pin_the_whole_environment() -> None:

@@ -46,5 +46,6 @@ def _chosen(record: Mapping[str, Any]) -> str:
 def data_fingerprints(evidence: Evidence) -> dict[str, str]:
     """SHA-256 of the tables that define the data of every figure here."""
     paths = evidence.paths
-    files = (paths.slides, paths.index, paths.splits, paths.attribute_table)
+    tables = [paths.attribute_table(threshold) for threshold in evidence.thresholds]
+    files = (paths.slides, paths.index, paths.splits, *tables)
     return {path.relative_to(paths.root).as_posix(): fingerprint([path]) for path in files}

@@ -102,10 +102,11 @@ class _Maker:
         return pd.DataFrame(columns | {"label": label_N})
 
     def _attributes(self, patches: pd.DataFrame) -> None:
-        self.paths.attributes.mkdir()
+        self.paths.attribute_table("any").parent.mkdir(parents=True)
         rules = {"low": ThresholdRule(quantile=0.4), "high": ThresholdRule(quantile=0.6)}
         self.table, figures = attribute_table(patches, rules)
-        self.table.to_parquet(self.paths.attribute_table, index=False)
+        for name, rows in self.table.groupby("threshold"):
+            rows.to_parquet(self.paths.attribute_table(str(name)), index=False)
         self.paths.groups.write_text(json.dumps({"thresholds": figures}))
         tissue_histogram(patches[patches["split"] == "train"], 20).to_csv(self.paths.histogram, index=False)
         self.patches = patches
@@ -124,7 +125,7 @@ class _Maker:
         (folder / "history.csv").write_text(history().to_csv(index=False))
         (folder / "composition.json").write_text(json.dumps([{"group": 0, "biased": 0.8}]))
         (folder / "run.json").write_text(
-            json.dumps(record(algorithm, threshold, table_fingerprints(self.paths)))
+            json.dumps(record(algorithm, threshold, table_fingerprints(self.paths, threshold)))
         )
         table = self.patches.merge(self.table[self.table["threshold"] == threshold], on="patch_id")
         table = table[table["split"] != "train"].reset_index(drop=True)

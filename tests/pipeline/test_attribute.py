@@ -95,7 +95,8 @@ def test_the_histogram_counts_every_patch_once() -> None:
 def test_the_stage_writes_the_same_bytes_again(small_cohort: Paths) -> None:
     arguments = ["--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]
     assert main(["split", *arguments]) == 0
-    files = (small_cohort.attribute_table, small_cohort.groups, small_cohort.histogram)
+    tables = [small_cohort.attribute_table(name) for name in ("low", "high")]
+    files = (*tables, small_cohort.groups, small_cohort.histogram)
     contents = []
     for _ in range(2):
         assert main(["attribute", *arguments]) == 0
@@ -110,16 +111,31 @@ def test_the_stage_covers_every_patch_at_every_threshold(small_cohort: Paths) ->
     assert main(["split", *arguments]) == 0
     assert main(["attribute", *arguments]) == 0
     index = pd.read_parquet(small_cohort.index)
-    table = pd.read_parquet(small_cohort.attribute_table)
     groups = json.loads(small_cohort.groups.read_text())["thresholds"]
-    for name, part in table.groupby("threshold"):
-        joined = part.merge(index, on="patch_id", validate="1:1")
+    for name in ("low", "high"):
+        joined = pd.read_parquet(small_cohort.attribute_table(name)).merge(
+            index, on="patch_id", validate="1:1"
+        )
         assert len(joined) == len(index)
         above = joined["tissue_fraction"] > groups[name]["value"]
         assert (joined["attribute"] == above).all()
         assert (joined["group"] == 2 * joined["label"] + above).all()
         assert np.sum(list(groups[name]["counts"].values())) == len(index)
     assert groups["low"]["value"] < groups["high"]["value"]
+
+
+def test_a_threshold_does_not_touch_the_others_table(small_cohort: Paths) -> None:
+    arguments = ["--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]
+    config = small_cohort.root / "configs" / "attribute.yaml"
+    assert main(["split", *arguments]) == 0
+    config.write_text("thresholds: {low: {quantile: 0.4}, high: {quantile: 0.6}}\n")
+    assert main(["attribute", *arguments]) == 0
+    before = small_cohort.attribute_table("low").read_bytes()
+    config.write_text("thresholds: {low: {quantile: 0.4}, higher: {quantile: 0.7}}\n")
+    assert main(["attribute", *arguments]) == 0
+    assert small_cohort.attribute_table("low").read_bytes() == before
+    assert small_cohort.attribute_table("higher").is_file()
+    assert not small_cohort.attribute_table("high").exists()
 
 
 def test_new_patients_need_a_new_split(small_cohort: Paths, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def context(trainable_cohort: Context) -> Context:
         train_settings={},
         seed=0,
         versions={},
-        fingerprints=table_fingerprints(paths),
+        fingerprints=table_fingerprints(paths, "low"),
     )
     classifier = Classifier(make_backbone("densenet_slim", 2, 2), normalization)
     save_classifier(paths.training("erm-low"), classifier, card)

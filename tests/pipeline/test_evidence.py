@@ -44,6 +44,11 @@ def test_runs_of_another_split_are_left_out(cohort: Context) -> None:
         run_folders(cohort)
 
 
+def test_runs_of_a_threshold_that_is_gone_are_left_out(cohort: Context) -> None:
+    cohort.paths.attribute_table("high").unlink()
+    assert {name.rpartition("-")[2] for name in run_folders(cohort)} == {"low"}
+
+
 def test_only_its_own_generated_slides_make_a_cohort_a_phantom(cohort: Context) -> None:
     assert load_evidence(cohort, ()).is_phantom
     # Someone's own cohort, made from a copy of the phantom's file.

@@ -55,7 +55,7 @@ def test_writes_the_whole_run(context: Context, capsys: pytest.CaptureFixture[st
     groups = read(context.paths.groups)["thresholds"]["low"]
     assert [list(row) for row in card.counts] == groups["counts"]["train"]
     np.testing.assert_allclose(card.alpha, groups["alpha"])
-    assert set(card.fingerprints) == {"index.parquet", "splits.csv", "attributes.parquet"}
+    assert set(card.fingerprints) == {"index.parquet", "splits.csv", "low.parquet"}
     assert classifier.predict_proba(np.zeros((2, SIDE, SIDE, 2), np.uint16)).shape == (2, 2)
     record = read(folder / "run.json")
     assert record["n_trials"] == 2
@@ -129,9 +129,9 @@ def test_empty_group_and_unknown_key_end_with_code_2(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["train", "--cohort", "small", "--root", str(context.paths.root), "--algorithm", "gerne"]
-    table = pd.read_parquet(context.paths.attribute_table)
+    table = pd.read_parquet(context.paths.attribute_table("low"))
     table.loc[table["group"] == 1, ["attribute", "group"]] = 0
-    table.to_parquet(context.paths.attribute_table, index=False)
+    table.to_parquet(context.paths.attribute_table("low"), index=False)
     assert main(arguments) == 2
     assert EmptyGroupError.__name__ in capsys.readouterr().err
     (context.configs / "train.yaml").write_text("epoch: 3\n")
