@@ -19,6 +19,9 @@ from patching.geometry import Size
 logger = logging.getLogger(__name__)
 UNCLASSIFIED = "unclassified"
 """Class name of an outline without classification."""
+_LARGEST = 2**31
+"""Level-0 pixels from which a coordinate is no place on a slide."""
+_WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 @final
@@ -40,7 +43,8 @@ class GeoJsonAnnotation(AbstractAnnotation):
         Invalid polygons are repaired and said so in the log; points and lines are passed over.
 
         Raises:
-            AnnotationError: not JSON, not GeoJSON, a class without meaning, or wholly outside the slide.
+            AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
+                class without meaning, or wholly outside the slide.
         """
         found: dict[str, list[shapely.Geometry]] = {"tumor": [], "normal": [], "ignore": []}
         for feature in _features(_parse(checked_file(path)), path):
@@ -92,8 +96,13 @@ def _features(content: Any, path: Path) -> Iterator[dict[str, Any]]:
 def _class_name(feature: dict[str, Any]) -> str:
     properties = feature.get("properties")
     classification = properties.get("classification") if isinstance(properties, dict) else None
-    name = classification.get("name") if isinstance(classification, dict) else None
-    return name if isinstance(name, str) else UNCLASSIFIED
+    if not isinstance(classification, dict):
+        return UNCLASSIFIED
+    # QuPath writes a class of several parts as a list, and shows it as "Tumor: Positive".
+    names = classification.get("names", [classification.get("name")])
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return UNCLASSIFIED
+    return ": ".join(names)
 
 
 def _polygons(geometry: Any, path: Path) -> list[shapely.Geometry]:
@@ -105,6 +114,8 @@ def _polygons(geometry: Any, path: Path) -> list[shapely.Geometry]:
         return _valid(_polygon(coordinates, path), path)
     if kind == "MultiPolygon" and isinstance(coordinates, list):
         return [part for rings in coordinates for part in _valid(_polygon(rings, path), path)]
+    if kind not in _WITHOUT_AREA:
+        raise _malformed(path, f"a geometry {kind}" if kind != "MultiPolygon" else "an empty MultiPolygon")
     logger.warning("%s: a %s encloses no area and is passed over", path.name, kind)
     return []
 
@@ -112,11 +123,13 @@ def _polygons(geometry: Any, path: Path) -> list[shapely.Geometry]:
 def _polygon(rings: Any, path: Path) -> shapely.Polygon:
     try:
         outlines = [np.asarray([point[:2] for point in ring], np.float64) for ring in rings]
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(path, f"coordinates that are not numbers ({error})") from error
     for ring_M2 in outlines:
-        if ring_M2.ndim != 2 or ring_M2.shape[1] != 2 or len(ring_M2) < 3 or not np.isfinite(ring_M2).all():
-            raise _malformed(path, "an outline of fewer than three finite points")
+        if ring_M2.ndim != 2 or ring_M2.shape[1] != 2 or len(ring_M2) < 3:
+            raise _malformed(path, "an outline of fewer than three points")
+        if not (np.abs(ring_M2) < _LARGEST).all():
+            raise _malformed(path, "a point that lies on no slide")
     if not outlines:
         raise _malformed(path, "a polygon without outline")
     return shapely.Polygon(outlines[0], outlines[1:])

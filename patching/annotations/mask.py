@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, checked_file, kind_of, mask_shape
 from patching.errors import AnnotationError
 from patching.geometry import Size
+from patching.readers.base import DAMAGE
+from patching.readers.tiff_metadata import ome_image
 from patching.tissue_area import AreaTable
 
 MAX_PIXELS = 2**27
@@ -82,14 +84,7 @@ def _read(path: Path) -> NDArray[np.generic]:
             value = _read_image(path)
     except AnnotationError:
         raise
-    except (
-        tifffile.TiffFileError,
-        UnidentifiedImageError,
-        Image.DecompressionBombWarning,
-        ValueError,
-        SyntaxError,
-        OSError,
-    ) as error:
+    except (*DAMAGE, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     if value.ndim == 3 and (value == value[..., :1]).all():
         value = value[..., 0]
@@ -100,6 +95,8 @@ def _read(path: Path) -> NDArray[np.generic]:
 
 def _read_tiff(path: Path) -> NDArray[np.generic]:
     with tifffile.TiffFile(path) as tiff:
+        # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
+        ome_image(tiff, 0)
         page = tiff.series[0].levels[0]
         if page.size > MAX_PIXELS:
             raise _unusable(path, f"{page.size} pixels, more than {MAX_PIXELS}")

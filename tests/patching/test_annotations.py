@@ -2,6 +2,8 @@
 
 import json
 import logging
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,15 @@ def test_class_names_ignore_case_and_star_is_the_rest(tmp_path: Path) -> None:
     assert annotation.fractions(np.array([[40, 30]]), 80) == pytest.approx([1.0])
 
 
+def test_a_class_of_several_parts_has_its_parts_joined(tmp_path: Path) -> None:
+    outline = feature([RECTANGLE])
+    outline["properties"] = {"classification": {"names": ["Tumor", "Positive"], "color": [200, 0, 0]}}
+    with pytest.raises(AnnotationError, match="'Tumor: Positive'"):
+        load(tmp_path, [outline])
+    annotation = load(tmp_path, [outline], CLASSES | {"Tumor: Positive": "tumor"})
+    assert annotation.fractions(np.array([[40, 30]]), 80) == pytest.approx([1.0])
+
+
 def test_points_are_passed_over_and_nothing_is_no_tumor(tmp_path: Path) -> None:
     annotation = load(tmp_path, [feature([3, 4], kind="Point")])
     assert annotation.coverage(SIZE, 16.0).shape == (13, 19)
@@ -126,8 +137,13 @@ def test_points_are_passed_over_and_nothing_is_no_tumor(tmp_path: Path) -> None:
         ({"type": "FeatureCollection", "features": 3}, "no list"),
         ([{"type": "Feature", "properties": {}, "geometry": None}], "without geometry|unclassified"),
         ([feature([[[0, 0], ["a", 1], [2, 2]]])], "not numbers"),
-        ([feature([[[0, 0], [1, 1]]])], "three finite"),
-        ([feature([[[0, 0], [1, 1], [2, float("nan")]]])], "three finite"),
+        ([feature([[[0, 0], [1, 1]]])], "three points"),
+        ([feature([[[0, 0], [1, 1], [2, float("nan")]]])], "on no slide"),
+        ([feature([[[0, 0], [1e300, 0], [1e300, 1e300]]])], "on no slide"),
+        ([feature([[[0, 0], [10**400, 0], [9, 9]]])], "not numbers"),
+        ([feature([RECTANGLE], kind="polygon")], "a geometry polygon"),
+        ([feature(None, kind="GeometryCollection")], "a geometry GeometryCollection"),
+        ([feature(None, kind="MultiPolygon")], "an empty MultiPolygon"),
         ([feature([])], "without outline"),
         ([feature(None)], "not numbers"),
     ],
@@ -181,15 +197,38 @@ def test_bad_masks_are_refused(tmp_path: Path) -> None:
     empty.write_bytes(b"")
     words = tmp_path / "words.tif"
     words.write_text("no TIFF")
+    damaged = save_mask(tmp_path / "damaged.tif", np.eye(20, 30, dtype=np.uint8))
+    with tifffile.TiffFile(damaged) as tiff:
+        start = tiff.pages.first.dataoffsets[0]
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:start] + bytes(20) + content[start + 20 :])
+    entities = tmp_path / "entities.tif"
+    xml = (
+        '<?xml version="1.0"?><!DOCTYPE OME [<!ENTITY a "aaaa">]>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image Name="&a;"/></OME>'
+    )
+    tifffile.imwrite(entities, np.zeros((20, 30), np.uint8), description=xml, metadata=None)
     for path, message in (
         (wide, "aspect ratio"),
         (color, "one unsigned"),
         (torn, "mask torn"),
         (empty, "0 bytes"),
         (words, "mask words"),
+        (damaged, "mask damaged"),
+        (entities, "EntitiesForbidden"),
     ):
         with pytest.raises(AnnotationError, match=message):
             load_annotation(path, label=None, size=SIZE, classes=CLASSES)
+
+
+@pytest.mark.parametrize("side", [10_000, 60_000])
+def test_a_mask_bomb_is_refused_before_allocation(side: int, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    header = struct.pack(">4sIIBBBBB", b"IHDR", side, side, 8, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(start + struct.pack(">I", 1000) + b"IDAT" + bytes(1000))
+    with pytest.raises(AnnotationError, match="DecompressionBomb"):
+        load_annotation(path, label=None, size=Size(side, side), classes=CLASSES)
 
 
 def test_slide_label() -> None:
