@@ -105,7 +105,8 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
     """Figures of one split, ready for JSON.
 
     Returns:
-        wga, gba, average, worst_class, auroc, patches, patients; `groups`: per `group_<g>` accuracy,
+        wga and gba with the number of groups they range over (groups_judged), average, worst_class, auroc,
+        patches, patients; `groups`: per `group_<g>` accuracy,
         correct, patches, patients; `intervals`: per figure low, high and level, left out where there
         is none.
     """
@@ -127,6 +128,7 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
     return {
         "wga": _figure(metrics.wga),
         "gba": _figure(metrics.gba),
+        "groups_judged": int(metrics.estimable_G.sum()),
         "average": _figure(metrics.average),
         "worst_class": _figure(metrics.worst_class),
         "auroc": _figure(auroc(label_N, probability_N)),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from patching.manifest import fingerprint
-from pipeline.evidence import Evidence
+from pipeline.evidence import GROUP_NAMES, Evidence
 from pipeline.flattening import flat
 from pipeline.panels.base import Sources
 from pipeline.provenance import git_commit, versions
@@ -21,7 +21,10 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "commit": git_commit(evidence.paths.root),
         "versions": versions(),
         "fingerprints": data_fingerprints(evidence),
-        "choices": [(sources.named(run.algorithm), run, _chosen(run.record)) for run in evidence.runs],
+        "choices": [
+            (sources.named(run.algorithm), run, _chosen(run.record), unheard(run.record))
+            for run in evidence.runs
+        ],
         "runs": [run.name for run in evidence.runs],
         "common": {name: row[0] for name, row in rows.items() if _alike(row)},
         "different": {name: row for name, row in rows.items() if not _alike(row)},
@@ -41,6 +44,12 @@ def _alike(row: list[Any]) -> bool:
 def _chosen(record: Mapping[str, Any]) -> str:
     override = record["trials"][record["chosen"]]["override"]
     return ", ".join(f"{name} = {value}" for name, value in override.items()) or "–"
+
+
+def unheard(record: Mapping[str, Any]) -> list[str]:
+    """Groups with too few validation patches to have a say in the choice."""
+    validation = record["validation"]
+    return [name for g, name in enumerate(GROUP_NAMES) if isinstance(validation.get(f"accuracy_g{g}"), str)]
 
 
 def data_fingerprints(evidence: Evidence) -> dict[str, str]:

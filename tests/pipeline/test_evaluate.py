@@ -126,6 +126,7 @@ def test_small_groups_are_not_estimable_and_out_of_the_worst() -> None:
     found = split_metrics(predictions_of(patients, group, right), settings)
     groups = [found["groups"][f"group_{g}"] for g in range(4)]
     # Group 1 has too few patches, group 3 only one patient.
+    assert found["groups_judged"] == 2
     assert [each["accuracy"] for each in groups] == [0.75, NOT_ESTIMABLE, pytest.approx(4 / 6), NOT_ESTIMABLE]
     assert [each["patches"] for each in groups] == [4, 2, 6, 4]
     assert [each["patients"] for each in groups] == [2, 2, 2, 1]

@@ -3,6 +3,7 @@
 import math
 import re
 from argparse import Namespace
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -131,6 +132,15 @@ def test_a_small_group_is_not_estimable_rather_than_zero(finished_cohort: Contex
     assert not any(estimable(group.accuracy) for item in comparison.figures for group in item.groups)
     page = report.render(Sources(sources.evidence, comparison, sources.settings, strict))
     assert page.count("not estimable") > 32
+
+
+def test_the_choice_names_the_groups_that_had_no_say(sources: Sources) -> None:
+    run = sources.evidence.runs[0]
+    validation = run.record["validation"] | {"accuracy_g0": 0.9, "accuracy_g2": "not estimable"}
+    changed = replace(run, record=run.record | {"validation": validation})
+    evidence = replace(sources.evidence, runs=(changed, *sources.evidence.runs[1:]))
+    page = report.render(replace(sources, evidence=evidence))
+    assert page.count("without tumor, little tissue") == 1
 
 
 def test_examples_are_fixed_and_of_different_patients() -> None:
