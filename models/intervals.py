@@ -120,13 +120,7 @@ def patient_statistics(
     names_P, patient_N = np.unique(np.asarray(patient).astype(str), return_inverse=True)
     group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N)
     tested_RN = prediction_RN >= 0
-    cell_N = patient_N * n_groups + group_N
-    shape = (len(names_P), n_groups)
-
-    def sums(chosen_RN: NDArray[np.bool_]) -> NDArray[np.float64]:
-        tables = [np.bincount(cell_N[row], minlength=shape[0] * shape[1]).reshape(shape) for row in chosen_RN]
-        return np.stack(tables, axis=1).astype(np.float64)
-
+    cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
     # Without probabilities no pair is tested, so that the AUROC is undefined.
     score_RN = (
         np.zeros(prediction_RN.shape) if probability is None else np.atleast_2d(np.asarray(probability))
@@ -134,13 +128,13 @@ def patient_statistics(
     checked_groups(group, n_groups, score_RN)
     ranked_RN = tested_RN & (probability is not None)
     rows = zip(score_RN, ranked_RN, strict=True)
-    pairs = [_ordered_pairs(label_N[t], score_N[t], patient_N[t], shape[0]) for score_N, t in rows]
+    pairs = [_ordered_pairs(label_N[t], score_N[t], patient_N[t], len(names_P)) for score_N, t in rows]
     wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*pairs, strict=True))
     seen_N = tested_RN.any(axis=0)
     return PatientStatistics(
         patients=tuple(names_P.tolist()),
-        correct_PRG=sums(tested_RN & (prediction_RN == label_N)),
-        count_PRG=sums(tested_RN),
+        correct_PRG=_counts(cell_N, tested_RN & (prediction_RN == label_N), shape),
+        count_PRG=_counts(cell_N, tested_RN, shape),
         wins_RPP=wins_RPP,
         pairs_RPP=pairs_RPP,
         estimable_G=estimable_groups(
@@ -197,6 +191,14 @@ def paired_difference(
         # Methods with another number of seeds are compared by their means; a spread has no meaning then.
         whole_one, whole_two = (_mean_over_repeats(whole[None]) for whole in (whole_one, whole_two))
     return _intervals(first, whole_one - whole_two, one - two, level)
+
+
+def _counts(
+    cell_N: NDArray[np.int64], chosen_RN: NDArray[np.bool_], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Chosen patches of every patient, repeat and group, [P, R, G]."""
+    tables = [np.bincount(cell_N[row], minlength=shape[0] * shape[1]).reshape(shape) for row in chosen_RN]
+    return np.stack(tables, axis=1).astype(np.float64)
 
 
 def _patient_draws(n_patients: int, n_draws: int, seed: int) -> NDArray[np.float64]:
