@@ -19,6 +19,11 @@ from patching.readers.tiff_metadata import ome_image
 from patching.tissue_area import AreaTable
 
 MAX_PIXELS = 2**27
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *DAMAGE,
+    Image.DecompressionBombWarning,
+    Image.DecompressionBombError,
+)
 
 
 @final
@@ -84,7 +89,7 @@ def _read(path: Path) -> NDArray[np.generic]:
             value = _read_image(path)
     except AnnotationError:
         raise
-    except (*DAMAGE, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     if value.ndim == 3 and (value == value[..., :1]).all():
         value = value[..., 0]

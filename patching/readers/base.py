@@ -147,6 +147,9 @@ class AbstractSlide(ABC):
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
 
+        Names other than red, green and blue say that an RGB file holds other signals than transmitted
+        light: it is not brightfield then, and its background is dark.
+
         Raises:
             ChannelError: another number of names than channels.
         """
@@ -156,7 +159,9 @@ class AbstractSlide(ABC):
                 needs=f"{len(names)} ({', '.join(names)})",
                 do="correct the column `channels`, or give the missing modalities' files in `image`",
             )
-        self._header = replace(self._header, channels=tuple(names))
+        colors = tuple(name[:1].upper() for name in names) == RGB
+        brightfield = self.brightfield and colors
+        self._header = replace(self._header, channels=tuple(names), brightfield=brightfield)
 
     def read_region(self, location: Location, level: int, size: Size) -> NDArray[Any]:
         """Read pixels of one level.
@@ -204,13 +209,16 @@ def damage_told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def composited(pixels_HWA: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
-    """Lay pixels with straight alpha in the last channel over a plain background; drops alpha."""
-    alpha_HW1 = pixels_HWA[..., -1:].astype(np.uint16)
-    if (alpha_HW1 == 255).all():
+def composited(pixels_HWA: NDArray[Any], background: int) -> NDArray[Any]:
+    """Lay uint8 or uint16 pixels with straight alpha in the last channel over a background; drops alpha."""
+    full = int(np.iinfo(pixels_HWA.dtype).max)
+    alpha_HW1 = pixels_HWA[..., -1:].astype(np.uint32)
+    if (alpha_HW1 == full).all():
         return pixels_HWA[..., :-1]
-    color_HWC = pixels_HWA[..., :-1].astype(np.uint16)
-    return ((color_HWC * alpha_HW1 + background * (255 - alpha_HW1) + 127) // 255).astype(np.uint8)
+    # A product of two uint16 and half the divisor just fits into uint32.
+    color_HWC = pixels_HWA[..., :-1].astype(np.uint32)
+    over_HWC = color_HWC * alpha_HW1 + background * (full - alpha_HW1) + full // 2
+    return (over_HWC // full).astype(pixels_HWA.dtype)
 
 
 def counted(number: int, noun: str) -> str:

@@ -41,9 +41,11 @@ class ImageSlide(AbstractSlide):
                     needs="PNG or JPEG, gray or RGB",
                     do="export it as RGB PNG or as tiled TIFF",
                 )
-            count = _CHANNELS[image.mode]
-            # Pillow would cut 16-bit color to 8 bits; its raw mode tells what the file holds.
-            wide = image.mode.startswith("I") or "16" in str(image.tile[0][3])
+            # Pillow would cut 16-bit color to 8 bits and make color of gray; its raw mode tells what
+            # the file holds.
+            raw = str(image.tile[0][3])
+            wide = image.mode.startswith("I") or "16" in raw
+            count = 1 if raw.startswith("LA") else _CHANNELS[image.mode]
             return Header(
                 channels=RGB if count == len(RGB) else numbered(count),
                 dtype=np.dtype(np.uint16 if wide else np.uint8),
@@ -67,7 +69,9 @@ class ImageSlide(AbstractSlide):
             with _guarded(self.path) as image:
                 pixels = np.asarray(image)
         pixels_HWC = pixels.reshape(*pixels.shape[:2], -1)
-        return composited(pixels_HWC, 255) if pixels_HWC.shape[-1] > len(self.channels) else pixels_HWC
+        if pixels_HWC.shape[-1] == len(self.channels):
+            return pixels_HWC
+        return composited(pixels_HWC, background=int(np.iinfo(pixels_HWC.dtype).max))
 
 
 def _guarded(path: Path) -> ImageFile.ImageFile:

@@ -297,6 +297,29 @@ def test_16_bit_color_png_keeps_its_bits(tmp_path: Path, intensity_HWC: NDArray[
         np.testing.assert_array_equal(slide.read_region(Location(0, 0), 0, slide.size), intensity_HWC)
 
 
+@pytest.mark.parametrize(("channels", "mode"), [(3, "RGBA"), (1, "LA")])
+def test_16_bit_alpha_is_laid_over_white(channels: int, mode: str, tmp_path: Path) -> None:
+    path = tmp_path / f"deep-{mode}.png"
+    pixels_HWA = np.full((20, 30, channels + 1), 65535, np.uint16)
+    pixels_HWA[..., :-1] = 40000
+    pixels_HWA[:10, :, -1], pixels_HWA[10:15, :, -1] = 0, 32768
+    path.write_bytes(imagecodecs.png_encode(pixels_HWA))
+    with open_slide(path) as slide:
+        assert (slide.dtype, len(slide.channels)) == (np.uint16, channels)
+        column_HC = slide.read_region(Location(3, 0), 0, Size(1, 20))[:, 0]
+    for rows, value in ((slice(10), 65535), (slice(10, 15), 52767), (slice(15, 20), 40000)):
+        assert (column_HC[rows] == value).all()
+
+
+def test_signals_in_an_rgb_file_are_not_brightfield(png: Any) -> None:
+    with open_slide(png.path, channels=("CARS", "TPEF", "SHG")) as slide:
+        assert not slide.brightfield
+        assert not slide.read_region(Location(-5, 0), 0, Size(5, 5)).any()
+    for names in (("R", "G", "B"), ("red", "green", "blue")):
+        with open_slide(png.path, channels=names) as slide:
+            assert slide.brightfield
+
+
 def test_content_decides_the_reader(ome_tiff: Any, rgb_tiff: Any, png: Any, jpeg: Any) -> None:
     files = (ome_tiff, rgb_tiff, png, jpeg)
     assert [reader_for(written.path) for written in files] == ["tiff", "tiff", "image", "image"]
