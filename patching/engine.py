@@ -107,16 +107,16 @@ def run_task(task: SlideTask) -> Outcome:
     store, overlay, receipt = task.folders.of(slide_id)
     try:
         key = _key(task)
-        if receipt.is_file() and json.loads(receipt.read_text()) == _receipt(key, store, overlay):
+        if receipt.is_file() and receipt.read_bytes() == _receipt(key, store, overlay):
             return Outcome(slide_id, kept=True)
         _remove(task.folders, slide_id)
         tile_slide(task.row, task.fingerprint, task.settings, store, overlay)
     except (SlideError, AnnotationError) as error:
         _remove(task.folders, slide_id)
-        return Outcome(slide_id, error=type(error).__name__, reason=f"has: {error.has}; do: {error.do}")
+        return Outcome(slide_id, error=type(error).__name__, reason=error.in_one_line)
     receipt.parent.mkdir(parents=True, exist_ok=True)
     part = partial(receipt)
-    part.write_text(json.dumps(_receipt(key, store, overlay)))
+    part.write_bytes(_receipt(key, store, overlay))
     part.replace(receipt)
     return Outcome(slide_id)
 
@@ -178,8 +178,8 @@ def _code_version() -> str:
     return digest.hexdigest()
 
 
-def _receipt(key: str, store: Path, overlay: Path) -> dict[str, str]:
-    return {"key": key, "content": _digest(store, overlay)}
+def _receipt(key: str, store: Path, overlay: Path) -> bytes:
+    return json.dumps({"key": key, "content": _digest(store, overlay)}).encode()
 
 
 def _digest(store: Path, overlay: Path) -> str:

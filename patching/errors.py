@@ -37,6 +37,11 @@ class EvenpatchError(Exception):
         self.has, self.needs, self.do = has, needs, do
         super().__init__(f"has: {has}\nneeds: {needs}\ndo: {do}")
 
+    @property
+    def in_one_line(self) -> str:
+        """The same for a table's cell."""
+        return f"{self.has}; needs {self.needs}; {self.do}".replace("\n", " ")
+
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes send errors back by pickle, which cannot guess keyword-only arguments.
         return _rebuild, (type(self), self.has, self.needs, self.do)

@@ -100,8 +100,7 @@ def _from_mpp(spec: PatchSpec, mpp: Mpp | None) -> float:
         raise MissingMppError(
             has=f"a slide without pixel size, and a patch spec of {spec.mpp} µm per pixel",
             needs="the slide's µm per pixel at level 0",
-            do="fill the mpp column of slides.csv, or set ingest's default mpp for the cohort, "
-            "or give the patch spec as `downsample` instead of `mpp`",
+            do="fill the mpp column of slides.csv, or give the patch spec as `downsample` instead of `mpp`",
         )
     return spec.mpp / mpp.mean
 

@@ -202,7 +202,7 @@ def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
 
 def _excluded_cells(row: SlideRow, excluded: Mapping[str, EvenpatchError], root: Path) -> dict[str, str]:
     error = excluded[row.slide_id]
-    reason = f"{error.has}; needs {error.needs}; {error.do}".replace("\n", " ")
+    reason = error.in_one_line
     for path in (*row.images, row.annotation):
         if path is not None:
             # The table must not depend on where the cohort lies on this machine.

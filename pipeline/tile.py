@@ -26,7 +26,7 @@ from patching.manifest import SlideRow, read_manifest
 from patching.store import PatchStore
 from patching.tiler import TileSettings
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, Paths, read_table, replacing
-from pipeline.config import Context, load_stage
+from pipeline.config import Context, load_stage, validated
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
@@ -60,6 +60,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ErrorBudgetError: more slides failed than the budget allows, or all of them.
     """
     settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings)
+    if options.workers is not None:
+        settings = validated(
+            TileStageSettings, settings.model_dump() | {"workers": options.workers}, "--workers"
+        )
     paths = context.paths
     read_table(paths.slides, SLIDES, "ingest")
     rows = sorted(read_manifest(paths.slides, root=paths.root), key=lambda row: row.slide_id)
@@ -69,7 +73,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         # Those of an earlier run must not outlive a run that failed.
         path.unlink(missing_ok=True)
     tasks = [SlideTask(row, row.extra["fingerprint"], settings.tiling, folders) for row in rows]
-    workers = options.workers or settings.workers or os.cpu_count() or 1
+    workers = settings.workers or os.cpu_count() or 1
     progress = track(tile_cohort(tasks, workers), "tiling slides", len(tasks), console=Console(stderr=True))
     outcomes = {outcome.slide_id: outcome for outcome in progress}
     failed = [outcomes[row.slide_id] for row in rows if outcomes[row.slide_id].error is not None]
@@ -95,7 +99,7 @@ def _write_excluded(paths: Paths, rows: Sequence[SlideRow], failed: Sequence[Out
             if path is not None:
                 # The table must not depend on where the cohort lies on this machine.
                 reason = reason.replace(str(path), Path(os.path.relpath(path, paths.root)).as_posix())
-        cells.append((outcome.slide_id, "tile", outcome.error, reason.replace("\n", " ")))
+        cells.append((outcome.slide_id, "tile", outcome.error, reason))
         logger.warning("%s excluded: %s", outcome.slide_id, reason)
     with replacing(paths.patches / "excluded.csv") as part:
         pd.DataFrame(cells, columns=list(EXCLUDED)).to_csv(part, index=False, lineterminator="\n")
@@ -126,6 +130,8 @@ def _write_index(paths: Paths, rows: Sequence[SlideRow], failed: set[str]) -> No
     with replacing(paths.index) as part:
         index.to_parquet(part, index=False, engine="pyarrow")
     summary = summarize(index, [row.slide_id for row in rows], failed, dropped)
+    if empty := summary["without_patches"]:
+        logger.warning("%d slides without a single patch: %s", len(empty), ", ".join(empty[:_NAMED]))
     with replacing(paths.patches / "summary.json") as part:
         part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

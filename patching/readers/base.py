@@ -177,7 +177,7 @@ class AbstractSlide(ABC):
 
         Raises:
             ValueError: no such level, or an empty size.
-            UnreadableSlideError: the file is damaged there.
+            UnreadableSlideError: the file is damaged there, or holds values that are not finite.
         """
         if not 0 <= level < len(self._levels):
             raise ValueError(f"level {level} of {self}: there are {len(self._levels)}")
@@ -191,6 +191,12 @@ class AbstractSlide(ABC):
         if x0 < x1 and y0 < y1:
             inside_HWC = region_HWC[y0 - top : y1 - top, x0 - left : x1 - left]
             self._read_into(inside_HWC, level, Window(x0, y0, x1 - x0, y1 - y0))
+        if self.dtype.kind == "f" and not np.isfinite(region_HWC).all():
+            raise UnreadableSlideError(
+                has=f"{self}: pixels that are infinite or not a number",
+                needs="finite pixels: one such pixel spoils thresholds, means and trainings",
+                do="export it with these pixels set to 0",
+            )
         return region_HWC
 
 

@@ -189,6 +189,9 @@ def test_a_damaged_store_or_lost_overlay_is_made_again(
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
     assert not run_task(task).kept
     assert digest(folders.stores) == whole
+    (folders.receipts / "board.json").write_bytes(b"\xff{")
+    assert not run_task(task).kept
+    assert run_task(task).kept
     (folders.overlays / "board.png").unlink()
     assert not run_task(task).kept
     assert (folders.overlays / "board.png").is_file()

@@ -179,6 +179,18 @@ def test_entities_in_ome_xml_never_reach_tifffile_s_parser(
         open_slide(path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "ratio.tif"
+    image_HW = np.ones((200, 300), np.float32)
+    image_HW[150, 260] = value
+    tifffile.imwrite(path, image_HW, tile=(64, 64), metadata=None)
+    with open_slide(path) as slide:
+        assert slide.read_region(Location(0, 0), 0, Size(250, 200)).all()
+        with pytest.raises(UnreadableSlideError, match=r"ratio\.tif: pixels that are infinite"):
+            slide.read_region(Location(0, 0), 0, slide.size)
+
+
 def resized(image_HW: NDArray[np.uint16]) -> NDArray[np.generic]:
     return image_HW[:, :-1]
 

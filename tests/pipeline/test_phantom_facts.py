@@ -37,7 +37,7 @@ class Patches:
 
 
 def patches_of(repository: Path, **changes: object) -> Patches:
-    """Patches of eight small patients, drawn at 1 µm, straight from the arrays."""
+    """Patches of six small patients, drawn at 1 µm, straight from the arrays."""
     small = {"patients": 6, "slides_per_patient": [1], "size": [WIDTH, HEIGHT], "mpp": 1.0}
     settings = validated(
         PhantomSettings, load_yaml(repository / "configs" / "phantom.yaml") | small | changes, "test"

@@ -140,6 +140,7 @@ def test_a_second_run_keeps_all_and_a_fresh_one_gives_the_same_bytes(cohort: Coh
     times = {path: path.stat().st_mtime_ns for path in cohort.paths.patches.rglob("c/**/*")}
     assert cohort.run("tile") == 0
     assert cohort.outputs() == first
+    assert times
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     for folder in (cohort.paths.patches, cohort.paths.overlays, cohort.paths.tile_receipts):
         for path in sorted(folder.rglob("*"), reverse=True):
@@ -179,6 +180,7 @@ def test_one_bad_slide_is_listed_within_the_budget(cohort: Cohort) -> None:
         ["s10", "tile", "AnnotationError"]
     ]
     assert "not JSON" in excluded["reason"][0]
+    assert "needs GeoJSON as QuPath exports it; export" in excluded["reason"][0]
     assert read_table(cohort.paths.index, INDEX, "tile")["slide_id"].unique().tolist() == ["s1", "s2"]
 
 
@@ -214,6 +216,20 @@ def test_wrong_settings_are_told(
     shown = capsys.readouterr().err
     assert "ConfigError" in shown
     assert message in shown
+
+
+def test_no_workers_are_refused(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cohort.run("tile", "--workers", "0") == 2
+    assert "workers" in capsys.readouterr().err
+
+
+def test_a_slide_without_patches_is_told(cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    cohort.configure(tissue={"method": "signal", "threshold": 70_000})
+    assert cohort.run("tile") == 0
+    assert "3 slides without a single patch: s1, s10, s2" in caplog.text
+    summary = json.loads((cohort.paths.patches / "summary.json").read_text())
+    assert summary["without_patches"] == ["s1", "s10", "s2"]
+    assert summary["dropped"]["no_tissue"] == 3 * 54
 
 
 def test_ingest_comes_first(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
