@@ -24,14 +24,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from models.attributes import LAYOUT, attribute_table
+from models.attributes import LAYOUT, ThresholdRule, attribute_table
 from models.determinism import deterministic
 from models.fitting import fit
 from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from patching.manifest import fingerprint
 from pipeline.artifacts import INDEX, Paths, read_table, replacing
 from pipeline.config import Context, load_algorithm, load_stage, validated
-from pipeline.gathering import gathered
+from pipeline.gathering import gathered, store_attributes
 from pipeline.study_summary import CELL, StudySettings, summarize
 from pipeline.thresholds import AttributeSettings
 from pipeline.training import TrainStage
@@ -47,6 +47,7 @@ class Cell:
 
     Attributes:
         index_fingerprint: SHA-256 of the patch index.
+        patch: spec, channels and dtype of the stores, which the index does not hold.
     """
 
     repeat: int
@@ -55,9 +56,10 @@ class Cell:
     algorithm: str
     algorithm_settings: dict[str, Any]
     train_settings: dict[str, Any]
-    rules: dict[str, Any]
+    rule: dict[str, Any]
     split: dict[str, Any]
     index_fingerprint: str
+    patch: dict[str, Any]
     versions: dict[str, str]
 
     @property
@@ -107,6 +109,8 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
     attribute = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
     train = load_stage(context.configs, context.cohort, "train", TrainStage)
     digest = fingerprint([context.paths.index])
+    store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
+    patch = {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype}
     versions = {name: version(name) for name in ("torch", "monai", "numpy")}
     for repeat in range(settings.repeats):
         for fold in range(settings.folds):
@@ -127,9 +131,10 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
                         algorithm=algorithm,
                         algorithm_settings=load_algorithm(context.configs, context.cohort, algorithm),
                         train_settings=train.model_dump(mode="json"),
-                        rules={name: rule.model_dump() for name, rule in attribute.thresholds.items()},
+                        rule=attribute.thresholds[threshold].model_dump(),
                         split=split.model_dump(),
                         index_fingerprint=digest,
+                        patch=patch,
                         versions=versions,
                     )
 
@@ -150,10 +155,9 @@ def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
     split = SplitSettings.model_validate(cell.split)
     splits = assign_splits(patients_table(index), split)
     stage = TrainStage.model_validate(cell.train_settings)
-    rules = AttributeSettings.model_validate({"thresholds": cell.rules}).thresholds
     table = index.merge(splits, on="patient_id", validate="m:1")
-    rule = {cell.threshold: rules[cell.threshold]}
-    attributes, figures = attribute_table(table, rule)
+    rule = ThresholdRule.model_validate(cell.rule)
+    attributes, figures = attribute_table(table, {cell.threshold: rule})
     table = table.merge(attributes, on="patch_id", validate="1:1")
     train, validation, test = (
         gathered(paths, table[table["split"] == part], int(stage.memory_limit_gib * GIB))

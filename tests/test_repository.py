@@ -75,6 +75,7 @@ def test_a_cohort_names_every_section(cohort: str) -> None:
     found = yaml.safe_load((ROOT / "configs" / "cohorts" / f"{cohort}.yaml").read_text(encoding="utf-8"))
     required = {field.alias or name for name, field in CohortFile.model_fields.items() if field.is_required()}
     assert required <= set(found)
+    assert set(found["algorithms"]) == set(ALGORITHMS)
     assert load_cohort(ROOT / "configs", cohort).description.endswith(".")
 
 
