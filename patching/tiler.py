@@ -112,7 +112,7 @@ def tile_slide(row: SlideRow, fingerprint: str, settings: TileSettings, store: P
         AnnotationError: the annotation is unusable.
     """
     with open_slide(row.images, row.channels) as slide:
-        mpp = Mpp(row.mpp, row.mpp) if row.mpp else slide.mpp
+        mpp = _pixel_size(row.mpp, slide.mpp)
         sampling = resolve(settings.patch, slide.levels, mpp)
         thumbnail_HWC, tissue = _find_tissue(slide, sampling, mpp, settings)
         annotation = load_annotation(
@@ -146,6 +146,13 @@ def tile_slide(row: SlideRow, fingerprint: str, settings: TileSettings, store: P
             mpp=mpp,
         )
     write_overlay(content, overlay)
+
+
+def _pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
+    """The manifest's pixel size wins; where it is but the mean of the file's, the file knows both sides."""
+    if given is None or (found is not None and found.mean == given):
+        return found
+    return Mpp(given, given)
 
 
 def read_patches(

@@ -53,12 +53,12 @@ class Cohort:
         }
 
 
-def write_slide(path: Path, seed: int, mpp: float | None = 0.5) -> None:
+def write_slide(path: Path, seed: int, mpp: float | None = 0.5, mpp_y: float | None = None) -> None:
     """300 x 200, two channels; nothing right of x = 224."""
     image = np.random.default_rng(seed).integers(1, 4000, (2, 200, 300)).astype(np.uint16)
     image[:, :, 224:] = 0
     units = {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
-    size = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp} | units
+    size = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp_y or mpp} | units
     names = {"axes": "CYX", "Channel": {"Name": ["TPEF", "SHG"]}}
     tifffile.imwrite(path, image, ome=True, tile=(64, 64), photometric="minisblack", metadata=names | size)
 
@@ -132,6 +132,15 @@ def test_the_pixel_size_of_the_table_wins_and_without_any_the_area_is_undefined(
     assert area["s10"] == 32 * 32 * 0.5**2
     assert np.isnan(area["s2"])
     assert PatchStore.open(cohort.paths.store("s2")).attributes.slide_mpp is None
+
+
+def test_pixels_that_are_not_square_keep_both_sides(cohort: Cohort) -> None:
+    write_slide(cohort.data / "s1.ome.tif", 0, mpp=0.5, mpp_y=0.3)
+    assert cohort.run("ingest") == 0
+    assert cohort.run("tile") == 0
+    assert PatchStore.open(cohort.paths.store("s1")).attributes.slide_mpp == (0.5, 0.3)
+    area = read_table(cohort.paths.index, INDEX, "tile").groupby("slide_id")["tissue_area_um2"].max()
+    assert area["s1"] == pytest.approx(32 * 32 * 0.5 * 0.3)
 
 
 def test_a_second_run_keeps_all_and_a_fresh_one_gives_the_same_bytes(cohort: Cohort) -> None:
