@@ -21,6 +21,8 @@ UNCLASSIFIED = "unclassified"
 """Class name of an outline without classification."""
 _LARGEST = 2**31
 """Level-0 pixels from which a coordinate is no place on a slide."""
+_TOLERATED_OUTSIDE = 0.05
+"""Share of the annotated area that may stick out of the slide without a word."""
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -147,13 +149,17 @@ def _check_place(everything: shapely.Geometry, size: Size, path: Path) -> None:
     if shapely.is_empty(everything):
         logger.info("%s: no outline, so nothing is tumor", path.name)
         return
-    if not shapely.intersects(everything, shapely.box(0, 0, size.width, size.height)):
+    slide = shapely.box(0, 0, size.width, size.height)
+    if not shapely.intersects(everything, slide):
         x0, y0, x1, y1 = shapely.bounds(everything)
         raise AnnotationError(
             has=f"{path.name} at x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}, wholly outside the slide",
             needs=f"level-0 pixels within {size.width} x {size.height}",
             do="check that the annotation belongs to this slide and is in pixels, not µm",
         )
+    outside = 1 - shapely.area(shapely.intersection(everything, slide)) / shapely.area(everything)
+    if outside > _TOLERATED_OUTSIDE:
+        logger.warning("%s: %.0f %% of the annotated area lies outside the slide", path.name, 100 * outside)
 
 
 def _rings(geometry: shapely.Geometry) -> tuple[NDArray[np.float64], ...]:

@@ -104,6 +104,13 @@ def test_invalid_outline_is_repaired_and_told(tmp_path: Path, caplog: pytest.Log
     assert "repaired" in caplog.text
 
 
+def test_outlines_that_stick_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(tmp_path, [feature([[[200, 0], [304, 0], [304, 200], [200, 200], [200, 0]]])])
+    assert not caplog.text
+    load(tmp_path, [feature([[[x + 210, y] for x, y in RECTANGLE]])])
+    assert "50 % of the annotated area lies outside" in caplog.text
+
+
 def test_class_names_ignore_case_and_star_is_the_rest(tmp_path: Path) -> None:
     content = [feature([RECTANGLE], "Stroma"), feature([HOLE], None)]
     with pytest.raises(AnnotationError, match="'Stroma'"):
