@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import openslide
+from tifffile import TiffFile
 
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
 from patching.readers.base import AbstractSlide, damage_told
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.stack_reader import StackSlide
+from patching.readers.tiff_checks import misread_ycbcr
 from patching.readers.tiff_reader import TiffSlide
 
 READERS: dict[str, Callable[[Path], AbstractSlide]] = {
@@ -77,7 +79,7 @@ def reader_for(path: Path) -> str:
     if vendor not in _TIFF_VENDORS:
         return "openslide"
     if magic in TIFF_MAGIC:
-        return "tiff"
+        return "openslide" if vendor == "aperio" and _is_misread(path) else "tiff"
     if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
         return "image"
     raise UnreadableSlideError(
@@ -85,6 +87,11 @@ def reader_for(path: Path) -> str:
         needs="TIFF, SVS, NDPI, MRXS or another format of OpenSlide, PNG or JPEG",
         do="check that the file is what its name says, or export it as OME-TIFF",
     )
+
+
+def _is_misread(path: Path) -> bool:
+    with damage_told(path), TiffFile(path) as tiff:
+        return misread_ycbcr(tiff.pages.first)
 
 
 def _require_file(path: Path) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tifffile import TiffFile, TiffPageSeries
+from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.errors import UnreadableSlideError
-from patching.readers.tiff_layout import channel_count, segment_bytes
+from patching.readers.tiff_layout import JPEG, channel_count, segment_bytes
 
 _LARGEST_SEGMENT = 2**30
-_PALETTE = 3
+_APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
+_INVERTED, _PALETTE, _YCBCR = 0, 3, 6
 
 
 def check_directory(path: Path, tiff: TiffFile) -> None:
@@ -55,6 +56,12 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
         )
     if page.photometric == _PALETTE:
         raise _refusal(path, "a color palette", "intensities or RGB", "export it as RGB")
+    if page.photometric == _INVERTED:
+        raise _refusal(
+            path, "inverted intensities (0 is white)", "0 as black", "invert it and export it anew"
+        )
+    if misread_ycbcr(page):
+        raise _refusal(path, "YCbCr outside JPEG: colors would be wrong", "RGB or JPEG", "export it as RGB")
     if np.dtype(series.dtype).kind not in "uif":
         raise _refusal(path, f"pixels of type {series.dtype}", "integer or real pixels", "convert the file")
     if (
@@ -76,6 +83,12 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
     for member in series.pages:
         check_segments(path, member)
     return series
+
+
+def misread_ycbcr(page: TiffPage) -> bool:
+    """Whether decoding gives luma and chroma instead of RGB: only JPEG's decoder converts them."""
+    compression = int(page.compression)
+    return compression == _APERIO_YCBCR or (page.photometric == _YCBCR and compression not in JPEG)
 
 
 def check_segments(path: Path, page: Any) -> None:

@@ -11,6 +11,7 @@ from patching.readers.base import RGB, Window
 
 SEPARATE = 2
 PHOTOMETRIC_RGB = (2, 6)
+JPEG = (6, 7, 34892, 33007)
 
 
 def segments_under(page: TiffPage, window: Window) -> Iterator[int]:

@@ -15,6 +15,7 @@ from tifffile import TiffFile
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
 from patching.readers.tiff_checks import check_directory, checked
 from patching.readers.tiff_layout import (
+    JPEG,
     alike,
     area,
     channel_count,
@@ -26,7 +27,6 @@ from patching.readers.tiff_layout import (
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 
 _CACHE_BYTES = 64 * 2**20
-_JPEG = (6, 7, 34892, 33007)
 
 
 class TiffSlide(AbstractSlide):
@@ -87,7 +87,7 @@ class TiffSlide(AbstractSlide):
         handle = page.parent.filehandle
         [(data, _)] = handle.read_segments([offset], [count], indices=[index])
         jpeg = {}
-        if page.keyframe.compression in _JPEG:
+        if page.keyframe.compression in JPEG:
             jpeg = {"jpegtables": page.jpegtables, "jpegheader": page.keyframe.jpegheader}
         tile_DHWS, (sample, _, top, left, _), _ = page.keyframe.decode(data, index, **jpeg)
         tile_HWS = None if tile_DHWS is None else tile_DHWS[0]

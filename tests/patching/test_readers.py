@@ -325,6 +325,23 @@ def test_content_decides_the_reader(ome_tiff: Any, rgb_tiff: Any, png: Any, jpeg
     assert [reader_for(written.path) for written in files] == ["tiff", "tiff", "image", "image"]
 
 
+def test_aperio_s_ycbcr_jpeg_2000_is_left_to_openslide(
+    tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    path = tmp_path / "old.svs"
+    with Image.fromarray(brightfield_HWC) as image:
+        ycbcr_HWC = np.asarray(image.convert("YCbCr"))
+    options: dict[str, Any] = {"tile": (128, 128), "photometric": "rgb", "metadata": None}
+    compression = {"compression": 33003, "compressionargs": {"reversible": True, "mct": False}}
+    tifffile.imwrite(
+        path, ycbcr_HWC, description="Aperio Image Library |MPP = 0.25", **options, **compression
+    )
+    assert reader_for(path) == "openslide"
+    with open_slide(path) as slide:
+        region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+    assert np.abs(region_HWC.astype(int) - brightfield_HWC).max() <= 3
+
+
 def test_every_reader_is_used_and_refuses_an_unknown_name(rgb_tiff: Any, png: Any) -> None:
     for name, path in {"tiff": rgb_tiff.path, "openslide": rgb_tiff.path, "image": png.path}.items():
         with open_slide(path, reader=name) as slide:

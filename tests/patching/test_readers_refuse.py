@@ -139,6 +139,20 @@ def test_a_palette(tmp_path: Path) -> None:
         open_slide(path)
 
 
+def test_inverted_intensities(tmp_path: Path) -> None:
+    path = tmp_path / "inverted.tif"
+    tifffile.imwrite(path, np.zeros((200, 300), np.uint8), photometric="miniswhite", metadata=None)
+    with pytest.raises(UnreadableSlideError, match="0 is white"):
+        open_slide(path)
+
+
+def test_ycbcr_that_is_not_jpeg(tmp_path: Path, brightfield_HWC: NDArray[np.uint8]) -> None:
+    path = tmp_path / "ycbcr.tif"
+    tifffile.imwrite(path, brightfield_HWC, photometric="ycbcr", compression="zlib", metadata=None)
+    with pytest.raises(UnreadableSlideError, match="colors would be wrong"):
+        open_slide(path)
+
+
 def test_an_image_without_pixels(rgb_tiff: Any, tmp_path: Path) -> None:
     path = tmp_path / "empty.tif"
     shutil.copy(rgb_tiff.path, path)
