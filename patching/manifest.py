@@ -1,7 +1,9 @@
 """slides.csv: one row per slide, checked as a whole."""
 
 import csv
+import difflib
 import hashlib
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +12,13 @@ from pathlib import Path
 
 from patching.errors import ManifestError
 
+logger = logging.getLogger(__name__)
 REQUIRED = ("slide_id", "patient_id", "image")
 OPTIONAL = ("channels", "annotation", "label", "mpp", "split")
 SPLITS = ("train", "validation", "test")
 _SLIDE_ID = re.compile(r"[A-Za-z0-9_.-]+")
 _SHOWN = 10
+_ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class SlideRow:
 
 
 def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
-    """Read and check a slides.csv.
+    """Read and check a slides.csv; a column that looks like a misspelled one is told in the log.
 
     Args:
         path: the CSV, UTF-8.
@@ -54,7 +58,10 @@ def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
     lines, header = _lines(path)
     missing = [column for column in REQUIRED if column not in header]
     doubled = sorted({column for column in header if header.count(column) > 1})
+    _tell_misspelled(path, header)
     problems = [f"no column {column}" for column in missing]
+    if len(header) == 1 and ";" in header[0]:
+        problems = [f"one column {header[0]!r}: columns must be separated by a comma, not by `;`"]
     problems += [f"column {column!r} twice" for column in doubled]
     if not lines:
         problems.append("no slides: not one row under the header")
@@ -69,6 +76,15 @@ def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
     if problems:
         raise _refused(path, problems)
     return tuple(rows)
+
+
+def _tell_misspelled(path: Path, header: Sequence[str]) -> None:
+    """Unknown columns are kept for the reader's own use, so that a slip of the pen costs its content."""
+    absent = [column for column in REQUIRED + OPTIONAL if column not in header]
+    for name in header:
+        for meant in difflib.get_close_matches(name.lower(), absent, n=1, cutoff=_ALIKE):
+            if name not in REQUIRED + OPTIONAL:
+                logger.warning("%s: unknown column %r is not used; is it `%s`?", path, name, meant)
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

@@ -1,6 +1,7 @@
 """slides.csv is read as DESIGN's table says, and every break of its rules is told."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_a_spreadsheet_s_byte_order_mark(tmp_path: Path) -> None:
 
 HEADER = "slide_id,patient_id,image,label,mpp,split,channels"
 PROBLEMS = {
+    r"separated by a comma, not by `;`": ("slide_id;patient_id;image", "a;p;a.tif"),
     "no column patient_id": ("slide_id,image", "a,a.tif"),
     "no slides": (HEADER,),
     "column 'label' twice": ("slide_id,patient_id,image,label,label", "a,p,a.tif,0,1"),
@@ -97,6 +99,26 @@ def test_all_problems_are_told_at_once_but_not_endlessly(write: Write) -> None:
     assert "; line 3: label 'x'" in message
     assert message.count("line ") == 10
     assert message.endswith("; and 13 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("chanels", "channels"), ("anotation", "annotation"), ("Label", "label")]
+)
+def test_a_misspelled_column_is_told(
+    name: str, meant: str, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = read_manifest(write(f"slide_id,patient_id,image,{name}", "a,p,a.tif,1"))
+    assert rows[0].extra == {name: "1"}
+    assert f"unknown column {name!r} is not used; is it `{meant}`?" in caplog.text
+
+
+def test_columns_of_the_reader_s_own_are_not_misspelled(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = "site,stain,fingerprint,annotation_fingerprint,width,dtype,scanner"
+    caplog.set_level(logging.WARNING)
+    read_manifest(write(f"slide_id,patient_id,image,label,labels,{own}", "a,p,a.tif,1,x,,,,,,"))
+    assert not caplog.records
 
 
 def test_a_short_row_has_empty_cells(write: Write) -> None:
