@@ -28,7 +28,7 @@ def make_detector(name: str, **settings: Any) -> AbstractTissueDetector:
         raise ConfigError(
             has=f"the tissue method {name!r}",
             needs=f"one of {', '.join(DETECTORS)}",
-            do="correct tile.tissue.method",
+            do="correct `tile.tissue.method`",
         )
     try:
         return detector(detector.Settings(**settings))
@@ -36,5 +36,5 @@ def make_detector(name: str, **settings: Any) -> AbstractTissueDetector:
         raise ConfigError(
             has=f"settings of the tissue method {name}: {error}",
             needs=f"only {', '.join(detector.Settings.model_fields) or 'no settings at all'}",
-            do="correct tile.tissue; a cohort's settings are merged over those of configs/tile.yaml",
+            do="correct `tile.tissue`; a cohort's settings are merged over those of configs/tile.yaml",
         ) from error

@@ -41,7 +41,7 @@ class SignalDetector(AbstractTissueDetector):
             raise ChannelError(
                 has=f"channels {', '.join(slide.channels) or 'without names'}",
                 needs=f"the channel {name} that tissue detection looks at",
-                do="correct tile.tissue.channel, or the channels column of slides.csv",
+                do="correct `tile.tissue.channel`, or the channels column of slides.csv",
             )
         mask_HW: NDArray[np.bool_] = signal_HW > np.asarray(self._settings.threshold)
         return mask_HW

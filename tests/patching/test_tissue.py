@@ -117,7 +117,7 @@ def test_signal_looks_at_the_named_channel() -> None:
     assert np.argwhere(by_name).tolist() == [[1, 2]]
     strongest = make_detector("signal", threshold=1).detect(image, None, brightfield=False)
     assert np.argwhere(strongest).tolist() == [[0, 1]]
-    with pytest.raises(ChannelError, match="CARS"):
+    with pytest.raises(ChannelError, match=r"CARS(.|\s)*`tile\.tissue\.channel`"):
         make_detector("signal", channel="CARS").detect(image, None, brightfield=False, channels=names)
 
 
@@ -130,12 +130,12 @@ def test_every_detector_keeps_to_the_contract(name: str) -> None:
         assert mask.shape == (20, 30)
         assert mask.dtype == np.bool_
         np.testing.assert_array_equal(image, before)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="correct `tile.tissue`"):
         make_detector(name, no_such_setting=1)
 
 
 def test_unknown_method_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="otsu, signal, all"):
+    with pytest.raises(ConfigError, match=r"otsu, signal, all\s+do: correct `tile\.tissue\.method`"):
         make_detector("magic")
 
 
