@@ -69,7 +69,7 @@ def read_plan(levels: Sequence[Level], downsample: float, tolerance: float = 0.0
         raise SlideError(
             has=f"a slide {finest / downsample:.3g} times coarser than the patch spec",
             needs="a slide at least as fine as the spec: up-sampling is refused",
-            do="ask for coarser patches (a larger `tile.patch.mpp` or `tile.patch.downsample`), or leave this slide out",
+            do="raise `tile.patch.mpp` or `tile.patch.downsample`, or leave this slide out",
         )
     level = max(fine, key=lambda i: levels[i].downsample)
     factor = downsample / levels[level].downsample
@@ -100,7 +100,7 @@ def _from_mpp(spec: PatchSpec, mpp: Mpp | None) -> float:
         raise MissingMppError(
             has=f"a slide without pixel size, and a patch spec of {spec.mpp} µm per pixel",
             needs="the slide's µm per pixel at level 0",
-            do="fill the mpp column of slides.csv, or set `tile.patch.downsample` instead of `tile.patch.mpp`",
+            do="fill the mpp column of slides.csv, or replace `tile.patch.mpp` by `tile.patch.downsample`",
         )
     return spec.mpp / mpp.mean
 

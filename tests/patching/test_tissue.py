@@ -130,7 +130,7 @@ def test_every_detector_keeps_to_the_contract(name: str) -> None:
         assert mask.shape == (20, 30)
         assert mask.dtype == np.bool_
         np.testing.assert_array_equal(image, before)
-    with pytest.raises(ConfigError, match="correct `tile.tissue`"):
+    with pytest.raises(ConfigError, match=r"correct `tile\.tissue`"):
         make_detector(name, no_such_setting=1)
 
 
