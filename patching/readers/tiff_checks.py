@@ -28,7 +28,7 @@ def check_directory(path: Path, tiff: TiffFile) -> None:
     if len(page.tags) < listed:
         raise _refusal(
             path,
-            f"{len(page.tags)} of {listed} tags that can be read: it is truncated or damaged",
+            f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged",
             "a whole file",
             "copy it again from its source",
         )

@@ -62,6 +62,19 @@ def test_a_truncated_tiff_does_not_even_open(
         open_slide(path)
 
 
+def test_a_truncated_directory_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "short.tif"
+    tifffile.imwrite(path, np.zeros((64, 96), np.uint8), description="d" * 1000)
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages.first.tags
+        listed, start = len(tags), tags["ImageDescription"].valueoffset
+    path.write_bytes(path.read_bytes()[: start + 10])
+    with pytest.raises(
+        UnreadableSlideError, match=rf"only \d+ of {listed} tags can be read: it is truncated"
+    ):
+        open_slide(path)
+
+
 def test_a_damaged_tile(rgb_tiff: Any, tmp_path: Path) -> None:
     data = bytearray(rgb_tiff.path.read_bytes())
     with tifffile.TiffFile(rgb_tiff.path) as tiff:
