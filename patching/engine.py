@@ -73,10 +73,8 @@ class Outcome:
     slide_id: str
     kept: bool = False
     """An earlier run's store was whole and up to date."""
-    error: str | None = None
-    """Name of the error's type, where the slide failed."""
-    reason: str | None = None
-    """Its message."""
+    error: EvenpatchError | None = None
+    """Why, where the slide failed."""
 
 
 def tile_cohort(tasks: Sequence[SlideTask], workers: int) -> Iterator[Outcome]:
@@ -113,7 +111,7 @@ def run_task(task: SlideTask) -> Outcome:
         tile_slide(task.row, task.fingerprint, task.settings, store, overlay)
     except (SlideError, AnnotationError) as error:
         _remove(task.folders, slide_id)
-        return Outcome(slide_id, error=type(error).__name__, reason=error.in_one_line)
+        return Outcome(slide_id, error=error)
     receipt.parent.mkdir(parents=True, exist_ok=True)
     part = partial(receipt)
     part.write_bytes(_receipt(key, store, overlay))

@@ -4,6 +4,7 @@
     ├── ConfigError(ValueError)            a YAML file or a setting
     ├── ManifestError(ValueError)          slides.csv
     ├── ErrorBudgetError                   more bad slides than the cohort allows
+    ├── EmptyCohortError                   slides that are sound, and not one patch from any of them
     ├── SlideError(OSError)
     │   ├── MissingFileError(FileNotFoundError)
     │   ├── UnreadableSlideError           damaged, or no reader knows the format
@@ -61,6 +62,10 @@ class ManifestError(EvenpatchError, ValueError):
 
 class ErrorBudgetError(EvenpatchError):
     """More slides failed than the cohort's error budget allows."""
+
+
+class EmptyCohortError(EvenpatchError):
+    """Not one patch could be cut from the whole cohort."""
 
 
 class SlideError(EvenpatchError, OSError):

@@ -22,6 +22,7 @@ SLIDES = (
     "mpp",
     "split",
     "fingerprint",
+    "annotation_fingerprint",
     "width",
     "height",
     "dtype",

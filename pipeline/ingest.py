@@ -20,13 +20,14 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
-from patching.errors import AnnotationError, ChannelError, ErrorBudgetError, EvenpatchError, MissingFileError
+from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
 from patching.geometry import Location, Size
 from patching.manifest import SlideRow, fingerprint, read_manifest
 from patching.readers.base import AbstractSlide
 from patching.readers.registry import open_slide
-from pipeline.artifacts import EXCLUDED, SLIDES, Paths, replacing
+from pipeline.artifacts import SLIDES, Paths, replacing
 from pipeline.config import Context, Settings, expanded, load_cohort, load_stage, validated
+from pipeline.excluded import require_budget, write_excluded
 
 logger = logging.getLogger(__name__)
 _PROBE = 64
@@ -52,6 +53,8 @@ class Examined:
     dtype: str
     mpp: float | None
     fingerprint: str
+    annotation_fingerprint: str
+    """Empty where there is no annotation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,9 +81,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     examined, excluded = examine_cohort(rows, settings.channels)
     # A table of an earlier run must not outlive a run that failed.
     context.paths.slides.unlink(missing_ok=True)
-    refused = [_excluded_cells(row, excluded, context.paths.root) for row in rows if row.slide_id in excluded]
-    _write_csv(context.paths.ingest_excluded, EXCLUDED, refused)
-    _require_budget(rows, excluded, settings.error_budget)
+    table = context.paths.ingest_excluded
+    write_excluded(table, "ingest", rows, excluded, context.paths.root)
+    require_budget(table, "ingest", rows, excluded, settings.error_budget)
     _write(context.paths, examined, excluded)
     logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
 
@@ -97,15 +100,13 @@ def examine_cohort(
         except EvenpatchError as error:
             excluded[row.slide_id] = error
     excluded |= _misfits(opened, channels)
-    for slide_id, reason in excluded.items():
-        logger.warning("%s excluded: %s", slide_id, reason.has)
     return [slide for slide in opened if slide.row.slide_id not in excluded], excluded
 
 
 def _examined(row: SlideRow) -> Examined:
     if row.annotation is None and row.label is None:
         raise AnnotationError(
-            has=f"{row.slide_id} without annotation and without label",
+            has="neither an annotation nor a label",
             needs="one of both",
             do="fill the column `annotation` or `label`",
         )
@@ -125,6 +126,7 @@ def _examined(row: SlideRow) -> Examined:
             dtype=str(slide.dtype),
             mpp=row.mpp or found,
             fingerprint=fingerprint(row.images),
+            annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
         )
 
 
@@ -145,25 +147,13 @@ def _misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> di
     dtype = Counter(slide.dtype for slide in fitting or opened).most_common(1)[0][0]
     return {
         slide.row.slide_id: ChannelError(
-            has=f"{slide.row.slide_id} with {', '.join(slide.channels)} in {slide.dtype}",
+            has=f"{', '.join(slide.channels)} in {slide.dtype}",
             needs=f"the cohort's {', '.join(wanted)} in {dtype}",
             do="name channels alike in the column `channels`, or set `ingest.channels`",
         )
         for slide in opened
         if (slide.channels, slide.dtype) != (wanted, dtype)
     }
-
-
-def _require_budget(rows: Sequence[SlideRow], excluded: Mapping[str, EvenpatchError], budget: float) -> None:
-    if len(excluded) <= budget * len(rows) and len(excluded) < len(rows):
-        return
-    told = [f"{slide_id} ({type(error).__name__}: {error.has})" for slide_id, error in excluded.items()]
-    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
-    raise ErrorBudgetError(
-        has=f"{len(excluded)} of {len(rows)} slides excluded: {'; '.join(sorted(told)[:_NAMED])}{more}",
-        needs=f"at most a share of {budget:g}, and one usable slide",
-        do="mend or remove the slides listed in excluded.csv, or raise `ingest.error_budget`",
-    )
 
 
 def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> None:
@@ -194,20 +184,11 @@ def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
         "mpp": slide.mpp,
         "split": row.split,
         "fingerprint": slide.fingerprint,
+        "annotation_fingerprint": slide.annotation_fingerprint,
         "width": slide.size.width,
         "height": slide.size.height,
         "dtype": slide.dtype,
     }
-
-
-def _excluded_cells(row: SlideRow, excluded: Mapping[str, EvenpatchError], root: Path) -> dict[str, str]:
-    error = excluded[row.slide_id]
-    reason = error.in_one_line
-    for path in (*row.images, row.annotation):
-        if path is not None:
-            # The table must not depend on where the cohort lies on this machine.
-            reason = reason.replace(str(path), _relative(path, root))
-    return {"slide_id": row.slide_id, "stage": "ingest", "error": type(error).__name__, "reason": reason}
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -1,7 +1,7 @@
 """Cut every slide into patches with tissue fraction and label. Writes data/<cohort>/patches and overlays.
 
 One zarr store per slide, index.parquet over all of them, and one picture per slide to look at. A store
-that an earlier run finished is kept if its slide, annotation, settings and the code are still the same.
+that an earlier run finished is reused if its slide, annotation, settings and the code are still the same.
 A slide that cannot be tiled goes to excluded.csv with the reason, up to the configured budget.
 """
 
@@ -10,8 +10,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,25 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
-from patching.engine import Folders, Outcome, SlideTask, remove_strangers, tile_cohort
-from patching.errors import ErrorBudgetError
+from patching.engine import Folders, SlideTask, remove_strangers, tile_cohort
+from patching.errors import EmptyCohortError
 from patching.manifest import SlideRow, read_manifest
-from patching.store import PatchStore
+from patching.store import PatchStore, StoreAttributes
 from patching.tiler import TileSettings
-from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, Paths, read_table, replacing
+from pipeline.artifacts import INDEX, SLIDES, Paths, read_table, replacing
 from pipeline.config import Context, load_stage, validated
+from pipeline.excluded import require_budget, write_excluded
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
+_TOO_SMALL = "too_small"
+_REMEDIES = {
+    _TOO_SMALL: "lower `tile.patch.size`, `mpp` or `downsample`, or set `tile.patch.edge: pad`",
+    "no_tissue": "correct `tile.tissue`",
+    "little_tissue": "lower `tile.minimum_tissue_fraction`, or correct `tile.tissue`",
+    "ignored": "raise `tile.label.ignore`, or correct `tile.classes`",
+    "ambiguous_label": "lower `tile.label.tau`, or raise `tile.label.negative`",
+}
 
 
 class TileStageSettings(TileSettings):
@@ -58,6 +66,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: the ingest stage has not run.
         ConfigError: a setting is unknown or out of its range.
         ErrorBudgetError: more slides failed than the budget allows, or all of them.
+        EmptyCohortError: no slide gives a single patch.
     """
     settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings)
     if options.workers is not None:
@@ -76,64 +85,74 @@ def run(context: Context, options: argparse.Namespace) -> None:
     workers = settings.workers or os.cpu_count() or 1
     progress = track(tile_cohort(tasks, workers), "tiling slides", len(tasks), console=Console(stderr=True))
     outcomes = {outcome.slide_id: outcome for outcome in progress}
-    failed = [outcomes[row.slide_id] for row in rows if outcomes[row.slide_id].error is not None]
-    _write_excluded(paths, rows, failed)
-    _require_budget(failed, len(rows), settings.error_budget)
-    _write_index(paths, rows, {outcome.slide_id for outcome in failed})
-    kept = sum(outcome.kept for outcome in outcomes.values())
+    errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+    table = paths.patches / "excluded.csv"
+    write_excluded(table, "tile", rows, errors, paths.root)
+    require_budget(table, "tile", rows, errors, settings.error_budget)
+    names = [row.slide_id for row in rows if row.slide_id not in errors]
+    stores = {name: PatchStore.open(paths.store(name)) for name in names}
+    _require_patches(list(stores.values()), paths)
+    _write_index(paths, rows, stores)
+    reused = sum(outcome.kept for outcome in outcomes.values())
     logger.info(
-        "%d slides tiled, %d kept, %d excluded: %s",
-        len(rows) - kept - len(failed),
-        kept,
-        len(failed),
+        "%d slides tiled, %d stores reused, %d excluded: %s",
+        len(rows) - reused - len(errors),
+        reused,
+        len(errors),
         paths.index,
     )
 
 
-def _write_excluded(paths: Paths, rows: Sequence[SlideRow], failed: Sequence[Outcome]) -> None:
-    files = {row.slide_id: (*row.images, row.annotation) for row in rows}
-    cells = []
-    for outcome in failed:
-        reason = outcome.reason or ""
-        for path in files[outcome.slide_id]:
-            if path is not None:
-                # The table must not depend on where the cohort lies on this machine.
-                reason = reason.replace(str(path), Path(os.path.relpath(path, paths.root)).as_posix())
-        cells.append((outcome.slide_id, "tile", outcome.error, reason))
-        logger.warning("%s excluded: %s", outcome.slide_id, reason)
-    with replacing(paths.patches / "excluded.csv") as part:
-        pd.DataFrame(cells, columns=list(EXCLUDED)).to_csv(part, index=False, lineterminator="\n")
-
-
-def _require_budget(failed: Sequence[Outcome], count: int, budget: float) -> None:
-    if len(failed) <= budget * count and len(failed) < count:
+def _require_patches(stores: Sequence[PatchStore], paths: Paths) -> None:
+    if any(len(store.table) for store in stores):
         return
-    told = [f"{outcome.slide_id} ({outcome.error}: {outcome.reason})" for outcome in failed[:_NAMED]]
-    more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    raise ErrorBudgetError(
-        has=f"{len(failed)} of {count} slides failed: {'; '.join(told)}{more}",
-        needs=f"at most a share of {budget:g}, and one usable slide",
-        do="mend or remove the slides listed in patches/excluded.csv, or raise `tile.error_budget`",
+    reasons = {store.attributes.slide_id: _emptiness(store.attributes) for store in stores}
+    reason, count = Counter(reasons.values()).most_common(1)[0]
+    first = next(store.attributes for store in stores if reasons[store.attributes.slide_id] == reason)
+    (width, height), places = first.slide_size, sum(first.dropped.values())
+    told = f"{reason} in {first.dropped.get(reason)} of {places} places of {first.slide_id}"
+    if reason == _TOO_SMALL:
+        told = f"a patch covers {first.extent} level-0 px, {first.slide_id} is {width}x{height}"
+    raise EmptyCohortError(
+        has=f"not one patch from {len(stores)} slides; most often ({count} of them): {told}",
+        needs="a slide with one patch at least",
+        do=f"{_REMEDIES[reason]}; {paths.overlays} shows every slide",
     )
 
 
-def _write_index(paths: Paths, rows: Sequence[SlideRow], failed: set[str]) -> None:
+def _emptiness(attributes: StoreAttributes) -> str:
+    """The most frequent reason why a slide has no patch."""
+    dropped = Counter(attributes.dropped)
+    return dropped.most_common(1)[0][0] if dropped.total() else _TOO_SMALL
+
+
+def _write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, PatchStore]) -> None:
     """index.parquet and summary.json, both from the stores alone, whoever wrote them."""
-    tables: list[pd.DataFrame] = []
     dropped: Counter[str] = Counter()
-    for row in rows:
-        if row.slide_id not in failed:
-            store = PatchStore.open(paths.store(row.slide_id))
-            tables.append(slide_index(store, row.patient_id))
-            dropped.update(store.attributes.dropped)
+    for store in stores.values():
+        dropped.update(store.attributes.dropped)
+    tables = [slide_index(stores[row.slide_id], row.patient_id) for row in rows if row.slide_id in stores]
     index = pd.concat(tables, ignore_index=True).sort_values(["slide_id", "y", "x"], kind="stable")
     with replacing(paths.index) as part:
         index.to_parquet(part, index=False, engine="pyarrow")
+    failed = {row.slide_id for row in rows} - set(stores)
     summary = summarize(index, [row.slide_id for row in rows], failed, dropped)
-    if empty := summary["without_patches"]:
-        logger.warning("%d slides without a single patch: %s", len(empty), ", ".join(empty[:_NAMED]))
+    _tell(summary)
     with replacing(paths.patches / "summary.json") as part:
         part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _tell(summary: Mapping[str, Any]) -> None:
+    if empty := summary["without_patches"]:
+        logger.warning("%d slides without a single patch: %s", len(empty), ", ".join(empty[:_NAMED]))
+    labels, dropped = summary["labels"], summary["dropped"]
+    logger.info(
+        "%d patches: %d tumor, %d non-tumor; dropped: %s",
+        summary["patches"],
+        labels["1"],
+        labels["0"],
+        ", ".join(f"{count} {reason}" for reason, count in dropped.items()),
+    )
 
 
 def slide_index(store: PatchStore, patient_id: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
+from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow, fingerprint
 from patching.store import PatchStore
 from patching.tiler import TileSettings
@@ -152,8 +153,8 @@ def test_the_same_bytes_from_one_and_from_two_processes(checkerboard: dict[str, 
         missing = SlideRow("missing", "p3", (tmp_path / "none.tif",), label=1)
         tasks.append(SlideTask(missing, "00", tasks[0].settings, folders))
         outcomes = {outcome.slide_id: outcome for outcome in tile_cohort(tasks, workers)}
-        assert outcomes["missing"].error == "MissingFileError"
-        assert "no file" in (outcomes["missing"].reason or "")
+        assert isinstance(outcomes["missing"].error, MissingFileError)
+        assert "no file" in outcomes["missing"].error.has
         assert outcomes["board"].error is outcomes["twin"].error is None
         found.append(digest(tmp_path / str(workers)))
     assert found[0] == found[1]
@@ -202,7 +203,7 @@ def test_a_failing_slide_leaves_no_outputs(checkerboard: dict[str, Any], folders
     run_task(task)
     coarse = task_of(checkerboard, folders, patch={"size": 32, "mpp": 0.1})
     outcome = run_task(coarse)
-    assert outcome.error == "SlideError"
+    assert type(outcome.error) is SlideError
     assert not any(
         path.is_file() for folder in (folders.stores, folders.overlays) for path in folder.rglob("*")
     )

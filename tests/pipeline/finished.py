@@ -70,6 +70,7 @@ class _Maker:
             "label": "",
             "mpp": 0.5,
         }
+        slides |= {"annotation_fingerprint": ""}
         slides |= {"split": "", "fingerprint": "0" * 64, "width": 300, "height": 200, "dtype": "uint16"}
         pd.DataFrame(slides).to_csv(self.paths.slides, index=False)
         excluded = ("s-<script>alert(1)</script>", "ingest", "UnreadableSlideError", "has: <b>noise</b>")

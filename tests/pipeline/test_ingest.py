@@ -108,6 +108,7 @@ def test_a_sound_cohort(five: Cohort) -> None:
         "label": "1",
         "mpp": "0.5",
         "split": "",
+        "annotation_fingerprint": "",
         "fingerprint": hashlib.sha256((five.data / "b.ome.tif").read_bytes()).hexdigest(),
         "width": "300",
         "height": "200",
@@ -207,10 +208,10 @@ DEFECTS: dict[Callable[[Cohort], str], tuple[str, str]] = {
     truncated_image: ("UnreadableSlideError", "truncated"),
     picture_damaged_inside: ("UnreadableSlideError", "../slides/c.jpg: OSError: image file is truncated"),
     missing_annotation: ("MissingFileError", "no file ../slides/c.geojson"),
-    neither_label_nor_annotation: ("AnnotationError", "without annotation and without label"),
+    neither_label_nor_annotation: ("AnnotationError", "neither an annotation nor a label"),
     fewer_channels: (
         "ChannelError",
-        "c with CARS, TPEF in uint16; needs the cohort's CARS, TPEF, SHG in uint16",
+        "CARS, TPEF in uint16; needs the cohort's CARS, TPEF, SHG in uint16",
     ),
     fewer_channels_than_named: ("ChannelError", "1 channel (CARS); needs 3 (CARS, TPEF, SHG)"),
     other_pixel_type: ("ChannelError", "in uint8; needs the cohort's CARS, TPEF, SHG in uint16"),
@@ -238,12 +239,28 @@ def test_beyond_the_budget(five: Cohort, capsys: pytest.CaptureFixture[str]) -> 
     assert five.ingest() == 2
     told = capsys.readouterr().err
     assert ErrorBudgetError.__name__ in told
-    assert "1 of 5 slides excluded: c (MissingFileError: no file" in told
+    assert "1 of 5 slides excluded: c: MissingFileError: no file" in told
     assert "at most a share of 0.1" in told
+    assert str(five.paths.ingest_excluded) in told
     # What was found is written; the slides of the earlier run are not left lying.
     assert list(five.excluded()) == ["c"]
     assert not five.paths.slides.exists()
     assert five.ingest("--error-budget", "0.2") == 0
+
+
+def test_the_same_reason_is_told_once(
+    five: Cohort, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = [f"{name},p,{name}.tif,,,1,,Jena" for name in ("S00", "S01", "S02", "S03")]
+    five.describe(HEADER, good("a"), good("b", label=""), *lost, error_budget=0.1)
+    assert five.ingest() == 2
+    line = "4 slides (S00, S01, S02, ...): MissingFileError: no file <image>"
+    alone = "b: AnnotationError: neither an annotation nor a label"
+    assert [record.getMessage() for record in caplog.records] == [f"excluded: {line}", f"excluded: {alone}"]
+    told = capsys.readouterr().err
+    assert f"5 of 6 slides excluded: {line}; {alone}\n" in told
+    assert told.count("needs") == 1
+    assert "no file ../slides/S03.tif; needs" in five.excluded()["S03"]["reason"]
 
 
 def test_no_usable_slide(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,8 +311,20 @@ def test_the_annotation_is_kept(five: Cohort) -> None:
     assert five.ingest() == 0
     assert five.slides()[0]["annotation"] == "../slides/a.geojson"
     assert five.slides()[0]["label"] == ""
+    assert five.slides()[0]["annotation_fingerprint"] == hashlib.sha256(b"{}").hexdigest()
     summary = json.loads((five.paths.ingested / "summary.json").read_text())
     assert (summary["labels"], summary["annotated"]) == ({}, 1)
+
+
+def test_an_edited_annotation_changes_the_table(five: Cohort) -> None:
+    (five.data / "a.geojson").write_text("{}")
+    five.describe(HEADER, "a,p-a,a.ome.tif,,a.geojson,,,Jena")
+    assert five.ingest() == 0
+    before = five.slides()[0]
+    (five.data / "a.geojson").write_text("[]")
+    assert five.ingest() == 0
+    after = five.slides()[0]
+    assert {name for name in after if after[name] != before[name]} == {"annotation_fingerprint"}
 
 
 @pytest.mark.parametrize(

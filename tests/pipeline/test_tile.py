@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 import yaml
 
-from patching.errors import ErrorBudgetError
+from patching.errors import EmptyCohortError, ErrorBudgetError
 from patching.store import PatchStore
 from pipeline.artifacts import EXCLUDED, INDEX, Paths, read_table
 from pipeline.cli import main
@@ -201,7 +202,8 @@ def test_more_bad_slides_than_the_budget_stop_the_stage(
     assert cohort.run("tile") == 2
     shown = capsys.readouterr().err
     assert ErrorBudgetError.__name__ in shown
-    assert "s10 (MissingFileError" in shown
+    assert "s10: MissingFileError" in shown
+    assert str(cohort.paths.patches / "excluded.csv") in shown
     assert not cohort.paths.index.exists(), "an index of an earlier run must not outlive this failure"
     excluded = (cohort.paths.patches / "excluded.csv").read_text()
     assert "s10.geojson" in excluded
@@ -233,12 +235,50 @@ def test_no_workers_are_refused(cohort: Cohort, capsys: pytest.CaptureFixture[st
 
 
 def test_a_slide_without_patches_is_told(cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
-    cohort.configure(tissue={"method": "signal", "threshold": 70_000})
+    tifffile.imwrite(cohort.data / "s2.ome.tif", np.zeros((2, 200, 300), np.uint16), photometric="minisblack")
     assert cohort.run("tile") == 0
-    assert "3 slides without a single patch: s1, s10, s2" in caplog.text
+    assert "1 slides without a single patch: s2" in caplog.text
     summary = json.loads((cohort.paths.patches / "summary.json").read_text())
-    assert summary["without_patches"] == ["s1", "s10", "s2"]
-    assert summary["dropped"]["no_tissue"] == 3 * 54
+    assert summary["without_patches"] == ["s2"]
+    assert summary["dropped"]["no_tissue"] == 12 + 12 + 54
+
+
+def test_what_was_done_is_told(cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipeline.tile")
+    assert cohort.run("tile") == 0
+    counts = "120 patches: 60 tumor, 60 non-tumor; dropped: "
+    assert f"{counts}6 ambiguous_label, 0 ignored, 0 little_tissue, 36 no_tissue" in caplog.text
+    assert "3 slides tiled, 0 stores reused, 0 excluded" in caplog.text
+    assert cohort.run("tile") == 0
+    assert "0 slides tiled, 3 stores reused, 0 excluded" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tile", "reason", "remedy"),
+    [
+        (
+            {"patch": {"size": 256, "downsample": 1}},
+            "(3 of them): a patch covers 256 level-0 px, s1 is 300x200",
+            "tile.patch.edge: pad",
+        ),
+        (
+            {"tissue": {"method": "signal", "threshold": 70_000}},
+            "(3 of them): no_tissue in 54 of 54 places of s1",
+            "correct `tile.tissue`",
+        ),
+    ],
+)
+def test_a_cohort_without_any_patch_stops_the_stage(
+    cohort: Cohort, capsys: pytest.CaptureFixture[str], tile: dict[str, Any], reason: str, remedy: str
+) -> None:
+    assert cohort.run("tile") == 0
+    cohort.configure(**tile)
+    assert cohort.run("tile") == 2
+    shown = capsys.readouterr().err
+    assert EmptyCohortError.__name__ in shown
+    assert f"not one patch from 3 slides; most often {reason}" in shown
+    assert remedy in shown
+    assert not cohort.paths.index.exists(), "an index of an earlier run must not outlive this failure"
 
 
 def test_ingest_comes_first(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
