@@ -25,7 +25,7 @@ repro: $(READY) ## slides to registered models and report, end to end: make repr
 	@echo "report: outputs/$(COHORT)/report/report.html"
 
 report: $(READY) ## write the report of COHORT again
-	$(BIN)/evenpatch report --cohort $(COHORT)
+	$(BIN)/evenpatch report $(if $(filter command line environment,$(origin COHORT)),--cohort $(COHORT))
 
 study: $(READY) ## repeated patient-level cross-validation: make study COHORT=pshg
 	$(BIN)/evenpatch select --cohort $(COHORT)

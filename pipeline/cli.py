@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from patching.errors import EvenpatchError
 from pipeline.artifacts import Paths
-from pipeline.config import Context
+from pipeline.config import Context, load_yaml
 
 STAGES: dict[str, tuple[str, str]] = {
     "phantom": ("pipeline.phantom", "generate a synthetic multimodal cohort"),
@@ -58,8 +59,9 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="evenpatch",
         description="Patch-wise tumor classification that holds up in every group, not only on average.",
         epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, "
-        "track, register. `dvc repro` runs them all.",
+        "track. `dvc repro` runs them all; `register` is yours to call.",
     )
+    parser.add_argument("--version", action="version", version=f"evenpatch {version('evenpatch')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, summary) in STAGES.items():
         sub = verbs.add_parser(
@@ -68,8 +70,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument("--cohort", default="phantom", help="a file of configs/cohorts (default: phantom)")
-        sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/, data/ and outputs/")
+        sub.add_argument("--cohort", help="a file of configs/cohorts (default: the one last selected)")
+        sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
         sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
         if name == verb:
             # Only the verb that runs is imported: torch and mlflow take seconds each.
@@ -82,7 +84,11 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 
 def _context(options: argparse.Namespace) -> Context:
-    return Context(options.cohort, Paths(options.root, options.cohort), options.root / "configs")
+    configs = options.root / "configs"
+    # These two say what the cohort is; every other verb works on the one they chose.
+    chooses = options.verb in ("phantom", "select")
+    cohort = options.cohort or ("phantom" if chooses else load_yaml(configs / "params.yaml")["cohort"])
+    return Context(cohort, Paths(options.root, cohort), configs)
 
 
 if __name__ == "__main__":

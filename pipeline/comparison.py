@@ -13,7 +13,9 @@ from pipeline.config import Context, Settings, load_cohort, load_yaml, merged, v
 from pipeline.evidence import GROUP_NAMES, Evidence, Run
 
 N_GROUPS = len(GROUP_NAMES)
-Reading = Literal["better", "worse", "open", "unknown"]
+Reading = Literal["better", "worse", "open", "few", "unknown"]
+MINIMUM_PATIENTS_PER_LABEL = 4
+"""Test patients of either label below which no verdict is given: a bootstrap of three says nothing."""
 
 
 class BootstrapSettings(Settings):
@@ -70,10 +72,15 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate minus reference on the same draws of the same patients."""
+    """Candidate minus reference on the same draws of the same patients.
+
+    Attributes:
+        patients: test patients of the label that has fewer.
+    """
 
     threshold: str
     reference: str
+    patients: int
     wga: Interval
     gba: Interval
     average: Interval
@@ -83,6 +90,8 @@ class Difference:
         """What the worst-group interval allows to say."""
         if not estimable(self.wga):
             return "unknown"
+        if self.patients < MINIMUM_PATIENTS_PER_LABEL:
+            return "few"
         if not self.wga.excludes_zero:
             return "open"
         return "better" if self.wga.low > 0 else "worse"
@@ -162,4 +171,5 @@ def _difference(
     found = paired_difference(
         one.statistics, other.statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed
     )
-    return Difference(threshold, reference, found["wga"], found["gba"], found["average"])
+    patients = int(one.run.part("test").groupby("label")["patient_id"].nunique().min())
+    return Difference(threshold, reference, patients, found["wga"], found["gba"], found["average"])

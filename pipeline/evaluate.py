@@ -80,7 +80,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing(paths.evaluation(name) / "metrics.json") as part:
         part.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     for split, figures in metrics.items():
-        logger.info("%s, %s: WGA %s, GBA %s", name, split, figures["wga"], figures["gba"])
+        logger.info("%s, %s: WGA %s, GBA %s", name, split, *(shown(figures[key]) for key in ("wga", "gba")))
+
+
+def shown(figure: float | str) -> str:
+    """A figure for the log."""
+    return figure if isinstance(figure, str) else f"{figure:.3f}"
 
 
 def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 The candidate is the run with the best validation figure at one threshold; the test patients have no part in
 that. The gate then looks at the candidate's test interval, and can only hold it back. Without a threshold the
-settings' one is taken; `--run` names the candidate instead of choosing it, and the gate still holds.
+settings' one is taken; `--run` names the model instead of choosing it by validation. The gate holds where the
+settings give it a `minimum_low`, and only reports otherwise.
 """
 
 import argparse

@@ -11,12 +11,14 @@ _READING: dict[Reading, str] = {
     "better": "better",
     "worse": "worse",
     "open": "no difference shown",
+    "few": "too few test patients",
     "unknown": "not estimable",
 }
 _PHRASES: dict[Reading, str] = {
     "better": "better than {}",
     "worse": "worse than {}",
     "open": "not shown to differ from {}",
+    "few": "not to be judged against {}: too few test patients",
     "unknown": "not comparable with {}: worst-group accuracy is not estimable",
 }
 _FEW_PATIENTS = 10

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artifacts import Paths
 from pipeline.cli import STAGES, main
 
 
@@ -43,3 +44,15 @@ def test_starting_up_imports_neither_torch_nor_mlflow() -> None:
 def test_data_stages_do_not_wait_for_torch(stage: str) -> None:
     code = f"import sys, {STAGES[stage][0]}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_cohort_is_the_selected_one(small_cohort: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    (small_cohort.root / "configs" / "params.yaml").write_text("cohort: small\n")
+    assert main(["split", "--root", str(small_cohort.root)]) == 0
+    assert small_cohort.splits.is_file()
+
+
+def test_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("evenpatch 0.")

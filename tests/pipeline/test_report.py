@@ -109,9 +109,9 @@ def interval(estimate: float, low: float, high: float) -> Interval:
     return Interval(estimate, low, high, 0.95, 0.0, np.nan)
 
 
-def difference(reference: str, low: float, high: float) -> Difference:
+def difference(reference: str, low: float, high: float, patients: int = 9) -> Difference:
     found = interval((low + high) / 2, low, high)
-    return Difference("low", reference, found, found, found)
+    return Difference("low", reference, patients, found, found, found)
 
 
 def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -> None:
@@ -124,6 +124,13 @@ def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -
     assert "better" not in unknown
     assert "not estimable" in unknown
     assert "nothing is compared" in answer(sources, [])
+
+
+def test_three_patients_of_a_label_are_too_few_for_a_verdict(sources: Sources) -> None:
+    text = answer(sources, [difference("erm", 0.1, 0.3, patients=3)])
+    assert "better" not in text
+    assert "too few test patients" in text
+    assert "better" in answer(sources, [difference("erm", 0.1, 0.3, patients=4)])
 
 
 def test_a_small_group_is_not_estimable_rather_than_zero(finished_cohort: Context, sources: Sources) -> None:
