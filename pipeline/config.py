@@ -5,9 +5,11 @@ Each stage owns a frozen pydantic model of its settings; an unknown key is an er
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -98,15 +100,34 @@ def validated(model: type[SettingsT], content: dict[str, Any], origin: str) -> S
         return model.model_validate(content)
     except ValidationError as error:
         found = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'top level'} = {item['input']!r}: {item['msg']}"
+            f"{'.'.join(str(part) for part in item['loc']) or 'top level'} = {_shortened(item['input'])}: "
+            f"{item['msg']}{_suggested(model, item['loc']) if item['type'] == 'extra_forbidden' else ''}"
             for item in error.errors()
         )
-        known = ", ".join(model.model_fields)
         raise ConfigError(
             has=f"{origin}: {found}",
-            needs=f"settings of {model.__name__} ({known})",
+            needs=f"settings of {model.__name__} ({', '.join(_keys(model, ()))})",
             do="correct or remove the keys named above",
         ) from error
+
+
+def _shortened(value: object, width: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _suggested(model: type[BaseModel], place: Sequence[int | str]) -> str:
+    close = get_close_matches(str(place[-1]), _keys(model, place[:-1]), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _keys(kind: Any, place: Sequence[int | str]) -> dict[str, Any]:
+    """The keys, as a file spells them, and their types at a place in a model; none where they are free."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        keys = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        return _keys(keys.get(str(place[0])), place[1:]) if place else keys
+    inside = place[1:] if get_origin(kind) in (dict, list, tuple) else place
+    return next((keys for each in get_args(kind) if (keys := _keys(each, inside))), {})
 
 
 def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:

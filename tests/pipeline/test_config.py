@@ -1,14 +1,15 @@
 """Settings: overlays, unknown keys, environment variables, and the errors they give."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 from patching.errors import ConfigError
-from pipeline.config import Settings, expanded, load_cohort, load_yaml, merged, validated
+from pipeline.config import CohortFile, Settings, expanded, load_cohort, load_yaml, merged, validated
 
 
 class Example(Settings):
@@ -22,6 +23,42 @@ def test_an_unknown_key_is_named_with_its_value() -> None:
     with pytest.raises(ConfigError, match=r"here\.yaml: sise = 4: Extra inputs are not permitted") as caught:
         validated(Example, {"sise": 4}, "here.yaml")
     assert "size, inner" in caught.value.needs
+
+
+class Outer(Settings):
+    """Settings inside settings."""
+
+    examples: dict[str, Example] = Field(default_factory=dict)
+    maybe: Example | None = None
+    plain: int = Field(default=0, alias="register")
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "told"),
+    [
+        (Example, {"sise": 4}, r"sise = 4: .* \(did you mean size\?\)"),
+        (Outer, {"examples": {"one": {"iner": 4}}}, r"examples\.one\.iner = 4: .* \(did you mean inner\?\)"),
+        (Outer, {"maybe": {"iner": 4}}, r"maybe\.iner = 4: .* \(did you mean inner\?\)"),
+        (Outer, {"registr": 4}, r"registr = 4: .* \(did you mean register\?\)"),
+        (Example, {"zzz": 4}, r"zzz = 4: Extra inputs are not permitted$"),
+    ],
+)
+def test_the_key_that_was_meant_is_suggested(
+    model: type[BaseModel], content: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated(model, content, "here.yaml")
+    assert re.search(told, caught.value.has)
+
+
+def test_a_misspelt_section_is_told_without_the_whole_file() -> None:
+    content = {"manifest": "a" * 500, "tain": {"epochs": "b" * 500}}
+    with pytest.raises(ConfigError, match=r"did you mean train\?") as caught:
+        validated(CohortFile, content, "mine.yaml")
+    assert "a" * 60 not in caught.value.has
+    assert "b" * 60 not in caught.value.has
+    assert "register, study)" in caught.value.needs
+    assert "registration" not in caught.value.needs
 
 
 def test_a_wrong_value_is_named_with_its_rule() -> None:
