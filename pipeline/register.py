@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run",
         dest="named",
         metavar="RUN",
-        help="register this run, as `gerne-low`, instead of choosing one",
+        help="register this run, as `gerne-low`: skips the choice by validation; "
+        "the test gate holds only where the settings give it a `minimum_low`",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
 
@@ -117,12 +118,25 @@ def choose(runs: dict[str, Figures], rule: ValidationRule) -> str:
             has="; ".join(f"{name}: {reason}" for name, reason in sorted(refusals.items())),
             needs=f"a run with validation {rule.figure} of at least {rule.minimum:g}"
             + (" and every validation group estimable" if rule.every_group else ""),
-            do="train better, gather validation patients, or lower `validation` in configs/register.yaml",
+            do=_lever(runs, rule),
         )
     # max keeps the first of equals, and the candidates are in alphabetical order.
     return max(
         candidates,
         key=lambda name: (runs[name][f"validation/{rule.figure}"], runs[name].get("validation/gba", 0.0)),
+    )
+
+
+def _lever(runs: dict[str, Figures], rule: ValidationRule) -> str:
+    lenient = rule.model_copy(update={"every_group": False})
+    if any(refusal(figures, lenient) is None for figures in runs.values()):
+        return (
+            "gather validation patients of those groups, or write "
+            "`register: {validation: {every_group: false}}` in the cohort's file to choose without them"
+        )
+    return (
+        "train better, gather validation patients, or lower `register: {validation: {minimum: ...}}` "
+        "in the cohort's file"
     )
 
 

@@ -1,6 +1,6 @@
 """Registering: chosen on validation, held back by test, idempotent."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,24 @@ def test_a_run_with_a_group_that_is_not_estimable_is_no_candidate() -> None:
     assert choose(runs, RULE.model_copy(update={"every_group": False})) == "a"
     with pytest.raises(RegistryError, match="tumor, much tissue"):
         choose({"a": runs["a"]}, RULE)
+
+
+def test_a_refusal_names_the_setting_that_caused_it() -> None:
+    with pytest.raises(RegistryError) as caught:
+        choose({"a": figures(0.9, groups=3), "b": figures(0.4)}, RULE)
+    assert "`register: {validation: {every_group: false}}` in the cohort's file" in caught.value.do
+    with pytest.raises(RegistryError) as caught:
+        choose({"b": figures(0.4, groups=3)}, RULE)
+    assert "every_group" not in caught.value.do
+    assert "minimum" in caught.value.do
+
+
+def test_the_help_tells_what_naming_a_run_skips() -> None:
+    parser = ArgumentParser()
+    register.add_arguments(parser)
+    told = " ".join(parser.format_help().split())
+    assert "skips the choice by validation" in told
+    assert "only where the settings give it a `minimum_low`" in told
 
 
 def test_no_run_reaches_the_minimum() -> None:
