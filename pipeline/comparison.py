@@ -14,8 +14,6 @@ from pipeline.evidence import GROUP_NAMES, Evidence, Run
 
 N_GROUPS = len(GROUP_NAMES)
 Reading = Literal["better", "worse", "open", "few", "unknown"]
-MINIMUM_PATIENTS_PER_LABEL = 4
-"""Test patients of either label below which no verdict is given: a bootstrap of three says nothing."""
 
 
 class BootstrapSettings(Settings):
@@ -75,12 +73,12 @@ class Difference:
     """Candidate minus reference on the same draws of the same patients.
 
     Attributes:
-        patients: test patients of the label that has fewer.
+        judged: whether enough test patients hold tumor, and enough hold patches without.
     """
 
     threshold: str
     reference: str
-    patients: int
+    judged: bool
     wga: Interval
     gba: Interval
     average: Interval
@@ -90,7 +88,7 @@ class Difference:
         """What the worst-group interval allows to say."""
         if not estimable(self.wga):
             return "unknown"
-        if self.patients < MINIMUM_PATIENTS_PER_LABEL:
+        if not self.judged:
             return "few"
         if not self.wga.excludes_zero:
             return "open"
@@ -115,9 +113,16 @@ def estimable(interval: Interval) -> bool:
 
 
 def compare(
-    evidence: Evidence, settings: BootstrapSettings, candidate: str, references: Sequence[str]
+    evidence: Evidence,
+    settings: BootstrapSettings,
+    candidate: str,
+    references: Sequence[str],
+    minimum_test_patients: int,
 ) -> Comparison:
-    """Test figures of every run, and candidate minus reference at every threshold."""
+    """Test figures of every run, and candidate minus reference at every threshold.
+
+    A difference is judged where at least `minimum_test_patients` hold patches of either label.
+    """
     figures = {run.name: run_figures(run, settings) for run in evidence.runs}
     pairs = [
         (threshold, reference, evidence.run(candidate, threshold), evidence.run(reference, threshold))
@@ -127,7 +132,9 @@ def compare(
     return Comparison(
         figures=tuple(figures.values()),
         differences=tuple(
-            _difference(threshold, reference, figures[one.name], figures[other.name], settings)
+            _difference(
+                threshold, reference, figures[one.name], figures[other.name], settings, minimum_test_patients
+            )
             for threshold, reference, one, other in pairs
             if one is not None and other is not None
         ),
@@ -166,10 +173,17 @@ def run_figures(run: Run, settings: BootstrapSettings) -> RunFigures:
 
 
 def _difference(
-    threshold: str, reference: str, one: RunFigures, other: RunFigures, settings: BootstrapSettings
+    threshold: str,
+    reference: str,
+    one: RunFigures,
+    other: RunFigures,
+    settings: BootstrapSettings,
+    minimum_test_patients: int,
 ) -> Difference:
     found = paired_difference(
         one.statistics, other.statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed
     )
-    patients = int(one.run.part("test").groupby("label")["patient_id"].nunique().min())
-    return Difference(threshold, reference, patients, found["wga"], found["gba"], found["average"])
+    part = one.run.part("test")
+    patients = [part.loc[part["label"] == label, "patient_id"].nunique() for label in (0, 1)]
+    judged = min(patients) >= minimum_test_patients
+    return Difference(threshold, reference, judged, found["wga"], found["gba"], found["average"])

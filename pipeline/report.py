@@ -38,7 +38,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
     evidence = load_evidence(context, tuple(settings.names))
     intervals = bootstrap_settings(context)
-    comparison = compare(evidence, intervals, settings.candidate, settings.references)
+    comparison = compare(
+        evidence, intervals, settings.candidate, settings.references, settings.minimum_test_patients
+    )
     page = render(Sources(evidence, comparison, settings, intervals))
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")

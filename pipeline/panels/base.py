@@ -33,6 +33,8 @@ class ReportSettings(Settings):
     """The algorithm under test."""
     references: tuple[str, ...]
     """The algorithms it is compared with; all differences are printed whatever they are."""
+    minimum_test_patients: PositiveInt
+    """No verdict where fewer test patients hold tumor, or fewer hold patches without."""
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
     examples: ExampleSettings

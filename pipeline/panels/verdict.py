@@ -18,7 +18,6 @@ _PHRASES: dict[Reading, str] = {
     "better": "better than {}",
     "worse": "worse than {}",
     "open": "not shown to differ from {}",
-    "few": "not to be judged against {}: too few test patients",
     "unknown": "not comparable with {}: worst-group accuracy is not estimable",
 }
 _FEW_PATIENTS = 10
@@ -36,6 +35,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
         "level": sources.intervals.level,
         "draws": sources.intervals.draws,
+        "judged": all(item.judged for item in sources.comparison.differences),
+        "minimum": sources.settings.minimum_test_patients,
         "few_patients": patients if patients < _FEW_PATIENTS else None,
     }
 
@@ -61,6 +62,9 @@ def answer(sources: Sources, differences: Sequence[Difference], missing: Sequenc
     candidate = sources.named(sources.settings.candidate)
     if not differences:
         return f"There is no {candidate} run with a reference at this threshold, so nothing is compared."
+    # The patients are the same in every difference.
+    if not all(item.judged for item in differences):
+        return "Too few test patients to judge."
     names = {
         reading: [sources.named(item.reference) for item in differences if item.reading == reading]
         for reading in _PHRASES

@@ -36,6 +36,7 @@ def write_cohort(root: Path, repository: Path, description: str = "A toy cohort.
     (configs / "cohorts").mkdir(parents=True)
     stages = "ingest tile split attribute train algorithms evaluate report register"
     sections: dict[str, Any] = {name: {} for name in stages.split()}
+    sections["report"] = {"minimum_test_patients": 4}
     manifest = f"data/{COHORT}/raw/slides.csv"
     cohort = {"manifest": manifest, "description": description, "phantom": {}, **sections}
     (configs / "cohorts" / f"{COHORT}.yaml").write_text(yaml.safe_dump(cohort))

@@ -47,7 +47,9 @@ def sources(finished_cohort: Context) -> Sources:
     settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
     evidence = load_evidence(finished_cohort, tuple(settings.names))
     intervals = bootstrap_settings(finished_cohort)
-    comparison = compare(evidence, intervals, settings.candidate, settings.references)
+    comparison = compare(
+        evidence, intervals, settings.candidate, settings.references, settings.minimum_test_patients
+    )
     return Sources(evidence, comparison, settings, intervals)
 
 
@@ -109,9 +111,9 @@ def interval(estimate: float, low: float, high: float) -> Interval:
     return Interval(estimate, low, high, 0.95, 0.0, np.nan)
 
 
-def difference(reference: str, low: float, high: float, patients: int = 9) -> Difference:
+def difference(reference: str, low: float, high: float) -> Difference:
     found = interval((low + high) / 2, low, high)
-    return Difference("low", reference, patients, found, found, found)
+    return Difference("low", reference, True, found, found, found)
 
 
 def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -> None:
@@ -126,16 +128,29 @@ def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -
     assert "nothing is compared" in answer(sources, [])
 
 
-def test_three_patients_of_a_label_are_too_few_for_a_verdict(sources: Sources) -> None:
-    text = answer(sources, [difference("erm", 0.1, 0.3, patients=3)])
-    assert "better" not in text
-    assert "too few test patients" in text
-    assert "better" in answer(sources, [difference("erm", 0.1, 0.3, patients=4)])
+def verdict_section(page: str) -> str:
+    found = re.search(r'<section id="verdict".*?</section>', page, re.DOTALL)
+    assert found
+    return found[0]
+
+
+def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(sources: Sources, page: str) -> None:
+    # The cohort has four test patients, and asks for four.
+    assert re.search(r"\bbetter than\b", verdict_section(page))
+    comparison = compare(sources.evidence, sources.intervals, "gerne", ("erm",), 5)
+    assert {item.reading for item in comparison.differences} == {"few"}
+    settings = sources.settings.model_copy(update={"minimum_test_patients": 5})
+    told = verdict_section(report.render(replace(sources, comparison=comparison, settings=settings)))
+    assert told.count("Too few test patients to judge.") == 2
+    assert "at least 5 test patients with tumor" in told
+    assert not re.search(r"\b(better|worse)\b", told, re.IGNORECASE)
+    estimate = f"{100 * comparison.differences[0].wga.estimate:+.1f}".replace("-", "−")
+    assert estimate in told
 
 
 def test_a_small_group_is_not_estimable_rather_than_zero(finished_cohort: Context, sources: Sources) -> None:
     strict = sources.intervals.model_copy(update={"minimum_patches": 10_000})
-    comparison = compare(sources.evidence, strict, "gerne", ("erm",))
+    comparison = compare(sources.evidence, strict, "gerne", ("erm",), 4)
     assert not any(estimable(group.accuracy) for item in comparison.figures for group in item.groups)
     page = report.render(Sources(sources.evidence, comparison, sources.settings, strict))
     assert page.count("not estimable") > 32
