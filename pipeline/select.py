@@ -2,19 +2,30 @@
 
 Writes `cohort`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and thresholds
 stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your slides.csv,
-and select it.
+and select it. Every section of its file is checked here, before hours of tiling.
 """
 
 import argparse
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from ruamel.yaml import YAML
 
-from patching.errors import MissingFileError
+from patching.errors import ConfigError, MissingFileError
 from pipeline.artifacts import Paths, replacing
-from pipeline.config import CohortFile, Context, expanded, load_cohort, load_yaml
+from pipeline.config import (
+    CohortFile,
+    Context,
+    expanded,
+    load_algorithm,
+    load_cohort,
+    load_stage,
+    load_yaml,
+    validated,
+)
+from pipeline.owners import OWNERS, owner
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +38,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Point configs/params.yaml at the cohort, unless it already does.
 
     Raises:
-        ConfigError: no such cohort, or its file is wrong.
+        ConfigError: no such cohort, or a setting of any stage or algorithm is wrong.
         MissingFileError: the manifest of a real cohort does not exist.
     """
     path = context.configs / "params.yaml"
     current = load_yaml(path)
+    check(context, current.get("algorithms") or ())
     chosen = {"cohort": context.cohort, **source(context)}
     if all(current.get(key) == value for key, value in chosen.items()):
         return
@@ -43,6 +55,30 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing(path) as part:
         editor.dump(content, part)
     log.info("selected cohort %s", context.cohort)
+
+
+def check(context: Context, algorithms: Iterable[str]) -> None:
+    """Check the settings of every stage, and of these algorithms and those of the cohort's file.
+
+    Raises:
+        ConfigError: the first wrong one.
+    """
+    for stage in OWNERS:
+        load_stage(context.configs, context.cohort, stage, owner(stage))
+    # Importing the algorithms imports torch, which `--help` need not wait for.
+    from models.algorithms.registry import ALGORITHMS, candidates
+
+    for name in dict.fromkeys([*algorithms, *load_cohort(context.configs, context.cohort).algorithms]):
+        settings = load_algorithm(context.configs, context.cohort, name)
+        if name not in ALGORITHMS:
+            raise ConfigError(
+                has=f"algorithm {name!r}",
+                needs=f"one of {', '.join(ALGORITHMS)}",
+                do="correct the name in configs/params.yaml or in the cohort's file",
+            )
+        for override in candidates(settings):
+            origin = f"algorithm {name} with cohort {context.cohort}"
+            validated(ALGORITHMS[name].settings_type, {**settings, **override}, origin)
 
 
 def source(context: Context) -> dict[str, object]:

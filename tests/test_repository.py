@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,34 +16,16 @@ from dvc.utils.hydra import apply_overrides
 from dvc_render.vega_templates import TEMPLATES
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel
 
 from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
 from models.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
 from pipeline.cli import STAGES
 from pipeline.config import CohortFile, load_algorithm, load_cohort, load_stage
+from pipeline.owners import OWNERS, owner
 
 ROOT = Path(__file__).resolve().parent.parent
 COHORTS = sorted(path.stem for path in (ROOT / "configs" / "cohorts").glob("*.yaml"))
-OWNERS = {
-    "phantom": "pipeline.phantom.PhantomSettings",
-    "ingest": "pipeline.ingest.IngestSettings",
-    "tile": "pipeline.tile.TileStageSettings",
-    "split": "models.splitting.SplitSettings",
-    "attribute": "pipeline.thresholds.AttributeSettings",
-    "train": "pipeline.training.TrainStage",
-    "evaluate": "pipeline.evaluate.EvaluateSettings",
-    "report": "pipeline.report.ReportSettings",
-    "register": "pipeline.register.RegisterSettings",
-    "study": "pipeline.study_summary.StudySettings",
-}
-
-
-def owner(stage: str) -> type[BaseModel]:
-    module, _, name = OWNERS[stage].rpartition(".")
-    found: type[BaseModel] = getattr(import_module(module), name)
-    return found
 
 
 def test_every_yaml_of_configs_has_an_owner() -> None:

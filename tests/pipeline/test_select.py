@@ -43,6 +43,35 @@ def test_selecting_the_same_again_leaves_the_file_alone(root: Path) -> None:
     assert (path.stat().st_mtime_ns, path.read_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"train": {"epoch": 3}}, "epoch = 3: Extra inputs are not permitted (did you mean epochs?)"),
+        ({"register": {"validation": {"figur": "wga"}}}, "did you mean figure?"),
+        ({"study": {"repeats": 0}}, "repeats = 0"),
+        ({"algorithms": {"gerne": {"candidates": [{"bta": 0.5}]}}}, "did you mean beta?"),
+        ({"algorithms": {"grene": {}}}, "grene.yaml"),
+    ],
+)
+def test_a_wrong_setting_of_any_stage_is_found_at_once(
+    root: Path, section: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load((root / "configs" / "cohorts" / "phantom.yaml").read_text())
+    content |= {"manifest": "data/mine/raw/slides.csv"} | section
+    (root / "configs" / "cohorts" / "mine.yaml").write_text(yaml.safe_dump(content))
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 2
+    assert told in capsys.readouterr().err
+    assert params(root)["cohort"] == "phantom"
+
+
+def test_an_algorithm_without_code_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "configs" / "params.yaml"
+    path.write_text(yaml.safe_dump(params(root) | {"algorithms": ["erm", "magic"]}))
+    (root / "configs" / "algorithms" / "magic.yaml").write_text("batch_size: 8\n")
+    assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 2
+    assert "algorithm 'magic'" in capsys.readouterr().err
+
+
 def test_a_manifest_that_is_not_there_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENPATCH_REAL_DATA", "nowhere")
     assert main(["select", "--root", str(root), "--cohort", "pshg"]) == 2
