@@ -101,10 +101,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in cells])
     records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
     patients = index[["patch_id", "patient_id"]]
-    console = Console()
-    # A log file is as wide as it needs to be.
-    console.width = max(console.width, 140)
-    console.print(summarize(context, settings, predictions.merge(patients, on="patch_id"), records))
+    Console().print(summarize(context, settings, predictions.merge(patients, on="patch_id"), records))
+    for name in ("table.md", "study.json", "study.png"):
+        logger.info("wrote %s", context.paths.study / name)
 
 
 def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:

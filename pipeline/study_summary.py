@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.box import SIMPLE
+from rich.console import Group
 from rich.table import Table
 
 from models.attributes import LAYOUT
@@ -55,8 +56,8 @@ class StudySettings(Settings):
 
 def summarize(
     context: Context, settings: StudySettings, predictions: pd.DataFrame, records: Sequence[Mapping[str, Any]]
-) -> Table:
-    """Write predictions.parquet, study.json, table.md and study.png; return the table to print.
+) -> Group:
+    """Write predictions.parquet, study.json, table.md and study.png; return the tables to print.
 
     Args:
         predictions: columns CELL and patient_id, of every cell.
@@ -79,7 +80,7 @@ def summarize(
         part.write_text(markdown(figures), encoding="utf-8")
     with replacing(folder / "study.png") as part:
         draw(figures, part)
-    return _printed(context.cohort, figures)
+    return printed(context.cohort, figures)
 
 
 def statistics_of(predictions: pd.DataFrame, settings: StudySettings) -> PatientStatistics:
@@ -199,19 +200,28 @@ def _draw_interval(
     axis.plot(found["estimate"], height, marker(position), color=own, markerfacecolor=face)
 
 
-def _printed(cohort: str, figures: Mapping[str, Any]) -> Table:
-    level = next(row["wga"]["level"] for each in figures.values() for row in each["algorithms"].values())
-    title = f"{cohort}: repeated cross-validation, {100 * level:g} % intervals over patients"
-    table = Table(box=SIMPLE, title=title, caption="\n".join(remarks(figures)) or None)
-    for column in ("threshold", "algorithm", "WGA", "GBA", "average", "AUROC"):
-        table.add_column(column, no_wrap=True)
-    for threshold, content in figures.items():
-        for name, row in content["algorithms"].items():
-            table.add_row(threshold, name, *(_cell(row[metric]) for metric in METRICS))
-        for name, row in content["differences"].items():
-            cells = (_cell(row[metric], sign="+") for metric in METRICS)
-            table.add_row(threshold, f"{content['candidate']} − {name}", *cells, style="bold")
+def printed(cohort: str, figures: Mapping[str, Any]) -> Group:
+    """One table per threshold, for a terminal of 80 columns; the other intervals are in table.md."""
+    return Group(*(_table(cohort, name, content) for name, content in figures.items()), *remarks(figures))
+
+
+def _table(cohort: str, threshold: str, content: Mapping[str, Any]) -> Table:
+    level = next(iter(content["algorithms"].values()))["wga"]["level"]
+    title = f"{cohort}, threshold {threshold}: repeated cross-validation, {100 * level:g} % intervals"
+    table = Table(box=SIMPLE, padding=0, title=title)
+    for column in ("algorithm", "WGA", "GBA", "average", "AUROC"):
+        table.add_column(column)
+    for name, row in content["algorithms"].items():
+        table.add_row(name, _cell(row["wga"]), *_estimates(row))
+    for name, row in content["differences"].items():
+        cells = _cell(row["wga"], sign="+"), *_estimates(row, sign="+")
+        table.add_row(f"{content['candidate']} − {name}", *cells, style="bold")
     return table
+
+
+def _estimates(row: Mapping[str, Any], sign: str = "") -> list[str]:
+    # In two lines, what is not estimable fits the width.
+    return [_number(row[metric]["estimate"], sign).replace(" ", "\n") for metric in METRICS[1:]]
 
 
 def _cell(found: Mapping[str, Any], sign: str = "") -> str:

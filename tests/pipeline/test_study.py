@@ -1,6 +1,7 @@
 """The study: every patient tested once per repeat, finished trainings kept, pooled figures right."""
 
 import json
+import logging
 from argparse import Namespace
 from typing import Any
 
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
 from models.attributes import LAYOUT
 from pipeline import study
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
-from pipeline.study_summary import StudySettings, markdown, statistics_of
+from pipeline.study_summary import StudySettings, markdown, printed, statistics_of
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"repeats": 2, "folds": 2, "algorithms": ["erm", "gerne"], "draws": 50, "workers": 1}
@@ -80,7 +82,10 @@ def test_the_same_training_gives_the_same_predictions(context: Context) -> None:
 
 
 @pytest.mark.slow
-def test_writes_figures_table_and_picture(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+def test_writes_figures_table_and_picture(
+    context: Context, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     study.run(context, Namespace(repeats=1, workers=2))
     content = json.loads((context.paths.study / "study.json").read_text())
     assert set(content["thresholds"]) == {"low", "high"}
@@ -92,6 +97,8 @@ def test_writes_figures_table_and_picture(context: Context, capsys: pytest.Captu
     assert (context.paths.study / "study.png").read_bytes()[:4] == b"\x89PNG"
     assert "gerne − erm" in (context.paths.study / "table.md").read_text()
     assert "GBA" in capsys.readouterr().out
+    for name in ("table.md", "study.json", "study.png"):
+        assert f"wrote {context.paths.study / name}" in caplog.text
 
 
 def predictions(repeats: int) -> pd.DataFrame:
@@ -150,6 +157,23 @@ def test_the_table_says_what_cannot_be_estimated() -> None:
     assert "gerne − erm | +0.500 [+0.400, +0.625]" in told
     left_out = "left out of WGA and GBA: label 1, attribute 1 (4.5 patches per repeat)."
     assert left_out in told
+
+
+@pytest.mark.parametrize("estimate", [0.5, "not estimable"])
+def test_the_printed_tables_fit_a_terminal(estimate: float | str) -> None:
+    names = ("erm", "class_balanced", "group_resampling", "gerne")
+    wga = {"estimate": 0.5, "low": 0.4, "high": 0.625, "spread": 0.1, "level": 0.95}
+    row = {"wga": wga} | dict.fromkeys(["gba", "average", "auroc"], wga | {"estimate": estimate})
+    row |= {f"group_{g}": wga for g in range(4)}
+    content = {"algorithms": dict.fromkeys(names, row), "differences": dict.fromkeys(names[:-1], row)}
+    content |= {"candidate": "gerne", "patches_per_group": [9.0] * 4}
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(printed("phantom", {"low": content, "high": content}))
+    told = captured.get().splitlines()
+    assert sum("average" in line for line in told) == 2
+    assert sum("gerne − group_resampling" in line and "+0.500 [+0.400, +0.625]" in line for line in told) == 2
+    assert "…" not in "".join(told)
 
 
 def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
