@@ -1,6 +1,6 @@
+# COHORT: `repro` takes the phantom without it, `report` and `study` the selected cohort.
 # Two commands do everything on a fresh machine: `make repro` and `make test`.
 PYTHON ?= python3.11
-COHORT ?= phantom
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -20,17 +20,17 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 repro: $(READY) ## slides to registered models and report, end to end: make repro [COHORT=phantom|pshg|lc25000|...]
-	$(BIN)/evenpatch select --cohort $(COHORT)
+	$(BIN)/evenpatch select --cohort $(or $(COHORT),phantom)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
-	@echo "report: outputs/$(COHORT)/report/report.html"
+	@echo "report: outputs/$(or $(COHORT),phantom)/report/report.html"
 
-report: $(READY) ## write the report of COHORT again
-	$(BIN)/evenpatch report $(if $(filter command line environment,$(origin COHORT)),--cohort $(COHORT))
+report: $(READY) ## write the report again: make report [COHORT=...], by default of the selected cohort
+	$(BIN)/evenpatch report $(COHORT:%=--cohort %)
 
-study: $(READY) ## repeated patient-level cross-validation: make study COHORT=pshg
-	$(BIN)/evenpatch select --cohort $(COHORT)
+study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=...], by default of the selected cohort
+	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro tile
-	$(BIN)/evenpatch study --cohort $(COHORT)
+	$(BIN)/evenpatch study
 
 test: $(READY) lint ## linters, types, import arrow and all tests
 	$(BIN)/pytest -n 2 --dist worksteal

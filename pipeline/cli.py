@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from patching.errors import EvenpatchError
+from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
 
@@ -27,6 +27,10 @@ STAGES: dict[str, tuple[str, str]] = {
     "study": ("pipeline.study", "repeat the patient-level cross-validation over seeds"),
     "select": ("pipeline.select", "choose the cohort that `dvc repro` works on"),
 }
+
+
+CHOOSING = ("phantom", "select")
+"""Verbs that say what the cohort is; every other verb works on the one they chose."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +74,12 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             description=f"{summary[0].upper()}{summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument("--cohort", help="a file of configs/cohorts (default: the one last selected)")
+        sub.add_argument(
+            "--cohort",
+            default="phantom" if name in CHOOSING else None,
+            help="a file of configs/cohorts (default: "
+            + ("phantom)" if name in CHOOSING else "the selected one, `cohort` of configs/params.yaml)"),
+        )
         sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
         sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
         if name == verb:
@@ -85,10 +94,19 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _context(options: argparse.Namespace) -> Context:
     configs = options.root / "configs"
-    # These two say what the cohort is; every other verb works on the one they chose.
-    chooses = options.verb in ("phantom", "select")
-    cohort = options.cohort or ("phantom" if chooses else load_yaml(configs / "params.yaml")["cohort"])
+    cohort = options.cohort or _selected(configs / "params.yaml")
     return Context(cohort, Paths(options.root, cohort), configs)
+
+
+def _selected(path: Path) -> str:
+    cohort = load_yaml(path).get("cohort")
+    if isinstance(cohort, str) and cohort:
+        return cohort
+    raise ConfigError(
+        has=f"{path} with cohort: {cohort!r}",
+        needs="the name of a file of configs/cohorts",
+        do="run `evenpatch select --cohort NAME`, or give `--cohort NAME`",
+    )
 
 
 if __name__ == "__main__":

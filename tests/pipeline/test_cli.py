@@ -52,6 +52,29 @@ def test_the_cohort_is_the_selected_one(small_cohort: Paths, capsys: pytest.Capt
     assert small_cohort.splits.is_file()
 
 
+def test_nothing_selected_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "params.yaml").write_text("algorithms: [erm]\n")
+    assert main(["split", "--root", str(tmp_path)]) == 2
+    assert "evenpatch select --cohort NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"), [("select", "phantom)"), ("split", "`cohort` of configs/params.yaml)")]
+)
+def test_the_help_names_the_default_cohort(verb: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_leaves_registering_out_of_repro(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "evaluate, report, track. `dvc repro` runs them all" in told
+
+
 def test_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])

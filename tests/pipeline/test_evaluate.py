@@ -146,3 +146,8 @@ def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
     content = load_yaml(repository / "configs" / "evaluate.yaml")
     EvaluateSettings.model_validate(content)
     assert set(content) == set(EvaluateSettings.model_fields)
+
+
+def test_the_log_shows_three_digits() -> None:
+    assert evaluate.shown(2 / 3) == "0.667"
+    assert evaluate.shown(NOT_ESTIMABLE) == NOT_ESTIMABLE
