@@ -70,12 +70,11 @@ class AbstractSlide(ABC):
 
     def __init__(self) -> None:
         self._resources = ExitStack()
-        try:
+        with ExitStack() as if_it_fails:
+            if_it_fails.callback(self.close)
             self._header = self._open()
             self._levels = self._pyramid()
-        except BaseException:
-            self.close()
-            raise
+            if_it_fails.pop_all()
 
     @abstractmethod
     def _open(self) -> Header:
