@@ -82,7 +82,18 @@ class AbstractSlide(ABC):
 
     @abstractmethod
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        """Copy `window` of `level` into an array of that size; pixels not stored stay as they are."""
+        """Fill an array of the window's size with its pixels; those not stored become `background`.
+
+        Several threads may call it at the same time.
+        """
+
+    def expect(  # noqa: B027 - most backends have no use for it
+        self, level: int, locations_N2: NDArray[np.int64], size: Size
+    ) -> None:
+        """Announce regions that will be read, each once and about in this order.
+
+        A backend may use it to decode what regions share only once. Args as for `read_region`.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +127,11 @@ class AbstractSlide(ABC):
     def dtype(self) -> np.dtype[Any]:
         """The pixels' own type, in native byte order."""
         return self._header.dtype
+
+    @property
+    def segments_decoded(self) -> int:
+        """Stored tiles or strips decoded so far; 0 where the backend cannot tell."""
+        return 0
 
     @property
     def brightfield(self) -> bool:
@@ -162,17 +178,20 @@ class AbstractSlide(ABC):
         brightfield = self.brightfield and colors
         self._header = replace(self._header, channels=tuple(names), brightfield=brightfield)
 
-    def read_region(self, location: Location, level: int, size: Size) -> NDArray[Any]:
-        """Read pixels of one level.
+    def read_region(
+        self, location: Location, level: int, size: Size, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read pixels of one level; threads may share a slide.
 
         Args:
             location: top-left corner at level 0; may lie outside the slide, negative too. It is
                 rounded to the nearest pixel of `level`.
             level: index into `levels`.
             size: width and height in pixels of `level`.
+            out: array [H, W, C] of the slide's dtype to fill and return; by default a fresh one.
 
         Returns:
-            A fresh array [H, W, C] in the slide's dtype; outside the slide it holds `background`.
+            An array [H, W, C] in the slide's dtype; outside the slide it holds `background`.
 
         Raises:
             ValueError: no such level, or an empty size.
@@ -182,14 +201,16 @@ class AbstractSlide(ABC):
             raise ValueError(f"level {level} of {self}: there are {len(self._levels)}")
         if size.width < 1 or size.height < 1:
             raise ValueError(f"cannot read a region of {size}")
-        plane, downsample = self._levels[level].size, self._levels[level].downsample
-        left, top = _nearest(location.x / downsample), _nearest(location.y / downsample)
-        region_HWC = np.full((size.height, size.width, len(self.channels)), self.background, self.dtype)
-        x0, x1 = max(left, 0), min(left + size.width, plane.width)
-        y0, y1 = max(top, 0), min(top + size.height, plane.height)
-        if x0 < x1 and y0 < y1:
-            inside_HWC = region_HWC[y0 - top : y1 - top, x0 - left : x1 - left]
-            self._read_into(inside_HWC, level, Window(x0, y0, x1 - x0, y1 - y0))
+        shape = (size.height, size.width, len(self.channels))
+        region_HWC = np.empty(shape, self.dtype) if out is None else out
+        if region_HWC.shape != shape or region_HWC.dtype != self.dtype:
+            raise ValueError(f"{region_HWC.dtype} {region_HWC.shape} cannot take {self.dtype} {shape}")
+        left, top, window = self._window(location, level, size)
+        if (window.width, window.height) != (size.width, size.height):
+            region_HWC.fill(self.background)
+        if window.width > 0 and window.height > 0:
+            y, x = window.top - top, window.left - left
+            self._read_into(region_HWC[y : y + window.height, x : x + window.width], level, window)
         if self.dtype.kind == "f" and not np.isfinite(region_HWC).all():
             raise UnreadableSlideError(
                 has=f"{self}: pixels that are infinite or not a number",
@@ -197,6 +218,14 @@ class AbstractSlide(ABC):
                 do="export it with these pixels set to 0",
             )
         return region_HWC
+
+    def _window(self, location: Location, level: int, size: Size) -> tuple[int, int, Window]:
+        """Left and top of a region in the pixels of its level, and the part inside; empty if none is."""
+        plane, downsample = self._levels[level].size, self._levels[level].downsample
+        left, top = _nearest(location.x / downsample), _nearest(location.y / downsample)
+        x0, x1 = max(left, 0), min(left + size.width, plane.width)
+        y0, y1 = max(top, 0), min(top + size.height, plane.height)
+        return left, top, Window(x0, y0, max(0, x1 - x0), max(0, y1 - y0))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """PNG and JPEG: small pictures, decoded whole at the first read."""
 
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class ImageSlide(AbstractSlide):
 
     def _open(self) -> Header:
         self._pixels_HWC: NDArray[Any] | None = None
+        self._decoding = threading.Lock()
         with damage_told(self.path), _guarded(self.path) as image:
             if image.format not in ("PNG", "JPEG") or image.mode not in _CHANNELS:
                 raise UnreadableSlideError(
@@ -54,8 +56,8 @@ class ImageSlide(AbstractSlide):
             )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        if self._pixels_HWC is None:
-            with damage_told(self.path):
+        with self._decoding, damage_told(self.path):
+            if self._pixels_HWC is None:
                 self._pixels_HWC = self._decoded()
         rows = slice(window.top, window.top + window.height)
         region_HWC[:] = self._pixels_HWC[rows, window.left : window.left + window.width]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import ChannelError
@@ -40,6 +41,16 @@ class StackSlide(AbstractSlide):
             sizes=self._shared_sizes(),
             mpp=self._shared_mpp(),
         )
+
+    @property
+    def segments_decoded(self) -> int:
+        """See the base class."""
+        return sum(part.segments_decoded for part in self._parts)
+
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+        """See the base class."""
+        for part in self._parts:
+            part.expect(level, locations_N2, size)
 
     def _require_equal(self, what: str, values: Sequence[str]) -> None:
         if len(set(values)) > 1:

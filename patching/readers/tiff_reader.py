@@ -4,7 +4,7 @@ tifffile parses the directories and decodes single segments (a tile or a strip);
 segments under a window and pastes them, so that only what is asked for is read and decoded.
 """
 
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
-from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
+from patching.geometry import Location, Size
+from patching.readers.base import RGB, AbstractSlide, Header, Window, damage_told
+from patching.readers.segment_cache import Key, Segment, SegmentCache
 from patching.readers.tiff_checks import check_directory, checked
-from patching.readers.tiff_layout import (
-    JPEG,
-    alike,
-    area,
-    channel_count,
-    has_alpha,
-    segment_bytes,
-    segments_under,
-    size,
-)
+from patching.readers.tiff_layout import alike, area, channel_count, has_alpha, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
+from patching.readers.tiff_segments import TiffSegments
 
-_CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 384 * 2**20
 
 
 class TiffSlide(AbstractSlide):
@@ -57,8 +51,9 @@ class TiffSlide(AbstractSlide):
             self._pages: list[list[Any]] = [list(level.pages) for level in levels]
             self._straight_alpha = has_alpha(series.keyframe)
             count = channel_count(series) - self._straight_alpha
-            largest = max(segment_bytes(level.keyframe) for level in levels)
-            self._segment = lru_cache(maxsize=max(1, _CACHE_BYTES // largest))(self._decoded)
+            file = self._resources.enter_context(self.path.open("rb", buffering=0))
+            self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
+            self._cache = SegmentCache(self._stored.decode, CACHE_BYTES)
             image = ome_image(self._tiff, number)
             names = RGB if self._straight_alpha else channel_names(self._tiff, series, image, count)
             return Header(
@@ -69,35 +64,51 @@ class TiffSlide(AbstractSlide):
                 brightfield=names == RGB and series.dtype == np.uint8,
             )
 
+    @property
+    def segments_decoded(self) -> int:
+        """See the base class."""
+        return self._cache.decoded
+
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+        """See the base class: shared segments are decoded once."""
+        for x, y in locations_N2.tolist():
+            _, _, window = self._window(Location(x, y), level, size)
+            self._cache.expect(self._keys(level, window))
+
+    def _keys(self, level: int, window: Window) -> Iterator[Key]:
+        if window.width > 0 and window.height > 0:
+            for number, page in enumerate(self._pages[level]):
+                for index in segments_under(page.keyframe, window):
+                    yield level, number, index
+
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         samples = len(self.channels) // len(self._pages[level])
         with damage_told(self.path):
-            for number, page in enumerate(self._pages[level]):
-                for index in segments_under(page.keyframe, window):
-                    tile_HWS, sample, top, left = self._segment(level, number, index)
-                    if tile_HWS is not None:
-                        first = number * samples + sample
-                        channels_HWS = region_HWC[..., first : first + tile_HWS.shape[-1]]
-                        _paste(channels_HWS, tile_HWS, window.top - top, window.left - left)
+            keys = list(self._keys(level, window))
+            if self._decoded_directly(keys, region_HWC):
+                return
+            for key in keys:
+                first = key[1] * samples
+                with self._cache.lent(key) as segment:
+                    self._paste(segment, region_HWC[..., first : first + samples], window)
 
-    def _decoded(self, level: int, number: int, index: int) -> tuple[NDArray[Any] | None, int, int, int]:
-        """Segment `index` of a page: its pixels or None where not stored, first sample, top and left."""
-        page = self._pages[level][number]
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        handle = page.parent.filehandle
-        [(data, _)] = handle.read_segments([offset], [count], indices=[index])
-        jpeg = {}
-        if page.keyframe.compression in JPEG:
-            jpeg = {"jpegtables": page.jpegtables, "jpegheader": page.keyframe.jpegheader}
-        tile_DHWS, (sample, _, top, left, _), _ = page.keyframe.decode(data, index, **jpeg)
-        tile_HWS = None if tile_DHWS is None else tile_DHWS[0]
-        if tile_HWS is not None and self._straight_alpha:
-            tile_HWS = composited(tile_HWS, background=255)
-        return tile_HWS, sample, top, left
+    def _decoded_directly(self, keys: list[Key], region_HWC: NDArray[Any]) -> bool:
+        """Decode into the region itself where it is one whole segment that nobody else will use."""
+        return (
+            len(keys) == 1
+            and self._stored.fits(keys[0], region_HWC)
+            and self._cache.expects_one(keys[0])
+            and self._stored.decode_into(keys[0], region_HWC)
+        )
 
-
-def _paste(target_HWS: NDArray[Any], tile_HWS: NDArray[Any], down: int, right: int) -> None:
-    """Copy where both overlap; `target` begins `down` rows and `right` columns inside the tile."""
-    y0, x0 = max(-down, 0), max(-right, 0)
-    part_HWS = tile_HWS[max(down, 0) :, max(right, 0) :][: len(target_HWS) - y0, : target_HWS.shape[1] - x0]
-    target_HWS[y0 : y0 + part_HWS.shape[0], x0 : x0 + part_HWS.shape[1]] = part_HWS
+    def _paste(self, segment: Segment, region_HWS: NDArray[Any], window: Window) -> None:
+        """Copy where segment and window overlap."""
+        down, right = window.top - segment.top, window.left - segment.left
+        y0, x0 = max(-down, 0), max(-right, 0)
+        y1, x1 = segment.shape[0] - down, segment.shape[1] - right
+        if segment.pixels_HWS is None:
+            region_HWS[y0:y1, x0:x1] = self.background
+            return
+        part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
+        target_HWS = region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + part_HWS.shape[-1]]
+        target_HWS[:] = part_HWS[: target_HWS.shape[0], : target_HWS.shape[1]]

@@ -1,0 +1,144 @@
+"""Decoded segments (tiles or strips), shared by the threads that read one slide.
+
+Without knowledge of what comes, the least recently used segment goes first. A reader that was told
+which segments will be used, and how often, keeps each until its last use and drops it then: every
+segment is decoded once, and no more are held than lie between its first and last use.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.readers.base import DAMAGE
+
+Key = tuple[int, int, int]
+"""Level, page of the level, segment of the page."""
+Decode = Callable[[Key, NDArray[Any] | None], "Segment"]
+_FREE_BUFFERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Pixels of a segment, or None where it is not stored; its shape, first sample and corner."""
+
+    pixels_HWS: NDArray[Any] | None
+    shape: tuple[int, int]
+    """Height and width of a whole segment."""
+    sample: int
+    top: int
+    left: int
+
+
+@dataclass
+class _Slot:
+    result: Future[Segment] = field(default_factory=Future)
+    readers: int = 0
+
+
+class SegmentCache:
+    """Decodes each segment when it is first asked for; threads that ask for the same one wait for it.
+
+    Args:
+        decode: from a key, and an array that may be overwritten or None, to the segment.
+        capacity: bytes of decoded pixels to hold; beyond it the oldest are dropped and, if they
+            are wanted again, decoded again.
+    """
+
+    def __init__(self, decode: Decode, capacity: int) -> None:
+        self._decode, self._capacity = decode, capacity
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[Key, _Slot] = OrderedDict()
+        self._uses: Counter[Key] = Counter()
+        self._free: list[NDArray[Any]] = []
+        self._held = 0
+        self.decoded = 0
+        """Segments decoded so far."""
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Announce one use of each key; a key may occur many times."""
+        with self._lock:
+            self._uses.update(keys)
+
+    def expects_one(self, key: Key) -> bool:
+        """Whether the next use is the announced last one, and nobody holds the segment."""
+        with self._lock:
+            if self._uses[key] != 1 or key in self._slots:
+                return False
+            del self._uses[key]
+            self.decoded += 1
+            return True
+
+    @contextmanager
+    def lent(self, key: Key) -> Iterator[Segment]:
+        """The decoded segment, to be read within the block only: its memory is used again."""
+        slot, mine, buffer = self._take(key)
+        try:
+            if mine:
+                self._fill(slot, key, buffer)
+            yield slot.result.result()
+        finally:
+            self._give_back(key, slot)
+
+    def _take(self, key: Key) -> tuple[_Slot, bool, NDArray[Any] | None]:
+        with self._lock:
+            slot = self._slots.get(key)
+            mine = slot is None
+            if slot is None:
+                slot = self._slots[key] = _Slot()
+                self.decoded += 1
+            self._slots.move_to_end(key)
+            slot.readers += 1
+            return slot, mine, self._free.pop() if mine and self._free else None
+
+    def _fill(self, slot: _Slot, key: Key, buffer: NDArray[Any] | None) -> None:
+        try:
+            segment = self._decode(key, buffer)
+        except DAMAGE as error:
+            slot.result.set_exception(error)
+            raise
+        else:
+            with self._lock:
+                self._held += _nbytes(segment)
+            slot.result.set_result(segment)
+        finally:
+            if not slot.result.done():
+                slot.result.cancel()  # a defect: whoever waits must not wait forever
+
+    def _give_back(self, key: Key, slot: _Slot) -> None:
+        with self._lock:
+            slot.readers -= 1
+            if key in self._uses:
+                self._uses[key] -= 1
+                if self._uses[key] <= 0:
+                    del self._uses[key]
+                    self._drop(key)
+            if self._held > self._capacity:
+                self._shrink()
+
+    def _shrink(self) -> None:
+        for key in [key for key, slot in self._slots.items() if slot.readers == 0 and slot.result.done()]:
+            if self._held <= self._capacity:
+                return
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        """Forget a segment, and keep its memory for the next one; others may still be reading it."""
+        slot = self._slots.pop(key, None)
+        if slot is None or slot.result.cancelled() or slot.result.exception() is not None:
+            return
+        segment = slot.result.result()
+        self._held -= _nbytes(segment)
+        unread = slot.readers == 0 and segment.pixels_HWS is not None
+        if unread and segment.pixels_HWS is not None and len(self._free) < _FREE_BUFFERS:
+            self._free.append(segment.pixels_HWS)
+
+
+def _nbytes(segment: Segment) -> int:
+    return 0 if segment.pixels_HWS is None else int(np.asarray(segment.pixels_HWS).nbytes)
