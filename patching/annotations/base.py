@@ -1,7 +1,7 @@
 """What an annotation is: which part of a slide is tumor, and which part to ignore."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import AnnotationError, MissingFileError
-from patching.geometry import Size
 
 Kind = Literal["tumor", "normal", "ignore"]
+Measured = Literal["tumor", "ignore"]
+"""The kinds whose share of a patch matters; the rest of a slide is normal."""
+Locations = NDArray[np.int64] | NDArray[np.float64]
 OTHERS = "*"
 """Key of the class map that stands for every class not named."""
 MAX_BYTES = 256 * 2**20
@@ -22,51 +24,41 @@ class AbstractAnnotation(ABC):
 
     @abstractmethod
     def fractions(
-        self, locations_N2: NDArray[np.int64], extent: int, kind: Literal["tumor", "ignore"] = "tumor"
+        self, locations_N2: Locations, extent: float, kind: Measured = "tumor"
     ) -> NDArray[np.float64]:
-        """Share of each patch's area that is of this kind, float64 [N], exact.
+        """Share of each patch's area that is of this kind, float64 [N], exact to 1e-9.
 
         Args:
-            locations_N2: level-0 (x, y) of the patches' corners.
+            locations_N2: level-0 (x, y) of the patches' upper left corners; need not be whole.
             extent: side of the patches in level-0 pixels.
             kind: which regions to measure.
         """
 
     @abstractmethod
-    def coverage(self, size: Size, downsample: float) -> NDArray[np.float32]:
-        """Tumor share of each pixel of a mask of the slide.
-
-        Args:
-            size: the slide at level 0.
-            downsample: level-0 pixels per mask pixel.
-
-        Returns:
-            float32 [ceil(height / downsample), ceil(width / downsample)] in 0..1.
-        """
-
-    @abstractmethod
-    def outlines(self) -> tuple[NDArray[np.float64], ...]:
-        """Closed outlines of the tumor regions, holes included, each [N, 2] level-0 (x, y)."""
+    def outlines(self, kind: Measured = "tumor") -> tuple[NDArray[np.float64], ...]:
+        """Closed outlines of the regions of this kind, holes included, each [M, 2] level-0 (x, y)."""
 
 
-def mask_shape(size: Size, downsample: float) -> tuple[int, int]:
-    """Height and width of a mask that covers the slide."""
-    return int(np.ceil(size.height / downsample)), int(np.ceil(size.width / downsample))
-
-
-def kind_of(name: str, classes: Mapping[str, str], path: Path) -> Kind:
+def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kind:
     """Look a class up in the cohort's map, whatever the case of its letters.
 
+    Args:
+        names: what the outline is called, from the most to the least specific; the first that the map
+            knows counts.
+        classes: class -> kind.
+        path: the file, for the error.
+
     Raises:
-        AnnotationError: the map has neither the class nor `*`.
+        AnnotationError: the map has none of the names, nor `*`.
     """
     folded = {key.casefold(): value for key, value in classes.items()}
-    value = folded.get(name.casefold(), folded.get(OTHERS))
+    known = [folded[name.casefold()] for name in names if name.casefold() in folded]
+    value = known[0] if known else folded.get(OTHERS)
     for kind in get_args(Kind):
         if kind == value:
             return cast(Kind, kind)
     raise AnnotationError(
-        has=f"the class {name!r} in {path.name}",
+        has=f"the class {' or '.join(map(repr, names))} in {path.name}",
         needs=f"a class of the map ({', '.join(classes)}), meaning tumor, normal or ignore",
         do="add it to tile.classes of the cohort, or map `*` to say what all other classes mean",
     )

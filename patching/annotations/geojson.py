@@ -1,76 +1,61 @@
-"""Outlines as QuPath exports them: GeoJSON in level-0 pixels."""
+"""Outlines as QuPath writes them: GeoJSON in level-0 pixels.
+
+QuPath exports rectangles as polygons of four corners, and ellipses as polygons too, with a member
+`isEllipse` beside the coordinates that makes QuPath draw the ellipse inside their bounds again. Brush
+strokes of several parts are MultiPolygons; objects below others may be nested as `childObjects`.
+Source: QuPath's own writer, versions 0.2 to 0.6.
+"""
 
 import json
-import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from patching.annotations.base import AbstractAnnotation, checked_file, kind_of, mask_shape
-from patching.annotations.polygon_area import cell_areas, patch_fractions
+from patching.annotations.base import checked_file, kind_of
+from patching.annotations.polygons import (
+    UNCLASSIFIED,
+    PolygonAnnotation,
+    ellipse,
+    malformed,
+    no_outlines,
+    polygons,
+    tell_passed_over,
+)
 from patching.errors import AnnotationError
 from patching.geometry import Size
 
-logger = logging.getLogger(__name__)
-UNCLASSIFIED = "unclassified"
-"""Class name of an outline without classification."""
-_LARGEST = 2**31
-"""Level-0 pixels from which a coordinate is no place on a slide."""
-_TOLERATED_OUTSIDE = 0.05
-"""Share of the annotated area that may stick out of the slide without a word."""
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
+_FRAMES = frozenset({"root", "PathRootObject", "tmaCore", "tma_core", "TMACoreObject"})
+"""Objects that hold others and, unclassified, say nothing themselves."""
 
 
-@final
-class GeoJsonAnnotation(AbstractAnnotation):
-    """Polygons with holes, each of a class; of overlapping outlines tumor wins over normal.
+def load_geojson(path: Path, *, size: Size, classes: Mapping[str, str]) -> PolygonAnnotation:
+    """Read a FeatureCollection, a bare list of features, or one feature.
 
-    Args:
-        tumor: the union of all tumor outlines, level-0 pixels.
-        ignore: the union of all outlines to ignore.
+    Annotations, detections and cells all count, each as its class says; of a cell it is the outline of
+    the cell, not of its nucleus. An object without classification goes by its name, if the class map has
+    it, else by `unclassified`. Invalid polygons are repaired and said so in the log; points and lines are
+    passed over. Of overlapping outlines tumor wins over normal.
+
+    Raises:
+        AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
+            class without meaning, or wholly outside the slide.
     """
-
-    def __init__(self, tumor: shapely.Geometry, ignore: shapely.Geometry) -> None:
-        self._rings = {"tumor": _rings(tumor), "ignore": _rings(ignore)}
-
-    @classmethod
-    def load(cls, path: Path, *, size: Size, classes: Mapping[str, str]) -> Self:
-        """Read a FeatureCollection, a bare list of features, or one feature.
-
-        Invalid polygons are repaired and said so in the log; points and lines are passed over.
-
-        Raises:
-            AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
-                class without meaning, or wholly outside the slide.
-        """
-        found: dict[str, list[shapely.Geometry]] = {"tumor": [], "normal": [], "ignore": []}
-        for feature in _features(_parse(checked_file(path)), path):
-            kind = kind_of(_class_name(feature), classes, path)
-            found[kind].extend(_polygons(feature.get("geometry"), path))
-        _check_place(shapely.union_all(list(chain(*found.values()))), size, path)
-        return cls(shapely.union_all(found["tumor"]), shapely.union_all(found["ignore"]))
-
-    def fractions(
-        self, locations_N2: NDArray[np.int64], extent: int, kind: Literal["tumor", "ignore"] = "tumor"
-    ) -> NDArray[np.float64]:
-        """See the base class."""
-        return patch_fractions(self._rings[kind], locations_N2, extent)
-
-    def coverage(self, size: Size, downsample: float) -> NDArray[np.float32]:
-        """See the base class."""
-        height, width = mask_shape(size, downsample)
-        x_edges, y_edges = (np.arange(n + 1, dtype=np.float64) * downsample for n in (width, height))
-        areas = cell_areas(self._rings["tumor"], x_edges, y_edges)
-        return np.clip(areas / downsample**2, 0, 1).astype(np.float32)
-
-    def outlines(self) -> tuple[NDArray[np.float64], ...]:
-        """See the base class."""
-        return self._rings["tumor"]
+    found, passed = no_outlines(), Counter[str]()
+    for feature in _features(_parse(checked_file(path)), path):
+        names = _names(feature)
+        if names[0] == UNCLASSIFIED and _object_type(feature) in _FRAMES:
+            passed[str(_object_type(feature))] += 1
+            continue
+        outlines = _outlines(feature.get("geometry"), passed, path)
+        found[kind_of(names, classes, path)].extend(outlines)
+    tell_passed_over(passed, path)
+    return PolygonAnnotation.on_slide(found, size, path)
 
 
 def _parse(path: Path) -> Any:
@@ -80,98 +65,84 @@ def _parse(path: Path) -> Any:
         raise AnnotationError(
             has=f"{path.name}, which is not JSON: {error}",
             needs="GeoJSON as QuPath exports it",
-            do="export the annotation again",
+            do="export the annotation again (Export objects as GeoJSON, not compressed)",
         ) from error
 
 
 def _features(content: Any, path: Path) -> Iterator[dict[str, Any]]:
+    """Every feature and, nested in them, their children."""
     if isinstance(content, dict):
         content = content.get("features") if content.get("type") == "FeatureCollection" else [content]
     if not isinstance(content, list):
-        raise _malformed(path, "no list of features")
-    for feature in content:
+        raise malformed(path, "no list of features")
+    waiting = content[::-1]
+    while waiting:
+        feature = waiting.pop()
         if not isinstance(feature, dict) or feature.get("type") != "Feature":
-            raise _malformed(path, "an entry that is not a Feature")
+            raise malformed(path, "an entry that is not a Feature")
         yield feature
+        children = _properties(feature).get("childObjects")
+        waiting += children[::-1] if isinstance(children, list) else []
 
 
-def _class_name(feature: dict[str, Any]) -> str:
+def _properties(feature: dict[str, Any]) -> dict[str, Any]:
     properties = feature.get("properties")
-    classification = properties.get("classification") if isinstance(properties, dict) else None
-    if not isinstance(classification, dict):
-        return UNCLASSIFIED
-    # QuPath writes a class of several parts as a list, and shows it as "Tumor: Positive".
-    names = classification.get("names", [classification.get("name")])
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        return UNCLASSIFIED
-    return ": ".join(names)
+    return properties if isinstance(properties, dict) else {}
 
 
-def _polygons(geometry: Any, path: Path) -> list[shapely.Geometry]:
-    """Valid polygons of one GeoJSON geometry."""
-    if not isinstance(geometry, dict):
-        raise _malformed(path, "a feature without geometry")
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind == "Polygon":
-        return _valid(_polygon(coordinates, path), path)
-    if kind == "MultiPolygon" and isinstance(coordinates, list):
-        return [part for rings in coordinates for part in _valid(_polygon(rings, path), path)]
-    if kind not in _WITHOUT_AREA:
-        raise _malformed(path, f"a geometry {kind}" if kind != "MultiPolygon" else "an empty MultiPolygon")
-    logger.warning("%s: a %s encloses no area and is passed over", path.name, kind)
-    return []
+def _object_type(feature: dict[str, Any]) -> str | None:
+    """QuPath's kind of object; version 0.2 wrote it as the feature's id."""
+    properties = _properties(feature)
+    value = properties.get("objectType", properties.get("object_type", feature.get("id")))
+    return value if isinstance(value, str) else None
 
 
-def _polygon(rings: Any, path: Path) -> shapely.Polygon:
+def _names(feature: dict[str, Any]) -> list[str]:
+    """The class, or what stands for it: `unclassified` and the object's own name."""
+    properties = _properties(feature)
+    classification = properties.get("classification")
+    if isinstance(classification, str) and classification:
+        return [classification]
+    if isinstance(classification, dict):
+        # QuPath writes a class of several parts as a list, and shows it as "Tumor: Positive".
+        parts = classification.get("names", [classification.get("name")])
+        if isinstance(parts, list) and parts and all(isinstance(part, str) and part for part in parts):
+            return [": ".join(parts)]
+    name = properties.get("name")
+    return [UNCLASSIFIED, name] if isinstance(name, str) and name else [UNCLASSIFIED]
+
+
+def _outlines(geometry: Any, passed: Counter[str], path: Path) -> list[shapely.Geometry]:
+    """Valid polygons of a GeoJSON geometry, however deep its collections are nested."""
+    found: list[shapely.Geometry] = []
+    waiting = [geometry]
+    while waiting:
+        geometry = waiting.pop()
+        if not isinstance(geometry, dict):
+            raise malformed(path, "a feature without geometry")
+        kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+        if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
+            waiting += geometry["geometries"][::-1]
+        elif kind == "Polygon":
+            found += _polygon(coordinates, geometry.get("isEllipse") is True, path)
+        elif kind == "MultiPolygon" and isinstance(coordinates, list):
+            found += [part for rings in coordinates for part in _polygon(rings, False, path)]
+        elif kind in _WITHOUT_AREA:
+            passed[kind] += 1
+        else:
+            raise malformed(path, f"a geometry {kind}" + (" without parts" if coordinates is None else ""))
+    return found
+
+
+def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]:
+    outlines = [_ring(ring, path) for ring in rings] if isinstance(rings, list) else []
+    if is_ellipse and outlines:
+        return ellipse(outlines[0], path)
+    return polygons(outlines, path)
+
+
+def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
     try:
-        outlines = [np.asarray([point[:2] for point in ring], np.float64) for ring in rings]
+        return np.asarray([point[:2] for point in ring], np.float64)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise _malformed(path, f"coordinates that are not numbers ({error})") from error
-    for ring_M2 in outlines:
-        if ring_M2.ndim != 2 or ring_M2.shape[1] != 2 or len(ring_M2) < 3:
-            raise _malformed(path, "an outline of fewer than three points")
-        if not (np.abs(ring_M2) < _LARGEST).all():
-            raise _malformed(path, "a point that lies on no slide")
-    if not outlines:
-        raise _malformed(path, "a polygon without outline")
-    return shapely.Polygon(outlines[0], outlines[1:])
-
-
-def _valid(polygon: shapely.Polygon, path: Path) -> list[shapely.Geometry]:
-    if polygon.is_valid:
-        return [polygon]
-    logger.warning("%s: repaired an outline (%s)", path.name, shapely.is_valid_reason(polygon))
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
-    return [part for part in parts if part.geom_type == "Polygon"]
-
-
-def _check_place(everything: shapely.Geometry, size: Size, path: Path) -> None:
-    if shapely.is_empty(everything):
-        logger.info("%s: no outline, so nothing is tumor", path.name)
-        return
-    slide = shapely.box(0, 0, size.width, size.height)
-    if not shapely.intersects(everything, slide):
-        x0, y0, x1, y1 = shapely.bounds(everything)
-        raise AnnotationError(
-            has=f"{path.name} at x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}, wholly outside the slide",
-            needs=f"level-0 pixels within {size.width} x {size.height}",
-            do="check that the annotation belongs to this slide and is in pixels, not µm",
-        )
-    outside = 1 - shapely.area(shapely.intersection(everything, slide)) / shapely.area(everything)
-    if outside > _TOLERATED_OUTSIDE:
-        logger.warning("%s: %.0f %% of the annotated area lies outside the slide", path.name, 100 * outside)
-
-
-def _rings(geometry: shapely.Geometry) -> tuple[NDArray[np.float64], ...]:
-    """Closed, oriented rings of all polygons: exteriors counter-clockwise, holes clockwise."""
-    polygons = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
-    oriented = [shapely.orient_polygons(polygon) for polygon in polygons]
-    return tuple(shapely.get_coordinates(ring) for ring in shapely.get_rings(oriented))
-
-
-def _malformed(path: Path, what: str) -> AnnotationError:
-    return AnnotationError(
-        has=f"{path.name} with {what}",
-        needs="GeoJSON features with Polygon or MultiPolygon geometry",
-        do="export the annotation again from QuPath (Export objects as GeoJSON)",
-    )
+        raise malformed(path, f"coordinates that are not numbers ({error})") from error

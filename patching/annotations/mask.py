@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self, final
+from typing import Self, final
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from patching.annotations.base import OTHERS, AbstractAnnotation, checked_file, kind_of, mask_shape
+from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
 from patching.errors import AnnotationError
 from patching.geometry import Size
 from patching.readers.base import DAMAGE
@@ -39,8 +39,11 @@ class MaskAnnotation(AbstractAnnotation):
     def __init__(
         self, tumor_HW: NDArray[np.bool_], ignore_HW: NDArray[np.bool_], scale: tuple[float, float]
     ) -> None:
-        self._tumor_HW, self._scale = tumor_HW, scale
-        self._tables = {"tumor": AreaTable(tumor_HW), "ignore": AreaTable(ignore_HW)}
+        masks: dict[Measured, NDArray[np.bool_]] = {"tumor": tumor_HW, "ignore": ignore_HW}
+        # A table is several times its mask, and most slides have nothing to ignore.
+        self._masks = {kind: mask_HW for kind, mask_HW in masks.items() if mask_HW.any()}
+        self._tables = {kind: AreaTable(mask_HW) for kind, mask_HW in self._masks.items()}
+        self._scale = scale
 
     @classmethod
     def load(cls, path: Path, *, size: Size, classes: Mapping[str, str]) -> Self:
@@ -62,22 +65,19 @@ class MaskAnnotation(AbstractAnnotation):
         return cls(tumor, ignore, scale)
 
     def fractions(
-        self, locations_N2: NDArray[np.int64], extent: int, kind: Literal["tumor", "ignore"] = "tumor"
+        self, locations_N2: Locations, extent: float, kind: Measured = "tumor"
     ) -> NDArray[np.float64]:
         """See the base class."""
+        if kind not in self._tables:
+            return np.zeros(len(locations_N2))
         return self._tables[kind].fractions(locations_N2, extent, self._scale)
 
-    def coverage(self, size: Size, downsample: float) -> NDArray[np.float32]:
-        """See the base class."""
-        height, width = mask_shape(size, downsample)
-        x, y = np.meshgrid(np.arange(width) * downsample, np.arange(height) * downsample)
-        corners_N2 = np.stack([x.ravel(), y.ravel()], axis=-1)
-        covered = self._tables["tumor"].fractions(corners_N2, downsample, self._scale)
-        return covered.reshape(height, width).astype(np.float32)
-
-    def outlines(self) -> tuple[NDArray[np.float64], ...]:
+    def outlines(self, kind: Measured = "tumor") -> tuple[NDArray[np.float64], ...]:
         """See the base class; through the centers of the outermost mask pixels."""
-        rings, _ = cv2.findContours(self._tumor_HW.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        if kind not in self._masks:
+            return ()
+        mask_HW = self._masks[kind].astype(np.uint8)
+        rings, _ = cv2.findContours(mask_HW, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * np.asarray(self._scale) for r in rings)
 
 
@@ -140,7 +140,7 @@ def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) 
     kinds: dict[int, str] = {}
     for value in (int(v) for v in values):
         if named and (value != 0 or "0" in classes):
-            kinds[value] = kind_of(str(value), classes, path)
+            kinds[value] = kind_of([str(value)], classes, path)
         else:
             kinds[value] = "tumor" if value else classes.get(OTHERS, "normal") if named else "normal"
     return kinds

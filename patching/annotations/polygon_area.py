@@ -64,7 +64,9 @@ def _crossings(start: Floats, stop: Floats, edges: Floats) -> tuple[NDArray[np.i
     return segment, (line - start[segment]) / (stop[segment] - start[segment])
 
 
-def patch_fractions(rings: Sequence[Floats], locations_N2: NDArray[np.int64], extent: int) -> Floats:
+def patch_fractions(
+    rings: Sequence[Floats], locations_N2: NDArray[np.int64] | Floats, extent: float
+) -> Floats:
     """Share of each square patch that the rings enclose, float64 [N], exact for any stride.
 
     The grid's lines are the patches' own borders, so every patch is a whole number of cells.

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from patching.annotations.asap_xml import asap_outlines
 from patching.annotations.base import AbstractAnnotation
-from patching.annotations.geojson import GeoJsonAnnotation
+from patching.annotations.geojson import load_geojson
+from patching.annotations.imagescope_xml import imagescope_outlines
 from patching.annotations.mask import MaskAnnotation
+from patching.annotations.polygons import Outlines, PolygonAnnotation, no_outlines
 from patching.annotations.slide_label import SlideLabel
+from patching.annotations.xml_file import XmlDocument, read_xml
 from patching.errors import AnnotationError
 from patching.geometry import Size
 
@@ -16,9 +20,46 @@ class _Loader(Protocol):
     def __call__(self, path: Path, *, size: Size, classes: Mapping[str, str]) -> AbstractAnnotation: ...
 
 
+class _XmlParser(Protocol):
+    def __call__(self, document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines: ...
+
+
+XML_DIALECTS: dict[tuple[str, str], _XmlParser] = {
+    ("ASAP_Annotations", "Annotation"): asap_outlines,
+    ("Annotations", "Region"): imagescope_outlines,
+    ("Annotations", "Coordinates"): asap_outlines,
+}
+"""Root element, and an element below it -> parser. A file of a known root without outlines is empty."""
+
+
+def _load_xml(path: Path, *, size: Size, classes: Mapping[str, str]) -> PolygonAnnotation:
+    """Read XML of whatever dialect; what it is, its content tells and not its suffix.
+
+    Raises:
+        AnnotationError: of no known dialect, or as `read_xml` and the dialect's parser say.
+    """
+    document = read_xml(path)
+    root = document.root
+    if root.tag not in {tag for tag, _ in XML_DIALECTS}:
+        raise AnnotationError(
+            has=f"{path.name} with the root element <{root.tag}>",
+            needs="<ASAP_Annotations> of ASAP, or <Annotations> of HALO or Aperio ImageScope",
+            do="export it from the viewer again, or from QuPath as GeoJSON",
+        )
+    parsers = [
+        parse
+        for (tag, below), parse in XML_DIALECTS.items()
+        if tag == root.tag and next(root.iter(below), None) is not None
+    ]
+    found = parsers[0](document, classes, path) if parsers else no_outlines()
+    return PolygonAnnotation.on_slide(found, size, path)
+
+
 FORMATS: dict[str, _Loader] = {
-    ".geojson": GeoJsonAnnotation.load,
-    ".json": GeoJsonAnnotation.load,
+    ".geojson": load_geojson,
+    ".json": load_geojson,
+    ".xml": _load_xml,
+    ".annotations": _load_xml,
     ".png": MaskAnnotation.load,
     ".tif": MaskAnnotation.load,
     ".tiff": MaskAnnotation.load,
@@ -53,6 +94,6 @@ def load_annotation(
         raise AnnotationError(
             has=f"an annotation {path.name}",
             needs=f"one of {', '.join(FORMATS)}",
-            do="export it from QuPath as GeoJSON, or as a mask image",
+            do="export it from QuPath as GeoJSON (not compressed), or as a mask image",
         )
     return load(path, size=size, classes=classes)

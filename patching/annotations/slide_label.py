@@ -1,12 +1,11 @@
 """One label for a whole slide."""
 
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.annotations.base import AbstractAnnotation, mask_shape
-from patching.geometry import Size
+from patching.annotations.base import AbstractAnnotation, Locations, Measured
 
 
 @final
@@ -17,16 +16,12 @@ class SlideLabel(AbstractAnnotation):
         self._label = label
 
     def fractions(
-        self, locations_N2: NDArray[np.int64], extent: int, kind: Literal["tumor", "ignore"] = "tumor"
+        self, locations_N2: Locations, extent: float, kind: Measured = "tumor"
     ) -> NDArray[np.float64]:
         """See the base class: 1 or 0 for every patch, whatever its extent."""
         value = float(self._label) if kind == "tumor" and extent > 0 else 0.0
         return np.full(len(locations_N2), value)
 
-    def coverage(self, size: Size, downsample: float) -> NDArray[np.float32]:
-        """See the base class: the label everywhere."""
-        return np.full(mask_shape(size, downsample), self._label, np.float32)
-
-    def outlines(self) -> tuple[NDArray[np.float64], ...]:
+    def outlines(self, kind: Measured = "tumor") -> tuple[NDArray[np.float64], ...]:
         """Nothing to draw."""
         return ()

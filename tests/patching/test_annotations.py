@@ -47,12 +47,11 @@ def load(path: Path, content: Any, classes: dict[str, str] | None = None) -> Any
 @pytest.mark.parametrize("wrap", [lambda f: f, lambda f: {"type": "FeatureCollection", "features": f}])
 def test_geojson_with_a_hole(tmp_path: Path, wrap: Any) -> None:
     annotation = load(tmp_path, wrap([feature([RECTANGLE, HOLE])]))
-    coverage = annotation.coverage(SIZE, 10.0)
-    wanted = np.zeros((20, 30), np.float32)
+    corners = np.stack(np.meshgrid(np.arange(0, 300, 10), np.arange(0, 200, 10)), -1).reshape(-1, 2)
+    wanted = np.zeros((20, 30))
     wanted[3:11, 4:14] = 1
     wanted[5, 6:8] = 0
-    np.testing.assert_array_equal(coverage, wanted)
-    assert coverage.dtype == np.float32
+    np.testing.assert_array_equal(annotation.fractions(corners, 10).reshape(20, 30), wanted)
     assert len(annotation.outlines()) == 2
     assert annotation.outlines()[0].max(axis=0).tolist() == [140, 110]
 
@@ -128,10 +127,81 @@ def test_a_class_of_several_parts_has_its_parts_joined(tmp_path: Path) -> None:
     assert annotation.fractions(np.array([[40, 30]]), 80) == pytest.approx([1.0])
 
 
+def measured(annotation: Any, x: int, y: int, extent: int, kind: Any = "tumor") -> float:
+    return float(annotation.fractions(np.array([[x, y]]), extent, kind)[0])
+
+
+@pytest.mark.parametrize(
+    "classification",
+    [
+        {"name": "Tumor", "colorRGB": -3670016},
+        {"name": "Tumor", "color": [200, 0, 0]},
+        {"names": ["Tumor"], "color": [200, 0, 0]},
+        "Tumor",
+    ],
+)
+def test_every_way_qupath_wrote_a_class(tmp_path: Path, classification: Any) -> None:
+    outline = feature([RECTANGLE])
+    outline["properties"] = {"objectType": "annotation", "classification": classification}
+    assert measured(load(tmp_path, outline), 40, 30, 80) == 1
+
+
+def test_the_name_of_an_object_counts_only_without_a_class(tmp_path: Path) -> None:
+    outline = feature([RECTANGLE], "normal")
+    outline["properties"]["name"] = "tumor"
+    assert measured(load(tmp_path, [outline]), 40, 30, 80) == 0
+    del outline["properties"]["classification"]
+    assert measured(load(tmp_path, [outline]), 40, 30, 80) == 1
+    outline["properties"]["name"] = "my region"
+    with pytest.raises(AnnotationError, match="'unclassified' or 'my region'"):
+        load(tmp_path, [outline])
+
+
+def test_an_ellipse_is_restored_from_its_bounds(tmp_path: Path) -> None:
+    diamond = feature([[[20, 60], [60, 20], [100, 60], [60, 100], [20, 60]]])
+    assert measured(load(tmp_path, diamond), 20, 20, 80) == pytest.approx(0.5)
+    diamond["geometry"]["isEllipse"] = True
+    assert measured(load(tmp_path, diamond), 20, 20, 80) == pytest.approx(np.pi / 4, abs=1 / 1024)
+    flat = feature([[[0, 0], [200, 50], [200, 0]]])
+    flat["geometry"]["isEllipse"] = True
+    found = load(tmp_path, flat)
+    assert found.outlines()[0].min(axis=0) == pytest.approx([0, 0], abs=0.04)
+    assert found.outlines()[0].max(axis=0) == pytest.approx([200, 50], abs=0.04)
+
+
+def test_collections_children_cells_and_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    collection = feature(None)
+    inner = {"type": "GeometryCollection", "geometries": [{"type": "Polygon", "coordinates": [RECTANGLE]}]}
+    line = {"type": "LineString", "coordinates": [[0, 0], [9, 9]]}
+    collection["geometry"] = {"type": "GeometryCollection", "geometries": [inner, line]}
+    cell = feature([[[x + 150, y] for x, y in HOLE]])
+    cell["nucleusGeometry"] = {"type": "Polygon", "coordinates": "never looked at"}
+    cell["properties"]["objectType"] = "cell"
+    everywhere = [[[0, 0], [300, 0], [300, 200], [0, 200]]]
+    core = feature(everywhere, None)
+    core["properties"] = {"objectType": "tmaCore", "name": "A-1", "childObjects": [collection, cell]}
+    root = feature(everywhere, None)
+    root["id"] = "PathRootObject"
+    with caplog.at_level(logging.WARNING):
+        found = load(tmp_path, [core, root])
+    assert "1 x LineString" in caplog.text
+    assert "1 x tmaCore" in caplog.text
+    assert measured(found, 0, 0, 200) == pytest.approx((100 * 80) / 200**2)
+    assert measured(found, 210, 50, 10) == 1
+    core["properties"]["classification"] = {"name": "Tumor"}
+    assert measured(load(tmp_path, [core]), 0, 0, 200) == 1
+
+
+def test_outlines_of_each_kind(tmp_path: Path) -> None:
+    annotation = load(tmp_path, [feature([RECTANGLE]), feature([HOLE], "ignore")])
+    assert annotation.outlines()[0].max(axis=0).tolist() == [140, 110]
+    assert annotation.outlines("ignore")[0].max(axis=0).tolist() == [80, 60]
+
+
 def test_points_are_passed_over_and_nothing_is_no_tumor(tmp_path: Path) -> None:
     annotation = load(tmp_path, [feature([3, 4], kind="Point")])
-    assert annotation.coverage(SIZE, 16.0).shape == (13, 19)
-    assert not annotation.coverage(SIZE, 16.0).any()
+    assert annotation.fractions(np.array([[0, 0]]), 16).tolist() == [0]
+    assert annotation.outlines() == ()
 
 
 @pytest.mark.parametrize(
@@ -149,10 +219,11 @@ def test_points_are_passed_over_and_nothing_is_no_tumor(tmp_path: Path) -> None:
         ([feature([[[0, 0], [1e300, 0], [1e300, 1e300]]])], "on no slide"),
         ([feature([[[0, 0], [10**400, 0], [9, 9]]])], "not numbers"),
         ([feature([RECTANGLE], kind="polygon")], "a geometry polygon"),
-        ([feature(None, kind="GeometryCollection")], "a geometry GeometryCollection"),
-        ([feature(None, kind="MultiPolygon")], "an empty MultiPolygon"),
+        ([feature(None, kind="GeometryCollection")], "a geometry GeometryCollection without parts"),
+        ([feature(None, kind="MultiPolygon")], "a geometry MultiPolygon without parts"),
         ([feature([])], "without outline"),
-        ([feature(None)], "not numbers"),
+        ([feature(None)], "without outline"),
+        ([feature([3])], "not numbers"),
     ],
 )
 def test_bad_geojson_is_refused(tmp_path: Path, content: Any, message: str) -> None:
@@ -177,10 +248,8 @@ def test_mask_of_any_scale(tmp_path: Path, name: str, scale: int) -> None:
     annotation = load_annotation(path, label=0, size=SIZE, classes=CLASSES)
     found = annotation.fractions(np.array([[120, 40], [160, 0], [0, 0]]), 80)
     assert found == pytest.approx([0.5, 0.25, 0])
-    cover = annotation.coverage(SIZE, 40.0)
-    assert cover.shape == (5, 8)
-    assert np.argwhere(cover == 1).tolist() == [[1, 3], [1, 4]]
     assert annotation.outlines()
+    assert annotation.outlines("ignore") == ()
 
 
 def test_mask_values_as_classes(tmp_path: Path) -> None:
@@ -193,6 +262,15 @@ def test_mask_values_as_classes(tmp_path: Path) -> None:
     assert annotation.fractions(corners, 100, "ignore").tolist() == [0, 1, 0]
     with pytest.raises(AnnotationError, match="class '2'"):
         load_annotation(path, label=None, size=SIZE, classes={"1": "tumor"})
+
+
+def test_a_mask_has_outlines_of_each_kind(tmp_path: Path) -> None:
+    value = np.zeros((200, 300), np.uint8)
+    value[40:80, 120:200], value[10:20, 30:60] = 2, 1
+    path = save_mask(tmp_path / "mask.png", value)
+    annotation = load_annotation(path, label=None, size=SIZE, classes={"1": "ignore", "2": "tumor"})
+    assert annotation.outlines()[0].min(axis=0).tolist() == [120.5, 40.5]
+    assert annotation.outlines("ignore")[0].max(axis=0).tolist() == [59.5, 19.5]
 
 
 def test_bad_masks_are_refused(tmp_path: Path) -> None:
@@ -243,8 +321,6 @@ def test_slide_label() -> None:
         annotation = load_annotation(None, label=label, size=SIZE, classes=CLASSES)
         assert annotation.fractions(np.array([[0, 0], [9, 9]]), 64).tolist() == [label, label]
         assert annotation.fractions(np.array([[0, 0]]), 64, "ignore").tolist() == [0]
-        assert (annotation.coverage(SIZE, 7.0) == label).all()
-        assert annotation.coverage(SIZE, 7.0).shape == (29, 43)
         assert annotation.outlines() == ()
 
 
@@ -253,6 +329,8 @@ def test_nothing_known_of_a_slide_is_an_error(tmp_path: Path) -> None:
         load_annotation(None, label=None, size=SIZE, classes=CLASSES)
     with pytest.raises(AnnotationError, match="one of"):
         load_annotation(tmp_path / "a.docx", label=None, size=SIZE, classes=CLASSES)
+    with pytest.raises(AnnotationError, match="not compressed"):
+        load_annotation(tmp_path / "a.geojson.gz", label=None, size=SIZE, classes=CLASSES)
     for suffix in FORMATS:
         with pytest.raises(MissingFileError):
             load_annotation(tmp_path / f"missing{suffix}", label=1, size=SIZE, classes=CLASSES)

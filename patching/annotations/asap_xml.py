@@ -1,0 +1,67 @@
+"""Outlines as ASAP writes them, and with it CAMELYON16 and CAMELYON17.
+
+The format knows no holes. Instead one draws a second outline of another group over the first: in
+CAMELYON16 the groups `Tumor`, `_0` and `_1` are tumor, and `_2` or `Exclusion` is what to take out of
+it. Hence the rule of this format only: **an outline whose class means normal cuts a hole into the tumor
+outlines that it overlaps**, but not into smaller ones that lie wholly inside it (islands of tumor). An
+outline to ignore cuts nothing. Source: files of ASAP 1.8 to 2.1.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from patching.annotations.base import kind_of
+from patching.annotations.polygons import (
+    UNCLASSIFIED,
+    Outlines,
+    cut,
+    malformed,
+    no_outlines,
+    polygons,
+    tell_passed_over,
+)
+from patching.annotations.xml_file import XmlDocument
+
+_WITH_AREA = ("polygon", "spline", "rectangle")
+_WITHOUT_AREA = ("dot", "pointset", "measurement", "none")
+_NO_GROUP = ("", "none")
+
+
+def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines:
+    """Polygons of each kind; the points of a spline are joined by straight lines.
+
+    The class of an outline is its group; a group that the class map lacks goes by the group that it is
+    part of, and so on; after them counts the outline's own name. Dots and point sets are passed over.
+
+    Raises:
+        AnnotationError: an unknown type of outline, or a class without meaning.
+    """
+    found, passed = no_outlines(), Counter[str]()
+    parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in document.root.iter("Group")}
+    for annotation in document.root.iter("Annotation"):
+        shape = annotation.get("Type", "Polygon")
+        if shape.casefold() not in (*_WITH_AREA, *_WITHOUT_AREA):
+            raise malformed(path, f"an annotation of type {shape!r}")
+        ring_M2 = document.ring(annotation, "Coordinates")
+        if shape.casefold() in _WITHOUT_AREA or len(ring_M2) < 3:
+            passed[shape] += 1
+            continue
+        kind = kind_of(list(_names(annotation, parents)), classes, path)
+        found[kind].extend(polygons([ring_M2], path))
+    tell_passed_over(passed, path)
+    return found | {"tumor": cut(found["tumor"], found["normal"], path)}
+
+
+def _names(annotation: Element, parents: Mapping[str, str]) -> Iterator[str]:
+    group = annotation.get("PartOfGroup", "")
+    if group.casefold() in _NO_GROUP:
+        yield UNCLASSIFIED
+    seen: set[str] = set()
+    while group.casefold() not in _NO_GROUP and group not in seen:
+        yield group
+        seen.add(group)
+        group = parents.get(group, "")
+    if annotation.get("Name"):
+        yield annotation.get("Name", "")
