@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told, numbered
+from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
 # Modes that decode to these channels; a palette expands to RGB.
@@ -26,7 +27,8 @@ class ImageSlide(AbstractSlide):
         UnreadableSlideError: damaged, too many pixels, or CMYK.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
+        require_one_plane(str(path), planes)
         self.path = path
         super().__init__()
 

@@ -16,6 +16,7 @@ from tifffile import TiffFile
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
+from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -28,7 +29,8 @@ class OpenSlideSlide(AbstractSlide):
         UnreadableSlideError: damaged, or not a format OpenSlide knows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
+        require_one_plane(str(path), planes)
         self.path = path
         super().__init__()
 

@@ -10,11 +10,13 @@ from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
 from patching.readers.base import AbstractSlide, damage_told
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
+from patching.readers.planes import Choice, Planes
+from patching.readers.projection import projected
 from patching.readers.stack_reader import StackSlide
 from patching.readers.tiff_checks import misread_ycbcr
 from patching.readers.tiff_reader import TiffSlide
 
-READERS: dict[str, Callable[[Path], AbstractSlide]] = {
+READERS: dict[str, Callable[[Path, Planes], AbstractSlide]] = {
     "tiff": TiffSlide,
     "openslide": OpenSlideSlide,
     "image": ImageSlide,
@@ -27,6 +29,10 @@ def open_slide(
     paths: str | Path | Sequence[str | Path],
     channels: Sequence[str] | None = None,
     reader: str | None = None,
+    *,
+    z: Choice = None,
+    t: Choice = None,
+    axes: str | None = None,
 ) -> AbstractSlide:
     """Open a slide, as a context manager.
 
@@ -34,10 +40,14 @@ def open_slide(
         paths: one file, or several of the same field, one per modality, whose channels are joined.
         channels: names for the channels, in order; they must match the files in number.
         reader: a name in READERS to force that one; by default the file's content decides.
+        z: the plane along Z, from 0, or `max` or `mean` over all; needed where there are several.
+        t: the same for time points.
+        axes: names for the file's axes in its order, where it names them wrongly: see `Planes`.
 
     Raises:
         MissingFileError: no such file.
-        UnreadableSlideError: damaged, of an unknown format, or of a kind that would be read wrongly.
+        UnreadableSlideError: damaged, of an unknown format, of a kind that would be read wrongly, or a
+            stack of several planes without a choice.
         ChannelError: other channels than named, or modalities that do not fit together.
     """
     files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
@@ -48,8 +58,9 @@ def open_slide(
         name = reader or reader_for(path)
         if name not in READERS:
             raise ValueError(f"no reader {name!r}; there are {', '.join(READERS)}")
-        return READERS[name](path)
+        return projected(READERS[name](path, planes))
 
+    planes = Planes(z, t, axes)
     for path in files:
         _require_file(path)
     slide = open_one(files[0]) if len(files) == 1 else StackSlide(files, open_one)

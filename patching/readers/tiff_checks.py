@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.errors import UnreadableSlideError
-from patching.readers.tiff_layout import JPEG, channel_count, segment_bytes
+from patching.readers.tiff_layout import JPEG, segment_bytes
 
 _LARGEST_SEGMENT = 2**30
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
@@ -35,24 +36,18 @@ def check_directory(path: Path, tiff: TiffFile) -> None:
 
 
 def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
-    """The level itself, if its axes, pixels and segments are what the reader can handle.
+    """The level itself, if its pixels and segments are what the reader can handle.
 
     Raises:
-        UnreadableSlideError: several Z planes or time points, a palette, segments missing or too large.
+        UnreadableSlideError: tiles with depth, a palette, a segment too large.
     """
     page = series.keyframe
-    others = {
-        axis: extent
-        for axis, extent in zip(series.axes, series.shape, strict=True)
-        if axis not in "YXCS" and extent > 1
-    }
-    if others or page.imagedepth > 1:
+    if page.imagedepth > 1:
         raise _refusal(
             path,
-            f"axes {series.axes} of {'x'.join(map(str, series.shape))}, with several planes along "
-            f"{', '.join(others) or 'Z'}",
-            "one plane: Y, X and channels (C or RGB samples)",
-            "export one Z plane, time point or projection per file, or name the axis C in OME-XML",
+            f"axes {series.axes} of {'x'.join(map(str, series.shape))}, with tiles of several planes",
+            "tiles of one plane",
+            "export one plane per page",
         )
     if page.photometric == _PALETTE:
         raise _refusal(path, "a color palette", "intensities or RGB", "export it as RGB")
@@ -64,15 +59,6 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
         raise _refusal(path, "YCbCr outside JPEG: colors would be wrong", "RGB or JPEG", "export it as RGB")
     if np.dtype(series.dtype).kind not in "uif":
         raise _refusal(path, f"pixels of type {series.dtype}", "integer or real pixels", "convert the file")
-    if (
-        None in series.pages
-        or series.is_multifile
-        or len(series.pages) * page.samplesperpixel != channel_count(series)
-    ):
-        raise _refusal(
-            path, "channels spread over other files or beyond its directories", "a self-contained file",
-            "export one file with all channels, or list one file per modality",
-        )  # fmt: skip
     if segment_bytes(page) > _LARGEST_SEGMENT:
         raise _refusal(
             path,
@@ -80,9 +66,23 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
             "at most 1 GiB",
             "save it tiled",
         )
-    for member in series.pages:
-        check_segments(path, member)
     return series
+
+
+def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Any]:
+    """The pages that are read, if they and all their segments lie in the file.
+
+    Raises:
+        UnreadableSlideError: a page in another file or missing, a segment behind the file's end.
+    """
+    for page in pages:
+        if page is None or page.parent is not tiff:
+            raise _refusal(
+                path, "channels or planes in other files or beyond its directories", "a self-contained file",
+                "export one file with all channels, or list one file per modality",
+            )  # fmt: skip
+        check_segments(path, page)
+    return list(pages)
 
 
 def misread_ycbcr(page: TiffPage) -> bool:

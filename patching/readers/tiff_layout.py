@@ -54,14 +54,14 @@ def area(series: TiffPageSeries) -> int:
     return extent(series, "X") * extent(series, "Y")
 
 
-def channel_count(series: TiffPageSeries) -> int:
-    """Channels over pages and samples, alpha included."""
-    return extent(series, "C") * extent(series, "S")
-
-
 def alike(level: TiffPageSeries, full: TiffPageSeries) -> bool:
-    """Whether a level holds what the full resolution holds."""
-    return level.dtype == full.dtype and channel_count(level) == channel_count(full)
+    """Whether a level holds the planes that the full resolution holds."""
+    return level.dtype == full.dtype and _stacked(level) == _stacked(full)
+
+
+def _stacked(series: TiffPageSeries) -> list[tuple[str, int]]:
+    lengths = zip(series.axes, series.shape, strict=True)
+    return [(axis, length) for axis, length in lengths if axis not in "YX"]
 
 
 def has_alpha(page: TiffPage) -> bool:

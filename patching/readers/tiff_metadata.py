@@ -74,11 +74,14 @@ def _mpp(x: float, y: float) -> Mpp | None:
 
 
 def channel_names(
-    tiff: TiffFile, series: TiffPageSeries, image: Element | None, count: int
+    tiff: TiffFile, series: TiffPageSeries, image: Element | None, count: int, colors: bool
 ) -> tuple[str, ...]:
-    """Names of the series' `count` channels: R, G, B, or the file's own, or C0, C1, ..."""
+    """Names of the series' `count` channels: R, G, B, or the file's own, or C0, C1, ...
+
+    `colors` tells that the samples of a page are channels, not planes along another axis.
+    """
     page = series.keyframe
-    if count == len(RGB) == page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
+    if colors and count == len(RGB) == page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
         return RGB
     if image is not None:
         found = [channel.get("Name", "") for channel in image.iter("Channel")]

@@ -7,34 +7,39 @@ segments under a window and pastes them, so that only what is asked for is read 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile
+from tifffile import TiffFile, TiffPageSeries
 
 from patching.geometry import Location, Size
-from patching.readers.base import RGB, AbstractSlide, Header, Window, damage_told
+from patching.readers.base import RGB, Header, Window, damage_told
+from patching.readers.planes import ONE_PLANE, Planes
+from patching.readers.projection import StackedSlide
 from patching.readers.segment_cache import Key, Segment, SegmentCache
-from patching.readers.tiff_checks import check_directory, checked
-from patching.readers.tiff_layout import alike, area, channel_count, has_alpha, segments_under, size
+from patching.readers.tiff_checks import check_directory, checked, checked_pages
+from patching.readers.tiff_layout import alike, area, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
+from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff_segments import TiffSegments
 
 CACHE_BYTES = 384 * 2**20
 
 
-class TiffSlide(AbstractSlide):
+class TiffSlide(StackedSlide):
     """A slide in one TIFF file.
 
     Levels are the pyramid that tifffile finds (sub-IFDs, SVS, reduced pages); of several images the
     largest is the slide, so labels and macro pictures are never read.
 
     Raises:
-        UnreadableSlideError: damaged or truncated, several Z planes or time points, a color palette.
+        UnreadableSlideError: damaged or truncated, several Z planes or time points without a
+            choice, a color palette.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
+        self.path, self._planes = path, planes
         super().__init__()
 
     def __str__(self) -> str:
@@ -47,22 +52,32 @@ class TiffSlide(AbstractSlide):
             # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
             ome_image(self._tiff, 0)
             number, series = max(enumerate(self._tiff.series), key=lambda item: area(item[1]))
+            chosen = tiff_planes(self.path, series, self._planes)
             levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
-            self._pages: list[list[Any]] = [list(level.pages) for level in levels]
-            self._straight_alpha = has_alpha(series.keyframe)
-            count = channel_count(series) - self._straight_alpha
+            self._pages: list[list[Any]] = [self._chosen_pages(level, chosen) for level in levels]
+            self._straight_alpha = chosen.straight_alpha
             file = self._resources.enter_context(self.path.open("rb", buffering=0))
             self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
             self._cache = SegmentCache(self._stored.decode, CACHE_BYTES)
             image = ome_image(self._tiff, number)
-            names = RGB if self._straight_alpha else channel_names(self._tiff, series, image, count)
-            return Header(
+            names = self._names(series, image, chosen)
+            header = Header(
                 channels=names,
                 dtype=np.dtype(series.dtype).newbyteorder("="),
                 sizes=tuple(size(level) for level in levels),
                 mpp=pixel_size(self._tiff, series, image),
                 brightfield=names == RGB and series.dtype == np.uint8,
             )
+            return self._planned(header, chosen.selection, self._planes)
+
+    def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[Any]:
+        pages = pages_of(self.path, level)
+        return checked_pages(self.path, self._tiff, [pages[number] for number in chosen.pages])
+
+    def _names(self, series: TiffPageSeries, image: Element | None, chosen: TiffPlanes) -> tuple[str, ...]:
+        if chosen.straight_alpha and chosen.channels == len(RGB):
+            return RGB
+        return channel_names(self._tiff, series, image, chosen.channels, chosen.colors)
 
     @property
     def segments_decoded(self) -> int:
