@@ -1,9 +1,12 @@
 """Exact area fractions of patches from a mask, by a summed-area table."""
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from patching.geometry import Size
+
+_COUNTED = 2**31  # pixels that an int32 can count
 
 
 class AreaTable:
@@ -16,10 +19,10 @@ class AreaTable:
     """
 
     def __init__(self, coverage_HW: ArrayLike, bounds: tuple[float, float] | None = None) -> None:
-        coverage = np.asarray(coverage_HW, np.float64)
+        coverage = np.asarray(coverage_HW)
         height, width = coverage.shape
-        self._table = np.zeros((height + 1, width + 1))
-        coverage.cumsum(0).cumsum(1, out=self._table[1:, 1:])
+        whole = coverage.dtype == np.bool_ and coverage.size < _COUNTED
+        self._table = _counts(coverage) if whole else _sums(coverage)
         self._bounds = (float(width), float(height)) if bounds is None else bounds
 
     @classmethod
@@ -58,3 +61,17 @@ class AreaTable:
         lower = table[i + 1, j] * (1 - u) + table[i + 1, j + 1] * u
         total: NDArray[np.float64] = upper * (1 - v) + lower * v
         return total
+
+
+def _counts(mask_HW: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Tissue pixels above and left of each corner, int32 [H + 1, W + 1]: half the memory of `_sums`."""
+    table: NDArray[np.int32] = cv2.integral(np.ascontiguousarray(mask_HW).view(np.uint8), sdepth=cv2.CV_32S)
+    return table
+
+
+def _sums(coverage_HW: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Covered area above and left of each corner, float64 [H + 1, W + 1]."""
+    height, width = coverage_HW.shape
+    table = np.zeros((height + 1, width + 1))
+    coverage_HW.astype(np.float64).cumsum(0).cumsum(1, out=table[1:, 1:])
+    return table

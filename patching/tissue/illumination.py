@@ -1,18 +1,40 @@
 """Uneven illumination, to be taken out before a threshold."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from patching.tissue.strips import Projected
 
 _ROUNDS = 5
 _SIDE = 96  # the fit sees at most about this many points a side: a slow surface needs no more
 
 
-def log_gain(
-    log_HW: NDArray[np.float32], threshold: Callable[[NDArray[np.float64]], float]
-) -> NDArray[np.float32]:
-    """Slow gain of the illumination in an image of log intensities, float32 [H, W].
+@dataclass(frozen=True)
+class Gain:
+    """Slow gain of the illumination: a second-order surface in the log domain, 0 at the middle.
+
+    Args:
+        shape: height and width of the image.
+        coefficient_K: of x, y, x², xy, y², both running from -1 to 1.
+    """
+
+    shape: tuple[int, int]
+    coefficient_K: NDArray[np.float64]
+
+    def rows(self, rows: slice) -> NDArray[np.float32]:
+        """Log gain of some rows, float32 [h, W]."""
+        x, y, xx, xy, yy = self.coefficient_K.astype(np.float32)
+        y_H, x_W = _axes(self.shape)
+        y_H1, x_1W = y_H[rows].astype(np.float32)[:, None], x_W.astype(np.float32)[None]
+        gain_HW: NDArray[np.float32] = (x + xx * x_1W) * x_1W + (y + xy * x_1W + yy * y_H1) * y_H1
+        return gain_HW
+
+
+def fit_gain(log: Projected, threshold: Callable[[NDArray[np.float64]], float]) -> Gain:
+    """The illumination in an image of smoothed log intensities.
 
     In the log domain an uneven gain is an added slow surface, the same on tissue and on background.
     Model: log I = class mean + second-order surface. Classes (by `threshold`) and surface are fitted in
@@ -20,23 +42,22 @@ def log_gain(
     starts, no gain and all gain, the better fit wins.
 
     Args:
-        log_HW: smoothed log intensity.
+        log: smoothed log intensity.
         threshold: gives the value that separates the two classes.
     """
-    height, width = log_HW.shape
-    y_H: NDArray[np.float64] = np.linspace(-1, 1, height)
-    x_W: NDArray[np.float64] = np.linspace(-1, 1, width)
-    step_y, step_x = max(1, height // _SIDE), max(1, width // _SIDE)
-    value_N: NDArray[np.float64] = log_HW[::step_y, ::step_x].astype(np.float64).ravel()
+    y_H, x_W = (axis[:: log.step] for axis in _axes(log.shape))
+    step_y, step_x = max(1, y_H.size // _SIDE), max(1, x_W.size // _SIDE)
+    value_N: NDArray[np.float64] = log.sample[::step_y, ::step_x].astype(np.float64).ravel()
     basis_NK = _surface(y_H[::step_y], x_W[::step_x])
     nobody_N = np.zeros(value_N.size, np.bool_)
     starts = (np.zeros(basis_NK.shape[1]), _fit(value_N, basis_NK, nobody_N)[0])
     fits = [_alternate(value_N, basis_NK, start_K, threshold) for start_K in starts]
-    coefficient_K = min(fits, key=lambda fit: fit[1])[0]
-    x, y, xx, xy, yy = coefficient_K.astype(np.float32)
-    y_H1, x_1W = y_H.astype(np.float32)[:, None], x_W.astype(np.float32)[None]
-    gain_HW: NDArray[np.float32] = (x + xx * x_1W) * x_1W + (y + xy * x_1W + yy * y_H1) * y_H1
-    return gain_HW
+    return Gain(log.shape, min(fits, key=lambda fit: fit[1])[0])
+
+
+def _axes(shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """y of each row and x of each column, from -1 to 1."""
+    return np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1])
 
 
 def _alternate(

@@ -1,19 +1,33 @@
-"""Small repairs of a mask."""
+"""Small repairs of a mask, in place: a large slide's mask should not exist twice."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_ROWS = 256  # rows that are relabelled at once: the labels are the only array of four bytes a pixel
 
-def without_specks(mask_HW: NDArray[np.bool_], minimum: int) -> NDArray[np.bool_]:
+
+def drop_specks(mask_HW: NDArray[np.bool_], minimum: float) -> None:
     """Remove 8-connected specks, then holes, of fewer than `minimum` pixels."""
-    kept_HW = _without_small(mask_HW, minimum)
-    return ~_without_small(~kept_HW, minimum)
+    drop_regions(mask_HW, minimum)
+    fill_holes(mask_HW, minimum)
 
 
-def _without_small(mask_HW: NDArray[np.bool_], minimum: int) -> NDArray[np.bool_]:
-    _, part_HW, stats, _ = cv2.connectedComponentsWithStats(mask_HW.astype(np.uint8), connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= minimum
-    large[0] = False
-    kept_HW: NDArray[np.bool_] = large[part_HW]
-    return kept_HW
+def fill_holes(mask_HW: NDArray[np.bool_], minimum: float) -> None:
+    """Fill 8-connected holes, and gaps at the border, of fewer than `minimum` pixels."""
+    np.logical_not(mask_HW, out=mask_HW)
+    drop_regions(mask_HW, minimum)
+    np.logical_not(mask_HW, out=mask_HW)
+
+
+def drop_regions(mask_HW: NDArray[np.bool_], minimum: float) -> None:
+    """Remove 8-connected regions of fewer than `minimum` pixels."""
+    count, label_HW = cv2.connectedComponents(np.ascontiguousarray(mask_HW).view(np.uint8), connectivity=8)
+    tops = range(0, len(label_HW), _ROWS)
+    area_N = np.zeros(count, np.int64)
+    for top in tops:
+        area_N += np.bincount(label_HW[top : top + _ROWS].ravel(), minlength=count)
+    large_N = area_N >= minimum
+    large_N[0] = False
+    for top in tops:
+        mask_HW[top : top + _ROWS] = large_N[label_HW[top : top + _ROWS]]

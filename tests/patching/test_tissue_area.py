@@ -57,3 +57,15 @@ def test_empty_is_exactly_zero_and_full_exactly_one() -> None:
     mask[:50, :70] = True
     table = AreaTable(mask)
     assert table.fractions(np.array([[200, 100], [0, 0]]), 50, 1.0).tolist() == [0.0, 1.0]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 90), st.floats(0.5, 30))
+def test_a_mask_is_counted_as_exactly_as_it_is_summed(
+    seed: int, height: int, width: int, downsample: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((height, width)) < 0.4
+    locations = rng.integers(-20, 900, (50, 2))
+    counted, summed = (AreaTable(part).fractions(locations, 64, downsample) for part in (mask, mask * 1.0))
+    np.testing.assert_array_equal(counted, summed)

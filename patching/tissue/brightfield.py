@@ -1,0 +1,50 @@
+"""Tissue in transmitted light: what is denser than the slide's own background."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.strips import Floats, Projected, as_floats, smoothed
+
+
+def densities(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
+    """Optical density of each channel [H, W, C] of an 8-bit image, after a Gaussian blur."""
+    shape = (image_HWC.shape[0], image_HWC.shape[1])
+    smooth = smoothed(shape, as_floats(image_HWC), smoothing)
+    return Projected(shape, lambda rows: -np.log10((smooth(rows) + 1) / 256))
+
+
+def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:
+    """Density of the background per channel [C], whatever its tint; None where all is tissue.
+
+    Example: on a peach background of (230, 201, 185), pallor is 0.09 / 2 + 0.09 = 0.14: accepted;
+    pale cytoplasm of (200, 174, 244) has 0.10 / 2 + 0.15 = 0.20: the image has no background.
+    """
+    brightest_C = _brightest(density_HWC)
+    if brightest_C.mean() / 2 + np.ptp(brightest_C) > maximum_pallor:
+        return None
+    return _typical(density_HWC, brightest_C)
+
+
+def above(density_HWC: Floats, background_C: Floats) -> Floats:
+    """Root mean square over channels of the density above the background [H, W]."""
+    above_HW: Floats = np.sqrt((np.maximum(density_HWC - background_C, 0) ** 2).mean(axis=-1))
+    return above_HW
+
+
+def _brightest(density_HWC: Floats) -> Floats:
+    """Optical density per channel of the brightest percent: the background, if there is one."""
+    mean_HW = density_HWC.mean(axis=-1)
+    return _median(density_HWC[mean_HW <= np.quantile(mean_HW, 0.01)])
+
+
+def _typical(density_HWC: Floats, background_C: Floats) -> Floats:
+    """Move from the brightest pixels to the middle of those that look like them."""
+    for _ in range(2):
+        near_HW = np.abs(density_HWC - background_C).max(axis=-1) < 0.03
+        if near_HW.any():
+            background_C = _median(density_HWC[near_HW])
+    return background_C
+
+
+def _median(density_NC: Floats) -> Floats:
+    return np.median(density_NC, axis=0).astype(np.float32)

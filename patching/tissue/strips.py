@@ -1,0 +1,86 @@
+"""Projections of large images in strips of rows, so that memory stays bounded whatever the slide's size."""
+
+from collections.abc import Callable, Iterator
+from math import ceil, sqrt
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_STRIP = 2**20
+SAMPLE = 2**22
+"""Pixels up to which statistics see every pixel; larger images are sampled on a regular grid."""
+
+Floats = NDArray[np.float32]
+
+
+class Projected:
+    """Values of each pixel of an image, computed a strip at a time when they are needed.
+
+    Args:
+        shape: height and width of the image.
+        compute: gives the values [h, W, ...] of a slice of rows.
+        sample: the values on the sampling grid, where they are known already.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], compute: Callable[[slice], Floats], sample: Floats | None = None
+    ) -> None:
+        self.shape, self._compute = shape, compute
+        self.step = max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
+        self.sample = self._sampled() if sample is None else sample
+        """Values of every `step`-th row and column [ceil(H / step), ceil(W / step), ...]."""
+
+    def _sampled(self) -> Floats:
+        step = self.step
+        # A copy of the few, or their whole strip would stay alive.
+        parts = [
+            np.ascontiguousarray(self._compute(rows)[-rows.start % step :: step, ::step])
+            for rows in _strips(self.shape)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def then(self, function: Callable[[Floats], Floats]) -> Self:
+        """The same pixels with `function` applied, which must treat each alone."""
+        compute = self._compute
+        return type(self)(self.shape, lambda rows: function(compute(rows)), function(self.sample))
+
+    def map(self, rule: Callable[[Floats], NDArray[Any]]) -> NDArray[Any]:
+        """`rule`, of one byte per pixel, applied to the values of all pixels: [H, W]."""
+        if self.step == 1:
+            return rule(self.sample)
+        strips = _strips(self.shape)
+        rows = next(strips)
+        first = rule(self._compute(rows))
+        result_HW = np.empty(self.shape, first.dtype)
+        result_HW[rows] = first
+        for rows in strips:
+            result_HW[rows] = rule(self._compute(rows))
+        return result_HW
+
+
+def smoothed(
+    shape: tuple[int, int], compute: Callable[[slice], Floats], sigma: float
+) -> Callable[[slice], Floats]:
+    """What `compute` gives, after a Gaussian blur; strips are read with the margin it needs."""
+    margin = ceil(4 * sigma) + 1  # OpenCV cuts the kernel of floats at four deviations
+
+    def blurred(rows: slice) -> Floats:
+        top, bottom = max(0, rows.start - margin), min(shape[0], rows.stop + margin)
+        values = compute(slice(top, bottom))
+        smooth: Floats = cv2.GaussianBlur(values, (0, 0), sigma).reshape(values.shape)
+        return smooth[rows.start - top : rows.stop - top]
+
+    return blurred
+
+
+def as_floats(image_HWC: NDArray[np.generic]) -> Callable[[slice], Floats]:
+    """The image's own values, converted a strip at a time."""
+    return lambda rows: image_HWC[rows].astype(np.float32)
+
+
+def _strips(shape: tuple[int, int]) -> Iterator[slice]:
+    height, width = shape
+    step = max(64, _STRIP // max(1, width))
+    return (slice(top, min(height, top + step)) for top in range(0, height, step))

@@ -1,0 +1,64 @@
+"""Strips of rows give what the whole image gives, and large images are judged by a sample."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from patching.tissue import regions, strips
+from patching.tissue.registry import make_detector
+from patching.tissue.strips import Projected, as_floats, smoothed
+
+HEIGHT, WIDTH = 200, 300
+
+
+def slide(*, brightfield: bool) -> NDArray[np.generic]:
+    rng, (y, x) = np.random.default_rng(3), np.mgrid[:HEIGHT, :WIDTH]
+    inside = (((x - 100) / 70) ** 2 + ((y - 120) / 50) ** 2 < 1)[..., None]
+    if brightfield:
+        noisy = np.where(inside, (190, 90, 150), (240, 238, 232)) + rng.normal(0, 6, (HEIGHT, WIDTH, 3))
+        return noisy.clip(0, 255).astype(np.uint8)
+    gain = np.exp(-0.7 * (x / WIDTH) ** 2)[..., None]
+    return (rng.poisson(gain * np.where(inside, 40, 6), (HEIGHT, WIDTH, 3)) * 20).astype(np.uint16)
+
+
+@pytest.mark.parametrize("brightfield", [True, False])
+@pytest.mark.parametrize("name", ["otsu"])
+def test_strips_change_no_pixel(name: str, brightfield: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = slide(brightfield=brightfield)
+    whole = make_detector(name).detect(image, None, brightfield=brightfield)
+    monkeypatch.setattr(strips, "_STRIP", 64 * WIDTH)
+    monkeypatch.setattr(regions, "_ROWS", 7)
+    np.testing.assert_array_equal(make_detector(name).detect(image, None, brightfield=brightfield), whole)
+
+
+@pytest.mark.parametrize("brightfield", [True, False])
+@pytest.mark.parametrize("name", ["otsu"])
+def test_a_sample_gives_nearly_the_same_mask(
+    name: str, brightfield: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = slide(brightfield=brightfield)
+    whole = make_detector(name).detect(image, None, brightfield=brightfield)
+    monkeypatch.setattr(strips, "_STRIP", 64 * WIDTH)
+    monkeypatch.setattr(strips, "SAMPLE", 7000)
+    sampled = make_detector(name).detect(image, None, brightfield=brightfield)
+    assert 0.1 < whole.mean() < 0.9
+    assert (sampled != whole).mean() < 0.005
+
+
+def test_sample_is_every_step_th_row_and_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "_STRIP", 64 * WIDTH)
+    monkeypatch.setattr(strips, "SAMPLE", 7000)
+    image = slide(brightfield=True).astype(np.float32)
+    projected = Projected((HEIGHT, WIDTH), as_floats(image))
+    assert projected.step == 3
+    np.testing.assert_array_equal(projected.sample, image[::3, ::3])
+    np.testing.assert_array_equal(projected.map(lambda v: v[..., 0] > 200), image[..., 0] > 200)
+    np.testing.assert_array_equal(projected.then(lambda v: v.max(-1)).sample, image[::3, ::3].max(-1))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1, 5])
+def test_margins_hold_the_whole_kernel(sigma: float) -> None:
+    image = slide(brightfield=True).astype(np.float32)
+    blurred = smoothed((HEIGHT, WIDTH), as_floats(image), sigma)
+    parts = [blurred(slice(top, min(HEIGHT, top + 64))) for top in range(0, HEIGHT, 64)]
+    np.testing.assert_array_equal(np.concatenate(parts), blurred(slice(0, HEIGHT)))
