@@ -2,9 +2,14 @@
 
 Two planes occur. *Level 0* is the slide at full resolution; *read level* is the level (or the
 resampled grid) in which pixels are returned. Locations are always level-0, sizes always read-level.
+Lengths on the tissue are `Micrometres`, areas `SquareMicrometres`: only an `Mpp` turns them into pixels.
 """
 
 from dataclasses import dataclass
+from typing import NewType
+
+Micrometres = NewType("Micrometres", float)
+SquareMicrometres = NewType("SquareMicrometres", float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Mpp:
-    """Pixel size at level 0 in micrometres per pixel."""
+    """Pixel size in micrometres per pixel; of level 0 where nothing else is said."""
 
     x: float
     y: float
@@ -36,9 +41,26 @@ class Mpp:
         return (self.x + self.y) / 2
 
     @property
-    def pixel_area_um2(self) -> float:
-        """Area of one level-0 pixel in µm²."""
-        return self.x * self.y
+    def square(self) -> bool:
+        """Whether both directions agree within 1 %, so that their mean can stand for them."""
+        return abs(self.x - self.y) <= 0.01 * self.mean
+
+    @property
+    def pixel_area_um2(self) -> SquareMicrometres:
+        """Area of one pixel."""
+        return SquareMicrometres(self.x * self.y)
+
+    def coarser(self, downsample: float) -> "Mpp":
+        """Pixel size of a grid with `downsample` of these pixels per pixel."""
+        return Mpp(self.x * downsample, self.y * downsample)
+
+    def pixels(self, length: Micrometres) -> float:
+        """Pixels along a length, by the mean of both directions; need not be whole."""
+        return length / self.mean
+
+    def square_pixels(self, area: SquareMicrometres) -> float:
+        """Pixels that fill an area; need not be whole."""
+        return area / self.pixel_area_um2
 
 
 @dataclass(frozen=True, slots=True)
