@@ -1,5 +1,6 @@
 """One picture per slide: what was tiled, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from patching.drawing import Font, label_font, shortened, write_png
+from patching.drawing import false_color as false_color
 from patching.geometry import Mpp, Size
 from patching.resample import area_resize
 
@@ -16,11 +19,22 @@ Color = tuple[int, int, int]
 TUMOR: Color = (214, 48, 39)
 NORMAL: Color = (33, 113, 181)
 FAINT: Color = (150, 150, 150)
+# Okabe and Ito's hues, darkened: told apart by color-blind readers. The first four are two pairs.
+GROUPS: tuple[Color, ...] = (
+    (47, 143, 196),
+    (11, 90, 131),
+    (201, 133, 0),
+    (181, 84, 28),
+    (0, 132, 95),
+    (168, 82, 127),
+    (59, 59, 59),
+    (109, 119, 128),
+)
 TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
 _SIDE = 1100
 _MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
-_BAND = 60
+_BAND, _LINE = 38, 22
 _NARROWEST = 470
 _BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
@@ -43,6 +57,10 @@ class OverlayContent:
     outlines: tuple[NDArray[np.float64], ...]
     mpp: Mpp | None
     """Pixel size at level 0."""
+    groups: tuple[str, ...] = ()
+    """Names of groups; where there are any, they color the grid instead of the labels."""
+    group_N: NDArray[np.int8] | None = None
+    """Place in `groups`, -1 dropped."""
 
 
 def write_overlay(content: OverlayContent, path: Path) -> None:
@@ -55,37 +73,7 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
         for outline_N2 in content.outlines:
             points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
             cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
-    image = _captioned(picture_HW3, content, scale)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    # Higher levels take a second per picture and save a tenth.
-    image.save(part, format="PNG", compress_level=2)
-    part.replace(path)
-
-
-def false_color(image_HWC: NDArray[Any], *, brightfield: bool) -> NDArray[np.uint8]:
-    """RGB picture of any number of channels, uint8 [H, W, 3].
-
-    Brightfield passes through. Else each channel is stretched between its 1st and 99.7th percentile
-    and tinted: one channel gray, several in evenly spaced hues, added up.
-    """
-    if brightfield:
-        return np.ascontiguousarray(image_HWC[..., :3], np.uint8)
-    image = image_HWC.astype(np.float32)
-    low_C, high_C = np.percentile(image, (1, 99.7), axis=(0, 1)).astype(np.float32)
-    unit_HWC = np.clip((image - low_C) / np.maximum(high_C - low_C, 1e-6), 0, 1)
-    summed_HW3: NDArray[np.float32] = np.clip(unit_HWC @ _tints(image.shape[-1]), 0, 1) * 255
-    return summed_HW3.round().astype(np.uint8)
-
-
-def _tints(channels: int) -> NDArray[np.float32]:
-    """RGB weight of each channel [C, 3]: white for one, red-green-blue for three."""
-    if channels == 1:
-        return np.ones((1, 3), np.float32)
-    hue_C1 = np.arange(channels)[:, None] / channels
-    distance_C3 = np.abs((hue_C1 - np.array([0, 1 / 3, 2 / 3]) + 0.5) % 1 - 0.5)
-    tint_C3: NDArray[np.float32] = np.clip(2 - distance_C3 * 6, 0, 1).astype(np.float32)
-    return tint_C3
+    write_png(np.asarray(_captioned(picture_HW3, content, scale)), path)
 
 
 def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:
@@ -98,18 +86,29 @@ def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:
 
 
 def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
-    """Kept patches as tinted frames in their label's color, dropped ones as faint frames."""
+    """Kept patches as tinted frames in their label's or group's color, dropped ones as faint frames."""
     thickness = 2 if content.extent * scale > 20 else 1
     # Frames lie inside their patch, so that neighbors do not cover each other.
     first = _pixels(content.locations_N2 * scale) + thickness // 2
     last = _pixels((content.locations_N2 + content.extent) * scale) - 1 - thickness // 2
+    kind_N, colors = _kinds(content)
+    kept_N = kind_N >= 0
     tinted = picture_HW3.copy()
-    for corner, end, label in zip(first.tolist(), last.tolist(), content.label_N.tolist(), strict=True):
-        if label >= 0:
-            cv2.rectangle(tinted, corner, end, _color(label), -1)
+    for corner, end, kind in zip(*(rows[kept_N].tolist() for rows in (first, last, kind_N)), strict=True):
+        cv2.rectangle(tinted, corner, end, colors[kind], -1)
     cv2.addWeighted(tinted, 0.15, picture_HW3, 0.85, 0, dst=picture_HW3)
-    for corner, end, label in zip(first.tolist(), last.tolist(), content.label_N.tolist(), strict=True):
-        cv2.rectangle(picture_HW3, corner, end, _color(label), thickness if label >= 0 else 1)
+    for corner, end, kind in zip(first.tolist(), last.tolist(), kind_N.tolist(), strict=True):
+        if kind < 0:
+            cv2.rectangle(picture_HW3, corner, end, FAINT, 1)
+        else:
+            cv2.rectangle(picture_HW3, corner, end, colors[kind], thickness)
+
+
+def _kinds(content: OverlayContent) -> tuple[NDArray[np.int8], Sequence[Color]]:
+    """What colors each patch, -1 for dropped, and the color of each kind."""
+    if content.group_N is None:
+        return content.label_N, (NORMAL, TUMOR)
+    return content.group_N, [GROUPS[place % len(GROUPS)] for place in range(len(content.groups))]
 
 
 def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
@@ -124,45 +123,67 @@ def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale:
 
 
 def _captioned(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> Image.Image:
-    """The picture above a band with slide_id, legend and scale bar."""
-    height, width = picture_HW3.shape[:2]
-    page = Image.new("RGB", (max(width, _NARROWEST), height + _BAND), "white")
+    """The picture above a band with slide_id, scale bar and legend."""
+    height, width = picture_HW3.shape[0], max(picture_HW3.shape[1], _NARROWEST)
+    font = label_font(15)
+    lines = _lines(_legend(content), width, font)
+    page = Image.new("RGB", (width, height + _BAND + _LINE * len(lines)), "white")
     page.paste(Image.fromarray(picture_HW3), (0, 0))
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=16)
-    draw.text((8, height + 5), content.title, fill="black", font=font)
-    x = 8.0
-    for text, color in _legend(content):
-        draw.rectangle((x, height + 37, x + 12, height + 49), fill=color)
-        draw.text((x + 17, height + 33), text, fill="black", font=font)
-        x += 30 + draw.textlength(text, font=font)
+    draw = ImageDraw.Draw(page)
+    draw.text((8, height + 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
+    for row, line in enumerate(lines):
+        top = height + _BAND + _LINE * row
+        for x, text, color in line:
+            draw.rectangle((x, top + 2, x + 12, top + 14), fill=color)
+            draw.text((x + 17, top - 1), text, fill="black", font=font)
     if content.mpp is not None:
-        _draw_bar(draw, page.width, height, scale / content.mpp.x)
+        _draw_bar(draw, font, (width, height), scale / content.mpp.x)
     return page
 
 
+def _lines(
+    entries: Sequence[tuple[str, Color]],
+    width: int,
+    font: Font,
+) -> list[list[tuple[float, str, Color]]]:
+    """The legend in lines that fit, each entry with its place."""
+    lines: list[list[tuple[float, str, Color]]] = [[]]
+    x = 8.0
+    for text, color in entries:
+        length = 32 + font.getlength(text)
+        if lines[-1] and x + length > width:
+            lines.append([])
+            x = 8.0
+        lines[-1].append((x, text, color))
+        x += length
+    return lines
+
+
 def _legend(content: OverlayContent) -> list[tuple[str, Color]]:
-    counted = (("tumor", 1, TUMOR), ("normal", 0, NORMAL), ("dropped", -1, FAINT))
-    entries = [(f"{name} {int((content.label_N == label).sum())}", color) for name, label, color in counted]
-    entries.append(("tissue", TISSUE))
+    kind_N, colors = _kinds(content)
+    names = content.groups if content.group_N is not None else ("normal", "tumor")
+    entries = [(f"{name} {(kind_N == kind).sum():,}", colors[kind]) for kind, name in enumerate(names)]
+    entries += [(f"dropped {(kind_N < 0).sum():,}", FAINT), ("tissue", TISSUE)]
     if content.outlines:
         entries.append(("annotation", ANNOTATION))
     return entries
 
 
-def _draw_bar(draw: ImageDraw.ImageDraw, width: int, top: int, pixels_per_um: float) -> None:
-    """Scale bar of a round length, at most a quarter of the picture."""
-    fitting = [um for um in _BARS_UM if um * pixels_per_um <= width / 4]
+def _draw_bar(
+    draw: ImageDraw.ImageDraw,
+    font: Font,
+    corner: tuple[int, int],
+    pixels_per_um: float,
+) -> None:
+    """Scale bar of a round length, at most a quarter of the picture, under its lower right corner."""
+    right, top = corner
+    fitting = [um for um in _BARS_UM if um * pixels_per_um <= right / 4]
     if not fitting:
         return
-    length, font = fitting[-1] * pixels_per_um, ImageFont.load_default(size=16)
-    # Pillow's own font has no micro sign.
-    text = f"{fitting[-1]} um" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"
-    draw.rectangle((width - 12 - length, top + 8, width - 12, top + 13), fill="black")
-    draw.text((width - 12 - draw.textlength(text, font=font), top + 15), text, fill="black", font=font)
-
-
-def _color(label: int) -> Color:
-    return {1: TUMOR, 0: NORMAL}.get(int(label), FAINT)
+    length = fitting[-1] * pixels_per_um
+    text = f"{fitting[-1]} µm" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"
+    draw.rectangle((right - 12 - length, top + 8, right - 12, top + 13), fill="black")
+    draw.text((right - 12 - draw.textlength(text, font=font), top + 15), text, fill="black", font=font)
 
 
 def _pixels(points: NDArray[Any]) -> NDArray[np.int32]:

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from patching.drawing import false_color, label_font, shortened, stretch
 from patching.geometry import Mpp, Size
 from patching.overlay import (
     ANNOTATION,
     FAINT,
+    GROUPS,
     NORMAL,
     TISSUE,
     TUMOR,
     OverlayContent,
-    false_color,
     write_overlay,
 )
 
@@ -44,6 +45,10 @@ def picture_of(content: OverlayContent, path: Path) -> np.ndarray:
     write_overlay(content, path)
     with Image.open(path) as image:
         return np.asarray(image).astype(int)
+
+
+def hues(picture: np.ndarray) -> set[tuple[int, int, int]]:
+    return set(map(tuple, picture.reshape(-1, 3).tolist()))
 
 
 def near(picture: np.ndarray, x: float, y: float, color: tuple[int, int, int], reach: int = 2) -> bool:
@@ -99,3 +104,50 @@ def test_three_channels_are_red_green_and_blue() -> None:
     image[:, :10, 0], image[:, 10:20, 1], image[:, 20:, 2] = 1, 2, 3
     shown = false_color(image, brightfield=False)
     assert shown[0, [0, 10, 20]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
+def test_one_stretch_serves_several_images() -> None:
+    faint, strong = np.full((20, 30, 2), 100, np.uint16), np.full((20, 30, 2), 4000, np.uint16)
+    stretch_C2 = stretch([faint, strong])
+    assert stretch_C2.tolist() == [[100, 4000]] * 2
+    assert false_color(faint, brightfield=False, stretch_C2=stretch_C2).max() == 0
+    assert false_color(strong, brightfield=False, stretch_C2=stretch_C2).min() == 255
+
+
+def test_a_stretch_of_large_images_is_sampled() -> None:
+    image = np.random.default_rng(0).normal(1000, 100, (900, 1300, 2)).astype(np.float32)
+    image[..., 1] *= 3
+    expected = np.percentile(image, (1, 99.7), axis=(0, 1)).T
+    assert stretch([image]) == pytest.approx(expected, rel=0.02)
+
+
+def test_groups_color_the_grid_instead_of_labels(content: OverlayContent, tmp_path: Path) -> None:
+    names = ("non-tumor, little tissue", "non-tumor, much tissue", "tumor, little", "tumor, much tissue")
+    grouped = dataclasses.replace(content, groups=names, group_N=np.array([3, 0, -1], np.int8))
+    picture = picture_of(grouped, tmp_path / "a.png")
+    assert near(picture, 0, 200, GROUPS[3])
+    assert near(picture, 400, 200, GROUPS[0])
+    assert near(picture, 1198, 200, FAINT)
+    assert not {TUMOR, NORMAL} & hues(picture)
+
+
+def test_a_long_legend_goes_on_in_the_next_line(content: OverlayContent, tmp_path: Path) -> None:
+    narrow = dataclasses.replace(content, size=Size(400, 300), image_HWC=content.image_HWC[:300, :400])
+    few = picture_of(dataclasses.replace(narrow, groups=("a", "b"), group_N=content.label_N), tmp_path / "a")
+    names = tuple(f"a group with a long name {number}" for number in range(6))
+    many = picture_of(dataclasses.replace(narrow, groups=names, group_N=content.label_N), tmp_path / "b")
+    assert many.shape[0] > few.shape[0] + 40
+    assert set(GROUPS[:6]) <= hues(many[few.shape[0] - 22 :])
+
+
+def test_text_is_cut_to_its_place() -> None:
+    font = label_font(15)
+    assert shortened("slide", 400, font) == "slide"
+    cut = shortened("a-very-long-slide-name-" * 10, 200, font)
+    assert cut.endswith("…")
+    assert 150 < font.getlength(cut) <= 200
+
+
+def test_the_font_has_the_micro_sign() -> None:
+    font = label_font(15)
+    assert bytes(font.getmask("µ")) != bytes(font.getmask("\ufffe"))

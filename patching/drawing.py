@@ -1,0 +1,88 @@
+"""What the pictures of slides and patches share: false color, text, PNG."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_SAMPLED = 2**16  # pixels per channel that a stretch is measured on
+
+
+def false_color(
+    image_HWC: NDArray[Any], *, brightfield: bool, stretch_C2: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """RGB picture of any number of channels, uint8 [H, W, 3].
+
+    Brightfield passes through. Else each channel is stretched and tinted: one channel gray, several in
+    evenly spaced hues, added up.
+
+    Args:
+        image_HWC: the pixels.
+        brightfield: whether they are red, green, blue already.
+        stretch_C2: what is shown black and what brightest, per channel; None measures it on this image.
+    """
+    if brightfield:
+        return np.ascontiguousarray(image_HWC[..., :3], np.uint8)
+    low_C, high_C = (stretch([image_HWC]) if stretch_C2 is None else stretch_C2).T
+    unit_HWC = np.clip((image_HWC.astype(np.float32) - low_C) / np.maximum(high_C - low_C, 1e-6), 0, 1)
+    summed_HW3: NDArray[np.float32] = np.clip(unit_HWC @ _tints(image_HWC.shape[-1]), 0, 1) * 255
+    return summed_HW3.round().astype(np.uint8)
+
+
+def stretch(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """1st and 99.7th percentile of every channel over images [H, W, C] together, float32 [C, 2].
+
+    From evenly spaced pixels, some 65,000 at most.
+    """
+    channels = images[0].shape[-1]
+    pixels = sum(image.shape[0] * image.shape[1] for image in images)
+    step = max(1, round((pixels / _SAMPLED) ** 0.5))
+    sampled_NC = np.concatenate([image[::step, ::step].reshape(-1, channels) for image in images])
+    return np.percentile(sampled_NC.astype(np.float32), (1, 99.7), axis=0).T.astype(np.float32)
+
+
+def _tints(channels: int) -> NDArray[np.float32]:
+    """RGB weight of each channel [C, 3]: white for one, red-green-blue for three."""
+    if channels == 1:
+        return np.ones((1, 3), np.float32)
+    hue_C1 = np.arange(channels)[:, None] / channels
+    distance_C3 = np.abs((hue_C1 - np.array([0, 1 / 3, 2 / 3]) + 0.5) % 1 - 0.5)
+    tint_C3: NDArray[np.float32] = np.clip(2 - distance_C3 * 6, 0, 1).astype(np.float32)
+    return tint_C3
+
+
+def label_font(size: int) -> Font:
+    """DejaVu Sans as matplotlib ships it, found without loading matplotlib; Pillow's own font lacks µ."""
+    found = find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(str(path), size)
+    return ImageFont.load_default(size)
+
+
+def shortened(text: str, width: float, font: Font) -> str:
+    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def write_png(image_HW3: NDArray[np.uint8], path: Path) -> None:
+    """Write an RGB picture, whole or not at all, and the same bytes each time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    png = imagecodecs.PNG
+    # A third of the default's time, and no larger.
+    part.write_bytes(
+        imagecodecs.png_encode(image_HW3, level=1, strategy=png.STRATEGY.RLE, filter=png.FILTER.PAETH)
+    )
+    part.replace(path)
