@@ -1,69 +1,34 @@
-"""Many slides into patches: the same task list, serial or in local processes; finished slides are kept."""
+"""Many slides into patches: the same task list, in this process, in local ones, or on a dask cluster.
 
-import hashlib
-import json
+What is finished is kept: whole slides, and whole shards of the slide in which a run was interrupted.
+"""
+
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import cv2
 import threadpoolctl
 
 from patching.errors import AnnotationError, EvenpatchError, SlideError
-from patching.manifest import SlideRow, fingerprint
-from patching.store import partial
-from patching.tiler import TileSettings, tile_slide
+from patching.receipts import (
+    Folders,
+    SlideTask,
+    remove_outputs,
+    state_of,
+    unlink,
+    write_json,
+    write_receipt,
+)
+from patching.tiler import SlideLog, begin_slide, cut_slide, publish_slide, tile_slide
 
 logger = logging.getLogger(__name__)
-# Their pixels or bytes end up in the outputs.
-_LIBRARIES = (
-    "imagecodecs",
-    "numpy",
-    "opencv-python-headless",
-    "openslide-bin",
-    "pillow",
-    "shapely",
-    "tensorstore",
-    "tifffile",
-    "zarr",
-)
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where a cohort's outputs go."""
-
-    stores: Path
-    """<slide_id>.zarr"""
-    overlays: Path
-    """<slide_id>.png"""
-    receipts: Path
-    """<slide_id>.json: what was made from what. Apart from the outputs, because it names the code's state."""
-
-    def of(self, slide_id: str) -> tuple[Path, Path, Path]:
-        """Store, overlay and receipt of a slide."""
-        return (
-            self.stores / f"{slide_id}.zarr",
-            self.overlays / f"{slide_id}.png",
-            self.receipts / f"{slide_id}.json",
-        )
-
-
-@dataclass(frozen=True)
-class SlideTask:
-    """One slide to tile."""
-
-    row: SlideRow
-    fingerprint: str
-    settings: TileSettings
-    folders: Folders
+Progress = Callable[[int], None]
+"""Told how many patches were written: shard by shard in this process, slide by slide from others."""
+__all__ = ["Folders", "Outcome", "SlideTask", "remove_strangers", "run_task", "tile_cohort"]
 
 
 @dataclass(frozen=True)
@@ -75,73 +40,154 @@ class Outcome:
     """An earlier run's store was whole and up to date."""
     error: EvenpatchError | None = None
     """Why, where the slide failed."""
+    log: SlideLog | None = None
+    """What was done, where it was tiled now."""
 
 
-def tile_cohort(tasks: Sequence[SlideTask], workers: int) -> Iterator[Outcome]:
+def tile_cohort(
+    tasks: Sequence[SlideTask], workers: int, progress: Progress = lambda _: None
+) -> Iterator[Outcome]:
     """Tile slides; yields each outcome as it comes, in any order.
 
     Expected failures of one slide are outcomes; anything else, such as a full disk, is raised.
 
     Args:
         tasks: the slides.
-        workers: processes; with 1 the work is done in this one.
+        workers: threads that decode, in all: as many processes as there are slides for, and as many
+            threads in each as are left. A single slide is tiled in this process.
+        progress: told how many patches were written.
     """
     if workers == 1 or len(tasks) <= 1:
-        yield from map(run_task, tasks)
+        for task in tasks:
+            yield run_task(task, workers, progress)
         return
+    processes = min(workers, len(tasks))
     # Spawned, not forked: decoders' and TensorStore's threads do not survive a fork.
     with ProcessPoolExecutor(
-        min(workers, len(tasks)),
+        processes,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
         initargs=(logging.getLogger().getEffectiveLevel(),),
     ) as pool:
-        yield from _completed(pool, tasks)
+        for outcome in _completed(pool, tasks, workers // processes):
+            progress(outcome.log.cut if outcome.log else 0)
+            yield outcome
 
 
-def run_task(task: SlideTask) -> Outcome:
-    """Tile one slide, unless its store is whole and up to date."""
-    slide_id = task.row.slide_id
-    store, overlay, receipt = task.folders.of(slide_id)
+def run_task(task: SlideTask, threads: int = 1, progress: Progress = lambda _: None) -> Outcome:
+    """Tile one slide, unless its store is whole and up to date; finish it where that was begun."""
+    slide_id, key = task.row.slide_id, task.key
+    store, overlay, _ = task.folders.of(slide_id)
     try:
-        key = _key(task)
-        if receipt.is_file() and receipt.read_bytes() == _receipt(key, store, overlay):
+        state = _prepared(task, key)
+        if state == "whole":
             return Outcome(slide_id, kept=True)
-        _remove(task.folders, slide_id)
-        tile_slide(task.row, task.fingerprint, task.settings, store, overlay)
+        log = tile_slide(
+            task.row,
+            task.fingerprint,
+            task.settings,
+            store,
+            overlay,
+            threads=threads,
+            cache_mib=task.cache_mib,
+            keep_part=state == "begun",
+            begun=lambda: write_receipt(task, key, whole=False),
+            progress=progress,
+        )
     except (SlideError, AnnotationError) as error:
-        _remove(task.folders, slide_id)
-        return Outcome(slide_id, error=error)
-    receipt.parent.mkdir(parents=True, exist_ok=True)
-    part = partial(receipt)
-    part.write_bytes(_receipt(key, store, overlay))
-    part.replace(receipt)
-    return Outcome(slide_id)
+        return _failed(task, error)
+    return _finished(task, key, log)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A slide whose shards may be cut anywhere."""
+
+    key: str
+    log: SlideLog
+    shards: list[int]
+
+
+def begin_task(task: SlideTask) -> Outcome | Begun:
+    """The first step of a slide that is cut in pieces: all but the patches."""
+    key = task.key
+    store, overlay, _ = task.folders.of(task.row.slide_id)
+    try:
+        if _prepared(task, key) == "whole":
+            return Outcome(task.row.slide_id, kept=True)
+        log, shards = begin_slide(task.row, task.fingerprint, task.settings, store, overlay)
+    except (SlideError, AnnotationError) as error:
+        return _failed(task, error)
+    write_receipt(task, key, whole=False)
+    return Begun(key, log, shards)
+
+
+def cut_task(task: SlideTask, shards: Sequence[int]) -> SlideLog | EvenpatchError:
+    """The second step, for some shards: what was done, or why the slide fails."""
+    store, _, _ = task.folders.of(task.row.slide_id)
+    try:
+        return cut_slide(task.row, task.settings, store, shards, cache_mib=task.cache_mib)
+    except SlideError as error:
+        return error
+
+
+def finish_task(task: SlideTask, begun: Begun, pieces: Sequence[SlideLog | EvenpatchError]) -> Outcome:
+    """The last step, when every shard was tried."""
+    for piece in pieces:
+        if isinstance(piece, EvenpatchError):
+            return _failed(task, piece)
+        begun.log.add(piece)
+    publish_slide(task.folders.of(task.row.slide_id)[0])
+    return _finished(task, begun.key, begun.log)
 
 
 def remove_strangers(folders: Folders, slide_ids: set[str]) -> None:
-    """Remove what belongs to no listed slide: stores, overlays, receipts, and halves of a crashed run."""
+    """Remove what belongs to no listed slide, and half-written files of a crashed run.
+
+    The unfinished store of a listed slide stays: a resumed run may go on with it.
+    """
     for folder, suffix in (
         (folders.stores, ".zarr"),
         (folders.overlays, ".png"),
         (folders.receipts, ".json"),
+        (folders.receipts / "logs", ".json"),
     ):
+        unfinished = {f".{slide_id}{suffix}.part" for slide_id in slide_ids if suffix == ".zarr"}
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-            half = path.name.startswith(".") and path.name.endswith(".part")
+            half = path.name.startswith(".") and path.name.endswith(".part") and path.name not in unfinished
             if half or (path.suffix == suffix and path.name.removesuffix(suffix) not in slide_ids):
                 logger.info("removing %s: %s", path.name, "unfinished" if half else "its slide is not listed")
-                _unlink(path)
+                unlink(path)
+
+
+def _prepared(task: SlideTask, key: str) -> str:
+    """How far an earlier run came; what cannot be used of it is removed."""
+    state = state_of(task, key)
+    if state == "nothing":
+        remove_outputs(task.folders, task.row.slide_id)
+    return state
+
+
+def _failed(task: SlideTask, error: EvenpatchError) -> Outcome:
+    remove_outputs(task.folders, task.row.slide_id)
+    return Outcome(task.row.slide_id, error=error)
+
+
+def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
+    write_json(task.folders.log(task.row.slide_id), asdict(log))
+    write_receipt(task, key, whole=True)
+    return Outcome(task.row.slide_id, log=log)
 
 
 def _start_worker(level: int) -> None:
-    """One thread per worker: there are as many workers as cores."""
+    """One thread per library and worker: there are as many workers as cores."""
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
     cv2.setNumThreads(1)
     threadpoolctl.threadpool_limits(1)
 
 
-def _completed(pool: Executor, tasks: Sequence[SlideTask]) -> Iterator[Outcome]:
-    futures: dict[Future[Outcome], str] = {pool.submit(run_task, t): t.row.slide_id for t in tasks}
+def _completed(pool: Executor, tasks: Sequence[SlideTask], threads: int) -> Iterator[Outcome]:
+    futures: list[Future[Outcome]] = [pool.submit(run_task, task, threads) for task in tasks]
     try:
         for future in as_completed(futures):
             yield future.result()
@@ -149,56 +195,7 @@ def _completed(pool: Executor, tasks: Sequence[SlideTask]) -> Iterator[Outcome]:
         raise EvenpatchError(
             has="a worker process that was killed, most often for want of memory",
             needs="memory for all workers at once",
-            do="lower tile.workers and run the same command again: finished slides are kept",
+            do="lower tile.workers and run the same command again: finished slides and shards are kept",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _key(task: SlideTask) -> str:
-    """Digest of all that a slide's outputs depend on."""
-    row, annotation = task.row, task.row.annotation
-    content = {
-        "slide": [task.fingerprint, row.slide_id, row.channels, row.label, row.mpp],
-        "annotation": fingerprint([annotation]) if annotation is not None and annotation.is_file() else None,
-        "settings": task.settings.model_dump(mode="json"),
-        "code": _code_version(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _code_version() -> str:
-    """Digest of this package's sources and of the libraries whose work is in the outputs."""
-    digest = hashlib.sha256(json.dumps({name: version(name) for name in _LIBRARIES}).encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _receipt(key: str, store: Path, overlay: Path) -> bytes:
-    return json.dumps({"key": key, "content": _digest(store, overlay)}).encode()
-
-
-def _digest(store: Path, overlay: Path) -> str:
-    """Digest of every file's name and content: a store that was exchanged or damaged is not kept."""
-    digest = hashlib.sha256()
-    for path in [*sorted(p for p in store.rglob("*") if p.is_file()), overlay]:
-        if path.is_file():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
-            digest.update(path.name.encode() + content)
-    return digest.hexdigest()
-
-
-def _remove(folders: Folders, slide_id: str) -> None:
-    store, overlay, receipt = folders.of(slide_id)
-    for path in (receipt, store, partial(store), overlay):
-        _unlink(path)
-
-
-def _unlink(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -11,7 +11,8 @@
     │   ├── ChannelError                   wrong number or names of channels, mixed dtypes or sizes
     │   └── MissingMppError                a µm-based spec on a slide without pixel size
     ├── AnnotationError(ValueError)        invalid, or outside the slide
-    ├── StoreError(OSError)                a patch store that is missing, partial or of another schema
+    ├── StoreError(OSError)                a patch store that is missing, damaged or of another schema
+    ├── DiskSpaceError(OSError)             no room for the patches
     ├── ArtifactError(OSError)             the output of an earlier stage is missing or malformed
     ├── GroupError(ValueError)
     │   └── EmptyGroupError                a (label, attribute) cell without a sample
@@ -93,7 +94,11 @@ class AnnotationError(EvenpatchError, ValueError):
 
 
 class StoreError(EvenpatchError, OSError):
-    """A patch store is missing, partial or of another schema."""
+    """A patch store is missing, damaged or of another schema."""
+
+
+class DiskSpaceError(EvenpatchError, OSError):
+    """The disk has no room for the patches."""
 
 
 class ArtifactError(EvenpatchError, OSError):

@@ -1,5 +1,7 @@
 """Area resampling, and reading a whole slide at a coarse resolution."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +47,13 @@ def shrink(image_HWC: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
     return area_resize(padded, Size(columns, rows))
 
 
-def overview(slide: AbstractSlide, downsample: float) -> tuple[NDArray[np.generic], float]:
+def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> tuple[NDArray[np.generic], float]:
     """The whole slide, at least as fine as asked for, read in blocks.
 
     Args:
         slide: an open slide.
         downsample: level-0 pixels per pixel wanted, 1 or more.
+        threads: threads that read.
 
     Returns:
         The image [H, W, C] in the slide's dtype, and its level-0 pixels per pixel. Pixel (i, j) is the
@@ -62,11 +65,17 @@ def overview(slide: AbstractSlide, downsample: float) -> tuple[NDArray[np.generi
     rows, columns = -(-plane.height // whole), -(-plane.width // whole)
     image_HWC = np.empty((rows, columns, len(slide.channels)), slide.dtype)
     step = max(1, _BLOCK // whole)
-    for row in range(0, rows, step):
-        for column in range(0, columns, step):
-            x, y = column * whole, row * whole
-            size = Size(min(step * whole, plane.width - x), min(step * whole, plane.height - y))
-            corner = Location(round(x * level.downsample), round(y * level.downsample))
-            block_HWC = shrink(slide.read_region(corner, number, size), whole)
-            image_HWC[row : row + step, column : column + step] = block_HWC
+
+    def read(corner: tuple[int, int]) -> None:
+        row, column = corner
+        x, y = column * whole, row * whole
+        size = Size(min(step * whole, plane.width - x), min(step * whole, plane.height - y))
+        place = Location(round(x * level.downsample), round(y * level.downsample))
+        block_HWC = shrink(slide.read_region(place, number, size), whole)
+        image_HWC[row : row + step, column : column + step] = block_HWC
+
+    blocks = [(row, column) for row in range(0, rows, step) for column in range(0, columns, step)]
+    with ThreadPoolExecutor(threads, thread_name_prefix="overview") as pool:
+        for _ in pool.map(read, blocks):
+            pass
     return image_HWC, level.downsample * whole

@@ -1,33 +1,31 @@
-"""The patch store: the only file that knows its zarr schema.
+"""The patch store: its schema, and reading it. `store_writer` writes it.
 
     <slide_id>.zarr             zarr v3 group; attributes: StoreAttributes
     ├── images    [N, H, W, C]  the slide's dtype; chunk = one patch, shard = some hundreds
     ├── locations [N, 2]        int64, level-0 x, y
     ├── measures  [N, 3]        float64: tissue_fraction, tumor_fraction, label
-    └── tissue    [h, w]        uint8 0/1: the slide's tissue mask
+    ├── quality   [N, Q]        float32, in the columns that the attributes name
+    ├── tissue    [h, w]        uint8 0/1: the slide's tissue mask
+    └── thumbnail [h, w, 3]     uint8: the slide in (false) color
 
-zarr-python writes the metadata and TensorStore the pixels: three times as fast, and the same bytes.
+Every chunk ends with a CRC-32C that is checked whenever it is read. zarr-python opens all of it;
+here TensorStore reads the pixels, ten times as fast.
 """
 
 import json
-import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import tensorstore
 import zarr
 from numpy.typing import ArrayLike, NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
 
 from patching.errors import StoreError
 
-SCHEMA = 1
-Codec = Literal["blosc-lz4", "zstd", "none"]
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,8 @@ class StoreAttributes:
     """Level-0 pixels per pixel of `tissue`."""
     dropped: dict[str, int]
     """Patches of the grid that were left out, by reason."""
+    quality: tuple[str, ...] = ()
+    """Columns of the array `quality`."""
     schema: int = SCHEMA
 
 
@@ -100,7 +100,7 @@ class PatchStore:
             content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
             if content["schema"] != SCHEMA:
                 raise _unusable(path, f"a patch store of schema {content['schema']}")
-            content |= {name: tuple(content[name]) for name in ("slide_size", "channels")}
+            content |= {name: tuple(content[name]) for name in ("slide_size", "channels", "quality")}
             content["slide_mpp"] = tuple(content["slide_mpp"]) if content["slide_mpp"] else None
             return cls(path, StoreAttributes(**content))
         except FileNotFoundError as error:
@@ -124,6 +124,16 @@ class PatchStore:
     def locations(self) -> NDArray[np.int64]:
         """Level-0 (x, y) of every patch, int64 [N, 2]."""
         return self.table.locations_N2
+
+    @cached_property
+    def quality(self) -> NDArray[np.float32]:
+        """Quality of every patch, float32 [N, Q], in the columns `attributes.quality`."""
+        return np.asarray(zarr.open_array(self.path / "quality", mode="r")[:], np.float32)
+
+    @property
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """The whole slide in (false) color, uint8 [h, w, 3]."""
+        return np.asarray(zarr.open_array(self.path / "thumbnail", mode="r")[:], np.uint8)
 
     @cached_property
     def tissue(self) -> NDArray[np.bool_]:
@@ -154,50 +164,7 @@ class PatchStore:
 
     @cached_property
     def _reader(self) -> Any:
-        return _tensorstore(self.path / "images")
-
-    @staticmethod
-    def write(
-        path: Path,
-        attributes: StoreAttributes,
-        table: PatchTable,
-        tissue_HW: NDArray[np.bool_],
-        patches: Iterable[NDArray[Any]],
-        *,
-        codec: Codec = "blosc-lz4",
-        patches_per_shard: int = 256,
-    ) -> None:
-        """Write a store as a whole: under a temporary name, then renamed.
-
-        Args:
-            path: the folder to make; an older one is replaced.
-            attributes: what the store says of itself.
-            table: as many rows as there are patches.
-            tissue_HW: the slide's tissue mask.
-            patches: each [H, W, C], in the table's order; one shard of them is held in memory.
-            codec: how chunks are compressed.
-            patches_per_shard: patches in one file.
-        """
-        part = partial(path)
-        shutil.rmtree(part, ignore_errors=True)
-        group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
-        measures_N3 = np.column_stack([table.tissue_fraction_N, table.tumor_fraction_N, table.label_N])
-        _write_small(group, part, "locations", table.locations_N2)
-        _write_small(group, part, "measures", measures_N3.astype(np.float64))
-        _write_small(group, part, "tissue", tissue_HW.astype(np.uint8))
-        side, shard = int(attributes.spec["size"]), max(1, min(patches_per_shard, len(table)))
-        patch_shape = (side, side, len(attributes.channels))
-        group.create_array(
-            "images",
-            shape=(len(table), *patch_shape),
-            dtype=attributes.dtype,
-            chunks=(1, *patch_shape),
-            shards=(shard, *patch_shape),
-            compressors=_compressor(codec, np.dtype(attributes.dtype)),
-        )
-        _write_shards(part / "images", patches, shard, len(table))
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
+        return open_tensorstore(self.path / "images")
 
 
 def partial(path: Path) -> Path:
@@ -205,46 +172,10 @@ def partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _write_shards(path: Path, patches: Iterable[NDArray[Any]], shard: int, count: int) -> None:
-    """One writer and whole shards only: unaligned writes into shards corrupt them."""
-    array, start = _tensorstore(path), 0
-    for batch in _stacked(patches, shard):
-        array[start : start + len(batch)].write(batch).result()
-        start += len(batch)
-    if start != count:
-        raise ValueError(f"{start} patches for {count} rows")
-
-
-def _stacked(patches: Iterable[NDArray[Any]], shard: int) -> Iterator[NDArray[Any]]:
-    source = iter(patches)
-    while batch := list(islice(source, shard)):
-        yield np.stack(batch)
-
-
-def _write_small(group: Any, folder: Path, name: str, values: NDArray[Any]) -> None:
-    """An array in one compressed chunk."""
-    chunks = tuple(max(1, length) for length in values.shape)
-    group.create_array(
-        name, shape=values.shape, dtype=values.dtype, chunks=chunks, compressors=ZstdCodec(level=3)
-    )
-    if values.size:
-        _tensorstore(folder / name).write(values).result()
-
-
-def _tensorstore(path: Path) -> Any:
+def open_tensorstore(path: Path) -> Any:
+    """A zarr array through TensorStore."""
     kvstore = {"driver": "file", "path": f"{path.resolve()}/"}
     return tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, open=True).result()
-
-
-def _compressor(codec: Codec, dtype: np.dtype[Any]) -> Any:
-    """Compressor of a chunk; bytes of wider types are shuffled, so that the slow ones lie together."""
-    if codec == "none":
-        return None
-    if codec == "zstd":
-        shuffle = "bitshuffle" if dtype.itemsize > 1 else "noshuffle"
-        return BloscCodec(cname="zstd", clevel=3, shuffle=shuffle, typesize=dtype.itemsize)
-    shuffle = "shuffle" if dtype.itemsize > 1 else "noshuffle"
-    return BloscCodec(cname="lz4", clevel=5, shuffle=shuffle, typesize=dtype.itemsize)
 
 
 def _unusable(path: Path, has: str) -> StoreError:

@@ -1,245 +1,195 @@
-"""One slide into patches: tissue, grid, labels, pixels."""
+"""One slide into patches: plan, cut, publish."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from patching.annotations.base import AbstractAnnotation, Kind
-from patching.annotations.registry import load_annotation
-from patching.errors import ConfigError, SlideError
-from patching.geometry import Location, Mpp, Size
-from patching.grid import PatchSpec, Sampling, grid_locations, resolve
-from patching.labels import DROPPED, LabelRule
+from patching.cutting import Cut, cut_shards
+from patching.errors import StoreError
+from patching.grid import Sampling, resolve
 from patching.manifest import SlideRow
-from patching.overlay import OverlayContent, write_overlay
+from patching.overlay import write_overlay
+from patching.planning import SlidePlan, TileSettings, open_row, pixel_size, plan_slide
 from patching.readers.base import AbstractSlide
-from patching.readers.registry import open_slide
-from patching.resample import area_resize, overview, shrink
-from patching.store import Codec, PatchStore, PatchTable, StoreAttributes
-from patching.tissue.registry import make_detector
-from patching.tissue_area import AreaTable
+from patching.store_writer import StoreWriter, read_part
 
-MAX_MASK_PIXELS = 2**28
-_THUMBNAIL = 1280
-KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
-REASONS = {
-    NO_TISSUE: "no_tissue",
-    LITTLE_TISSUE: "little_tissue",
-    IGNORED: "ignored",
-    AMBIGUOUS: "ambiguous_label",
-}
+_MIB = 2**20
 
 
-class TileSettings(BaseModel):
-    """How slides become patches."""
+@dataclass
+class SlideLog:
+    """What the tiling of one slide did and took; for reading, nothing depends on it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    slide_id: str
+    candidates: int = 0
+    """Patches of the grid."""
+    patches: int = 0
+    """Those kept."""
+    cut: int = 0
+    """Those cut in this run; the others lay there already."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    segments_decoded: int = 0
+    """Stored tiles or strips that were decoded; 0 where the reader cannot tell."""
+    threads: int = 1
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each step."""
+    peak_memory_mib: float = 0.0
+    """Of the process so far."""
 
-    patch: PatchSpec
-    """Size, resolution and step of patches."""
-    tissue: dict[str, Any]
-    """`method`, and that method's own settings."""
-    mask_pixels_per_patch: int = Field(default=16, ge=8)
-    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse."""
-    minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
-    """Patches under it are dropped; those without any tissue always are."""
-    label: LabelRule = LabelRule()
-    """From tumor fraction to label."""
-    classes: dict[str, Kind]
-    """Annotation class, or value of a mask image -> what it means; `*` is any other."""
-    codec: Codec = "blosc-lz4"
-    """Compression of stored patches."""
-    patches_per_shard: int = Field(default=256, gt=0)
-    """Patches in one file of the store."""
+    def add(self, piece: "SlideLog") -> None:
+        """Add what another worker did to the same slide."""
+        self.cut += piece.cut
+        self.segments_decoded += piece.segments_decoded
+        self.peak_memory_mib = max(self.peak_memory_mib, piece.peak_memory_mib)
+        for step, seconds in piece.seconds.items():
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + seconds, 4)
 
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _text_keys(cls, value: Any) -> Any:
-        # YAML reads the values of mask images as numbers.
-        return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
-
-    @field_validator("tissue")
-    @classmethod
-    def _known_method(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            make_detector(**_detector(value))
-        except ConfigError as error:
-            raise ValueError(f"{error.has}; needs {error.needs}") from error
-        return value
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how long the block takes."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Every patch of the grid, kept or not."""
-
-    table: PatchTable
-    outcome_N: NDArray[np.int8]
-    """KEPT, or the reason in REASONS."""
-
-    @property
-    def kept(self) -> PatchTable:
-        """The table of those kept."""
-        keep, table = self.outcome_N == KEPT, self.table
-        return PatchTable(
-            table.locations_N2[keep],
-            table.tissue_fraction_N[keep],
-            table.tumor_fraction_N[keep],
-            table.label_N[keep],
-        )
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Number of patches dropped for each reason."""
-        return {name: int((self.outcome_N == code).sum()) for code, name in REASONS.items()}
-
-
-@dataclass(frozen=True)
-class _Tissue:
-    mask_HW: NDArray[np.bool_]
-    downsample: float
-
-
-def tile_slide(row: SlideRow, fingerprint: str, settings: TileSettings, store: Path, overlay: Path) -> None:
+def tile_slide(
+    row: SlideRow,
+    fingerprint: str,
+    settings: TileSettings,
+    store: Path,
+    overlay: Path,
+    *,
+    threads: int = 1,
+    cache_mib: int = 384,
+    keep_part: bool = False,
+    begun: Callable[[], None] = lambda: None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> SlideLog:
     """Write one slide's patch store and overlay picture.
+
+    Args:
+        row: the manifest's row.
+        fingerprint: digest of the slide's files.
+        settings: the tile settings.
+        store: the folder to write; it appears whole.
+        overlay: the picture to write.
+        threads: threads that decode.
+        cache_mib: memory for decoded tiles that several patches share.
+        keep_part: an unfinished store beside `store` is known to be of this slide and these settings,
+            and is finished.
+        begun: called once the unfinished store lacks nothing but patches.
+        progress: told the number of patches of every shard that was written.
 
     Raises:
         SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
         AnnotationError: the annotation is unusable.
+        DiskSpaceError: the disk is full.
     """
-    with open_slide(row.images, row.channels) as slide:
-        mpp = _pixel_size(row.mpp, slide.mpp)
-        sampling = resolve(settings.patch, slide.levels, mpp)
-        thumbnail_HWC, tissue = _find_tissue(slide, sampling, mpp, settings)
-        annotation = load_annotation(
-            row.annotation, label=row.label, size=slide.size, classes=settings.classes
+    log = SlideLog(row.slide_id, threads=threads)
+    with open_row(row) as slide, ThreadPoolExecutor(1, thread_name_prefix="overlay") as aside:
+        slide.limit_cache(cache_mib * _MIB)
+        plan = _plan(slide, row, fingerprint, settings, log)
+        picture = aside.submit(write_overlay, plan.overlay, overlay)
+        if not keep_part:
+            _create(store, plan, settings, log)
+        begun()
+        _cut(slide, plan.sampling, settings, StoreWriter(store), None, log, progress)
+        with log.timed("overlay"):
+            picture.result()
+    publish_slide(store)
+    return log
+
+
+def begin_slide(
+    row: SlideRow, fingerprint: str, settings: TileSettings, store: Path, overlay: Path
+) -> tuple[SlideLog, list[int]]:
+    """The first of three steps: all but the patches. Returns the log, and the shards that are to be cut."""
+    log = SlideLog(row.slide_id)
+    with open_row(row) as slide:
+        plan = _plan(slide, row, fingerprint, settings, log)
+        _create(store, plan, settings, log)
+        with log.timed("overlay"):
+            write_overlay(plan.overlay, overlay)
+    return log, StoreWriter(store).missing()
+
+
+def cut_slide(
+    row: SlideRow, settings: TileSettings, store: Path, shards: Sequence[int], *, cache_mib: int = 384
+) -> SlideLog:
+    """The second step, for some of the shards; different ones may be cut at the same time elsewhere."""
+    log = SlideLog(row.slide_id)
+    with open_row(row) as slide:
+        slide.limit_cache(cache_mib * _MIB)
+        sampling = resolve(settings.patch, slide.levels, pixel_size(row.mpp, slide.mpp))
+        _cut(slide, sampling, settings, StoreWriter(store), shards, log, lambda _: None)
+    return log
+
+
+def publish_slide(store: Path) -> None:
+    """The third step: the finished store gets its name.
+
+    Raises:
+        StoreError: a shard is missing.
+    """
+    writer = StoreWriter(store)
+    if missing := writer.missing():
+        raise StoreError(
+            has=f"{store.name} without {len(missing)} of its shards",
+            needs="all of them",
+            do="run `evenpatch tile` again: it cuts what is missing",
         )
-        candidates = _choose(slide.size, sampling, tissue, annotation, settings)
-        kept = candidates.kept
-        attributes = _attributes(
-            row.slide_id, fingerprint, slide, mpp, sampling, settings, tissue, candidates
-        )
-        PatchStore.write(
+    writer.publish()
+
+
+def _plan(
+    slide: AbstractSlide, row: SlideRow, fingerprint: str, settings: TileSettings, log: SlideLog
+) -> SlidePlan:
+    with log.timed("plan"):
+        plan = plan_slide(slide, row, fingerprint, settings, log.threads)
+    log.candidates, log.patches = len(plan.candidates.table), len(plan.candidates.kept)
+    log.dropped = plan.candidates.dropped
+    return plan
+
+
+def _create(store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog) -> None:
+    with log.timed("create"):
+        StoreWriter.create(
             store,
-            attributes,
-            kept,
-            tissue.mask_HW,
-            read_patches(slide, kept.locations_N2, sampling, settings.patch.size),
+            plan.attributes,
+            plan.candidates.kept,
+            plan.tissue_HW,
+            plan.thumbnail_HW3,
             codec=settings.codec,
             patches_per_shard=settings.patches_per_shard,
         )
-        content = OverlayContent(
-            title=row.slide_id,
-            image_HWC=thumbnail_HWC,
-            size=slide.size,
-            brightfield=slide.brightfield,
-            tissue_HW=tissue.mask_HW,
-            tissue_downsample=tissue.downsample,
-            locations_N2=candidates.table.locations_N2,
-            label_N=np.where(candidates.outcome_N == KEPT, candidates.table.label_N, DROPPED),
-            extent=sampling.extent,
-            outlines=annotation.outlines(),
-            mpp=mpp,
-        )
-    write_overlay(content, overlay)
 
 
-def _pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
-    """The manifest's pixel size wins; where it is but the mean of the file's, the file knows both sides."""
-    if given is None or (found is not None and found.mean == given):
-        return found
-    return Mpp(given, given)
-
-
-def read_patches(
-    slide: AbstractSlide, locations_N2: NDArray[np.int64], sampling: Sampling, size: int
-) -> Iterator[NDArray[Any]]:
-    """Pixels of each patch [size, size, C], area-averaged from the nearest finer level."""
-    read, stored = Size(sampling.read, sampling.read), Size(size, size)
-    for x, y in locations_N2.tolist():
-        region_HWC = slide.read_region(Location(x, y), sampling.level, read)
-        yield region_HWC if read == stored else area_resize(region_HWC, stored)
-
-
-def _find_tissue(
-    slide: AbstractSlide, sampling: Sampling, mpp: Mpp | None, settings: TileSettings
-) -> tuple[NDArray[Any], _Tissue]:
-    """Thumbnail and tissue mask from one pass over the slide."""
-    wanted = max(1.0, sampling.extent / settings.mask_pixels_per_patch)
-    longest = max(slide.size.width, slide.size.height)
-    if slide.size.width * slide.size.height / wanted**2 > MAX_MASK_PIXELS:
-        raise SlideError(
-            has=f"a tissue mask of {slide.size.width / wanted:.0f} x {slide.size.height / wanted:.0f} pixels",
-            needs=f"at most {MAX_MASK_PIXELS} pixels",
-            do="lower tile.mask_pixels_per_patch, or make patches larger",
-        )
-    image_HWC, downsample = overview(slide, max(1.0, min(wanted, longest / _THUMBNAIL)))
-    factor = max(1, int(wanted / downsample + 1e-6))
-    mask_downsample = downsample * factor
-    mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
-    detector = make_detector(**_detector(settings.tissue))
-    mask_HW = detector.detect(
-        shrink(image_HWC, factor), mask_mpp, brightfield=slide.brightfield, channels=slide.channels
-    )
-    return image_HWC, _Tissue(mask_HW, mask_downsample)
-
-
-def _choose(
-    size: Size,
-    sampling: Sampling,
-    tissue: _Tissue,
-    annotation: AbstractAnnotation,
-    settings: TileSettings,
-) -> Candidates:
-    """Measure every patch of the grid and decide on it."""
-    locations_N2 = grid_locations(size, sampling.extent, sampling.stride, settings.patch.edge)
-    area = AreaTable.of_slide(tissue.mask_HW, size, tissue.downsample)
-    tissue_N = area.fractions(locations_N2, sampling.extent, tissue.downsample)
-    tumor_N = annotation.fractions(locations_N2, sampling.extent)
-    ignored_N = annotation.fractions(locations_N2, sampling.extent, "ignore")
-    label_N = settings.label.labels(tumor_N)
-    outcome_N = np.full(len(locations_N2), KEPT, np.int8)
-    # From the weakest reason to the strongest, which is written last.
-    outcome_N[label_N == DROPPED] = AMBIGUOUS
-    outcome_N[ignored_N > settings.label.ignore] = IGNORED
-    outcome_N[tissue_N < settings.minimum_tissue_fraction] = LITTLE_TISSUE
-    outcome_N[tissue_N == 0] = NO_TISSUE
-    return Candidates(PatchTable(locations_N2, tissue_N, tumor_N, label_N), outcome_N)
-
-
-def _attributes(
-    slide_id: str,
-    fingerprint: str,
+def _cut(
     slide: AbstractSlide,
-    mpp: Mpp | None,
     sampling: Sampling,
     settings: TileSettings,
-    tissue: _Tissue,
-    candidates: Candidates,
-) -> StoreAttributes:
-    return StoreAttributes(
-        slide_id=slide_id,
-        fingerprint=fingerprint,
-        spec=settings.patch.model_dump(),
-        extent=sampling.extent,
-        stride=sampling.stride,
-        downsample=sampling.downsample,
-        mpp=None if mpp is None else mpp.mean * sampling.downsample,
-        slide_mpp=None if mpp is None else (mpp.x, mpp.y),
-        slide_size=(slide.size.width, slide.size.height),
-        channels=slide.channels,
-        dtype=str(slide.dtype),
-        brightfield=slide.brightfield,
-        tissue_downsample=tissue.downsample,
-        dropped=candidates.dropped,
-    )
+    writer: StoreWriter,
+    shards: Sequence[int] | None,
+    log: SlideLog,
+    progress: Callable[[int], None],
+) -> None:
+    """Cut some shards, by default all that are missing."""
+    numbers = writer.missing() if shards is None else shards
+    log.cut = sum(len(writer.rows(number)) for number in numbers)
+    cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality)
+    before = slide.segments_decoded
+    with log.timed("cut"):
+        locations_N2 = read_part(writer.path).locations
+        cut_shards(slide, cut, locations_N2, writer, numbers, threads=log.threads, progress=progress)
+    log.segments_decoded = slide.segments_decoded - before
+    log.peak_memory_mib = _peak_memory_mib()
 
 
-def _detector(tissue: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `make_detector`: `method` is its name, the rest are settings."""
-    settings = dict(tissue)
-    return {"name": settings.pop("method", None), **settings}
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (_MIB if sys.platform == "darwin" else 1024), 1)

@@ -22,8 +22,8 @@ from rich.progress import track
 from patching.engine import Folders, SlideTask, remove_strangers, tile_cohort
 from patching.errors import EmptyCohortError
 from patching.manifest import SlideRow, read_manifest
+from patching.planning import TileSettings
 from patching.store import PatchStore, StoreAttributes
-from patching.tiler import TileSettings
 from pipeline.artifacts import INDEX, SLIDES, Paths, read_table, replacing
 from pipeline.config import Context, load_stage, validated
 from pipeline.excluded import require_budget, write_excluded

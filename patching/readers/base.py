@@ -128,6 +128,9 @@ class AbstractSlide(ABC):
         """The pixels' own type, in native byte order."""
         return self._header.dtype
 
+    def limit_cache(self, nbytes: int) -> None:  # noqa: B027 - most backends have none
+        """Hold at most this many bytes of decoded tiles; more may be decoded more than once."""
+
     @property
     def segments_decoded(self) -> int:
         """Stored tiles or strips decoded so far; 0 where the backend cannot tell."""

@@ -52,7 +52,7 @@ class SegmentCache:
     """
 
     def __init__(self, decode: Decode, capacity: int) -> None:
-        self._decode, self._capacity = decode, capacity
+        self._decode, self.capacity = decode, capacity
         self._lock = threading.Lock()
         self._slots: OrderedDict[Key, _Slot] = OrderedDict()
         self._uses: Counter[Key] = Counter()
@@ -119,12 +119,12 @@ class SegmentCache:
                 if self._uses[key] <= 0:
                     del self._uses[key]
                     self._drop(key)
-            if self._held > self._capacity:
+            if self._held > self.capacity:
                 self._shrink()
 
     def _shrink(self) -> None:
         for key in [key for key, slot in self._slots.items() if slot.readers == 0 and slot.result.done()]:
-            if self._held <= self._capacity:
+            if self._held <= self.capacity:
                 return
             self._drop(key)
 

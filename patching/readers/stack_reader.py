@@ -42,6 +42,11 @@ class StackSlide(AbstractSlide):
             mpp=self._shared_mpp(),
         )
 
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class: each file gets its share."""
+        for part in self._parts:
+            part.limit_cache(nbytes // len(self._parts))
+
     @property
     def segments_decoded(self) -> int:
         """See the base class."""

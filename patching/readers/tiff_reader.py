@@ -79,6 +79,10 @@ class TiffSlide(StackedSlide):
             return RGB
         return channel_names(self._tiff, series, image, chosen.channels, chosen.colors)
 
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._cache.capacity = nbytes
+
     @property
     def segments_decoded(self) -> int:
         """See the base class."""

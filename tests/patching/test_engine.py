@@ -15,7 +15,7 @@ from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow, fingerprint
 from patching.store import PatchStore
-from patching.tiler import TileSettings
+from patching.planning import TileSettings
 
 CLASSES = {"tumor": "tumor", "ignore": "ignore"}
 CELL = 16
@@ -140,7 +140,8 @@ def test_padded_patches_count_only_the_slide(checkerboard: dict[str, Any], folde
 
 def digest(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    digests = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    return {name: digest for name, digest in digests.items() if "/logs/" not in name}  # logs tell times
 
 
 def test_the_same_bytes_from_one_and_from_two_processes(checkerboard: dict[str, Any], tmp_path: Path) -> None:
@@ -207,18 +208,22 @@ def test_a_failing_slide_leaves_no_outputs(checkerboard: dict[str, Any], folders
     assert not any(
         path.is_file() for folder in (folders.stores, folders.overlays) for path in folder.rglob("*")
     )
-    assert not list(folders.receipts.glob("*"))
+    assert not list(folders.receipts.rglob("*.json"))
 
 
 def test_strangers_and_halves_are_removed(folders: Folders) -> None:
-    for name in ("a.zarr", "b.zarr", ".a.zarr.part"):
+    for name in ("a.zarr", "b.zarr", ".a.zarr.part", ".b.zarr.part"):
         (folders.stores / name / "images").mkdir(parents=True)
     (folders.stores / "index.parquet").touch()
     folders.overlays.mkdir()
     for name in ("a.png", "b.png", ".b.png.part"):
         (folders.overlays / name).touch()
     remove_strangers(folders, {"a"})
-    assert sorted(path.name for path in folders.stores.iterdir()) == ["a.zarr", "index.parquet"]
+    assert sorted(path.name for path in folders.stores.iterdir()) == [
+        ".a.zarr.part",
+        "a.zarr",
+        "index.parquet",
+    ]
     assert [path.name for path in folders.overlays.iterdir()] == ["a.png"]
 
 

@@ -12,7 +12,9 @@ import tensorstore
 import zarr
 
 from patching.errors import StoreError
-from patching.store import Codec, PatchStore, PatchTable, StoreAttributes
+from patching.sharding import Codec
+from patching.store import PatchStore, PatchTable, StoreAttributes
+from patching.store_writer import write_store
 
 ATTRIBUTES = StoreAttributes(
     slide_id="s1",
@@ -45,7 +47,7 @@ def write(path: Path, count: int = 7, dtype: str = "uint16", **options: Any) -> 
     patches = patches_of(count, dtype)
     tissue = np.random.default_rng(1).random((50, 75)) < 0.5
     attributes = dataclasses.replace(ATTRIBUTES, dtype=dtype)
-    PatchStore.write(path, attributes, table_of(count), tissue, iter(patches), **options)
+    write_store(path, attributes, table_of(count), tissue, iter(patches), **options)
     return patches
 
 
@@ -73,7 +75,7 @@ def test_both_readers_give_what_was_written(tmp_path: Path, codec: Codec, dtype:
 def test_others_read_it_without_us(tmp_path: Path) -> None:
     patches = write(tmp_path / "s1.zarr")
     group = zarr.open_group(tmp_path / "s1.zarr", mode="r")
-    assert group.attrs["schema"] == 1
+    assert group.attrs["schema"] == 2
     np.testing.assert_array_equal(group["images"][2:4], patches[2:4])
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{tmp_path}/s1.zarr/images/"}}
     np.testing.assert_array_equal(tensorstore.open(spec).result()[3].read().result(), patches[3])
@@ -112,7 +114,7 @@ def test_an_interrupted_write_leaves_nothing_that_looks_whole(tmp_path: Path) ->
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
-        PatchStore.write(
+        write_store(
             tmp_path / "s1.zarr",
             ATTRIBUTES,
             table_of(7),
@@ -122,9 +124,7 @@ def test_an_interrupted_write_leaves_nothing_that_looks_whole(tmp_path: Path) ->
         )
     assert not (tmp_path / "s1.zarr").exists()
     with pytest.raises(ValueError, match="6 patches for 7 rows"):
-        PatchStore.write(
-            tmp_path / "s1.zarr", ATTRIBUTES, table_of(7), np.ones((2, 2), bool), iter(patches_of(6))
-        )
+        write_store(tmp_path / "s1.zarr", ATTRIBUTES, table_of(7), np.ones((2, 2), bool), iter(patches_of(6)))
     assert not (tmp_path / "s1.zarr").exists()
     write(tmp_path / "s1.zarr")
     assert [path.name for path in tmp_path.iterdir()] == ["s1.zarr"]

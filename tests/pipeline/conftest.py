@@ -97,7 +97,8 @@ def trainable_cohort(tmp_path: Path, trainable_template: Path) -> Context:
 
 
 def _write_store(path: Path, rows: pd.DataFrame) -> None:
-    from patching.store import PatchStore, PatchTable, StoreAttributes
+    from patching.store import PatchTable, StoreAttributes
+    from patching.store_writer import write_store
 
     n = len(rows)
     images_NHWC = np.random.default_rng(n).normal(200, 20, (n, 32, 32, 2))
@@ -125,7 +126,7 @@ def _write_store(path: Path, rows: pd.DataFrame) -> None:
         rows["tumor_fraction"].to_numpy(np.float64),
         rows["label"].to_numpy(np.int8),
     )
-    PatchStore.write(path, attributes, table, np.ones((32, 32 * n), bool), images_NHWC.astype(np.uint16))
+    write_store(path, attributes, table, np.ones((32, 32 * n), bool), images_NHWC.astype(np.uint16))
 
 
 @pytest.fixture(scope="session")

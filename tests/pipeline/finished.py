@@ -18,6 +18,7 @@ from models.checkpoint import ModelCard, NormalizationCard, save_classifier
 from models.classifier import Classifier
 from models.normalization import Normalization
 from patching.store import PatchStore, PatchTable, StoreAttributes
+from patching.store_writer import write_store
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
 from pipeline.config import Context
 from pipeline.evaluate import EvaluateSettings, split_metrics
@@ -89,7 +90,7 @@ class _Maker:
         tumor_N = tissue_N * label_N
         images_NHWC = self.rng.poisson(200, (n, SIDE, SIDE, len(CHANNELS))).astype(np.uint16)
         images_NHWC[label_N == 1, ::3] += 300
-        PatchStore.write(
+        write_store(
             self.paths.store(slide_id),
             store_attributes(slide_id),
             PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8)),

@@ -1,0 +1,259 @@
+"""What is to be cut from one slide: tissue, grid, labels; decided before a single patch is read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from patching.annotations.base import AbstractAnnotation, Kind
+from patching.annotations.registry import load_annotation
+from patching.drawing import false_color
+from patching.errors import ConfigError, SlideError
+from patching.geometry import Mpp, Size
+from patching.grid import PatchSpec, Sampling, grid_locations, resolve
+from patching.labels import DROPPED, LabelRule
+from patching.manifest import SlideRow
+from patching.overlay import OverlayContent
+from patching.quality import quality_names
+from patching.readers.base import AbstractSlide
+from patching.readers.registry import open_slide
+from patching.resample import area_resize, overview, shrink
+from patching.sharding import Codec
+from patching.store import PatchTable, StoreAttributes
+from patching.tissue.registry import make_detector
+from patching.tissue_area import AreaTable
+
+MAX_MASK_PIXELS = 2**28
+_THUMBNAIL = 1280
+KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
+REASONS = {
+    NO_TISSUE: "no_tissue",
+    LITTLE_TISSUE: "little_tissue",
+    IGNORED: "ignored",
+    AMBIGUOUS: "ambiguous_label",
+}
+
+
+class TileSettings(BaseModel):
+    """How slides become patches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patch: PatchSpec
+    """Size, resolution and step of patches."""
+    tissue: dict[str, Any]
+    """`method`, and that method's own settings."""
+    mask_pixels_per_patch: int = Field(default=16, ge=8)
+    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse."""
+    minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
+    """Patches under it are dropped; those without any tissue always are."""
+    label: LabelRule = LabelRule()
+    """From tumor fraction to label."""
+    classes: dict[str, Kind]
+    """Annotation class, or value of a mask image -> what it means; `*` is any other."""
+    quality: bool = True
+    """Whether focus, brightness, clipping, pen, folds and channel statistics of each patch are measured."""
+    codec: Codec = "blosc-lz4"
+    """Compression of stored patches."""
+    patches_per_shard: int = Field(default=256, gt=0)
+    """Patches in one file of the store."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _text_keys(cls, value: Any) -> Any:
+        # YAML reads the values of mask images as numbers.
+        return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("tissue")
+    @classmethod
+    def _known_method(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            make_detector(**_detector(value))
+        except ConfigError as error:
+            raise ValueError(f"{error.has}; needs {error.needs}") from error
+        return value
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every patch of the grid, kept or not."""
+
+    table: PatchTable
+    outcome_N: NDArray[np.int8]
+    """KEPT, or the reason in REASONS."""
+
+    @property
+    def kept(self) -> PatchTable:
+        """The table of those kept."""
+        keep, table = self.outcome_N == KEPT, self.table
+        return PatchTable(
+            table.locations_N2[keep],
+            table.tissue_fraction_N[keep],
+            table.tumor_fraction_N[keep],
+            table.label_N[keep],
+        )
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of patches dropped for each reason."""
+        return {name: int((self.outcome_N == code).sum()) for code, name in REASONS.items()}
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    mask_HW: NDArray[np.bool_]
+    downsample: float
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """All that is known of a slide before its patches are read."""
+
+    sampling: Sampling
+    candidates: Candidates
+    attributes: StoreAttributes
+    tissue_HW: NDArray[np.bool_]
+    thumbnail_HW3: NDArray[np.uint8]
+    overlay: OverlayContent
+
+
+def open_row(row: SlideRow) -> AbstractSlide:
+    """Open a row's slide as the manifest tells."""
+    return open_slide(row.images, row.channels)
+
+
+def plan_slide(
+    slide: AbstractSlide, row: SlideRow, fingerprint: str, settings: TileSettings, threads: int = 1
+) -> SlidePlan:
+    """Find tissue, measure every patch of the grid, and decide which ones to keep.
+
+    Args:
+        slide: the row's slide, open.
+        row: the manifest's row.
+        fingerprint: digest of the slide's files.
+        settings: the tile settings.
+        threads: threads that read the overview.
+
+    Raises:
+        SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
+        AnnotationError: the annotation is unusable.
+    """
+    mpp = pixel_size(row.mpp, slide.mpp)
+    sampling = resolve(settings.patch, slide.levels, mpp)
+    thumbnail_HW3, tissue = _find_tissue(slide, sampling, mpp, settings, threads)
+    annotation = load_annotation(row.annotation, label=row.label, size=slide.size, classes=settings.classes)
+    candidates = _choose(slide.size, sampling, tissue, annotation, settings)
+    attributes = _attributes(row.slide_id, fingerprint, slide, mpp, sampling, settings, tissue, candidates)
+    overlay = OverlayContent(
+        title=row.slide_id,
+        image_HWC=thumbnail_HW3,
+        size=slide.size,
+        brightfield=True,
+        tissue_HW=tissue.mask_HW,
+        tissue_downsample=tissue.downsample,
+        locations_N2=candidates.table.locations_N2,
+        label_N=np.where(candidates.outcome_N == KEPT, candidates.table.label_N, DROPPED),
+        extent=sampling.extent,
+        outlines=annotation.outlines(),
+        mpp=mpp,
+    )
+    return SlidePlan(sampling, candidates, attributes, tissue.mask_HW, thumbnail_HW3, overlay)
+
+
+def pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
+    """The manifest's pixel size wins; where it is but the mean of the file's, the file knows both sides."""
+    if given is None or (found is not None and found.mean == given):
+        return found
+    return Mpp(given, given)
+
+
+def _find_tissue(
+    slide: AbstractSlide, sampling: Sampling, mpp: Mpp | None, settings: TileSettings, threads: int
+) -> tuple[NDArray[np.uint8], _Tissue]:
+    """Thumbnail and tissue mask from one pass over the slide."""
+    wanted = max(1.0, sampling.extent / settings.mask_pixels_per_patch)
+    longest = max(slide.size.width, slide.size.height)
+    if slide.size.width * slide.size.height / wanted**2 > MAX_MASK_PIXELS:
+        raise SlideError(
+            has=f"a tissue mask of {slide.size.width / wanted:.0f} x {slide.size.height / wanted:.0f} pixels",
+            needs=f"at most {MAX_MASK_PIXELS} pixels",
+            do="lower tile.mask_pixels_per_patch, or make patches larger",
+        )
+    image_HWC, downsample = overview(slide, max(1.0, min(wanted, longest / _THUMBNAIL)), threads)
+    factor = max(1, int(wanted / downsample + 1e-6))
+    mask_downsample = downsample * factor
+    mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
+    detector = make_detector(**_detector(settings.tissue))
+    mask_HW = detector.detect(
+        shrink(image_HWC, factor), mask_mpp, brightfield=slide.brightfield, channels=slide.channels
+    )
+    return _thumbnail(image_HWC, brightfield=slide.brightfield), _Tissue(mask_HW, mask_downsample)
+
+
+def _thumbnail(image_HWC: NDArray[Any], *, brightfield: bool) -> NDArray[np.uint8]:
+    """The slide in (false) color, at most _THUMBNAIL pixels a side."""
+    height, width = image_HWC.shape[:2]
+    scale = min(1.0, _THUMBNAIL / max(height, width))
+    if scale < 1:
+        size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
+        image_HWC = area_resize(image_HWC, size)
+    return false_color(image_HWC, brightfield=brightfield)
+
+
+def _choose(
+    size: Size,
+    sampling: Sampling,
+    tissue: _Tissue,
+    annotation: AbstractAnnotation,
+    settings: TileSettings,
+) -> Candidates:
+    """Measure every patch of the grid and decide on it."""
+    locations_N2 = grid_locations(size, sampling.extent, sampling.stride, settings.patch.edge)
+    area = AreaTable.of_slide(tissue.mask_HW, size, tissue.downsample)
+    tissue_N = area.fractions(locations_N2, sampling.extent, tissue.downsample)
+    judged = settings.label.judge(annotation, locations_N2, sampling.extent)
+    outcome_N = np.full(len(locations_N2), KEPT, np.int8)
+    # From the weakest reason to the strongest, which is written last.
+    outcome_N[judged.label_N == DROPPED] = AMBIGUOUS
+    outcome_N[judged.ignored_fraction_N > settings.label.ignore] = IGNORED
+    outcome_N[tissue_N < settings.minimum_tissue_fraction] = LITTLE_TISSUE
+    outcome_N[tissue_N == 0] = NO_TISSUE
+    table = PatchTable(locations_N2, tissue_N, judged.tumor_fraction_N, judged.label_N)
+    return Candidates(table, outcome_N)
+
+
+def _attributes(
+    slide_id: str,
+    fingerprint: str,
+    slide: AbstractSlide,
+    mpp: Mpp | None,
+    sampling: Sampling,
+    settings: TileSettings,
+    tissue: _Tissue,
+    candidates: Candidates,
+) -> StoreAttributes:
+    return StoreAttributes(
+        slide_id=slide_id,
+        fingerprint=fingerprint,
+        spec=settings.patch.model_dump(),
+        extent=sampling.extent,
+        stride=sampling.stride,
+        downsample=sampling.downsample,
+        mpp=None if mpp is None else mpp.mean * sampling.downsample,
+        slide_mpp=None if mpp is None else (mpp.x, mpp.y),
+        slide_size=(slide.size.width, slide.size.height),
+        channels=slide.channels,
+        dtype=str(slide.dtype),
+        brightfield=slide.brightfield,
+        tissue_downsample=tissue.downsample,
+        dropped=candidates.dropped,
+        quality=quality_names(slide.channels) if settings.quality else (),
+    )
+
+
+def _detector(tissue: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `make_detector`: `method` is its name, the rest are settings."""
+    settings = dict(tissue)
+    return {"name": settings.pop("method", None), **settings}

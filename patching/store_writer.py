@@ -1,0 +1,197 @@
+"""Writing a patch store, shard by shard, under a temporary name until it is whole."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from patching.sharding import Codec, ShardBuffer, compressors, encoder, full_disk, is_whole
+from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
+
+_LARGEST_SHARD = 64 * 2**20
+"""Decoded bytes of a shard: two of them are held in memory."""
+
+
+class StoreWriter:
+    """A store that grows beside its final name.
+
+    It is made by `create`; whoever knows that the one that lies there is the wanted one, as after a
+    crash, opens it again by its path and writes the shards that are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, partial(path)
+        self._images = zarr.open_array(self.part / "images", mode="r")
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        attributes: StoreAttributes,
+        table: PatchTable,
+        tissue_HW: NDArray[np.bool_],
+        thumbnail_HW3: NDArray[np.uint8],
+        *,
+        codec: Codec = "blosc-lz4",
+        patches_per_shard: int = 256,
+    ) -> Self:
+        """Write everything but the patches.
+
+        Args:
+            path: the folder to make, in the end; an older one stays until then.
+            attributes: what the store says of itself.
+            table: a row per patch.
+            tissue_HW: the slide's tissue mask.
+            thumbnail_HW3: the slide in color.
+            codec: how patches are compressed.
+            patches_per_shard: patches in one file, fewer where that were over 64 MiB.
+
+        Raises:
+            DiskSpaceError: the disk is full.
+        """
+        part = partial(path)
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
+            _write_small(group, part, table, tissue_HW, thumbnail_HW3)
+            _create_large(group, attributes, len(table), codec, patches_per_shard)
+        except OSError as error:
+            raise full_disk(error, path) from error
+        return cls(path)
+
+    @property
+    def quality_columns(self) -> int:
+        """Number of columns of the array `quality`."""
+        return int(self._quality.shape[1])
+
+    @property
+    def shard_size(self) -> int:
+        """Patches of a full shard."""
+        return int(self._images.shards[0])
+
+    def rows(self, shard: int) -> range:
+        """Rows of the table whose patches lie in a shard."""
+        return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self._images.shape[0]))
+
+    def missing(self) -> list[int]:
+        """Numbers of the shards that are not there or not whole."""
+        count = -(-self._images.shape[0] // self.shard_size)
+        return [n for n in range(count) if not is_whole(self._shard_path(n), self.shard_size)]
+
+    def buffer(self) -> ShardBuffer:
+        """Memory for one shard."""
+        return ShardBuffer(self.shard_size, int(np.prod(self._images.chunks)) * self._images.dtype.itemsize)
+
+    def write_shard(self, shard: int, buffer: ShardBuffer, quality_NQ: NDArray[np.float32]) -> None:
+        """Write a shard's patches, and before them their quality: a shard that is there is complete.
+
+        Raises:
+            DiskSpaceError: the disk is full.
+        """
+        if quality_NQ.size:
+            start = self.rows(shard).start
+            self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
+        buffer.write(self._shard_path(shard))
+
+    def publish(self) -> None:
+        """Give the store its name; an older one is replaced."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.part.rename(self.path)
+
+    def _shard_path(self, shard: int) -> Path:
+        return self.part / "images" / "c" / str(shard) / "0" / "0" / "0"
+
+    @cached_property
+    def _quality(self) -> Any:
+        return open_tensorstore(self.part / "quality")
+
+
+def write_store(
+    path: Path,
+    attributes: StoreAttributes,
+    table: PatchTable,
+    tissue_HW: NDArray[np.bool_],
+    patches: Iterable[NDArray[Any]],
+    *,
+    codec: Codec = "blosc-lz4",
+    patches_per_shard: int = 256,
+) -> None:
+    """Write a store as a whole from patches [H, W, C] in the table's order, without quality or thumbnail."""
+    blank_HW3 = np.zeros((*tissue_HW.shape, 3), np.uint8)
+    writer = StoreWriter.create(
+        path, attributes, table, tissue_HW, blank_HW3, codec=codec, patches_per_shard=patches_per_shard
+    )
+    encode, source, buffer = encoder(codec, np.dtype(attributes.dtype)), iter(patches), writer.buffer()
+    for shard in writer.missing():
+        buffer.clear()
+        rows = writer.rows(shard)
+        batch = list(islice(source, len(rows)))
+        if len(batch) < len(rows):
+            raise ValueError(f"{rows.start + len(batch)} patches for {len(table)} rows")
+        for slot, patch_HWC in enumerate(batch):
+            buffer.seal(slot, encode(np.ascontiguousarray(patch_HWC), buffer.slot(slot)))
+        writer.write_shard(shard, buffer, np.empty((len(batch), 0), np.float32))
+    writer.publish()
+
+
+def read_part(path: Path) -> PatchStore:
+    """A store that is not whole yet, for its attributes and table."""
+    return PatchStore.open(partial(path))
+
+
+def _write_small(
+    group: Any,
+    part: Path,
+    table: PatchTable,
+    tissue_HW: NDArray[np.bool_],
+    thumbnail_HW3: NDArray[np.uint8],
+) -> None:
+    measures_N3 = np.column_stack([table.tissue_fraction_N, table.tumor_fraction_N, table.label_N])
+    arrays: dict[str, NDArray[Any]] = {
+        "locations": table.locations_N2,
+        "measures": measures_N3.astype(np.float64),
+        "tissue": tissue_HW.astype(np.uint8),
+        "thumbnail": thumbnail_HW3,
+    }
+    for name, values in arrays.items():
+        # A picture compresses little, whatever the time spent.
+        codec = BloscCodec(cname="lz4", clevel=1) if name == "thumbnail" else ZstdCodec(level=1)
+        _create_array(group, name, values.shape, values.dtype, values.shape, codec)
+        if values.size:
+            open_tensorstore(part / name).write(values).result()
+
+
+def _create_large(
+    group: Any, attributes: StoreAttributes, count: int, codec: Codec, patches_per_shard: int
+) -> None:
+    side, dtype = int(attributes.spec["size"]), np.dtype(attributes.dtype)
+    patch_shape = (side, side, len(attributes.channels))
+    most = _LARGEST_SHARD // (int(np.prod(patch_shape)) * dtype.itemsize)
+    shard = max(1, min(patches_per_shard, count, most))
+    group.create_array(
+        "images",
+        shape=(count, *patch_shape),
+        dtype=dtype,
+        chunks=(1, *patch_shape),
+        shards=(shard, *patch_shape),
+        compressors=compressors(codec, dtype),
+    )
+    columns = len(attributes.quality)
+    _create_array(
+        group, "quality", (count, columns), np.dtype(np.float32), (shard, columns), ZstdCodec(level=1)
+    )
+
+
+def _create_array(
+    group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], codec: Any
+) -> None:
+    chunks = tuple(max(1, length) for length in chunks)
+    group.create_array(name, shape=shape, dtype=dtype, chunks=chunks, compressors=[codec, Crc32cCodec()])
