@@ -46,6 +46,8 @@ def test_a_padded_patch_is_never_wholly_outside() -> None:
 def test_sizes_that_lie_are_refused_before_anything_is_allocated(edge: EdgeRule) -> None:
     with pytest.raises(SlideError, match=rf"at most {MAX_PATCHES} patches"):
         grid_locations(Size(2**40, 2**40), 256, 256, edge)
+    with pytest.raises(SlideError):
+        grid_locations(Size(3000, 3000), 1, 1, edge)
     assert len(grid_locations(Size(MAX_PATCHES, 1), 1, 1, edge)) == MAX_PATCHES
     with pytest.raises(SlideError):
         grid_locations(Size(MAX_PATCHES + 1, 1), 1, 1, edge)
