@@ -14,6 +14,7 @@ from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told, numbered
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
+from patching.readers.zarr_files import Source
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
 # Modes that decode to these channels; a palette expands to RGB.
@@ -27,9 +28,9 @@ class ImageSlide(AbstractSlide):
         UnreadableSlideError: damaged, too many pixels, or CMYK.
     """
 
-    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
+    def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
         require_one_plane(str(path), planes)
-        self.path = path
+        self.path = Path(path)
         super().__init__()
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
+from patching.readers.zarr_files import Source
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -29,9 +30,9 @@ class OpenSlideSlide(AbstractSlide):
         UnreadableSlideError: damaged, or not a format OpenSlide knows.
     """
 
-    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
+    def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
         require_one_plane(str(path), planes)
-        self.path = path
+        self.path = Path(path)
         super().__init__()
 
     def __str__(self) -> str:

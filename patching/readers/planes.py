@@ -17,6 +17,7 @@ from patching.readers.base import counted
 
 Choice = int | Literal["max", "mean"] | None
 _ORDER = "TZCS"
+_MOST_PLANES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,12 @@ def select(source: str, axes: str, shape: Sequence[int], planes: Planes, samples
             has=f"{layout}, with several planes along {', '.join(unknown)}",
             needs="axes that have a meaning: T, Z, C (channels) and S (samples of a pixel) beside Y and X",
             do=f"name them in the column `axes`, for example {_example(axes)}, or name the axis C in OME-XML",
+        )
+    if math.prod(stacked.values()) > _MOST_PLANES:
+        raise UnreadableSlideError(
+            has=layout,
+            needs=f"at most {_MOST_PLANES} planes",
+            do="check the file: its description may be damaged",
         )
     numbers = np.arange(math.prod(stacked.values())).reshape([*stacked.values()])
     present = [axis for axis in _ORDER if axis in stacked]

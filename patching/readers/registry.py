@@ -15,11 +15,14 @@ from patching.readers.projection import projected
 from patching.readers.stack_reader import StackSlide
 from patching.readers.tiff_checks import misread_ycbcr
 from patching.readers.tiff_reader import TiffSlide
+from patching.readers.zarr_files import Source, is_url
+from patching.readers.zarr_reader import ZarrSlide
 
-READERS: dict[str, Callable[[Path, Planes], AbstractSlide]] = {
+READERS: dict[str, Callable[[Source, Planes], AbstractSlide]] = {
     "tiff": TiffSlide,
     "openslide": OpenSlideSlide,
     "image": ImageSlide,
+    "zarr": ZarrSlide,
 }
 # OpenSlide recognizes these too, but as TIFFs they are read faster, and 16-bit ones rightly.
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
@@ -37,7 +40,8 @@ def open_slide(
     """Open a slide, as a context manager.
 
     Args:
-        paths: one file, or several of the same field, one per modality, whose channels are joined.
+        paths: one file, OME-Zarr folder or address of one (s3://..., https://...); or several of the same
+            field, one per modality, whose channels are joined.
         channels: names for the channels, in order; they must match the files in number.
         reader: a name in READERS to force that one; by default the file's content decides.
         z: the plane along Z, from 0, or `max` or `mean` over all; needed where there are several.
@@ -50,20 +54,21 @@ def open_slide(
             stack of several planes without a choice.
         ChannelError: other channels than named, or modalities that do not fit together.
     """
-    files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
-    if not files:
+    sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    sources = [source if is_url(source) else Path(source) for source in sources]
+    if not sources:
         raise ValueError("open_slide needs at least one path")
+    planes = Planes(z, t, axes)
 
-    def open_one(path: Path) -> AbstractSlide:
-        name = reader or reader_for(path)
+    def open_one(source: Source) -> AbstractSlide:
+        name = reader or reader_for(source)
         if name not in READERS:
             raise ValueError(f"no reader {name!r}; there are {', '.join(READERS)}")
-        return projected(READERS[name](path, planes))
+        return projected(READERS[name](source, planes))
 
-    planes = Planes(z, t, axes)
-    for path in files:
-        _require_file(path)
-    slide = open_one(files[0]) if len(files) == 1 else StackSlide(files, open_one)
+    for source in sources:
+        _require(source)
+    slide = open_one(sources[0]) if len(sources) == 1 else StackSlide(sources, open_one)
     if channels is None:
         return slide
     try:
@@ -74,14 +79,17 @@ def open_slide(
     return slide
 
 
-def reader_for(path: Path) -> str:
+def reader_for(source: Source) -> str:
     """Name of the reader that fits the file's content, whatever its suffix.
 
     Raises:
         MissingFileError: no such file.
         UnreadableSlideError: no reader knows the format.
     """
-    _require_file(path)
+    _require(source)
+    path = Path(source)
+    if is_url(source) or path.is_dir():
+        return "zarr"
     with damage_told(path):
         vendor = openslide.OpenSlide.detect_format(path)
         with path.open("rb") as file:
@@ -105,10 +113,11 @@ def _is_misread(path: Path) -> bool:
         return misread_ycbcr(tiff.pages.first)
 
 
-def _require_file(path: Path) -> None:
-    if not path.is_file():
+def _require(source: Source) -> None:
+    """An address is taken as it is: opening it will tell."""
+    if not is_url(source) and not Path(source).exists():
         raise MissingFileError(
-            has=f"no file {path}",
+            has=f"no file {source}",
             needs="the slide's file",
             do="check the column `image`: paths are relative to slides.csv",
         )

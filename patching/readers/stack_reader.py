@@ -1,7 +1,6 @@
 """One file per modality of the same field, read as one slide."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from patching.errors import ChannelError
 from patching.geometry import Mpp, Size
 from patching.readers.base import AbstractSlide, Header, Window
+from patching.readers.zarr_files import Source
 
 _MPP_TOLERANCE = 0.01
 
@@ -24,7 +24,7 @@ class StackSlide(AbstractSlide):
         ChannelError: the files differ in size, dtype or pixel size.
     """
 
-    def __init__(self, paths: Sequence[Path], opener: Callable[[Path], AbstractSlide]) -> None:
+    def __init__(self, paths: Sequence[Source], opener: Callable[[Source], AbstractSlide]) -> None:
         self._paths, self._opener = tuple(paths), opener
         super().__init__()
 

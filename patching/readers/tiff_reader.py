@@ -23,6 +23,7 @@ from patching.readers.tiff_layout import alike, area, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff_segments import TiffSegments
+from patching.readers.zarr_files import Source
 
 CACHE_BYTES = 384 * 2**20
 
@@ -38,8 +39,8 @@ class TiffSlide(StackedSlide):
             choice, a color palette.
     """
 
-    def __init__(self, path: Path, planes: Planes = ONE_PLANE) -> None:
-        self.path, self._planes = path, planes
+    def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
+        self.path, self._planes = Path(path), planes
         super().__init__()
 
     def __str__(self) -> str:
