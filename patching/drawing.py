@@ -67,13 +67,13 @@ def label_font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def shortened(text: str, width: float, font: Font) -> str:
-    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+def shortened(text: str, width: float, font: Font, *, tail: bool = False) -> str:
+    """The text, or an ellipsis and what fits into `width` pixels: its beginning, with `tail` its end."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+        text = text[1:] if tail else text[:-1]
+    return f"…{text}" if tail else f"{text}…"
 
 
 def write_png(image_HW3: NDArray[np.uint8], path: Path) -> None:

@@ -65,6 +65,11 @@ class OverlayContent:
 
 def write_overlay(content: OverlayContent, path: Path) -> None:
     """Write the picture as PNG, whole or not at all."""
+    write_png(draw_overlay(content), path)
+
+
+def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
+    """The picture above its legend, RGB [H, W, 3]."""
     scale = min(_SIDE / max(content.size.width, content.size.height), _MAGNIFIED)
     picture_HW3 = _thumbnail(content, scale)
     _draw_grid(picture_HW3, content, scale)
@@ -73,7 +78,7 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
         for outline_N2 in content.outlines:
             points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
             cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
-    write_png(np.asarray(_captioned(picture_HW3, content, scale)), path)
+    return np.asarray(_captioned(picture_HW3, content, scale))
 
 
 def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import cv2
 import matplotlib as mpl
-import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 INK = "#1d2730"
 MUTED = "#5d6b78"
@@ -82,13 +79,6 @@ def svg(figure: Figure, name: str) -> bytes:
 def svg_uri(content: bytes) -> Markup:
     """SVG as a data URI. As an image it can run no script, and its ids stay its own."""
     return Markup(f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}")  # noqa: S704
-
-
-def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
-    """An 8-bit RGB picture as a JPEG data URI."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR), options)
-    return Markup(f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
 
 
 def percent_axis(axes: Axes, which: str = "x") -> None:

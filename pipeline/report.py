@@ -7,10 +7,9 @@ shows comes from the earlier stages' files; the same files give the same report,
 
 import argparse
 import logging
-import math
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from rich.progress import track
 
@@ -18,6 +17,7 @@ from pipeline.artifacts import replacing
 from pipeline.comparison import bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
 from pipeline.evidence import Evidence, load_evidence
+from pipeline.pages import make_environment
 from pipeline.panels.base import Panel, ReportSettings, Sources
 from pipeline.panels.registry import PANELS
 from pipeline.provenance import versions
@@ -50,6 +50,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
 def render(sources: Sources) -> str:
     """The page as HTML."""
     environment = make_environment()
+    environment.tests["estimable"] = estimable
     sections = [
         {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}
         for panel in track(PANELS, description="report", transient=True)
@@ -61,20 +62,6 @@ def render(sources: Sources) -> str:
         sections=sections,
         version=versions()["evenpatch"],
     )
-
-
-def make_environment() -> Environment:
-    """Templates of the report: everything is escaped, and an unknown name is an error."""
-    environment = Environment(
-        loader=PackageLoader("pipeline", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["estimable"] = estimable
-    environment.tests["nan"] = lambda value: value is None or math.isnan(value)
-    return environment
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:

@@ -1,16 +1,13 @@
 """Patients, slides and patches of every split; what was left out, and why; a few slides with their grid."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from pipeline import drawing
 from pipeline.evidence import SPLIT_NAMES, Evidence
+from pipeline.pages import small_picture
 from pipeline.panels.base import Sources
 
 _OVERLAY_SIDE = 640
@@ -56,14 +53,7 @@ def _overlays(evidence: Evidence, wanted: int) -> list[dict[str, Any]]:
         {
             "slide_id": present[place],
             "tumor": float(share.set_index("slide_id").loc[present[place], "label"]),
-            "picture": _thumbnail(evidence.paths.overlays / f"{present[place]}.png"),
+            "picture": small_picture(evidence.paths.overlays / f"{present[place]}.png", _OVERLAY_SIDE),
         }
         for place in places
     ]
-
-
-def _thumbnail(path: Path) -> Markup:
-    image_HWC = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    scale = min(1.0, _OVERLAY_SIDE / max(image_HWC.shape[:2]))
-    small_HWC = cv2.resize(image_HWC, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return drawing.jpeg_uri(np.asarray(small_HWC, dtype=np.uint8), quality=80)

@@ -12,8 +12,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from patching.store import PatchStore, StoreAttributes
-from pipeline import drawing, pictures
+from pipeline import pictures
 from pipeline.evidence import GROUP_NAMES, Evidence
+from pipeline.pages import jpeg_uri
 from pipeline.panels.base import ExampleSettings, Sources
 
 
@@ -94,7 +95,7 @@ class Album:
 
     def _picture(self, item: "_Loaded") -> Markup:
         rgb_HWC = pictures.composite(item.image_HWC, self._range_C2, brightfield=item.attributes.brightfield)
-        return drawing.jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, self._side))
+        return jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, self._side))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pipeline.panels import (
     group_table,
     groups,
     provenance,
+    sheets,
     structure,
     verdict,
 )
@@ -18,6 +19,7 @@ PANELS = (
     Panel("verdict", "Verdict", verdict.values),
     Panel("cohort", "Patients, slides and patches", cohort.values),
     Panel("groups", "Tissue, tumor and the four groups", groups.values),
+    Panel("sheets", "What the groups look like", sheets.values),
     Panel("group_table", "Accuracy in every group", group_table.values),
     Panel("comparison", "The algorithms side by side", comparison.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),

@@ -1,0 +1,44 @@
+"""What every HTML page of evenpatch shares: escaping templates, and pictures that lie in the page itself."""
+
+import base64
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+
+def make_environment() -> Environment:
+    """Templates of `pipeline/templates`: everything is escaped, and an unknown name is an error."""
+    environment = Environment(
+        loader=PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["nan"] = lambda value: value is None or math.isnan(value)
+    return environment
+
+
+def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
+    """An 8-bit RGB picture as a JPEG data URI."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR), options)
+    return Markup(f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
+
+
+def small_picture(path: Path, side: int, quality: int = 80) -> Markup:
+    """A picture's file as a data URI of at most `side` pixels a side."""
+    image_HWC = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return jpeg_uri(shrunk(np.asarray(image_HWC, np.uint8), side), quality)
+
+
+def shrunk(image_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture at `side` pixels along its longer side, or as it is where it is smaller."""
+    scale = min(1.0, side / max(image_HWC.shape[:2]))
+    small_HWC = cv2.resize(image_HWC, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small_HWC, np.uint8)
