@@ -2,19 +2,48 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from patching.geometry import Mpp
+from patching.geometry import Mpp, Size
+from patching.tissue.morphology import Repairs
 
 
 class DetectorSettings(BaseModel):
-    """Base of a detector's settings: frozen, and strict about unknown keys."""
+    """Base of a detector's settings: frozen, and strict about unknown keys.
+
+    Those here repair any detector's mask, in this order; 0 is off. They need the slide's pixel size.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    closing_um: float = Field(default=0, ge=0)
+    """Gaps narrower than this are closed, in µm."""
+    opening_um: float = Field(default=0, ge=0)
+    """Bridges and threads narrower than this are removed, in µm."""
+    minimum_region_um2: float = Field(default=0, ge=0)
+    """Regions of less area are removed, in µm²."""
+    hole_um2: float = Field(default=0, ge=0)
+    """Holes of less area are filled, in µm²."""
+
+    @property
+    def repairs(self) -> Repairs:
+        """What is to be repaired."""
+        return Repairs(self.closing_um, self.opening_um, self.minimum_region_um2, self.hole_um2)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideOrigin:
+    """Which slide an image shows, for detectors that look elsewhere than at its pixels."""
+
+    slide_id: str
+    size: Size
+    """At level 0."""
+    downsample: float
+    """Level-0 pixels per pixel of the image; the last ones may stick out of the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +56,28 @@ class SlideImage:
     """Pixel size of this image, not of level 0."""
     brightfield: bool
     channels: tuple[str, ...]
+    origin: SlideOrigin | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image, and of its mask."""
+        return self.image_HWC.shape[0], self.image_HWC.shape[1]
 
 
-class AbstractTissueDetector(ABC):
+Settings_ = TypeVar("Settings_", bound=DetectorSettings)
+
+
+class AbstractTissueDetector(ABC, Generic[Settings_]):
     """Finds tissue on an image of a whole slide at mask resolution.
 
     An implementation writes `_detect` only and keeps no state.
     """
 
     Settings: type[DetectorSettings]
+
+    @final
+    def __init__(self, settings: Settings_) -> None:
+        self._settings = settings
 
     @final
     def detect(
@@ -45,6 +87,7 @@ class AbstractTissueDetector(ABC):
         *,
         brightfield: bool,
         channels: tuple[str, ...] = (),
+        origin: SlideOrigin | None = None,
     ) -> NDArray[np.bool_]:
         """Tissue mask, bool [H, W].
 
@@ -53,16 +96,20 @@ class AbstractTissueDetector(ABC):
             mpp: pixel size of this image (not of level 0).
             brightfield: 8-bit RGB in transmitted light, the background being bright.
             channels: names of C, for detectors that look at one of them.
+            origin: which slide it is, for detectors that look a mask up.
 
         Raises:
             ChannelError: a channel the settings name is not there.
+            MissingMppError: a setting in µm on a slide without pixel size.
+            MissingFileError: no mask of this slide, where masks come from files.
+            AnnotationError: that mask is unusable.
         """
         if image_HWC.ndim != 3:
             raise ValueError(f"an image [H, W, C] is needed, not {image_HWC.shape}")
-        return self._detect(SlideImage(image_HWC, mpp, brightfield, channels))
+        self._settings.repairs.check(mpp)
+        mask_HW = self._detect(SlideImage(image_HWC, mpp, brightfield, channels, origin))
+        return self._settings.repairs.apply(mask_HW, mpp)
 
     @abstractmethod
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]: ...
-
-    @abstractmethod
-    def __init__(self, settings: Any) -> None: ...
+    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
+        """A mask of its own, which the caller may change."""

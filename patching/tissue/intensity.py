@@ -1,6 +1,7 @@
 """Tissue in intensity images: what is brighter than the background, under uneven light."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +13,47 @@ from patching.tissue.thresholds import otsu_threshold
 _ROUNDING = 1e-8  # variance of log intensity that float32 arithmetic leaves in a constant image
 
 
-def flattened(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
-    """Log intensity [H, W], averaged over channels, with the illumination's slow gain divided out."""
+Projection = Literal["log", "sqrt"]
+
+
+def flattened(image_HWC: NDArray[np.generic], smoothing: float, projection: Projection = "log") -> Projected:
+    """Log or root intensity [H, W], averaged over channels, with the illumination's slow gain divided out."""
     shape = (image_HWC.shape[0], image_HWC.shape[1])
-    raw = _log_projection(image_HWC, smoothing)
-    light = fit_gain(Projected(shape, smoothed(shape, raw, smoothing)), otsu_threshold)
-    return Projected(shape, smoothed(shape, _without(raw, light), smoothing))
+    scaled = _scaled(image_HWC, smoothing)
+    light = fit_gain(Projected(shape, smoothed(shape, _log(scaled), smoothing)), otsu_threshold)
+    flat = _flat_log(scaled, light) if projection == "log" else _flat_root(scaled, light)
+    return Projected(shape, smoothed(shape, flat, smoothing))
 
 
-def _without(raw: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
-    return lambda rows: raw(rows) - light.rows(rows)
-
-
-def _log_projection(image_HWC: NDArray[np.generic], smoothing: float) -> Callable[[slice], Floats]:
-    """Mean over channels of log(1 + (I - pedestal) / s), float32 [H, W].
+def _scaled(image_HWC: NDArray[np.generic], smoothing: float) -> Callable[[slice], Floats]:
+    """(I - pedestal) / s, float32 [H, W, C], not under -0.5.
 
     The pedestal, a detector's offset, is the channel's lowest half percent; s is a tenth of its
-    range, under which the logarithm is linear and does not blow up the noise of empty pixels.
+    range, under which log(1 + x) is linear and does not blow up the noise of empty pixels.
     """
     shape, values = (image_HWC.shape[0], image_HWC.shape[1]), as_floats(image_HWC)
     sample_HWC = Projected(shape, smoothed(shape, values, smoothing)).sample
     pedestal_C, high_C = np.quantile(sample_HWC, (0.005, 0.99), axis=(0, 1)).astype(np.float32)
     scale_C = np.maximum((high_C - pedestal_C) / 10, np.float32(1e-6))
+    return lambda rows: np.maximum((values(rows) - pedestal_C) / scale_C, -0.5)
 
-    def project(rows: slice) -> Floats:
-        above_HWC = np.maximum((values(rows) - pedestal_C) / scale_C, -0.5)
-        projected_HW: Floats = np.log1p(above_HWC).mean(axis=-1, dtype=np.float32)
-        return projected_HW
 
-    return project
+def _log(scaled: Callable[[slice], Floats]) -> Callable[[slice], Floats]:
+    return lambda rows: np.log1p(scaled(rows)).mean(axis=-1, dtype=np.float32)
+
+
+def _flat_log(scaled: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
+    log = _log(scaled)
+    return lambda rows: log(rows) - light.rows(rows)
+
+
+def _flat_root(scaled: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
+    def root(rows: slice) -> Floats:
+        # The same distance from 0 as in the logarithm, where x = -0.5 is the floor.
+        mean_HW: Floats = np.sqrt(scaled(rows) + np.float32(0.5)).mean(axis=-1, dtype=np.float32)
+        return mean_HW * np.exp(-light.rows(rows) / 2)
+
+    return root
 
 
 def structured(image_HWC: NDArray[np.generic], smoothing: float) -> bool:

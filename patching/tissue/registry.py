@@ -6,18 +6,24 @@ from pydantic import ValidationError
 
 from patching.errors import ConfigError
 from patching.tissue.base import AbstractTissueDetector
+from patching.tissue.entropy import EntropyDetector
+from patching.tissue.external import ExternalDetector
 from patching.tissue.otsu import OtsuDetector
 from patching.tissue.signal import SignalDetector
+from patching.tissue.triangle import TriangleDetector
 from patching.tissue.whole import WholeDetector
 
-DETECTORS: dict[str, type[AbstractTissueDetector]] = {
+DETECTORS: dict[str, type[AbstractTissueDetector[Any]]] = {
     "otsu": OtsuDetector,
+    "triangle": TriangleDetector,
+    "entropy": EntropyDetector,
+    "external": ExternalDetector,
     "signal": SignalDetector,
     "all": WholeDetector,
 }
 
 
-def make_detector(name: str, **settings: Any) -> AbstractTissueDetector:
+def make_detector(name: str, **settings: Any) -> AbstractTissueDetector[Any]:
     """The detector called `name`, with its settings.
 
     Raises:
@@ -35,6 +41,6 @@ def make_detector(name: str, **settings: Any) -> AbstractTissueDetector:
     except ValidationError as error:
         raise ConfigError(
             has=f"settings of the tissue method {name}: {error}",
-            needs=f"only {', '.join(detector.Settings.model_fields) or 'no settings at all'}",
+            needs=f"only {', '.join(detector.Settings.model_fields)}",
             do="correct `tile.tissue`; a cohort's settings are merged over those of configs/tile.yaml",
         ) from error

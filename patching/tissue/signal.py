@@ -19,7 +19,7 @@ class SignalSettings(DetectorSettings):
 
 
 @final
-class SignalDetector(AbstractTissueDetector):
+class SignalDetector(AbstractTissueDetector[SignalSettings]):
     """Intensity above a fixed threshold.
 
     The image is area-averaged to mask resolution first: for exact signal areas choose
@@ -27,9 +27,6 @@ class SignalDetector(AbstractTissueDetector):
     """
 
     Settings = SignalSettings
-
-    def __init__(self, settings: SignalSettings) -> None:
-        self._settings = settings
 
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
         name = self._settings.channel

@@ -1,11 +1,12 @@
 """Thresholds that split values in two classes."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
+from skimage.filters import threshold_triangle
 
-Threshold = Callable[[NDArray[np.floating]], float]
+_BINS = 256
+_RARE = 1e-9  # share under which a class is empty but for rounding
 _FLAT = 1e-5  # a relative range in which float32 has too few steps for a histogram
 
 
@@ -14,10 +15,10 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
 
     Extreme values, 0.1 % at either end, are clipped, so that a hot pixel does not stretch the bins.
     """
-    low, high = np.quantile(values, (0.001, 0.999))
-    if high - low <= _FLAT * max(1.0, abs(high)):
-        return float(high)
-    count_B, edges = np.histogram(np.clip(values, low, high), bins=256, range=(low, high))
+    low, high = _limits(values)
+    if _flat(low, high):
+        return high
+    count_B, edges = _histogram(values, low, high)
     center_B = (edges[:-1] + edges[1:]) / 2
     below_B, total = np.cumsum(count_B), values.size
     mass_B = np.cumsum(count_B * center_B)
@@ -28,10 +29,61 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
     return float(edges[1:-1][best].mean())
 
 
+def triangle_threshold(values: NDArray[np.floating]) -> float:
+    """Bin farthest from the line between the tallest peak and the longer tail (Zack 1977), 256 bins."""
+    low, high = _limits(values)
+    if _flat(low, high):
+        return high
+    return float(threshold_triangle(np.clip(values, low, high), nbins=_BINS))
+
+
+def entropy_threshold(values: NDArray[np.floating]) -> float:
+    """Threshold with the largest sum of both classes' entropies over 256 bins (Kapur 1985, eq. 17)."""
+    low, high = _limits(values)
+    if _flat(low, high):
+        return high
+    count_B, edges = _histogram(values, low, high)
+    share_B = count_B / count_B.sum()
+    entropy_B = np.cumsum(entr(share_B))
+    below_B = np.cumsum(share_B)[:-1]
+    above_B = 1 - below_B
+    lower_B, upper_B = entropy_B[:-1], entropy_B[-1] - entropy_B[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sum_B = np.log(below_B * above_B) + lower_B / below_B + upper_B / above_B
+    sum_B[(below_B < _RARE) | (above_B < _RARE)] = -np.inf
+    return float(edges[1:-1][np.argmax(sum_B)])
+
+
+def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    low, high = np.quantile(values, (0.001, 0.999))
+    return low, high
+
+
+def _flat(low: float, high: float) -> bool:
+    return high - low <= _FLAT * max(1.0, abs(high))
+
+
+def _histogram(
+    values: NDArray[np.floating], low: float, high: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts and edges of 256 bins; what lies outside goes to the outermost."""
+    return np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
+
+
 def separation(values: NDArray[np.float32], upper: NDArray[np.bool_]) -> float:
     """Distance of the class means in robust standard deviations of the lower class."""
     if upper.all() or not upper.any():
         return 0.0
     low_N = values[~upper]
-    deviation = 1.4826 * float(np.median(np.abs(low_N - np.median(low_N))))
-    return float(values[upper].mean() - low_N.mean()) / max(deviation, 1e-6)
+    return float(values[upper].mean() - low_N.mean()) / max(_deviation(low_N), 1e-6)
+
+
+def highest_background(values: NDArray[np.float32], upper: NDArray[np.bool_]) -> float:
+    """Three robust standard deviations above the median of the lower class, which must not be empty."""
+    low_N = values[~upper]
+    return float(np.median(low_N)) + 3 * _deviation(low_N)
+
+
+def _deviation(values: NDArray[np.float32]) -> float:
+    """Median absolute deviation, scaled to a Gaussian's standard deviation."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))

@@ -9,13 +9,10 @@ from patching.tissue.base import AbstractTissueDetector, DetectorSettings, Slide
 
 
 @final
-class WholeDetector(AbstractTissueDetector):
+class WholeDetector(AbstractTissueDetector[DetectorSettings]):
     """Marks every pixel."""
 
     Settings = DetectorSettings
 
-    def __init__(self, settings: DetectorSettings) -> None:
-        self._settings = settings
-
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
-        return np.ones(slide.image_HWC.shape[:2], np.bool_)
+        return np.ones(slide.shape, np.bool_)

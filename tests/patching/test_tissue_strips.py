@@ -22,7 +22,7 @@ def slide(*, brightfield: bool) -> NDArray[np.generic]:
 
 
 @pytest.mark.parametrize("brightfield", [True, False])
-@pytest.mark.parametrize("name", ["otsu"])
+@pytest.mark.parametrize("name", ["otsu", "triangle", "entropy"])
 def test_strips_change_no_pixel(name: str, brightfield: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     image = slide(brightfield=brightfield)
     whole = make_detector(name).detect(image, None, brightfield=brightfield)
@@ -32,7 +32,7 @@ def test_strips_change_no_pixel(name: str, brightfield: bool, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("brightfield", [True, False])
-@pytest.mark.parametrize("name", ["otsu"])
+@pytest.mark.parametrize("name", ["otsu", "triangle", "entropy"])
 def test_a_sample_gives_nearly_the_same_mask(
     name: str, brightfield: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,7 +42,7 @@ def test_a_sample_gives_nearly_the_same_mask(
     monkeypatch.setattr(strips, "SAMPLE", 7000)
     sampled = make_detector(name).detect(image, None, brightfield=brightfield)
     assert 0.1 < whole.mean() < 0.9
-    assert (sampled != whole).mean() < 0.005
+    assert (sampled != whole).mean() < 0.01
 
 
 def test_sample_is_every_step_th_row_and_column(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,17 @@
+"""The maximum entropy threshold: for tissue of very varied brightness."""
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.threshold import AbstractThresholdDetector
+from patching.tissue.thresholds import entropy_threshold
+
+
+@final
+class EntropyDetector(AbstractThresholdDetector):
+    """Maximum entropy (Kapur 1985): both classes as spread out over their bins as can be."""
+
+    def _threshold(self, values: NDArray[np.floating]) -> float:
+        return entropy_threshold(values)

@@ -1,0 +1,17 @@
+"""The triangle threshold: for a background that makes one tall peak, beside little or faint tissue."""
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.threshold import AbstractThresholdDetector
+from patching.tissue.thresholds import triangle_threshold
+
+
+@final
+class TriangleDetector(AbstractThresholdDetector):
+    """The triangle method (Zack 1977): where the flank of the tallest peak ends."""
+
+    def _threshold(self, values: NDArray[np.floating]) -> float:
+        return triangle_threshold(values)
