@@ -1,4 +1,4 @@
-"""The cohort as tiled, to look at: overlays/cohort.html, one file that opens offline, and sheets beside it.
+"""The cohort as tiled, to look at: overlays/cohort.html, one file that opens offline, and a contact sheet.
 
 The same stores give the same page: no time, no machine.
 """
@@ -21,23 +21,24 @@ from pipeline.pages import jpeg_uri, make_environment, small_picture
 from pipeline.quality_table import quality_rows
 from pipeline.sheets import sheet_group
 
+SHEET = "sheets/labels.png"
 LABELS = (("tumor", 1), ("non-tumor", 0))
 _SHOWN = 24
-_PICTURED = 200
+_PICTURED = 100
 _PICTURE_SIDE = 160
 _BINS = 20
 _WIDTH, _HEIGHT = 300, 110
 
 
 def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, PatchStore]) -> None:
-    """Write overlays/cohort.html, and overlays/sheets/<label>.png for each label.
+    """Write overlays/cohort.html, and overlays/sheets/labels.png, patches of each label.
 
     Args:
         paths: the cohort's; overlays and both excluded.csv are read.
         index: the patch index, with or without quality columns.
         stores: every slide that was tiled, by slide_id.
     """
-    excluded, dropped = _excluded(paths), _dropped(stores)
+    excluded = _excluded(paths)
     page = (
         make_environment()
         .get_template("cohort_page.html")
@@ -45,13 +46,13 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
             cohort=paths.cohort,
             facts=_facts(index, stores, excluded),
             kept=[(name, int((index["label"] == label).sum())) for name, label in LABELS],
-            dropped=dropped,
+            dropped=_dropped(stores),
             histograms=[(name, tissue_bars(index, label)) for name, label in LABELS],
             plot=(_WIDTH, _HEIGHT),
-            sheets=_write_sheets(paths, index),
+            sheet=_write_sheet(paths, index),
+            sheet_link=SHEET,
             labels=[name for name, _ in LABELS],
             quality=quality_rows(index, {name: index["label"] == label for name, label in LABELS}),
-            reasons=list(dropped),
             slides=_slides(paths, index, stores),
             pictured=_PICTURED,
             excluded=excluded.to_dict("records"),
@@ -109,15 +110,12 @@ def _dropped(stores: Mapping[str, PatchStore]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _write_sheets(paths: Paths, index: pd.DataFrame) -> list[tuple[str, str, Markup]]:
-    """A contact sheet per label: its name, its file beside the page, and its picture."""
-    sheets = []
-    for name, label in LABELS:
-        rows = index[index["label"] == label]
-        picture_HW3 = draw_contact_sheet([sheet_group(paths, name, rows, _SHOWN)])
-        write_png(picture_HW3, paths.overlays / "sheets" / f"{name}.png")
-        sheets.append((name, f"sheets/{name}.png", jpeg_uri(picture_HW3)))
-    return sheets
+def _write_sheet(paths: Paths, index: pd.DataFrame) -> Markup:
+    """Patches of every label in one picture, so that they share one stretch; also in a file of its own."""
+    groups = [sheet_group(paths, name, index[index["label"] == label], _SHOWN) for name, label in LABELS]
+    picture_HW3 = draw_contact_sheet(groups)
+    write_png(picture_HW3, paths.overlays / SHEET)
+    return jpeg_uri(picture_HW3)
 
 
 def _slides(paths: Paths, index: pd.DataFrame, stores: Mapping[str, PatchStore]) -> list[dict[str, Any]]:
@@ -141,7 +139,7 @@ def _slide(
         "size": "{:,} × {:,}".format(*attributes.slide_size),
         "mpp": "–" if attributes.slide_mpp is None else f"{np.mean(attributes.slide_mpp):.4g}",
         "labels": [int((rows["label"] == label).sum()) for _, label in LABELS],
-        "dropped": attributes.dropped,
+        "dropped": sorted(attributes.dropped.items()),
         "tissue": float(rows["tissue_fraction"].mean()) if len(rows) else float("nan"),
         "picture": small_picture(overlay, _PICTURE_SIDE, 70) if pictured and overlay.is_file() else "",
         "link": overlay.name,

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,9 +33,9 @@ def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
 
 
 def small_picture(path: Path, side: int, quality: int = 80) -> Markup:
-    """A picture's file as a data URI of at most `side` pixels a side."""
-    image_HWC = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return jpeg_uri(shrunk(np.asarray(image_HWC, np.uint8), side), quality)
+    """An RGB picture in a PNG file as a data URI of at most `side` pixels a side."""
+    image_HWC = np.asarray(imagecodecs.png_decode(path.read_bytes()), np.uint8)
+    return jpeg_uri(shrunk(image_HWC[..., :3], side), quality)
 
 
 def shrunk(image_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

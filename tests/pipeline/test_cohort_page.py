@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,15 @@ def tiled(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) ->
     return paths
 
 
+def with_dropped(path: Path) -> PatchStore:
+    store = PatchStore.open(path)
+    return PatchStore(path, replace(store.attributes, dropped={"no_tissue": 1203, "little_tissue": 0}))
+
+
 def written(paths: Paths, index: pd.DataFrame | None = None) -> str:
     table = pd.read_parquet(paths.index) if index is None else index
     names = sorted(path.stem for path in paths.patches.glob("*.zarr"))
-    write_cohort_page(paths, table, {name: PatchStore.open(paths.store(name)) for name in names})
+    write_cohort_page(paths, table, {name: with_dropped(paths.store(name)) for name in names})
     return (paths.overlays / "cohort.html").read_text(encoding="utf-8")
 
 
@@ -38,7 +44,7 @@ def page(tiled: Paths) -> str:
 
 def test_it_is_whole_in_itself_but_for_pictures_beside_it(page: str, tiled: Paths) -> None:
     links = re.findall(r"(?:src|href)\s*=\s*[\"']((?!data:|#)[^\"']*)", page)
-    assert len(set(links)) == 16 + 2
+    assert len(set(links)) == 16 + 1
     assert all((tiled.overlays / link).is_file() for link in links)
     assert "://" not in page
     assert "<script" not in page
@@ -51,7 +57,7 @@ def test_it_tells_nothing_of_the_machine(page: str, tiled: Paths) -> None:
 
 def test_the_same_stores_give_the_same_page_and_sheets(page: str, tiled: Paths) -> None:
     sheets = {path.name: path.read_bytes() for path in (tiled.overlays / "sheets").iterdir()}
-    assert set(sheets) == {"tumor.png", "non-tumor.png"}
+    assert set(sheets) == {"labels.png"}
     assert written(tiled) == page
     assert sheets == {path.name: path.read_bytes() for path in (tiled.overlays / "sheets").iterdir()}
 
@@ -67,6 +73,9 @@ def test_it_counts(page: str, tiled: Paths) -> None:
     assert re.search(rf"\bpatches\s+{len(index)}\b", text)
     assert re.search(r"slides excluded\s+1\b", text)
     assert page.count("<svg") == 2
+    assert page.count(f"{1203:,} no tissue") == 16
+    assert f"{16 * 1203:,}" in page
+    assert "0 little tissue" not in page
     assert "Quality" not in page
 
 
@@ -87,8 +96,8 @@ def test_a_cohort_without_tumor_or_overlays(tiled: Paths, tmp_path: Path) -> Non
     paths.ingest_excluded.unlink()
     index = pd.read_parquet(paths.index)
     page = written(paths, index[index["label"] == 0])
-    assert page.count("data:image") == 2
-    assert "tumor: 0 of 0" not in page, "the title is in the picture"
+    assert page.count("data:image") == 1
+    assert not (paths.overlays / "sheets" / ".labels.png.part").exists()
 
 
 def test_bars_are_shares_of_the_labels_own_patches() -> None:
