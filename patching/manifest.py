@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patching.errors import ManifestError
+from patching.readers.base import AbstractSlide
+from patching.readers.cells import COLUMNS, Reading, wrong_cells
+from patching.readers.registry import open_slide
+from patching.readers.zarr_files import Source, ZarrFiles, is_url
+from patching.readers.zarr_metadata import read_image
 
 logger = logging.getLogger(__name__)
 REQUIRED = ("slide_id", "patient_id", "image")
-OPTIONAL = ("channels", "annotation", "label", "mpp", "split")
+OPTIONAL = ("channels", "annotation", "label", "mpp", "split", *COLUMNS)
 SPLITS = ("train", "validation", "test")
 _SLIDE_ID = re.compile(r"[A-Za-z0-9_.-]+")
 _SHOWN = 10
@@ -29,8 +34,8 @@ class SlideRow:
     """Unique in the cohort; letters, digits, `_`, `.`, `-`."""
     patient_id: str
     """The unit of splitting."""
-    images: tuple[Path, ...]
-    """One file, or one per modality."""
+    images: tuple[Source, ...]
+    """One file, OME-Zarr folder or address, or one per modality."""
     channels: tuple[str, ...] | None = None
     """Names that replace the files' own."""
     annotation: Path | None = None
@@ -43,6 +48,15 @@ class SlideRow:
     """train, validation or test, where the manifest fixes it."""
     extra: dict[str, str] = field(default_factory=dict)
     """Every other column, as text."""
+    reading: Reading = field(default_factory=Reading)
+    """The columns `z`, `t`, `axes`, `reader` and `shift`: how the files are to be read."""
+
+    def open(self) -> AbstractSlide:
+        """Open the slide as the row says: see `open_slide`."""
+        how = self.reading
+        return open_slide(
+            self.images, self.channels, how.reader, z=how.z, t=how.t, axes=how.axes, shift=how.shift
+        )
 
 
 def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
@@ -87,19 +101,34 @@ def _tell_misspelled(path: Path, header: Sequence[str]) -> None:
                 logger.warning("%s: unknown column %r is not used; is it `%s`?", path, name, meant)
 
 
-def fingerprint(paths: Sequence[Path]) -> str:
-    """SHA-256 of a slide's content: of one file as `sha256sum` prints it, of several over their digests."""
-    digests = [_digest(file) for path in paths for file in _files(path)]
+def fingerprint(paths: Sequence[Source]) -> str:
+    """SHA-256 of a slide's content.
+
+    Of one file it is what `sha256sum` prints; of several it is taken over their digests; of a folder over
+    its files' names and digests, in order. Of an address only the documents are read, not the pixels.
+    """
+    digests = [digest for path in paths for digest in _digests(path)]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _files(path: Path) -> list[Path]:
-    """The file, and the folder of the same name where the format keeps its pixels there."""
-    if path.suffix.lower() != ".mrxs":
-        return [path]
-    return [path, *sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())]
+def _digests(source: Source) -> list[str]:
+    """Of the file, and of the folder of the same name where the format keeps its pixels there."""
+    if isinstance(source, str) and is_url(source):
+        files = ZarrFiles(source)
+        levels = [level.path for level in read_image(files).levels]
+        return [hashlib.sha256(b"\n".join(files.documents(levels))).hexdigest()]
+    path = Path(source)
+    if path.is_dir():
+        listed = "\n".join(f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in _inside(path))
+        return [hashlib.sha256(listed.encode()).hexdigest()]
+    folder = _inside(path.with_suffix("")) if path.suffix.lower() == ".mrxs" else []
+    return [_digest(file) for file in (path, *folder)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _digest(path: Path) -> str:
@@ -134,15 +163,16 @@ def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, li
     row = SlideRow(
         slide_id=text["slide_id"],
         patient_id=text["patient_id"],
-        images=tuple(root / name for name in _parts(text["image"])),
+        images=tuple(name if is_url(name) else root / name for name in _parts(text["image"])),
         channels=tuple(_parts(text.get("channels", ""))) or None,
         annotation=root / text["annotation"] if text.get("annotation") else None,
         label={"0": 0, "1": 1}.get(text.get("label", "")),
         mpp=_positive(text.get("mpp", "")),
         split=text.get("split") or None,
         extra={name: cell for name, cell in text.items() if name and name not in REQUIRED + OPTIONAL},
+        reading=Reading.parsed(text),
     )
-    wrong += _wrong_cells(row, text)
+    wrong += [*_wrong_cells(row, text), *wrong_cells(row.reading, text, row.images)]
     return row, wrong
 
 
@@ -167,7 +197,7 @@ def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
     """What no single row shows."""
     seen: set[str] = set()
     split_of: dict[str, str | None] = {}
-    owner_of: dict[Path, str] = {}
+    owner_of: dict[Source, str] = {}
     for row in rows:
         if row.slide_id in seen:
             yield f"slide_id {row.slide_id!r} twice"
@@ -176,7 +206,7 @@ def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
             yield f"patient {row.patient_id!r} in two splits: {split or 'none'}, {row.split or 'none'}"
         for image in row.images:
             if (owner := owner_of.setdefault(image, row.patient_id)) != row.patient_id:
-                yield f"{image.name} of two patients: {owner!r}, {row.patient_id!r}"
+                yield f"{Path(image).name} of two patients: {owner!r}, {row.patient_id!r}"
 
 
 def _parts(text: str) -> list[str]:

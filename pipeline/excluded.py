@@ -92,6 +92,6 @@ def _nameless(reason: str, row: SlideRow) -> str:
 def _placeless(reason: str, row: SlideRow, root: Path) -> str:
     """The reason with relative paths: the table must not depend on where the cohort lies."""
     for path in (*row.images, row.annotation):
-        if path is not None:
+        if isinstance(path, Path):  # an address is the same everywhere
             reason = reason.replace(str(path), Path(os.path.relpath(path, root)).as_posix())
     return reason

@@ -12,25 +12,24 @@ import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
-from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
-from patching.geometry import Location, Size
-from patching.manifest import SlideRow, fingerprint, read_manifest
-from patching.readers.base import AbstractSlide
-from patching.readers.registry import open_slide
+from patching.errors import EvenpatchError
+from patching.examination import Examined, examine, misfits
+from patching.manifest import SlideRow, read_manifest
+from patching.readers.cells import COLUMNS, Reading
+from patching.readers.zarr_files import Source, is_url
 from pipeline.artifacts import SLIDES, Paths, replacing
 from pipeline.config import Context, Settings, expanded, load_cohort, load_stage, validated
 from pipeline.excluded import require_budget, write_excluded
 
 logger = logging.getLogger(__name__)
-_PROBE = 64
 _NAMED = 10
 
 
@@ -41,20 +40,23 @@ class IngestSettings(Settings):
     """Share of the cohort's slides that may be excluded."""
     channels: tuple[str, ...] | None
     """Channels every slide must have, in order; by default those that most slides have."""
+    z: Annotated[int, Field(ge=0)] | Literal["max", "mean"] | None
+    """Plane along Z of stacks, from 0, or a projection; a row's own choice wins."""
+    t: Annotated[int, Field(ge=0)] | Literal["max", "mean"] | None
+    """The same along time."""
+    axes: str | None
+    """Names for the files' axes, in their order, where the files name them wrongly."""
+    reader: Literal["tiff", "openslide", "image", "zarr"] | None
+    """Reader of every slide; by default each file's content decides."""
+    registration: Literal["report", "correct"] | None
+    """Estimate the shift between the modalities of a slide: only report it, or correct it too."""
+    largest_shift: float = Field(gt=0)
+    """Level-0 pixels; a slide whose modalities are further apart is excluded."""
 
-
-@dataclass(frozen=True)
-class Examined:
-    """A slide that opens: its row of the manifest and what its files tell."""
-
-    row: SlideRow
-    channels: tuple[str, ...]
-    size: Size
-    dtype: str
-    mpp: float | None
-    fingerprint: str
-    annotation_fingerprint: str
-    """Empty where there is no annotation."""
+    @property
+    def reading(self) -> Reading:
+        """Defaults of the slides' columns."""
+        return Reading(z=self.z, t=self.t, axes=self.axes, reader=self.reader)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +80,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         settings = validated(IngestSettings, changed, "--error-budget")
     manifest = context.paths.root / expanded(load_cohort(context.configs, context.cohort).manifest)
     rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)
-    examined, excluded = examine_cohort(rows, settings.channels)
+    examined, excluded = examine_cohort(rows, settings)
     # A table of an earlier run must not outlive a run that failed.
     context.paths.slides.unlink(missing_ok=True)
     table = context.paths.ingest_excluded
@@ -89,76 +91,26 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
 
 def examine_cohort(
-    rows: Sequence[SlideRow], channels: tuple[str, ...] | None
+    rows: Sequence[SlideRow], settings: IngestSettings
 ) -> tuple[list[Examined], dict[str, EvenpatchError]]:
     """Open every slide; return those that fit together, and the others' errors by slide_id."""
     opened: list[Examined] = []
     excluded: dict[str, EvenpatchError] = {}
     for row in track(rows, "checking slides", console=Console(stderr=True)):
         try:
-            opened.append(_examined(row))
+            filled = replace(row, reading=row.reading.filled(settings.reading))
+            opened.append(examine(filled, settings.registration, settings.largest_shift))
         except EvenpatchError as error:
             excluded[row.slide_id] = error
-    excluded |= _misfits(opened, channels)
+    excluded |= misfits(opened, settings.channels)
     return [slide for slide in opened if slide.row.slide_id not in excluded], excluded
-
-
-def _examined(row: SlideRow) -> Examined:
-    if row.annotation is None and row.label is None:
-        raise AnnotationError(
-            has="neither an annotation nor a label",
-            needs="one of both",
-            do="fill the column `annotation` or `label`",
-        )
-    if row.annotation is not None and not row.annotation.is_file():
-        raise MissingFileError(
-            has=f"no file {row.annotation}",
-            needs="the slide's annotation",
-            do="check the column `annotation`: paths are relative to slides.csv",
-        )
-    with open_slide(row.images, row.channels) as slide:
-        _probe(slide)
-        found = None if slide.mpp is None else slide.mpp.mean
-        return Examined(
-            row=row,
-            channels=slide.channels,
-            size=slide.size,
-            dtype=str(slide.dtype),
-            mpp=row.mpp or found,
-            fingerprint=fingerprint(row.images),
-            annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
-        )
-
-
-def _probe(slide: AbstractSlide) -> None:
-    """Decode a few pixels of the coarsest level: some damage shows only there."""
-    level = len(slide.levels) - 1
-    middle = Location(slide.size.width // 2, slide.size.height // 2)
-    slide.read_region(middle, level, Size(_PROBE, _PROBE))
-
-
-def _misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> dict[str, EvenpatchError]:
-    """Slides whose channels or pixel type are not the cohort's: those wanted, else the most frequent."""
-    if not opened:
-        return {}
-    wanted = channels or Counter(slide.channels for slide in opened).most_common(1)[0][0]
-    fitting = [slide for slide in opened if slide.channels == wanted]
-    # Only slides with the right channels have a say in the pixel type.
-    dtype = Counter(slide.dtype for slide in fitting or opened).most_common(1)[0][0]
-    return {
-        slide.row.slide_id: ChannelError(
-            has=f"{', '.join(slide.channels)} in {slide.dtype}",
-            needs=f"the cohort's {', '.join(wanted)} in {dtype}",
-            do="name channels alike in the column `channels`, or set `ingest.channels`",
-        )
-        for slide in opened
-        if (slide.channels, slide.dtype) != (wanted, dtype)
-    }
 
 
 def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> None:
     extras = dict.fromkeys(key for slide in examined for key in slide.row.extra)
-    columns = (*SLIDES, *(name for name in extras if name not in SLIDES))
+    # Only where one is set: the table of most cohorts stays as it is.
+    set_columns = [name for name in COLUMNS if any(name in slide.row.reading.cells() for slide in examined)]
+    columns = (*SLIDES, *set_columns, *(name for name in extras if name not in SLIDES))
     _write_csv(paths.slides, columns, [_slide_cells(slide, paths.root) for slide in examined])
     summary = summarize(examined, excluded)
     with replacing(paths.ingested / "summary.json") as part:
@@ -188,10 +140,13 @@ def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
         "width": slide.size.width,
         "height": slide.size.height,
         "dtype": slide.dtype,
+        **row.reading.cells(),
     }
 
 
-def _relative(path: Path, root: Path) -> str:
+def _relative(path: Source, root: Path) -> str:
+    if isinstance(path, str) and is_url(path):
+        return path
     return Path(os.path.relpath(path, root)).as_posix()
 
 
@@ -207,6 +162,11 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
     twins = [names for names in same.values() if len(names) > 1]
     if twins:
         logger.warning("%d groups of slides with the same content: %s", len(twins), twins[:_NAMED])
+    apart = {
+        slide.row.slide_id: [[round(shift.x, 2), round(shift.y, 2)] for shift in slide.shifts]
+        for slide in examined
+        if slide.shifts
+    }
     listed = "\n".join(f"{slide.row.slide_id} {slide.fingerprint}" for slide in examined)
     return {
         "slides": len(examined),
@@ -220,4 +180,5 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
         "same_content": twins,
         "excluded": dict(sorted(Counter(type(error).__name__ for error in excluded.values()).items())),
         "fingerprint": hashlib.sha256(listed.encode()).hexdigest(),
+        **({"shifts": apart} if apart else {}),
     }  # fmt: skip

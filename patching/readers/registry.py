@@ -12,7 +12,7 @@ from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.planes import Choice, Planes
 from patching.readers.projection import projected
-from patching.readers.stack_reader import StackSlide
+from patching.readers.stack_reader import Shift, StackSlide
 from patching.readers.tiff_checks import misread_ycbcr
 from patching.readers.tiff_reader import TiffSlide
 from patching.readers.zarr_files import Source, is_url
@@ -36,6 +36,7 @@ def open_slide(
     z: Choice = None,
     t: Choice = None,
     axes: str | None = None,
+    shift: Sequence[Shift] | None = None,
 ) -> AbstractSlide:
     """Open a slide, as a context manager.
 
@@ -47,6 +48,8 @@ def open_slide(
         z: the plane along Z, from 0, or `max` or `mean` over all; needed where there are several.
         t: the same for time points.
         axes: names for the file's axes in its order, where it names them wrongly: see `Planes`.
+
+        shift: what the content of each file is moved by, where there are several.
 
     Raises:
         MissingFileError: no such file.
@@ -68,7 +71,7 @@ def open_slide(
 
     for source in sources:
         _require(source)
-    slide = open_one(sources[0]) if len(sources) == 1 else StackSlide(sources, open_one)
+    slide = open_one(sources[0]) if len(sources) == 1 else StackSlide(sources, open_one, shift)
     if channels is None:
         return slide
     try:

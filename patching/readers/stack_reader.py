@@ -1,6 +1,7 @@
 """One file per modality of the same field, read as one slide."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,44 @@ from patching.readers.zarr_files import Source
 _MPP_TOLERANCE = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Level-0 pixels that content is moved by, to the right and down."""
+
+    x: int
+    y: int
+
+
 class StackSlide(AbstractSlide):
     """Several co-registered files of equal size and dtype; their channels are joined in order.
 
     Only levels that all files have are kept. Names that occur twice get their modality's number:
-    M1.R, M2.R.
+    M1.R, M2.R. `shifts` moves the content of each file; what moves in from outside is background.
 
     Raises:
-        ChannelError: the files differ in size, dtype or pixel size.
+        ChannelError: the files differ in size, dtype or pixel size, or are not as many as the shifts.
     """
 
-    def __init__(self, paths: Sequence[Source], opener: Callable[[Source], AbstractSlide]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Source],
+        opener: Callable[[Source], AbstractSlide],
+        shifts: Sequence[Shift] | None = None,
+    ) -> None:
         self._paths, self._opener = tuple(paths), opener
+        self._shifts = tuple(shifts or [Shift(0, 0)] * len(self._paths))
         super().__init__()
 
     def __str__(self) -> str:
         return "; ".join(str(path) for path in self._paths)
 
     def _open(self) -> Header:
+        if len(self._shifts) != len(self._paths):
+            raise ChannelError(
+                has=f"{self}: {len(self._shifts)} shifts for {len(self._paths)} files",
+                needs="a shift for each",
+                do="correct the column `shift`, for example 0,0;3,-2",
+            )
         self._parts = [self._resources.enter_context(self._opener(path)) for path in self._paths]
         self._require_equal("size in pixels", [f"{p.size.width} x {p.size.height}" for p in self._parts])
         self._require_equal("pixel type", [str(part.dtype) for part in self._parts])
@@ -54,8 +75,16 @@ class StackSlide(AbstractSlide):
 
     def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
         """See the base class."""
-        for part in self._parts:
-            part.expect(level, locations_N2, size)
+        downsample = self.levels[level].downsample
+        for part, shift in zip(self._parts, self._shifts, strict=True):
+            right, down = _in_pixels(shift, downsample)
+            moved_N2 = locations_N2 - np.array([round(right * downsample), round(down * downsample)])
+            part.expect(level, moved_N2, size)
+
+    @property
+    def parts(self) -> tuple[AbstractSlide, ...]:
+        """The files' own slides, not shifted; they are closed with this one."""
+        return tuple(self._parts)
 
     def _require_equal(self, what: str, values: Sequence[str]) -> None:
         if len(set(values)) > 1:
@@ -84,10 +113,29 @@ class StackSlide(AbstractSlide):
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         first = 0
-        for part in self._parts:
+        for part, shift in zip(self._parts, self._shifts, strict=True):
             last = first + len(part.channels)
-            part._read_into(region_HWC[..., first:last], level, window)
+            self._read_shifted(part, shift, region_HWC[..., first:last], level, window)
             first = last
+
+    def _read_shifted(
+        self, part: AbstractSlide, shift: Shift, region_HWC: NDArray[Any], level: int, window: Window
+    ) -> None:
+        plane = self.levels[level]
+        right, down = _in_pixels(shift, plane.downsample)
+        left, top = window.left - right, window.top - down
+        x0, x1 = max(left, 0), min(left + window.width, plane.size.width)
+        y0, y1 = max(top, 0), min(top + window.height, plane.size.height)
+        inside = Window(x0, y0, max(0, x1 - x0), max(0, y1 - y0))
+        if (inside.width, inside.height) != (window.width, window.height):
+            region_HWC[:] = self.background
+        if inside.width > 0 and inside.height > 0:
+            part._read_into(region_HWC[y0 - top : y1 - top, x0 - left : x1 - left], level, inside)
+
+
+def _in_pixels(shift: Shift, downsample: float) -> tuple[int, int]:
+    """Whole pixels of a level, to the right and down."""
+    return round(shift.x / downsample), round(shift.y / downsample)
 
 
 def _joined(names: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ class ZarrFiles:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        address = source if isinstance(source, str) and is_url(source) else str(Path(source).absolute())
+        address = source if isinstance(source, str) and is_url(source) else str(Path(source).resolve())
         try:
             self._system, self._root = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError, OSError) as error:

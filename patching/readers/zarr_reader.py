@@ -176,7 +176,7 @@ def _opened(source: Source, array: ZarrArray, zarr_format: int) -> Any:
         return zarr.open_array(store, path=array.path, mode="r", zarr_format=zarr_format)
     spec = {
         "driver": "zarr3" if zarr_format == 3 else "zarr",
-        "kvstore": {"driver": "file", "path": f"{Path(source).absolute()}/{array.path}/"},
+        "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
     }
     return tensorstore.open(spec, open=True, read=True).result()
 

@@ -5,10 +5,15 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
+from patching import Location
 from patching.errors import ManifestError
 from patching.manifest import SlideRow, fingerprint, read_manifest
+from patching.readers.cells import Reading
+from patching.readers.stack_reader import Shift
 
 Write = Callable[..., Path]
 
@@ -61,6 +66,54 @@ def test_a_spreadsheet_s_byte_order_mark(tmp_path: Path) -> None:
     assert [row.slide_id for row in read_manifest(path)] == ["a"]
 
 
+def test_how_slides_are_read(write: Write) -> None:
+    path = write(
+        READING, 'a,p,a.tif;b.tif,3,max,TZCYX,tiff,"0,0;3,-2"', "b,q,c.tif,mean,0,,,", "c,q,d.tif,,,,,"
+    )
+    first, second, third = (row.reading for row in read_manifest(path))
+    assert first == Reading(3, "max", "TZCYX", "tiff", (Shift(0, 0), Shift(3, -2)))
+    assert (second, third) == (Reading("mean", 0), Reading())
+    assert first.cells() == {"z": "3", "t": "max", "axes": "TZCYX", "reader": "tiff", "shift": "0,0;3,-2"}
+    assert Reading.parsed(first.cells()) == first
+    assert third.filled(first) == first
+    assert second.filled(first) == Reading("mean", 0, "TZCYX", "tiff", first.shift)
+
+
+def test_addresses_and_folders(write: Write, tmp_path: Path) -> None:
+    path = write("slide_id,patient_id,image", "a,p,s3://bucket/a.ome.zarr", "b,p,b.zarr;https://host/c.zarr")
+    assert [row.images for row in read_manifest(path)] == [
+        ("s3://bucket/a.ome.zarr",), (tmp_path / "b.zarr", "https://host/c.zarr"),
+    ]  # fmt: skip
+
+
+def test_a_row_opens_as_it_says(write: Write, tmp_path: Path) -> None:
+    image_ZYX = np.random.default_rng(0).integers(0, 99, (3, 20, 30)).astype(np.uint8)
+    for name in "ab":
+        options = {"metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / f"{name}.tif", image_ZYX, **options)
+    path = write(READING.replace("image", "channels,image"), 's,p,x;y,a.tif;b.tif,1,,,tiff,"0,0;4,-2"')
+    with read_manifest(path)[0].open() as slide:
+        assert slide.channels == ("x", "y")
+        region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+    np.testing.assert_array_equal(region_HWC[..., 0], image_ZYX[1])
+    np.testing.assert_array_equal(region_HWC[:-2, 4:, 1], image_ZYX[1, 2:, :-4])
+    assert not region_HWC[-2:, :, 1].any()
+    assert not region_HWC[:, :4, 1].any()
+
+
+def test_fingerprint_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "slide.zarr"
+    (folder / "0").mkdir(parents=True)
+    (folder / "zarr.json").write_text("{}")
+    (folder / "0" / "c").write_text("pixels")
+    before = fingerprint([folder])
+    (folder / "0" / "c").write_text("others")
+    changed = fingerprint([folder])
+    (folder / "0" / "c").rename(folder / "0" / "d")
+    assert len({before, changed, fingerprint([folder])}) == 3
+
+
+READING = "slide_id,patient_id,image,z,t,axes,reader,shift"
 HEADER = "slide_id,patient_id,image,label,mpp,split,channels"
 PROBLEMS = {
     r"separated by a comma, not by `;`": ("slide_id;patient_id;image", "a;p;a.tif"),
@@ -78,6 +131,11 @@ PROBLEMS = {
     r"line 2: split 'val'": (HEADER, "a,p,a.tif,0,,val,"),
     r"line 2: a channel named twice": (HEADER, "a,p,a.tif,0,,,SHG;CARS;SHG"),
     r"line 2: 2 cells more than": (HEADER, "a,p,a.tif,0,,,,x,y"),
+    r"line 2: z '-1', which needs": (READING, "a,p,a.tif,-1,,,,"),
+    r"line 2: t 'sum', which needs": (READING, "a,p,a.tif,,sum,,,"),
+    r"line 2: reader 'libvips', which needs tiff, openslide, image, zarr": (READING, "a,p,a.tif,,,,libvips,"),
+    r"line 2: shift '1', which needs": (READING, "a,p,a.tif,,,,,1"),
+    r"line 2: shift '0,0;1,1', which needs": (READING, 'a,p,a.tif,,,,,"0,0;1,1"'),
     r"slide_id 'a' twice": (HEADER, "a,p,a.tif,0,,,", "a,q,b.tif,0,,,"),
     r"patient 'p' in two splits: train, test": (HEADER, "a,p,a.tif,0,,train,", "b,p,b.tif,0,,test,"),
     r"a\.tif of two patients: 'p', 'q'": (HEADER, "a,p,a.tif,0,,,", "b,q,a.tif,0,,,"),

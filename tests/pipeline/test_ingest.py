@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 import yaml
+import zarr
 from PIL import Image
 
+from patching import Location, Size
 from patching.errors import ConfigError, ErrorBudgetError, ManifestError
 from patching.manifest import read_manifest
 from pipeline.artifacts import EXCLUDED, SLIDES, Paths, read_table
@@ -345,7 +348,19 @@ def test_a_bad_manifest_stops(
     assert problem in told
 
 
-@pytest.mark.parametrize("ingest", [{"eror_budget": 0.1}, {"error_budget": 2}, {"channels": "CARS"}])
+@pytest.mark.parametrize(
+    "ingest",
+    [
+        {"eror_budget": 0.1},
+        {"error_budget": 2},
+        {"channels": "CARS"},
+        {"z": "sum"},
+        {"t": -1},
+        {"reader": "vips"},
+        {"registration": "yes"},
+        {"largest_shift": 0},
+    ],
+)
 def test_a_bad_setting_stops(
     ingest: dict[str, Any], five: Cohort, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +369,77 @@ def test_a_bad_setting_stops(
     told = capsys.readouterr().err
     assert ConfigError.__name__ in told
     assert next(iter(ingest)) in told
+
+
+def test_planes_of_stacks(five: Cohort) -> None:
+    """The cohort's choice fills empty cells and is written where tile reads it."""
+    planes_ZYX = np.random.default_rng(0).integers(0, 99, (4, 200, 300)).astype(np.uint16)
+    for name in "fg":
+        options: dict[str, Any] = {"ome": True, "metadata": {"axes": "ZYX"}, "photometric": "minisblack"}
+        tifffile.imwrite(five.data / f"{name}.ome.tif", planes_ZYX, **options)
+    header = HEADER + ",z"
+    five.describe(header, good("f"), good("g") + ",2")
+    assert five.ingest("--error-budget", "0.9") == 0
+    assert "several planes along Z (4)" in five.excluded()["f"]["reason"]
+    five.describe(header, good("f"), good("g") + ",2", z="max")
+    assert five.ingest() == 0
+    assert [row["z"] for row in five.slides()] == ["max", "2"]
+    assert "t" not in five.slides()[0]
+    with read_manifest(five.paths.slides, root=five.root)[0].open() as slide:
+        region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+    np.testing.assert_array_equal(region_HWC[..., 0], planes_ZYX.max(axis=0))
+
+
+def test_ome_zarr_in_a_folder_and_at_an_address(cohort: Cohort) -> None:
+    for name in ("a", "b"):
+        group = zarr.open_group(cohort.data / f"{name}.zarr", mode="w")
+        array = group.create_array("0", shape=(200, 300), chunks=(64, 64), dtype="uint8")
+        array[:] = ord(name)
+        axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+        scale = {"type": "scale", "scale": [0.5, 0.5]}
+        datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    address = f"file://{cohort.data}/b.zarr"
+    cohort.describe(HEADER, "a,p,a.zarr,,,1,,Jena", f"b,p,{address},,,1,,Jena")
+    assert cohort.ingest() == 0
+    assert [row["image"] for row in cohort.slides()] == ["../slides/a.zarr", address]
+    assert [(row["mpp"], row["width"]) for row in cohort.slides()] == [("0.5", "300")] * 2
+    assert len({row["fingerprint"] for row in cohort.slides()}) == 2
+
+
+def write_modalities(cohort: Cohort, x: int, y: int) -> None:
+    """Two files of one field; the second's content lies x pixels to the left and y up."""
+    rng = np.random.default_rng(1)
+    field_HW = cv2.GaussianBlur(rng.integers(0, 4000, (260, 360)).astype(np.float32), (0, 0), 3)
+    first_HW, second_HW = field_HW[30:230, 30:330], field_HW[30 + y : 230 + y, 30 + x : 330 + x]
+    tifffile.imwrite(cohort.data / "one.tif", first_HW.astype(np.uint16), metadata=None)
+    tifffile.imwrite(cohort.data / "two.tif", (second_HW * 0.3 + 100).astype(np.uint16), metadata=None)
+
+
+@pytest.mark.parametrize("registration", [None, "report", "correct"])
+def test_registration(registration: str | None, cohort: Cohort) -> None:
+    write_modalities(cohort, 7, -4)
+    cohort.describe(HEADER, "a,p,one.tif;two.tif,CARS;SHG,,1,,Jena", registration=registration)
+    assert cohort.ingest() == 0
+    summary = json.loads((cohort.paths.ingested / "summary.json").read_text())
+    assert ("shifts" in summary) == (registration is not None)
+    if registration:
+        np.testing.assert_allclose(summary["shifts"]["a"], [[0, 0], [7, -4]], atol=0.2)
+    assert cohort.slides()[0].get("shift") == ("0,0;7,-4" if registration == "correct" else None)
+    with read_manifest(cohort.paths.slides, root=cohort.root)[0].open() as slide:
+        region_HWC = slide.read_region(Location(50, 50), 0, Size(200, 100)).astype(float)
+    correlation = np.corrcoef(region_HWC[..., 0].ravel(), region_HWC[..., 1].ravel())[0, 1]
+    assert (correlation > 0.99) == (registration == "correct")
+
+
+def test_modalities_too_far_apart(cohort: Cohort) -> None:
+    write_modalities(cohort, 20, 10)
+    row = "a,p,one.tif;two.tif,CARS;SHG,,1,,Jena"
+    write_slide(cohort.data / "b.ome.tif", channels=2)
+    other = "b,p,b.ome.tif,CARS;SHG,,1,,Jena"
+    cohort.describe(HEADER, row, other, registration="correct", largest_shift=15, error_budget=0.5)
+    assert cohort.ingest() == 0
+    assert "modalities 22." in cohort.excluded()["a"]["reason"]
 
 
 @pytest.mark.real_data

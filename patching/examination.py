@@ -1,0 +1,117 @@
+"""What the files of a slide tell before it is tiled, and which slides fit together."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
+from patching.geometry import Location, Size
+from patching.manifest import SlideRow, fingerprint
+from patching.readers.base import AbstractSlide
+from patching.readers.registration import SubpixelShift, modality_shifts
+from patching.readers.stack_reader import StackSlide
+
+_PROBE = 64
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A slide that opens: its row of the manifest and what its files tell."""
+
+    row: SlideRow
+    channels: tuple[str, ...]
+    size: Size
+    dtype: str
+    mpp: float | None
+    fingerprint: str
+    annotation_fingerprint: str
+    """Empty where there is no annotation."""
+    shifts: tuple[SubpixelShift, ...] = ()
+    """Estimated shift of every modality onto the first, where it was asked for."""
+
+
+def examine(
+    row: SlideRow, registration: Literal["report", "correct"] | None, largest_shift: float
+) -> Examined:
+    """Open a slide, decode some of it and read what its files tell.
+
+    Args:
+        row: the slide; its annotation need only exist.
+        registration: whether to estimate the shift between modalities, and whether to correct it.
+        largest_shift: level-0 pixels; modalities further apart are an error.
+
+    Raises:
+        SlideError: a file is missing, damaged or of another kind than the row tells.
+        AnnotationError: neither an annotation nor a label.
+    """
+    if row.annotation is None and row.label is None:
+        raise AnnotationError(
+            has="neither an annotation nor a label",
+            needs="one of both",
+            do="fill the column `annotation` or `label`",
+        )
+    if row.annotation is not None and not row.annotation.is_file():
+        raise MissingFileError(
+            has=f"no file {row.annotation}",
+            needs="the slide's annotation",
+            do="check the column `annotation`: paths are relative to slides.csv",
+        )
+    with row.open() as slide:
+        _probe(slide)
+        shifts = _shifts(slide, largest_shift) if registration else ()
+        if registration == "correct" and shifts and row.reading.shift is None:
+            moved = tuple(shift.rounded() for shift in shifts)
+            row = replace(row, reading=replace(row.reading, shift=moved))
+        found = None if slide.mpp is None else slide.mpp.mean
+        return Examined(
+            row=row,
+            channels=slide.channels,
+            size=slide.size,
+            dtype=str(slide.dtype),
+            mpp=row.mpp or found,
+            fingerprint=fingerprint(row.images),
+            annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
+            shifts=shifts,
+        )
+
+
+def _shifts(slide: AbstractSlide, largest_shift: float) -> tuple[SubpixelShift, ...]:
+    if not isinstance(slide, StackSlide):
+        return ()
+    shifts = modality_shifts(slide)
+    if (furthest := max(math.hypot(shift.x, shift.y) for shift in shifts)) > largest_shift:
+        raise ChannelError(
+            has=f"{slide}: modalities {furthest:.1f} pixels apart, as estimated",
+            needs=f"at most {largest_shift:g}",
+            do="register the modalities, give their shift in the column `shift`, or raise "
+            "`ingest.largest_shift`",
+        )
+    return shifts
+
+
+def _probe(slide: AbstractSlide) -> None:
+    """Decode a few pixels of the coarsest level: some damage shows only there."""
+    level = len(slide.levels) - 1
+    middle = Location(slide.size.width // 2, slide.size.height // 2)
+    slide.read_region(middle, level, Size(_PROBE, _PROBE))
+
+
+def misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> dict[str, EvenpatchError]:
+    """Slides whose channels or pixel type are not the cohort's: those wanted, else the most frequent."""
+    if not opened:
+        return {}
+    wanted = channels or Counter(slide.channels for slide in opened).most_common(1)[0][0]
+    fitting = [slide for slide in opened if slide.channels == wanted]
+    # Only slides with the right channels have a say in the pixel type.
+    dtype = Counter(slide.dtype for slide in fitting or opened).most_common(1)[0][0]
+    return {
+        slide.row.slide_id: ChannelError(
+            has=f"{', '.join(slide.channels)} in {slide.dtype}",
+            needs=f"the cohort's {', '.join(wanted)} in {dtype}",
+            do="name channels alike in the column `channels`, or set `ingest.channels`",
+        )
+        for slide in opened
+        if (slide.channels, slide.dtype) != (wanted, dtype)
+    }

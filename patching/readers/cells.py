@@ -1,0 +1,78 @@
+"""How a slide is to be read, as text: cells of slides.csv and back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from patching.readers.planes import Choice
+from patching.readers.registry import READERS
+from patching.readers.stack_reader import Shift
+
+COLUMNS = ("z", "t", "axes", "reader", "shift")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a slide is to be read; None leaves it to the file."""
+
+    z: Choice = None
+    """A plane's number from 0, or `max` or `mean` over all."""
+    t: Choice = None
+    """The same along time."""
+    axes: str | None = None
+    """Names for the file's axes, in its order."""
+    reader: str | None = None
+    """A name in READERS."""
+    shift: tuple[Shift, ...] | None = None
+    """What each modality's content is moved by, level-0 pixels."""
+
+    @classmethod
+    def parsed(cls, text: Mapping[str, str]) -> "Reading":
+        """From cells by column; those that are wrong are left empty, see `wrong_cells`."""
+        return cls(
+            z=_choice(text.get("z", "")),
+            t=_choice(text.get("t", "")),
+            axes=text.get("axes") or None,
+            reader=text.get("reader") or None,
+            shift=_shifts(text.get("shift", "")),
+        )
+
+    def filled(self, default: "Reading") -> "Reading":
+        """The same with a cohort's defaults where nothing is set."""
+        return Reading(
+            z=default.z if self.z is None else self.z,
+            t=default.t if self.t is None else self.t,
+            axes=self.axes or default.axes,
+            reader=self.reader or default.reader,
+            shift=self.shift or default.shift,
+        )
+
+    def cells(self) -> dict[str, str]:
+        """The columns that are set, as text."""
+        shift = None if self.shift is None else ";".join(f"{step.x},{step.y}" for step in self.shift)
+        values = {"z": self.z, "t": self.t, "axes": self.axes, "reader": self.reader, "shift": shift}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def wrong_cells(reading: Reading, text: Mapping[str, str], images: Sequence[object]) -> Iterator[str]:
+    """What is wrong with the columns of COLUMNS."""
+    for name, choice in (("z", reading.z), ("t", reading.t)):
+        if text.get(name) and choice is None:
+            yield f"{name} {text[name]!r}, which needs a plane's number from 0, max, mean or nothing"
+    if reading.reader and reading.reader not in READERS:
+        yield f"reader {reading.reader!r}, which needs {', '.join(READERS)} or nothing"
+    if text.get("shift") and (reading.shift is None or len(reading.shift) != len(images)):
+        yield f"shift {text['shift']!r}, which needs `x,y` in whole pixels for each image, separated by `;`"
+
+
+def _choice(text: str) -> Choice:
+    projections: dict[str, Choice] = {"max": "max", "mean": "mean"}
+    number = int(text) if text.isascii() and text.isdigit() else None
+    return projections.get(text, number)
+
+
+def _shifts(text: str) -> tuple[Shift, ...] | None:
+    try:
+        pairs = [[int(number) for number in pair.split(",")] for pair in text.split(";") if pair.strip()]
+        return tuple(Shift(x, y) for x, y in pairs) or None
+    except ValueError:
+        return None
