@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from patching.annotations.base import AbstractAnnotation, Kind, Locations, Measured
+from patching.annotations.crossings import crossings
 from patching.annotations.polygon_area import patch_fractions
 from patching.errors import AnnotationError
 from patching.geometry import Size
@@ -27,6 +28,8 @@ _LARGEST = 2**31
 """Level-0 pixels from which a coordinate is no place on a slide."""
 _TOLERATED_OUTSIDE = 0.05
 """Share of the annotated area that may stick out of the slide without a word."""
+_CROSSINGS = 5000
+"""Meetings of an outline with itself up to which it is repaired, within seconds."""
 _SAGITTA = 1 / 32
 """Level-0 pixels between an ellipse and the chords that stand for it, at most."""
 
@@ -120,14 +123,19 @@ def cut(
     return [region for region in left if not shapely.is_empty(region)]
 
 
-def united(geometries: Sequence[shapely.Geometry], path: Path) -> shapely.Geometry:
+def united(outlines: Sequence[shapely.Geometry], path: Path) -> shapely.MultiPolygon:
     """The union of polygons.
 
     Raises:
         AnnotationError: the geometry library gives up on them.
     """
     with _geometry_errors(path):
-        return shapely.union_all(geometries)
+        polygons_N = np.array(outlines, dtype=object)
+        meeting = shapely.STRtree(polygons_N).query(polygons_N, predicate="intersects")[0]
+        # Uniting is slow, and of many thousand cells few touch another.
+        alone_N = np.bincount(meeting, minlength=len(polygons_N)) == 1
+        together = shapely.union_all(polygons_N[~alone_N])
+        return shapely.MultiPolygon([*_parts(polygons_N[alone_N]), *_parts(together)])
 
 
 def check_place(outlines: Sequence[shapely.Geometry], size: Size, path: Path) -> None:
@@ -173,9 +181,10 @@ def malformed(path: Path, what: str) -> AnnotationError:
 def _valid(polygon: shapely.Polygon, path: Path) -> list[shapely.Geometry]:
     if polygon.is_valid:
         return [polygon]
+    if crossings(polygon, _CROSSINGS) > _CROSSINGS:
+        raise malformed(path, f"an outline that crosses itself more than {_CROSSINGS} times")
     logger.warning("%s: repaired an outline (%s)", path.name, shapely.is_valid_reason(polygon))
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))
-    return [part for part in parts if part.geom_type == "Polygon"]
+    return [*_parts(shapely.make_valid(polygon))]
 
 
 def _is_island(region: shapely.Geometry, hole: shapely.Geometry) -> bool:
@@ -202,6 +211,11 @@ def _bounds(points_M2: NDArray[np.float64], path: Path) -> tuple[NDArray[np.floa
 
 def _rings(geometry: shapely.Geometry) -> tuple[NDArray[np.float64], ...]:
     """Closed, oriented rings of all polygons: exteriors counter-clockwise, holes clockwise."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    oriented = [shapely.orient_polygons(part) for part in parts if part.geom_type == "Polygon"]
+    oriented = [shapely.orient_polygons(part) for part in _parts(geometry)]
     return tuple(shapely.get_coordinates(ring) for ring in shapely.get_rings(oriented))
+
+
+def _parts(geometry: Any) -> list[shapely.Polygon]:
+    """The polygons of a geometry, or of many, without the points and lines beside them."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return [part for part in parts if isinstance(part, shapely.Polygon)]

@@ -108,6 +108,9 @@ def test_outlines_that_stick_out_are_told(tmp_path: Path, caplog: pytest.LogCapt
     assert not caplog.text
     load(tmp_path, [feature([[[x + 210, y] for x, y in RECTANGLE]])])
     assert "50 % of the annotated area lies outside" in caplog.text
+    caplog.clear()
+    load(tmp_path, [feature([[[x, y + 130] for x, y in RECTANGLE]])])
+    assert "50 % of the annotated area lies outside" in caplog.text
 
 
 def test_class_names_ignore_case_and_star_is_the_rest(tmp_path: Path) -> None:

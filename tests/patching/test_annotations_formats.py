@@ -158,8 +158,8 @@ def test_fractions_equal_a_fine_scan(seed: int, corners: int, extent: int) -> No
     annotation = PolygonAnnotation(polygon, shapely.GeometryCollection())
     locations = rng.integers(-60, 140, (12, 2))
     found = annotation.fractions(locations, extent)
-    wanted = [scanned(rings, corner, extent, 64) for corner in locations]
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1 / 2048)
+    wanted = [scanned(rings, corner, extent, 4096 // extent) for corner in locations]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1 / 512)
     assert not annotation.fractions(locations, extent, "ignore").any()
 
 

@@ -135,6 +135,12 @@ def test_asap_types_without_area_are_told(
     assert f"2 x {kind}" in caplog.text
 
 
+def test_an_asap_polygon_of_two_points_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = asap(("Tumor", box(0, 0, 50, 50)), ("Tumor", [(0, 0), (90, 90)]))
+    assert share(load(tmp_path, content), 0, 0, 50) == 1
+    assert "1 x Polygon" in caplog.text
+
+
 def test_asap_below_another_root_and_in_a_namespace(tmp_path: Path) -> None:
     content = asap(("Tumor", box(0, 0, 50, 50)))
     bare = content[: content.index("<AnnotationGroups>")].replace("<ASAP_Annotations>\n", "")
