@@ -86,6 +86,23 @@ def test_every_rule(tmp_path: Path, kind: str, settings: dict[str, object], labe
     assert found.ignored_fraction_N.tolist() == [0, 0, 0, 0.4]
 
 
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({}, -1),
+        ({"tau": 0.3}, 1),
+        ({"rule": "any"}, 1),
+        ({"rule": "center"}, -1),
+        ({"rule": "center", "center": 0.3}, 0),
+    ],
+)
+def test_the_example_of_the_documentation(tmp_path: Path, settings: dict[str, object], label: int) -> None:
+    found = LabelRule.model_validate(settings).judge(
+        left_part(tmp_path, "geojson", 30), np.array([[0, 0]]), 100
+    )
+    assert (found.tumor_fraction_N.tolist(), found.label_N.tolist()) == ([0.3], [label])
+
+
 def test_the_central_region_is_in_the_middle_of_an_odd_patch(tmp_path: Path) -> None:
     # Of a patch of 33 px at 10, the middle of 16.5 px begins at 18.25.
     annotation = left_part(tmp_path, "geojson", 26)
