@@ -15,6 +15,7 @@ from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Mea
 from patching.errors import AnnotationError
 from patching.geometry import Size
 from patching.readers.base import DAMAGE
+from patching.readers.tiff_layout import segment_bytes
 from patching.readers.tiff_metadata import ome_image
 from patching.tissue_area import AreaTable
 
@@ -93,7 +94,7 @@ def _read(path: Path) -> NDArray[np.generic]:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     if value.ndim == 3 and (value == value[..., :1]).all():
         value = value[..., 0]
-    if value.ndim != 2 or value.dtype.kind not in "bu":
+    if value.ndim != 2 or not value.size or value.dtype.kind not in "bu":
         raise _unusable(path, f"shape {value.shape} and dtype {value.dtype}")
     return value
 
@@ -103,8 +104,8 @@ def _read_tiff(path: Path) -> NDArray[np.generic]:
         # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
         ome_image(tiff, 0)
         page = tiff.series[0].levels[0]
-        if page.size > MAX_PIXELS:
-            raise _unusable(path, f"{page.size} pixels, more than {MAX_PIXELS}")
+        if (pixels := max(page.size, segment_bytes(page.keyframe))) > MAX_PIXELS:
+            raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
         return np.asarray(page.asarray()).squeeze()
 
 

@@ -32,11 +32,13 @@ DAMAGE: tuple[type[Exception], ...] = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    AssertionError,
     SyntaxError,
     EOFError,
     MemoryError,
     struct.error,
 )
+_LARGEST_PIXEL = 1e18  # its square is still a float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +216,9 @@ class AbstractSlide(ABC):
         if window.width > 0 and window.height > 0:
             y, x = window.top - top, window.left - left
             self._read_into(region_HWC[y : y + window.height, x : x + window.width], level, window)
-        if self.dtype.kind == "f" and not np.isfinite(region_HWC).all():
+        if self.dtype.kind == "f" and not (np.abs(region_HWC) <= _LARGEST_PIXEL).all():
             raise UnreadableSlideError(
-                has=f"{self}: pixels that are infinite or not a number",
+                has=f"{self}: pixels that are infinite, not a number or beyond {_LARGEST_PIXEL:g}",
                 needs="finite pixels: one such pixel spoils thresholds, means and trainings",
                 do="export it with these pixels set to 0",
             )

@@ -17,6 +17,7 @@ from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
+from patching.readers.tiff_checks import check_tiles
 from patching.readers.zarr_files import Source
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -76,6 +77,7 @@ def _refuse_what_openslide_misreads(path: Path) -> None:
         if file.read(4) not in TIFF_MAGIC:
             return
     with damage_told(path), TiffFile(path) as tiff:
+        check_tiles(path, tiff)
         bits = {page.aspage().bitspersample for page in tiff.pages}
         samples = max(page.aspage().samplesperpixel for page in tiff.pages)
         main = tiff.series[0]

@@ -13,6 +13,7 @@ from patching.errors import UnreadableSlideError
 from patching.readers.tiff_layout import JPEG, segment_bytes
 
 _LARGEST_SEGMENT = 2**30
+_LARGEST_OPENSLIDE_TILE = 2**26
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
 _INVERTED, _PALETTE, _YCBCR = 0, 3, 6
 
@@ -89,6 +90,24 @@ def misread_ycbcr(page: TiffPage) -> bool:
     """Whether decoding gives luma and chroma instead of RGB: only JPEG's decoder converts them."""
     compression = int(page.compression)
     return compression == _APERIO_YCBCR or (page.photometric == _YCBCR and compression not in JPEG)
+
+
+def check_tiles(path: Path, tiff: TiffFile) -> None:
+    """Every tiled directory lists all its tiles, of at most 64 million pixels each: OpenSlide's demands.
+
+    Where it cannot allocate a tile it ends the whole process, and it draws for hours what is not listed.
+    """
+    for page in (top.aspage() for top in tiff.pages):
+        if not page.is_tiled:
+            continue
+        if page.tilewidth * page.tilelength > _LARGEST_OPENSLIDE_TILE:
+            raise _refusal(
+                path,
+                f"tiles of {page.tilewidth} x {page.tilelength} pixels",
+                f"at most {_LARGEST_OPENSLIDE_TILE} pixels in a tile",
+                "copy it again from its source, or save it with smaller tiles",
+            )
+        check_segments(path, page)
 
 
 def check_segments(path: Path, page: Any) -> None:
