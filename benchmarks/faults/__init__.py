@@ -1,0 +1,8 @@
+"""What happens when files lie, processes die and disks fill up.
+
+    python -m benchmarks.faults mutate [--cases N] [--case N]
+    python -m benchmarks.faults kill [--kills N]
+    python -m benchmarks.faults disk-full
+
+Each part writes outputs/benchmarks/faults/<part>.json and renews table.md beside it.
+"""
