@@ -34,6 +34,7 @@ TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
 _SIDE = 1100
 _MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
+_TINT, _GROUP_TINT = 0.15, 0.35  # groups come in pairs of like hues, which a thin frame does not tell apart
 _BAND, _LINE = 38, 22
 _NARROWEST = 470
 _BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
@@ -101,7 +102,8 @@ def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: f
     tinted = picture_HW3.copy()
     for corner, end, kind in zip(*(rows[kept_N].tolist() for rows in (first, last, kind_N)), strict=True):
         cv2.rectangle(tinted, corner, end, colors[kind], -1)
-    cv2.addWeighted(tinted, 0.15, picture_HW3, 0.85, 0, dst=picture_HW3)
+    tint = _TINT if content.group_N is None else _GROUP_TINT
+    cv2.addWeighted(tinted, tint, picture_HW3, 1 - tint, 0, dst=picture_HW3)
     for corner, end, kind in zip(first.tolist(), last.tolist(), kind_N.tolist(), strict=True):
         if kind < 0:
             cv2.rectangle(picture_HW3, corner, end, FAINT, 1)
@@ -168,7 +170,9 @@ def _legend(content: OverlayContent) -> list[tuple[str, Color]]:
     kind_N, colors = _kinds(content)
     names = content.groups if content.group_N is not None else ("normal", "tumor")
     entries = [(f"{name} {(kind_N == kind).sum():,}", colors[kind]) for kind, name in enumerate(names)]
-    entries += [(f"dropped {(kind_N < 0).sum():,}", FAINT), ("tissue", TISSUE)]
+    if dropped := int((kind_N < 0).sum()):
+        entries.append((f"dropped {dropped:,}", FAINT))
+    entries.append(("tissue", TISSUE))
     if content.outlines:
         entries.append(("annotation", ANNOTATION))
     return entries

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from patching.contact_sheet import draw_contact_sheet
 from patching.geometry import Mpp, Size
-from patching.overlay import OverlayContent, draw_overlay
+from patching.overlay import GROUPS, OverlayContent, draw_overlay
 from patching.store import PatchStore
 from pipeline.artifacts import ATTRIBUTES, read_table
 from pipeline.evidence import GROUP_NAMES, Evidence
@@ -30,6 +30,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     grouped = {threshold: with_groups(evidence, threshold) for threshold in evidence.thresholds}
     return {
         "labels": GROUP_NAMES,
+        "colors": [(f"rgb{color}", name) for color, name in zip(GROUPS, GROUP_NAMES, strict=False)],
         "thresholds": [
             {
                 "name": threshold,

@@ -16,6 +16,7 @@ from pipeline.artifacts import Paths
 from pipeline.comparison import Difference, bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
 from pipeline.evidence import load_evidence
+from pipeline.panels import sheets
 from pipeline.panels.base import ReportSettings, Sources
 from pipeline.panels.examples import choose
 from pipeline.panels.structure import binned_accuracy
@@ -219,6 +220,32 @@ def test_the_tissue_is_beside_the_patch() -> None:
     assert pair_HWC[32, 10].tolist() == [200, 200, 200]
     assert pair_HWC[32, 68 + 10].tolist() == [100, 100, 100]
     assert pair_HWC[32, 68 + 50].tolist() == [200, 200, 200]
+
+
+def test_groups_are_shown_by_sheet_and_slide(sources: Sources) -> None:
+    shown = sheets.values(sources)["thresholds"]
+    assert [item["name"] for item in shown] == list(sources.evidence.thresholds)
+    assert all(item["sheet"].startswith("data:image/jpeg") for item in shown)
+    assert all(len(item["slides"]) == 3 for item in shown)
+    assert len({item["sheet"] for item in shown}) == 2, "the thresholds make different groups"
+    assert all(item["quality"] == () for item in shown)
+
+
+def test_quality_by_group_names_other_shortcuts(sources: Sources) -> None:
+    index = sources.evidence.index.copy()
+    index["quality_focus"] = index["label"] + np.arange(len(index)) % 5 / 5
+    index["quality_brightness"] = np.arange(len(index)) // 2 % 5 / 5
+    changed = replace(sources, evidence=replace(sources.evidence, index=index))
+    for item in sheets.values(changed)["thresholds"]:
+        focus, brightness = item["quality"]
+        assert (focus.name, brightness.name) == ("focus", "brightness")
+        assert focus.large
+        assert not brightness.large
+        assert focus.means[2] > focus.means[0] + 0.5
+        assert len(focus.means) == 4
+    page = report.render(changed)
+    assert page.count('<tr class="candidate"><th scope="row">focus') == 2
+    assert page.count('<th scope="row">brightness') == 2
 
 
 def test_no_training_is_an_error(small_cohort: Paths) -> None:
