@@ -92,8 +92,8 @@ def _file(path: Path, kind: str, data: Path) -> Source:
     return Source(path.relative_to(data).as_posix(), kind, path.read_bytes)
 
 
-_RING = [[20, 30], [180, 25], [190, 140], [95.5, 170.25], [15, 120], [20, 30]]
-_HOLE = [[60, 60], [60, 90], [100, 90], [100, 60], [60, 60]]
+_RING: list[list[float]] = [[20, 30], [180, 25], [190, 140], [95.5, 170.25], [15, 120], [20, 30]]
+_HOLE: list[list[float]] = [[60, 60], [60, 90], [100, 90], [100, 60], [60, 60]]
 
 
 def _feature(kind: str, coordinates: list[Any], name: str, color: int) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _aperio() -> bytes:
 
 def _mask() -> np.ndarray[Any, np.dtype[np.uint8]]:
     y, x = np.mgrid[:100, :150]
-    return ((x // 20 + y // 25) % 3).astype(np.uint8)
+    return np.asarray((x // 20 + y // 25) % 3, np.uint8)
 
 
 def _mask_png() -> bytes:

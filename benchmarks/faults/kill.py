@@ -20,7 +20,7 @@ from rich.progress import Progress
 from benchmarks.faults.cohort import READY, digests, write_slides
 
 _LIMIT = 120.0
-_ORPHANS = 5.0
+_ORPHANS = 15.0
 """Seconds after which no worker may outlive the process that started it."""
 _WORKER_KILLS = 5
 """One kill of a lone worker for as many others."""

@@ -102,7 +102,7 @@ def renumber(data: bytearray, _ranges: Sequence[range], rng: np.random.Generator
     found = list(_NUMBER.finditer(bytes(data)))
     if not found:
         return "no number"
-    match, word = found[rng.integers(len(found))], _WORDS[rng.integers(len(_WORDS))]
+    match, word = found[int(rng.integers(len(found)))], _WORDS[int(rng.integers(len(_WORDS)))]
     data[match.start() : match.end()] = word
     return f"{match[0]!r} at {match.start()} made {word[:10]!r}"
 
@@ -124,7 +124,7 @@ def drop(data: bytearray, _ranges: Sequence[range], rng: np.random.Generator) ->
 
 def insert(data: bytearray, _ranges: Sequence[range], rng: np.random.Generator) -> str:
     """Something that does not belong there."""
-    place, word = int(rng.integers(len(data) + 1)), _WORDS[rng.integers(len(_WORDS))]
+    place, word = int(rng.integers(len(data) + 1)), _WORDS[int(rng.integers(len(_WORDS)))]
     data[place:place] = word
     return f"{word[:10]!r} inserted at {place}"
 
@@ -135,6 +135,6 @@ TEXT: tuple[Mutation, ...] = (renumber, renumber, repeat, drop, insert)
 
 def _place(data: bytearray, ranges: Sequence[range], rng: np.random.Generator) -> int:
     if ranges and rng.random() < _SENSITIVE:
-        part = ranges[rng.integers(len(ranges))]
+        part = ranges[int(rng.integers(len(ranges)))]
         return int(part[rng.integers(len(part))])
     return int(rng.integers(len(data)))
