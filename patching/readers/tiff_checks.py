@@ -40,7 +40,7 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
     """The level itself, if its pixels and segments are what the reader can handle.
 
     Raises:
-        UnreadableSlideError: tiles with depth, a palette, a segment too large.
+        UnreadableSlideError: tiles with depth, a palette, inverted or mixed-up colors.
     """
     page = series.keyframe
     if page.imagedepth > 1:
@@ -60,13 +60,6 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
         raise _refusal(path, "YCbCr outside JPEG: colors would be wrong", "RGB or JPEG", "export it as RGB")
     if np.dtype(series.dtype).kind not in "uif":
         raise _refusal(path, f"pixels of type {series.dtype}", "integer or real pixels", "convert the file")
-    if segment_bytes(page) > _LARGEST_SEGMENT:
-        raise _refusal(
-            path,
-            f"a strip or tile of {segment_bytes(page) / 2**30:.1f} GiB",
-            "at most 1 GiB",
-            "save it tiled",
-        )
     return series
 
 
@@ -74,7 +67,8 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Any]
     """The pages that are read, if they and all their segments lie in the file.
 
     Raises:
-        UnreadableSlideError: a page in another file or missing, a segment behind the file's end.
+        UnreadableSlideError: a page in another file or missing, a segment behind the file's end or
+            too large.
     """
     for page in pages:
         if page is None or page.parent is not tiff:
@@ -83,6 +77,8 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Any]
                 "export one file with all channels, or list one file per modality",
             )  # fmt: skip
         check_segments(path, page)
+    if (size := max(segment_bytes(page.keyframe) for page in pages)) > _LARGEST_SEGMENT:
+        raise _refusal(path, f"a strip or tile of {size / 2**30:.1f} GiB", "at most 1 GiB", "save it tiled")
     return list(pages)
 
 

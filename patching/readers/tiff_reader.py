@@ -23,9 +23,12 @@ from patching.readers.tiff_layout import alike, area, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff_segments import TiffSegments
+from patching.readers.tiff_strips import held_bytes, thinned
 from patching.readers.zarr_files import Source
 
 CACHE_BYTES = 384 * 2**20
+# Compressed strips up to this are held whatever the limit: each read would decode them all.
+_LARGEST_CACHE = 2**30
 
 
 class TiffSlide(StackedSlide):
@@ -59,7 +62,9 @@ class TiffSlide(StackedSlide):
             self._straight_alpha = chosen.straight_alpha
             file = self._resources.enter_context(self.path.open("rb", buffering=0))
             self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
-            self._cache = SegmentCache(self._stored.decode, CACHE_BYTES)
+            held = held_bytes(self._pages)
+            self._least_cache = held if held <= _LARGEST_CACHE else 0
+            self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
             image = ome_image(self._tiff, number)
             names = self._names(series, image, chosen)
             header = Header(
@@ -73,7 +78,7 @@ class TiffSlide(StackedSlide):
 
     def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[Any]:
         pages = pages_of(self.path, level)
-        return checked_pages(self.path, self._tiff, [pages[number] for number in chosen.pages])
+        return checked_pages(self.path, self._tiff, thinned([pages[number] for number in chosen.pages]))
 
     def _names(self, series: TiffPageSeries, image: Element | None, chosen: TiffPlanes) -> tuple[str, ...]:
         if chosen.straight_alpha and chosen.channels == len(RGB):
@@ -82,7 +87,7 @@ class TiffSlide(StackedSlide):
 
     def limit_cache(self, nbytes: int) -> None:
         """See the base class."""
-        self._cache.capacity = nbytes
+        self._cache.capacity = max(nbytes, self._least_cache)
 
     @property
     def segments_decoded(self) -> int:

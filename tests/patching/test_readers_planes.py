@@ -187,3 +187,52 @@ def test_numbers_of_planes(
     assert sorted(everything.wanted) == list(range(numbers.size))
     again = np.array(everything.wanted)[everything.groups_TZC]
     np.testing.assert_array_equal(again, expected_TZCS.reshape(again.shape))
+
+
+def read_in_windows(path: Path) -> tuple[NDArray[Any], int]:
+    """All pixels, in windows, and how many segments were decoded."""
+    with open_slide(path) as slide:
+        whole_HWC = np.empty((slide.size.height, slide.size.width, len(slide.channels)), slide.dtype)
+        for top in range(0, slide.size.height, 60):
+            for left in range(0, slide.size.width, 90):
+                size = Size(min(90, slide.size.width - left), min(60, slide.size.height - top))
+                region_HWC = slide.read_region(Location(left, top), 0, size)
+                whole_HWC[top : top + size.height, left : left + size.width] = region_HWC
+        return whole_HWC, slide.segments_decoded
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("kind", ["gray", "contig", "separate", "pages", "truncated", "strips"])
+def test_one_huge_strip_is_read_in_part(
+    kind: str, byteorder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patching.readers.tiff_strips._STRIP_BYTES", 300 * 2 * 7)
+    path = tmp_path / "strip.tif"
+    image_HWC = np.random.default_rng(0).integers(0, 60_000, (200, 300, 1 if kind == "gray" else 3))
+    image_HWC = image_HWC.astype(np.uint16)
+    options: dict[str, Any] = {"rowsperstrip": 90 if kind == "strips" else 200, "byteorder": byteorder}
+    if kind in ("contig", "strips"):
+        contiguous: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig"}
+        tifffile.imwrite(path, image_HWC, metadata=None, **contiguous, **options)
+    else:
+        planes: dict[str, Any] = {
+            "photometric": "minisblack",
+            "metadata": {"axes": "CYX"},
+            "truncate": kind == "truncated",
+        }
+        planes |= {"planarconfig": "separate"} if kind == "separate" else {}
+        tifffile.imwrite(path, np.moveaxis(image_HWC, -1, 0), **planes, **options)
+    whole_HWC, decoded = read_in_windows(path)
+    np.testing.assert_array_equal(whole_HWC, image_HWC)
+    rows = 2 if kind in ("contig", "strips") else 7
+    assert decoded == -(-200 // rows) * (1 if kind in ("contig", "strips", "gray") else 3)
+
+
+def test_a_huge_compressed_strip_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patching.readers.tiff_reader.CACHE_BYTES", 1000)
+    path, image = tmp_path / "strip.tif", stack("CYX")
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "rowsperstrip": 40}
+    tifffile.imwrite(path, image, metadata={"axes": "CYX"}, **options)
+    whole_HWC, decoded = read_in_windows(path)
+    np.testing.assert_array_equal(whole_HWC, np.moveaxis(image, 0, -1))
+    assert decoded == 4
