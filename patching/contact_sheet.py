@@ -139,5 +139,5 @@ def _heights(groups: Sequence[SheetGroup], side: int, columns: int) -> tuple[lis
     for group in groups:
         tops.append(top)
         rows = max(1, -(-len(group.patches) // columns))
-        top += _TITLE + (rows * (side + _CAPTION + _GAP) if group.patches else _CAPTION)
+        top += _TITLE + (rows * (side + _CAPTION + _GAP) if group.patches else _CAPTION) + _GAP
     return tops, top + _MARGIN // 2

@@ -168,7 +168,7 @@ def _lines(
 
 def _legend(content: OverlayContent) -> list[tuple[str, Color]]:
     kind_N, colors = _kinds(content)
-    names = content.groups if content.group_N is not None else ("normal", "tumor")
+    names = content.groups if content.group_N is not None else ("non-tumor", "tumor")
     entries = [(f"{name} {(kind_N == kind).sum():,}", colors[kind]) for kind, name in enumerate(names)]
     if dropped := int((kind_N < 0).sum()):
         entries.append((f"dropped {dropped:,}", FAINT))
