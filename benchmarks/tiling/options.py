@@ -1,0 +1,50 @@
+"""What one run of the benchmark was asked for."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.tiling import results
+from benchmarks.tiling.contest import Contestant, compete
+
+
+@dataclass(frozen=True)
+class Options:
+    """Arguments of the command line."""
+
+    quick: bool = False
+    """Small slides, two repeats: whether it runs, not how fast."""
+    repeats: int = 5
+    cases: tuple[str, ...] = ("aligned", "overlap", "shifted", "fractional")
+    workers: tuple[int, ...] = (1, 2)
+    peers_python: str | None = None
+    """Interpreter of the environment in which the peers are installed."""
+    peers_path: tuple[str, ...] = ()
+    """Folders with sources of peers that no registry has."""
+    peer_patches: int = 1500
+    """Patches that each peer reads: the first ones, row by row."""
+    resume: bool = False
+    """Contests that results.json has are not run again."""
+
+    @property
+    def counted(self) -> int:
+        """Turns that count."""
+        return 2 if self.quick else self.repeats
+
+    def contest(
+        self, name: str, make: Callable[[], list[Contestant]], *, once: bool = False, **options: bool
+    ) -> None:
+        """Run one contest and save it, unless it is kept from an earlier run."""
+        known = results.load().get(name)
+        if self.resume and known is not None and known["quick"] == self.quick:
+            tell(f"{name}: kept")
+            return
+        tell(f"{name}: preparing")
+        found = compete(make(), 1 if once else self.counted, lambda line: tell(f"{name}: {line}"), **options)
+        results.save(name, found, quick=self.quick)
+
+
+def tell(line: str) -> None:
+    """A line of progress."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
