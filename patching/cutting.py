@@ -1,7 +1,7 @@
 """Patches out of a slide: threads read, resample, measure and encode; one writer puts shards on disk."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from patching.geometry import Location, Size
 from patching.grid import Sampling
+from patching.passthrough import Passthrough
 from patching.quality import full_scale, measure_quality
 from patching.readers.base import AbstractSlide
 from patching.resample import area_resize
@@ -31,6 +32,8 @@ class Cut:
     codec: Codec
     quality: bool
     """Whether to measure it."""
+    passthrough: Passthrough | None = None
+    """The slide's own JPEG streams, to be stored in place of pixels."""
 
 
 @dataclass
@@ -72,9 +75,10 @@ def cut_shards(
     """
     if not shards:
         return
-    rows = np.concatenate([np.asarray(writer.rows(n)) for n in shards])
-    read = Size(cut.sampling.read, cut.sampling.read)
-    slide.expect(cut.sampling.level, locations_N2[rows], read)
+    if cut.passthrough is None:
+        rows = np.concatenate([np.asarray(writer.rows(n)) for n in shards])
+        read = Size(cut.sampling.read, cut.sampling.read)
+        slide.expect(cut.sampling.level, locations_N2[rows], read)
     free = [writer.buffer() for _ in range(min(_AHEAD, len(shards)))]
     ahead: deque[_Batch] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="cut") as pool:
@@ -124,16 +128,15 @@ def _finish(batch: _Batch, writer: StoreWriter, progress: Callable[[int], None])
 
 def _fill(batch: _Batch, slide: AbstractSlide, cut: Cut) -> None:
     """What each thread does: take the next place until none is left."""
+    if cut.passthrough is not None:
+        _fill_with_streams(batch, cut.passthrough)
+        return
     read, stored = Size(cut.sampling.read, cut.sampling.read), Size(cut.size, cut.size)
     shape = (read.height, read.width, len(slide.channels))
     encode, maximum = encoder(cut.codec, slide.dtype), full_scale(slide.dtype)
     in_place = cut.codec == "none" and read == stored
     scratch_HWC: NDArray[Any] = np.empty(shape, slide.dtype)
-    while batch.places:
-        try:
-            slot, x, y = batch.places.popleft()
-        except IndexError:
-            return  # another thread took the last one
+    for slot, x, y in _taken(batch):
         if in_place:
             scratch_HWC = batch.buffer.array(slot, shape, slide.dtype)
         region_HWC = slide.read_region(Location(x, y), cut.sampling.level, read, out=scratch_HWC)
@@ -143,3 +146,18 @@ def _fill(batch: _Batch, slide: AbstractSlide, cut: Cut) -> None:
                 patch_HWC, brightfield=slide.brightfield, detector_maximum=maximum
             )
         batch.buffer.seal(slot, encode(patch_HWC, batch.buffer.slot(slot)))
+
+
+def _fill_with_streams(batch: _Batch, passthrough: Passthrough) -> None:
+    for slot, x, y in _taken(batch):
+        data = np.frombuffer(passthrough.read(x, y), np.uint8)
+        batch.buffer.slot(slot)[: len(data)] = data
+        batch.buffer.seal(slot, len(data))
+
+
+def _taken(batch: _Batch) -> Iterator[tuple[int, int, int]]:
+    while batch.places:
+        try:
+            yield batch.places.popleft()
+        except IndexError:
+            return  # another thread took the last one

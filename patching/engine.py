@@ -9,9 +9,11 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
+from typing import Any, Literal
 
 import cv2
 import threadpoolctl
+from pydantic import BaseModel, ConfigDict, Field
 
 from patching.errors import AnnotationError, EvenpatchError, SlideError
 from patching.receipts import (
@@ -29,6 +31,23 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
 """Told how many patches were written: shard by shard in this process, slide by slide from others."""
 __all__ = ["Folders", "Outcome", "SlideTask", "remove_strangers", "run_task", "tile_cohort"]
+
+
+class EngineSettings(BaseModel):
+    """Where slides are tiled; the outputs do not depend on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["local", "dask", "slurm"] = "local"
+    """This machine's processes; a dask cluster; a dask cluster of SLURM jobs."""
+    workers: int | None = Field(default=None, gt=0)
+    """Threads or processes that decode (with slurm: jobs); None is the number of cores."""
+    address: str | None = None
+    """Of a running dask scheduler; None starts a local one."""
+    slurm: dict[str, Any] = {}
+    """Arguments of dask_jobqueue.SLURMCluster: cores, memory, queue, walltime, ..."""
+    cache_mib: int = Field(default=384, ge=16)
+    """Memory of each process for decoded tiles that several patches share."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +132,12 @@ def begin_task(task: SlideTask) -> Outcome | Begun:
     key = task.key
     store, overlay, _ = task.folders.of(task.row.slide_id)
     try:
-        if _prepared(task, key) == "whole":
+        state = _prepared(task, key)
+        if state == "whole":
             return Outcome(task.row.slide_id, kept=True)
-        log, shards = begin_slide(task.row, task.fingerprint, task.settings, store, overlay)
+        log, shards = begin_slide(
+            task.row, task.fingerprint, task.settings, store, overlay, keep_part=state == "begun"
+        )
     except (SlideError, AnnotationError) as error:
         return _failed(task, error)
     write_receipt(task, key, whole=False)
@@ -179,11 +201,15 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
     return Outcome(task.row.slide_id, log=log)
 
 
-def _start_worker(level: int) -> None:
-    """One thread per library and worker: there are as many workers as cores."""
-    logging.basicConfig(level=level, format="%(name)s: %(message)s")
+def limit_threads() -> None:
+    """One thread per library in this process: there are as many workers as cores."""
     cv2.setNumThreads(1)
     threadpoolctl.threadpool_limits(1)
+
+
+def _start_worker(level: int) -> None:
+    logging.basicConfig(level=level, format="%(name)s: %(message)s")
+    limit_threads()
 
 
 def _completed(pool: Executor, tasks: Sequence[SlideTask], threads: int) -> Iterator[Outcome]:

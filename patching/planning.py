@@ -249,7 +249,8 @@ def _attributes(
         brightfield=slide.brightfield,
         tissue_downsample=tissue.downsample,
         dropped=candidates.dropped,
-        quality=quality_names(slide.channels) if settings.quality else (),
+        # Streams that are passed through are not decoded, so that there is nothing to measure.
+        quality=quality_names(slide.channels) if settings.quality and settings.codec != "jpeg" else (),
     )
 
 

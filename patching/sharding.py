@@ -20,7 +20,8 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from patching.errors import DiskSpaceError
 
-Codec = Literal["blosc-lz4", "zstd", "none"]
+Codec = Literal["blosc-lz4", "zstd", "none", "jpeg"]
+"""`jpeg` keeps the slide's own streams where patches are its tiles, and is blosc-lz4 elsewhere."""
 _OVERHEAD = 16  # of a Blosc frame around bytes that do not compress
 _CRC = 4
 _ALIGNED = 64
@@ -30,6 +31,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOSC: dict[str, dict[str, Any]] = {
     # Microscope noise hardly compresses: the fast level costs a hundredth of the size.
     "blosc-lz4": {"cname": "lz4", "clevel": 1},
+    "jpeg": {"cname": "lz4", "clevel": 1},
     "zstd": {"cname": "zstd", "clevel": 3},
 }
 

@@ -24,6 +24,7 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 
 from patching.errors import StoreError
+from patching.jpeg_reader import JpegReader
 
 SCHEMA = 2
 
@@ -160,10 +161,22 @@ class PatchStore:
             raise IndexError(
                 f"patches {index_n.min()} to {index_n.max()}, of {len(self)} in {self.path.name}"
             )
-        return np.asarray(self._reader[index_n].read().result())
+        if isinstance(self._reader, JpegReader):
+            return self._reader.read(index_n)
+        try:
+            return np.asarray(self._reader[index_n].read().result())
+        except ValueError as error:  # what TensorStore makes of a checksum that fails
+            raise StoreError(
+                has=f"{self.path.name}: {error}",
+                needs="a whole store",
+                do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
+            ) from error
 
     @cached_property
     def _reader(self) -> Any:
+        metadata = json.loads((self.path / "images" / "zarr.json").read_text(encoding="utf-8"))
+        if JpegReader.reads(metadata):
+            return JpegReader(self.path / "images", metadata)
         return open_tensorstore(self.path / "images")
 
 

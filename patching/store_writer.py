@@ -13,6 +13,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from patching.jpeg_codec import JpegCodec
+from patching.jpeg_stream import JpegStream
 from patching.sharding import Codec, ShardBuffer, compressors, encoder, full_disk, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
@@ -41,6 +43,7 @@ class StoreWriter:
         thumbnail_HW3: NDArray[np.uint8],
         *,
         codec: Codec = "blosc-lz4",
+        stream: JpegStream | None = None,
         patches_per_shard: int = 256,
     ) -> Self:
         """Write everything but the patches.
@@ -52,6 +55,7 @@ class StoreWriter:
             tissue_HW: the slide's tissue mask.
             thumbnail_HW3: the slide in color.
             codec: how patches are compressed.
+            stream: patches are stored as such JPEG streams instead.
             patches_per_shard: patches in one file, fewer where that were over 64 MiB.
 
         Raises:
@@ -62,7 +66,7 @@ class StoreWriter:
         try:
             group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
             _write_small(group, part, table, tissue_HW, thumbnail_HW3)
-            _create_large(group, attributes, len(table), codec, patches_per_shard)
+            _create_large(group, attributes, len(table), codec, stream, patches_per_shard)
         except OSError as error:
             raise full_disk(error, path) from error
         return cls(path)
@@ -170,7 +174,12 @@ def _write_small(
 
 
 def _create_large(
-    group: Any, attributes: StoreAttributes, count: int, codec: Codec, patches_per_shard: int
+    group: Any,
+    attributes: StoreAttributes,
+    count: int,
+    codec: Codec,
+    stream: JpegStream | None,
+    patches_per_shard: int,
 ) -> None:
     side, dtype = int(attributes.spec["size"]), np.dtype(attributes.dtype)
     patch_shape = (side, side, len(attributes.channels))
@@ -182,7 +191,8 @@ def _create_large(
         dtype=dtype,
         chunks=(1, *patch_shape),
         shards=(shard, *patch_shape),
-        compressors=compressors(codec, dtype),
+        serializer="auto" if stream is None else JpegCodec(stream),
+        compressors=compressors("none" if stream else codec, dtype),
     )
     columns = len(attributes.quality)
     _create_array(

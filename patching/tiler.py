@@ -1,5 +1,6 @@
 """One slide into patches: plan, cut, publish."""
 
+import logging
 import resource
 import sys
 import time
@@ -9,15 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from patching.cutting import Cut, cut_shards
+from patching.disk_space import require_room
 from patching.errors import StoreError
 from patching.grid import Sampling, resolve
 from patching.manifest import SlideRow
 from patching.overlay import write_overlay
+from patching.passthrough import Passthrough, find_passthrough
 from patching.planning import SlidePlan, TileSettings, open_row, pixel_size, plan_slide
 from patching.readers.base import AbstractSlide
 from patching.store_writer import StoreWriter, read_part
 
+logger = logging.getLogger(__name__)
 _MIB = 2**20
 
 
@@ -33,8 +40,8 @@ class SlideLog:
     cut: int = 0
     """Those cut in this run; the others lay there already."""
     dropped: dict[str, int] = field(default_factory=dict)
-    segments_decoded: int = 0
-    """Stored tiles or strips that were decoded; 0 where the reader cannot tell."""
+    segments_decoded: dict[str, int] = field(default_factory=dict)
+    """Stored tiles or strips that each step decoded; 0 where the reader cannot tell or held them."""
     threads: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each step."""
@@ -44,7 +51,8 @@ class SlideLog:
     def add(self, piece: "SlideLog") -> None:
         """Add what another worker did to the same slide."""
         self.cut += piece.cut
-        self.segments_decoded += piece.segments_decoded
+        for step, count in piece.segments_decoded.items():
+            self.segments_decoded[step] = self.segments_decoded.get(step, 0) + count
         self.peak_memory_mib = max(self.peak_memory_mib, piece.peak_memory_mib)
         for step, seconds in piece.seconds.items():
             self.seconds[step] = round(self.seconds.get(step, 0.0) + seconds, 4)
@@ -96,7 +104,7 @@ def tile_slide(
         plan = _plan(slide, row, fingerprint, settings, log)
         picture = aside.submit(write_overlay, plan.overlay, overlay)
         if not keep_part:
-            _create(store, plan, settings, log)
+            _create(slide, store, plan, settings, log)
         begun()
         _cut(slide, plan.sampling, settings, StoreWriter(store), None, log, progress)
         with log.timed("overlay"):
@@ -106,13 +114,20 @@ def tile_slide(
 
 
 def begin_slide(
-    row: SlideRow, fingerprint: str, settings: TileSettings, store: Path, overlay: Path
+    row: SlideRow,
+    fingerprint: str,
+    settings: TileSettings,
+    store: Path,
+    overlay: Path,
+    *,
+    keep_part: bool = False,
 ) -> tuple[SlideLog, list[int]]:
     """The first of three steps: all but the patches. Returns the log, and the shards that are to be cut."""
     log = SlideLog(row.slide_id)
     with open_row(row) as slide:
         plan = _plan(slide, row, fingerprint, settings, log)
-        _create(store, plan, settings, log)
+        if not keep_part:
+            _create(slide, store, plan, settings, log)
         with log.timed("overlay"):
             write_overlay(plan.overlay, overlay)
     return log, StoreWriter(store).missing()
@@ -151,13 +166,31 @@ def _plan(
 ) -> SlidePlan:
     with log.timed("plan"):
         plan = plan_slide(slide, row, fingerprint, settings, log.threads)
+    log.segments_decoded["plan"] = slide.segments_decoded
     log.candidates, log.patches = len(plan.candidates.table), len(plan.candidates.kept)
     log.dropped = plan.candidates.dropped
     return plan
 
 
-def _create(store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog) -> None:
+def _passthrough(
+    slide: AbstractSlide, sampling: Sampling, settings: TileSettings, locations_N2: NDArray[np.int64]
+) -> Passthrough | str | None:
+    """The slide's own streams, or why they cannot be used; None where they are not wanted."""
+    if settings.codec != "jpeg":
+        return None
+    return find_passthrough(slide, sampling, settings.patch.size, locations_N2)
+
+
+def _create(
+    slide: AbstractSlide, store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog
+) -> None:
+    patch_bytes = settings.patch.size**2 * len(plan.attributes.channels)
+    nbytes = log.patches * patch_bytes * np.dtype(plan.attributes.dtype).itemsize
+    require_room(store, nbytes, settings.codec)
     with log.timed("create"):
+        found = _passthrough(slide, plan.sampling, settings, plan.candidates.kept.locations_N2)
+        if isinstance(found, str):
+            logger.warning("%s: stored with blosc-lz4, because %s", plan.attributes.slide_id, found)
         StoreWriter.create(
             store,
             plan.attributes,
@@ -165,6 +198,7 @@ def _create(store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog)
             plan.tissue_HW,
             plan.thumbnail_HW3,
             codec=settings.codec,
+            stream=found.stream if isinstance(found, Passthrough) else None,
             patches_per_shard=settings.patches_per_shard,
         )
 
@@ -181,12 +215,14 @@ def _cut(
     """Cut some shards, by default all that are missing."""
     numbers = writer.missing() if shards is None else shards
     log.cut = sum(len(writer.rows(number)) for number in numbers)
-    cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality)
     before = slide.segments_decoded
     with log.timed("cut"):
         locations_N2 = read_part(writer.path).locations
+        found = _passthrough(slide, sampling, settings, locations_N2)
+        passthrough = found if isinstance(found, Passthrough) else None
+        cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality, passthrough)
         cut_shards(slide, cut, locations_N2, writer, numbers, threads=log.threads, progress=progress)
-    log.segments_decoded = slide.segments_decoded - before
+    log.segments_decoded["cut"] = slide.segments_decoded - before
     log.peak_memory_mib = _peak_memory_mib()
 
 

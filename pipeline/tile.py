@@ -1,35 +1,38 @@
 """Cut every slide into patches with tissue fraction and label. Writes data/<cohort>/patches and overlays.
 
-One zarr store per slide, index.parquet over all of them, and one picture per slide to look at. A store
-that an earlier run finished is reused if its slide, annotation, settings and the code are still the same.
+One zarr store per slide, index.parquet over all of them, a picture per slide and overlays/cohort.html to
+look at. What an earlier run finished, slides and shards of slides, is kept if the slide, its annotation, the
+settings and the code are still the same.
 A slide that cannot be tiled goes to excluded.csv with the reason, up to the configured budget.
 """
 
 import argparse
-import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from patching.engine import Folders, SlideTask, remove_strangers, tile_cohort
+from patching.disk_space import Room, free_space, room_for
+from patching.engine import EngineSettings, Folders, Outcome, SlideTask, remove_strangers, tile_cohort
 from patching.errors import EmptyCohortError
-from patching.manifest import SlideRow, read_manifest
+from patching.geometry import Size
+from patching.grid import PatchSpec
+from patching.manifest import read_manifest
 from patching.planning import TileSettings
 from patching.store import PatchStore, StoreAttributes
-from pipeline.artifacts import INDEX, SLIDES, Paths, read_table, replacing
+from pipeline.artifacts import SLIDES, Paths, read_table
+from pipeline.cohort_page import write_cohort_page
 from pipeline.config import Context, load_stage, validated
 from pipeline.excluded import require_budget, write_excluded
+from pipeline.patch_index import write_index
 
 logger = logging.getLogger(__name__)
-_NAMED = 10
 _TOO_SMALL = "too_small"
 _REMEDIES = {
     _TOO_SMALL: "lower `tile.patch.size`, `mpp` or `downsample`, or set `tile.patch.edge: pad`",
@@ -40,23 +43,22 @@ _REMEDIES = {
 }
 
 
-class TileStageSettings(TileSettings):
+class TileStageSettings(TileSettings, EngineSettings):
     """configs/tile.yaml: how slides become patches, and how the work is run."""
 
-    workers: int | None = Field(default=None, gt=0)
-    """Processes; None is the number of cores."""
     error_budget: float = Field(default=0.05, ge=0, le=1)
     """Share of the slides that may fail."""
 
     @property
     def tiling(self) -> TileSettings:
         """What the outputs depend on."""
-        return TileSettings(**self.model_dump(exclude={"workers", "error_budget"}))
+        return TileSettings(**self.model_dump(include=set(TileSettings.model_fields)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The stage's own arguments."""
-    parser.add_argument("--workers", type=int, help="processes; overrides the setting")
+    parser.add_argument("--workers", type=int, help="decoders at a time; overrides the setting")
+    parser.add_argument("--engine", help="local, dask or slurm; overrides the setting")
 
 
 def run(context: Context, options: argparse.Namespace) -> None:
@@ -69,22 +71,22 @@ def run(context: Context, options: argparse.Namespace) -> None:
         EmptyCohortError: no slide gives a single patch.
     """
     settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings)
-    if options.workers is not None:
-        settings = validated(
-            TileStageSettings, settings.model_dump() | {"workers": options.workers}, "--workers"
-        )
+    for name in ("workers", "engine"):
+        if (given := getattr(options, name)) is not None:
+            settings = validated(TileStageSettings, settings.model_dump() | {name: given}, f"--{name}")
     paths = context.paths
-    read_table(paths.slides, SLIDES, "ingest")
+    listed = read_table(paths.slides, SLIDES, "ingest")
     rows = sorted(read_manifest(paths.slides, root=paths.root), key=lambda row: row.slide_id)
     folders = Folders(paths.patches, paths.overlays, paths.tile_receipts)
     remove_strangers(folders, {row.slide_id for row in rows})
     for path in (paths.index, paths.patches / "summary.json"):
         # Those of an earlier run must not outlive a run that failed.
         path.unlink(missing_ok=True)
-    tasks = [SlideTask(row, row.extra["fingerprint"], settings.tiling, folders) for row in rows]
-    workers = settings.workers or os.cpu_count() or 1
-    progress = track(tile_cohort(tasks, workers), "tiling slides", len(tasks), console=Console(stderr=True))
-    outcomes = {outcome.slide_id: outcome for outcome in progress}
+    tasks = [
+        SlideTask(row, row.extra["fingerprint"], settings.tiling, folders, settings.cache_mib) for row in rows
+    ]
+    _tell_room(listed, settings.patch, paths.patches)
+    outcomes = {outcome.slide_id: outcome for outcome in _tiled(tasks, settings)}
     errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
     table = paths.patches / "excluded.csv"
     write_excluded(table, "tile", rows, errors, paths.root)
@@ -92,7 +94,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     names = [row.slide_id for row in rows if row.slide_id not in errors]
     stores = {name: PatchStore.open(paths.store(name)) for name in names}
     _require_patches(list(stores.values()), paths)
-    _write_index(paths, rows, stores)
+    write_cohort_page(paths, write_index(paths, rows, stores), stores)
     reused = sum(outcome.kept for outcome in outcomes.values())
     logger.info(
         "%d slides tiled, %d stores reused, %d excluded: %s",
@@ -101,6 +103,59 @@ def run(context: Context, options: argparse.Namespace) -> None:
         len(errors),
         paths.index,
     )
+
+
+def _tell_room(listed: pd.DataFrame, spec: PatchSpec, folder: Path) -> None:
+    """Say what the cohort may take on disk, loudly where that is more than is free."""
+    columns = (listed[name].tolist() for name in ("width", "height", "mpp", "channels", "dtype"))
+    rooms = [
+        room_for(Size(width, height), None if pd.isna(mpp) else mpp, spec, len(channels.split(";")), dtype)
+        for width, height, mpp, channels, dtype in zip(*columns, strict=True)
+    ]
+    most, free = sum(rooms, Room(0, 0)), free_space(folder)
+    logger.log(
+        logging.WARNING if most.nbytes > free else logging.INFO,
+        "at most %s patches, %.3g GB before compression if all were tissue; %.3g GB are free",
+        f"{most.patches:,}",
+        most.nbytes / 1e9,
+        free / 1e9,
+    )
+
+
+def _tiled(tasks: Sequence[SlideTask], settings: TileStageSettings) -> Iterator[Outcome]:
+    """Run the tasks where the settings say, beside a progress bar."""
+    workers = settings.workers or os.cpu_count() or 1
+    with Progress(
+        TextColumn("tiling slides"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[patches]:,} patches, {task.fields[rate]:,.0f}/s,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+    ) as bar:
+        shown = bar.add_task("", total=len(tasks), patches=0, rate=0.0)
+        state = bar.tasks[0]
+
+        def told(patches: int) -> None:
+            total = state.fields["patches"] + patches
+            bar.update(shown, patches=total, rate=total / max(state.elapsed or 0.0, 1e-3))
+
+        for outcome in _outcomes(tasks, settings, workers, told):
+            bar.advance(shown)
+            yield outcome
+
+
+def _outcomes(
+    tasks: Sequence[SlideTask], settings: TileStageSettings, workers: int, told: Callable[[int], None]
+) -> Iterator[Outcome]:
+    if settings.engine == "local":
+        yield from tile_cohort(tasks, workers, told)
+        return
+    from patching.cluster import connected, tile_on  # takes a second that other engines need not wait
+
+    with connected(settings, workers) as client:
+        yield from tile_on(client, tasks, told)
 
 
 def _require_patches(stores: Sequence[PatchStore], paths: Paths) -> None:
@@ -124,73 +179,3 @@ def _emptiness(attributes: StoreAttributes) -> str:
     """The most frequent reason why a slide has no patch."""
     dropped = Counter(attributes.dropped)
     return dropped.most_common(1)[0][0] if dropped.total() else _TOO_SMALL
-
-
-def _write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, PatchStore]) -> None:
-    """index.parquet and summary.json, both from the stores alone, whoever wrote them."""
-    dropped: Counter[str] = Counter()
-    for store in stores.values():
-        dropped.update(store.attributes.dropped)
-    tables = [slide_index(stores[row.slide_id], row.patient_id) for row in rows if row.slide_id in stores]
-    index = pd.concat(tables, ignore_index=True).sort_values(["slide_id", "y", "x"], kind="stable")
-    with replacing(paths.index) as part:
-        index.to_parquet(part, index=False, engine="pyarrow")
-    failed = {row.slide_id for row in rows} - set(stores)
-    summary = summarize(index, [row.slide_id for row in rows], failed, dropped)
-    _tell(summary)
-    with replacing(paths.patches / "summary.json") as part:
-        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _tell(summary: Mapping[str, Any]) -> None:
-    if empty := summary["without_patches"]:
-        logger.warning("%d slides without a single patch: %s", len(empty), ", ".join(empty[:_NAMED]))
-    labels, dropped = summary["labels"], summary["dropped"]
-    logger.info(
-        "%d patches: %d tumor, %d non-tumor; dropped: %s",
-        summary["patches"],
-        labels["1"],
-        labels["0"],
-        ", ".join(f"{count} {reason}" for reason, count in dropped.items()),
-    )
-
-
-def slide_index(store: PatchStore, patient_id: str) -> pd.DataFrame:
-    """Rows of the index for one store, in the columns INDEX."""
-    table, attributes = store.table, store.attributes
-    slide_id, (x, y) = attributes.slide_id, table.locations_N2.T
-    pixel_um2 = np.prod(attributes.slide_mpp) if attributes.slide_mpp else np.nan
-    columns: dict[str, Any] = {
-        "patch_id": [f"{slide_id}@{left}_{top}" for left, top in table.locations_N2.tolist()],
-        "slide_id": slide_id,
-        "patient_id": patient_id,
-        "store_row": np.arange(len(table)),
-        "x": x,
-        "y": y,
-        "extent": attributes.extent,
-        "tissue_fraction": table.tissue_fraction_N,
-        "tissue_area_um2": table.tissue_fraction_N * attributes.extent**2 * pixel_um2,
-        "tumor_fraction": table.tumor_fraction_N,
-        "label": table.label_N.astype(np.int64),
-    }
-    text = dict.fromkeys(("patch_id", "slide_id", "patient_id"), "str")
-    return pd.DataFrame(columns, columns=list(INDEX)).astype(text | {"extent": "int64"})
-
-
-def summarize(
-    index: pd.DataFrame, slide_ids: Sequence[str], failed: set[str], dropped: Counter[str]
-) -> dict[str, Any]:
-    """The tiling in figures, for the report."""
-    filled = set(index["slide_id"])
-    return {
-        "slides": len(slide_ids),
-        "excluded": len(failed),
-        "without_patches": [name for name in slide_ids if name not in failed and name not in filled],
-        "patches": len(index),
-        "labels": {str(label): int((index["label"] == label).sum()) for label in (0, 1)},
-        "dropped": dict(sorted(dropped.items())),
-        "mean_tissue_fraction": {
-            str(label): float(index.loc[index["label"] == label, "tissue_fraction"].mean())
-            for label in sorted(index["label"].unique())
-        },
-    }

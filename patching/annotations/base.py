@@ -16,7 +16,7 @@ Measured = Literal["tumor", "ignore"]
 Locations = NDArray[np.int64] | NDArray[np.float64]
 OTHERS = "*"
 """Key of the class map that stands for every class not named."""
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 128 * 2**20
 
 
 class AbstractAnnotation(ABC):

@@ -15,6 +15,7 @@ from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Mea
 from patching.errors import AnnotationError
 from patching.geometry import Size
 from patching.readers.base import DAMAGE
+from patching.readers.stored_size import check_stored_size
 from patching.readers.tiff_layout import segment_bytes
 from patching.readers.tiff_metadata import ome_image
 from patching.tissue_area import AreaTable
@@ -106,7 +107,17 @@ def _read_tiff(path: Path) -> NDArray[np.generic]:
         page = tiff.series[0].levels[0]
         if (pixels := max(page.size, segment_bytes(page.keyframe))) > MAX_PIXELS:
             raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
+        _check_tiles(page.keyframe)
         return np.asarray(page.asarray()).squeeze()
+
+
+def _check_tiles(page: tifffile.TiffPage) -> None:
+    """No tile may hold a picture larger than itself."""
+    pixels = segment_bytes(page) // np.dtype(page.dtype).itemsize
+    stored = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+    for data, _ in stored:
+        if data:
+            check_stored_size(data, int(page.compression), pixels)
 
 
 def _read_image(path: Path) -> NDArray[np.generic]:

@@ -8,7 +8,7 @@ arithmetic between them; a backend only opens a file and copies pixels that exis
 import math
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from patching.errors import ChannelError, SlideError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
+from patching.jpeg_stream import JpegStream
 
 RGB = ("R", "G", "B")
 
@@ -60,6 +61,19 @@ class Header:
     sizes: tuple[Size, ...]
     mpp: Mpp | None = None
     brightfield: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJpeg:
+    """A level that is stored as tiles of 8-bit RGB JPEG."""
+
+    tile: Size
+    stream: JpegStream
+    """How the tiles decode."""
+    read: Callable[[int, int], bytes]
+    """From a tile's column and row to its stream; empty where it is not stored."""
+    length: Callable[[int, int], int]
+    """From a tile's column and row to the bytes of its stream."""
 
 
 class AbstractSlide(ABC):
@@ -130,6 +144,10 @@ class AbstractSlide(ABC):
         """The pixels' own type, in native byte order."""
         return self._header.dtype
 
+    def stored_jpeg(self, level: int) -> StoredJpeg | None:
+        """The tiles of a level as they are stored, if they are 8-bit RGB JPEG; else None."""
+        return None
+
     def limit_cache(self, nbytes: int) -> None:  # noqa: B027 - most backends have none
         """Hold at most this many bytes of decoded tiles; more may be decoded more than once."""
 
@@ -150,7 +168,11 @@ class AbstractSlide(ABC):
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Resolutions, finest first; `downsample` is the mean of both axes' ratios, as in OpenSlide."""
+        """Resolutions, finest first.
+
+        `downsample` is the whole number that explains both sides within a pixel, as scanners round them;
+        else the mean of both axes' ratios, as in OpenSlide.
+        """
         return self._levels
 
     def _pyramid(self) -> tuple[Level, ...]:
@@ -161,8 +183,7 @@ class AbstractSlide(ABC):
                 needs="a whole file",
                 do="copy it again from its source",
             )
-        full = sizes[0]
-        return tuple(Level(size, (full.width / size.width + full.height / size.height) / 2) for size in sizes)
+        return tuple(Level(size, _downsample(sizes[0], size)) for size in sizes)
 
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
@@ -268,6 +289,14 @@ def counted(number: int, noun: str) -> str:
 def numbered(count: int) -> tuple[str, ...]:
     """Names for channels that have none: C0, C1, ..."""
     return tuple(f"C{channel}" for channel in range(count))
+
+
+def _downsample(full: Size, size: Size) -> float:
+    """Level-0 pixels per pixel of a level of this size."""
+    mean = (full.width / size.width + full.height / size.height) / 2
+    whole = max(1, round(mean))
+    fits = abs(full.width / whole - size.width) < 1 and abs(full.height / whole - size.height) < 1
+    return float(whole) if fits else mean
 
 
 def _nearest(value: float) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from patching.geometry import Location, Size
-from patching.readers.base import RGB, Header, Window, damage_told
+from patching.readers.base import RGB, Header, StoredJpeg, Window, damage_told
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import StackedSlide
 from patching.readers.segment_cache import Key, Segment, SegmentCache
@@ -84,6 +84,19 @@ class TiffSlide(StackedSlide):
         if chosen.straight_alpha and chosen.channels == len(RGB):
             return RGB
         return channel_names(self._tiff, series, image, chosen.channels, chosen.colors)
+
+    def stored_jpeg(self, level: int) -> StoredJpeg | None:
+        """See the base class."""
+        stream, page = self._stored.stream((level, 0, 0)), self._pages[level][0].keyframe
+        if stream is None or self._straight_alpha or not self.brightfield:
+            return None
+        columns = -(-page.imagewidth // page.tilewidth)
+        return StoredJpeg(
+            Size(page.tilewidth, page.tilelength),
+            stream,
+            lambda column, row: self._stored.raw((level, 0, row * columns + column)),
+            lambda column, row: self._stored.length((level, 0, row * columns + column)),
+        )
 
     def limit_cache(self, nbytes: int) -> None:
         """See the base class."""

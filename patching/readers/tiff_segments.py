@@ -1,53 +1,32 @@
 """From a TIFF's stored segment (tile or strip) to its pixels."""
 
 import os
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffPage
 from tifffile.tifffile import jpeg_decode_colorspace
 
+from patching.jpeg_stream import JpegStream
 from patching.readers.base import RGB, composited
 from patching.readers.segment_cache import Key, Segment
-from patching.readers.tiff_layout import JPEG, SEPARATE, segment_shape
+from patching.readers.stored_size import check_stored_size
+from patching.readers.tiff_layout import JPEG, PHOTOMETRIC_RGB, SEPARATE, segment_bytes, segment_shape
 
 _JPEG_8 = 7
 
 
-@dataclass(frozen=True, slots=True)
-class JpegStream:
-    """How the JPEG streams of a page decode, as tifffile would: tables apart, and both color spaces."""
-
-    tables: bytes | None
-    colorspace: int | str | None
-    outcolorspace: int | str | None
-
-    @classmethod
-    def of(cls, page: Any) -> "JpegStream | None":
-        """For 8-bit RGB tiles; None for what needs tifffile's whole care."""
-        key: TiffPage = page.keyframe
-        plain = key.is_tiled and key.planarconfig != SEPARATE and key.samplesperpixel == len(RGB)
-        if not plain or key.compression != _JPEG_8 or key.dtype != np.uint8 or key.jpegheader:
-            return None
-        spaces = jpeg_decode_colorspace(key.photometric, key.planarconfig, key.extrasamples, key.is_jfif)
-        return cls(page.jpegtables, *spaces)
-
-    def decode(self, data: bytes, out_HWC: NDArray[Any]) -> bool:
-        """Decode into an array; False where the stream holds another number of pixels."""
-        try:
-            imagecodecs.jpeg8_decode(
-                data,
-                tables=self.tables,
-                colorspace=self.colorspace,
-                outcolorspace=self.outcolorspace,
-                out=out_HWC,
-            )
-        except ValueError:
-            return False
-        return True
+def plain_jpeg(page: Any) -> JpegStream | None:
+    """How a page's tiles decode as tifffile would decode them, if they are 8-bit RGB JPEG; else None."""
+    key: TiffPage = page.keyframe
+    rgb = key.photometric in PHOTOMETRIC_RGB and key.samplesperpixel == len(RGB)
+    plain = rgb and key.is_tiled and key.planarconfig != SEPARATE
+    if not plain or key.compression != _JPEG_8 or key.dtype != np.uint8 or key.jpegheader:
+        return None
+    spaces = jpeg_decode_colorspace(key.photometric, key.planarconfig, key.extrasamples, key.is_jfif)
+    colorspace, outcolorspace = (None if space is None else int(space) for space in spaces)
+    return JpegStream(page.jpegtables, colorspace, outcolorspace)
 
 
 class TiffSegments:
@@ -61,7 +40,7 @@ class TiffSegments:
 
     def __init__(self, file: BinaryIO, pages: list[list[Any]], *, straight_alpha: bool) -> None:
         self._file, self._pages, self._straight_alpha = file, pages, straight_alpha
-        self._streams = [[JpegStream.of(page) for page in level] for level in pages]
+        self._streams = [[plain_jpeg(page) for page in level] for level in pages]
 
     def stream(self, key: Key) -> JpegStream | None:
         """How this segment's JPEG stream decodes, or None where it is none of the plain kind."""
@@ -78,6 +57,10 @@ class TiffSegments:
         if len(data) < count:
             raise EOFError(f"segment {index} ends after {len(data)} of {count} bytes")
         return data
+
+    def length(self, key: Key) -> int:
+        """Stored bytes."""
+        return int(self._pages[key[0]][key[1]].databytecounts[key[2]])
 
     def decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         """Pixels and place of a segment; `buffer` may be overwritten and returned."""
@@ -109,6 +92,9 @@ class TiffSegments:
         jpeg = {}
         if page.keyframe.compression in JPEG:
             jpeg = {"jpegtables": page.jpegtables, "jpegheader": page.keyframe.jpegheader}
+        if data:
+            pixels = segment_bytes(page.keyframe) // np.dtype(page.keyframe.dtype).itemsize
+            check_stored_size(page.keyframe.jpegheader or data, int(page.keyframe.compression), pixels)
         pixels_DHWS, (sample, _, top, left, _), _ = page.keyframe.decode(data or None, index, **jpeg)
         pixels_HWS = None if pixels_DHWS is None else pixels_DHWS[0]
         if pixels_HWS is not None and self._straight_alpha:

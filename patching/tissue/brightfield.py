@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.tissue.strips import Floats, Projected, as_floats, smoothed
+from patching.tissue.strips import Floats, Projected, as_floats, mean_of_channels, over_channels, smoothed
 
 
 def densities(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
@@ -27,20 +27,20 @@ def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:
 
 def above(density_HWC: Floats, background_C: Floats) -> Floats:
     """Root mean square over channels of the density above the background [H, W]."""
-    above_HW: Floats = np.sqrt((np.maximum(density_HWC - background_C, 0) ** 2).mean(axis=-1))
+    above_HW: Floats = np.sqrt(mean_of_channels(np.maximum(density_HWC - background_C, 0) ** 2))
     return above_HW
 
 
 def _brightest(density_HWC: Floats) -> Floats:
     """Optical density per channel of the brightest percent: the background, if there is one."""
-    mean_HW = density_HWC.mean(axis=-1)
+    mean_HW = mean_of_channels(density_HWC)
     return _median(density_HWC[mean_HW <= np.quantile(mean_HW, 0.01)])
 
 
 def _typical(density_HWC: Floats, background_C: Floats) -> Floats:
     """Move from the brightest pixels to the middle of those that look like them."""
     for _ in range(2):
-        near_HW = np.abs(density_HWC - background_C).max(axis=-1) < 0.03
+        near_HW = over_channels(np.maximum, np.abs(density_HWC - background_C)) < 0.03
         if near_HW.any():
             background_C = _median(density_HWC[near_HW])
     return background_C

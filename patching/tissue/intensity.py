@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.tissue.illumination import Gain, fit_gain
-from patching.tissue.strips import Floats, Projected, as_floats, smoothed
+from patching.tissue.strips import Floats, Projected, as_floats, mean_of_channels, smoothed
 from patching.tissue.thresholds import otsu_threshold
 
 _ROUNDING = 1e-8  # variance of log intensity that float32 arithmetic leaves in a constant image
@@ -39,7 +39,7 @@ def _scaled(image_HWC: NDArray[np.generic], smoothing: float) -> Callable[[slice
 
 
 def _log(scaled: Callable[[slice], Floats]) -> Callable[[slice], Floats]:
-    return lambda rows: np.log1p(scaled(rows)).mean(axis=-1, dtype=np.float32)
+    return lambda rows: mean_of_channels(np.log1p(scaled(rows)))
 
 
 def _flat_log(scaled: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
@@ -50,7 +50,7 @@ def _flat_log(scaled: Callable[[slice], Floats], light: Gain) -> Callable[[slice
 def _flat_root(scaled: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
     def root(rows: slice) -> Floats:
         # The same distance from 0 as in the logarithm, where x = -0.5 is the floor.
-        mean_HW: Floats = np.sqrt(scaled(rows) + np.float32(0.5)).mean(axis=-1, dtype=np.float32)
+        mean_HW: Floats = mean_of_channels(np.sqrt(scaled(rows) + np.float32(0.5)))
         return mean_HW * np.exp(-light.rows(rows) / 2)
 
     return root
@@ -66,7 +66,7 @@ def structured(image_HWC: NDArray[np.generic], smoothing: float) -> bool:
     shape, values = (image_HWC.shape[0], image_HWC.shape[1]), as_floats(image_HWC)
 
     def logarithm(rows: slice) -> Floats:
-        log_HW: Floats = np.log1p(np.maximum(values(rows), 0)).mean(axis=-1, dtype=np.float32)
+        log_HW: Floats = mean_of_channels(np.log1p(np.maximum(values(rows), 0)))
         return log_HW
 
     slow = smoothed(shape, logarithm, 5 * smoothing)

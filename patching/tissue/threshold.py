@@ -5,7 +5,8 @@ they believe in a split; without one the image is wholly tissue or wholly empty.
 """
 
 from abc import abstractmethod
-from typing import Literal, final
+from collections.abc import Callable
+from typing import Literal, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,14 @@ from pydantic import Field
 from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage
 from patching.tissue.brightfield import above, background, densities
 from patching.tissue.intensity import flattened, structured
+from patching.tissue.lines import straight_lines
+from patching.tissue.marks import borders, ink_strokes, is_black, is_ink
 from patching.tissue.regions import drop_specks
+from patching.tissue.strips import Floats, Projected
 from patching.tissue.thresholds import highest_background, otsu_threshold, separation
+
+Mark = Literal["ink", "border", "line"]
+_TISSUE, _INK, _BLACK = 1, 2, 4
 
 
 class ThresholdSettings(DetectorSettings):
@@ -35,6 +42,9 @@ class ThresholdSettings(DetectorSettings):
     """
     density_range: tuple[float, float] = (0.025, 0.045)
     """Brightfield: the threshold is kept within these optical densities above the background."""
+    exclude: tuple[Mark, ...] = get_args(Mark)
+    """Brightfield: what is no tissue however dark: `ink` of pens, black `border` of the scan, long straight
+    `line` of a cover slip's edge."""
     maximum_pallor: float = Field(default=0.17, gt=0)
     """Brightfield: the brightest percent counts as background if density / 2 + tint stays under this."""
 
@@ -51,24 +61,54 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
     @final
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
         split = self._brightfield if slide.brightfield else self._intensity
-        mask_HW = split(slide.image_HWC)
+        mask_HW = split(slide)
         drop_specks(mask_HW, self._settings.minimum_region)
+        if slide.brightfield and "line" in self._settings.exclude:
+            self._without_lines(mask_HW)
         return mask_HW
 
     @final
-    def _brightfield(self, image_HWC: NDArray[np.generic]) -> NDArray[np.bool_]:
-        """Density above the slide's own background."""
-        density = densities(image_HWC, self._settings.smoothing)
+    def _brightfield(self, slide: SlideImage) -> NDArray[np.bool_]:
+        """Density above the slide's own background, and no mark."""
+        density = densities(slide.image_HWC, self._settings.smoothing)
         background_C = background(density.sample, self._settings.maximum_pallor)
-        if background_C is None:
-            return np.ones(density.shape, np.bool_)
-        excess = density.then(lambda density_HWC: above(density_HWC, background_C))
-        threshold = np.clip(self._threshold(excess.sample), *self._settings.density_range)
-        return excess.map(lambda excess_HW: excess_HW > threshold)
+        bits_HW = density.map(self._rule(density, background_C))
+        mask_HW: NDArray[np.bool_] = bits_HW & _TISSUE != 0
+        if "ink" in self._settings.exclude:
+            mask_HW &= ~ink_strokes(bits_HW & _INK != 0, slide.mpp)
+        if "border" in self._settings.exclude:
+            mask_HW &= ~borders(bits_HW & _BLACK != 0)
+        return mask_HW
 
     @final
-    def _intensity(self, image_HWC: NDArray[np.generic]) -> NDArray[np.bool_]:
+    def _rule(self, density: Projected, background_C: Floats | None) -> Callable[[Floats], NDArray[np.uint8]]:
+        """Tells tissue, ink and black of a density."""
+        if background_C is None:
+            clear_C, threshold = np.zeros(density.sample.shape[-1], np.float32), np.float64(-1)
+        else:
+            excess = above(density.sample, background_C)
+            clear_C = background_C
+            threshold = np.clip(np.float64(self._threshold(excess)), *self._settings.density_range)
+
+        def bits(density_HWC: Floats) -> NDArray[np.uint8]:
+            result_HW = np.multiply(above(density_HWC, clear_C) > threshold, _TISSUE, dtype=np.uint8)
+            result_HW[is_ink(density_HWC - clear_C)] |= _INK
+            result_HW[is_black(density_HWC)] |= _BLACK
+            return result_HW
+
+        return bits
+
+    @final
+    def _without_lines(self, mask_HW: NDArray[np.bool_]) -> None:
+        line_HW = straight_lines(mask_HW)
+        if line_HW.any():
+            mask_HW &= ~line_HW
+            drop_specks(mask_HW, self._settings.minimum_region)
+
+    @final
+    def _intensity(self, slide: SlideImage) -> NDArray[np.bool_]:
         """Log or root intensity, if it falls into two classes."""
+        image_HWC = slide.image_HWC
         smoothing, projection = self._settings.smoothing, self._settings.projection
         flat = flattened(image_HWC, smoothing, projection)
         fair = otsu_threshold(flat.sample)

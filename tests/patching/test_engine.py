@@ -14,8 +14,8 @@ from PIL import Image
 from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow, fingerprint
-from patching.store import PatchStore
 from patching.planning import TileSettings
+from patching.store import PatchStore
 
 CLASSES = {"tumor": "tumor", "ignore": "ignore"}
 CELL = 16
@@ -240,7 +240,7 @@ def test_settings_refuse_what_they_do_not_know() -> None:
         {"tissue": {"method": "signal", "chanel": "SHG"}},
         {"mask_pixels_per_patch": 4},
         {"classes": {"Tumor": "cancer"}},
-        {"codec": "jpeg"},
+        {"codec": "png"},
         {"workers": 2},
     ):
         with pytest.raises(ValueError, match="validation error"):

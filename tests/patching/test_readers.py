@@ -73,11 +73,14 @@ def test_locations_are_level_0_and_rounded_to_the_nearest_pixel(x: int, column: 
     assert region_HWC[0, 0, 0] == (column + 1 if 0 <= column < 300 else 0)
 
 
-def test_downsample_is_the_mean_of_both_axes() -> None:
-    slide = ArraySlide((np.zeros((200, 301, 1), np.uint8), np.zeros((100, 150, 1), np.uint8)))
+def test_downsample_is_a_whole_number_or_the_mean_of_both_axes() -> None:
+    planes = [(200, 301), (100, 150), (50, 76), (80, 99)]
+    slide = ArraySlide(tuple(np.zeros((*plane, 1), np.uint8) for plane in planes))
     assert slide.levels == (
         Level(Size(301, 200), 1.0),
-        Level(Size(150, 100), (301 / 150 + 2) / 2),
+        Level(Size(150, 100), 2.0),
+        Level(Size(76, 50), 4.0),
+        Level(Size(99, 80), (301 / 99 + 2.5) / 2),
     )
 
 

@@ -94,7 +94,9 @@ def cohort(tmp_path: Path, repository: Path) -> Cohort:
 def test_the_index_tells_what_the_stores_hold(cohort: Cohort) -> None:
     assert cohort.run("tile") == 0
     index = read_table(cohort.paths.index, INDEX, "tile")
-    assert tuple(index.columns) == INDEX
+    assert tuple(index.columns[: len(INDEX)]) == INDEX
+    assert all(name.startswith("quality_") for name in index.columns[len(INDEX) :])
+    assert index["quality_focus"].gt(0).all()
     assert index["slide_id"].unique().tolist() == ["s1", "s10", "s2"]
     assert index["patient_id"].unique().tolist() == ["007", "008"]
     assert index["patch_id"].is_unique
@@ -119,7 +121,8 @@ def test_the_index_tells_what_the_stores_hold(cohort: Cohort) -> None:
     assert summary["dropped"] == {"ambiguous_label": 6, "ignored": 0, "little_tissue": 0, "no_tissue": 36}
     assert summary["patches"] == len(index) == 3 * 42 - 6
     assert summary["labels"] == {"0": 42 + 18, "1": 42 + 18}
-    assert sorted(path.name for path in cohort.paths.overlays.iterdir()) == ["s1.png", "s10.png", "s2.png"]
+    looked_at = ["cohort.html", "s1.png", "s10.png", "s2.png", "sheets"]
+    assert sorted(path.name for path in cohort.paths.overlays.iterdir()) == looked_at
 
 
 def test_the_pixel_size_of_the_table_wins_and_without_any_the_area_is_undefined(cohort: Cohort) -> None:
@@ -244,8 +247,9 @@ def test_a_slide_without_patches_is_told(cohort: Cohort, caplog: pytest.LogCaptu
 
 
 def test_what_was_done_is_told(cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "pipeline.tile")
+    caplog.set_level(logging.INFO, "pipeline")
     assert cohort.run("tile") == 0
+    assert "at most 210 patches, 0.00086 GB before compression" in caplog.text
     counts = "120 patches: 60 tumor, 60 non-tumor; dropped: "
     assert f"{counts}6 ambiguous_label, 0 ignored, 0 little_tissue, 36 no_tissue" in caplog.text
     assert "3 slides tiled, 0 stores reused, 0 excluded" in caplog.text

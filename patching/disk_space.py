@@ -1,0 +1,70 @@
+"""How much room patches take, before they are cut."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from patching.errors import DiskSpaceError
+from patching.geometry import Size
+from patching.grid import PatchSpec
+from patching.sharding import Codec
+
+# The least that compression leaves of microscope pictures: less room is certain to be too little.
+_LEAST_SHARE: dict[Codec, float] = {"none": 1.0, "blosc-lz4": 0.2, "zstd": 0.15, "jpeg": 0.02}
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Upper bounds for a slide or a cohort."""
+
+    patches: int
+    nbytes: int
+    """Before compression."""
+
+    def __add__(self, other: "Room") -> "Room":
+        return Room(self.patches + other.patches, self.nbytes + other.nbytes)
+
+
+def room_for(size: Size, mpp: float | None, spec: PatchSpec, channels: int, dtype: str) -> Room:
+    """What a slide would take if all of it were tissue; nothing where its resolution is unknown.
+
+    Args:
+        size: the slide at level 0.
+        mpp: µm per level-0 pixel.
+        spec: the patch spec.
+        channels: their number.
+        dtype: of the pixels.
+    """
+    if spec.downsample is not None:
+        stride = spec.step * spec.downsample
+    elif spec.mpp is not None and mpp:
+        stride = spec.step * spec.mpp / mpp
+    else:
+        return Room(0, 0)
+    patches = int(np.ceil(size.width / stride) * np.ceil(size.height / stride))
+    return Room(patches, patches * spec.size**2 * channels * np.dtype(dtype).itemsize)
+
+
+def free_space(path: Path) -> int:
+    """Bytes free where a folder is, or will be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def require_room(path: Path, nbytes: int, codec: Codec) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises:
+        DiskSpaceError: even well compressed, these bytes do not fit.
+    """
+    least, free = nbytes * _LEAST_SHARE[codec], free_space(path)
+    if least > free:
+        raise DiskSpaceError(
+            has=f"{free / 1e9:.3g} GB free for {path.name}",
+            needs=f"{least / 1e9:.3g} GB{' at the very least' if codec != 'none' else ''}",
+            do="free some space, choose `tile.codec: zstd`, or make patches coarser in `tile.patch`, "
+            "and run the same command again: finished slides are kept",
+        )

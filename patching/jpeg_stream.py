@@ -1,0 +1,58 @@
+"""JPEG streams as TIFF stores them: tables apart, and the color spaces of both sides known from tags."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Self
+
+import imagecodecs
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class JpegStream:
+    """How the streams of one page decode to 8-bit RGB."""
+
+    tables: bytes | None
+    """Quantization and Huffman tables that the streams lack."""
+    colorspace: int | str | None
+    """Of the stream, where its own markers do not tell."""
+    outcolorspace: int | str | None
+
+    def decode(self, data: Any, out_HWC: NDArray[Any]) -> bool:
+        """Decode into an array; False where the stream holds another number of pixels."""
+        try:
+            imagecodecs.jpeg8_decode(
+                data,
+                tables=self.tables,
+                colorspace=self.colorspace,
+                outcolorspace=self.outcolorspace,
+                out=out_HWC,
+            )
+        except ValueError:
+            return False
+        return True
+
+    def to_json(self) -> dict[str, Any]:
+        """As a zarr codec's configuration."""
+        tables = None if self.tables is None else base64.b64encode(self.tables).decode()
+        return {"tables": tables, "colorspace": self.colorspace, "outcolorspace": self.outcolorspace}
+
+    @classmethod
+    def from_json(cls, configuration: dict[str, Any]) -> Self:
+        """Back from a codec's configuration.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if set(configuration) != {"tables", "colorspace", "outcolorspace"}:
+            raise ValueError(f"not a configuration of {NAME}: {', '.join(configuration)}")
+        tables = configuration["tables"]
+        return cls(
+            None if tables is None else base64.b64decode(tables, validate=True),
+            configuration["colorspace"],
+            configuration["outcolorspace"],
+        )
+
+
+NAME = "evenpatch.jpeg"
+"""Name of the zarr codec whose chunks are such streams."""
