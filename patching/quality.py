@@ -7,6 +7,7 @@ counted one by one; the rest is measured on evenly spaced rows or pixels, at ful
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import cv2
@@ -166,12 +167,21 @@ def _saturated(image_HWC: NDArray[Any], detector_maximum: float) -> float:
     if not image_HWC.max() >= detector_maximum:
         return 0.0
     height, width, channels = image_HWC.shape
-    if channels != 3:
-        return float((image_HWC >= detector_maximum).any(axis=-1).mean())
-    # As a picture of black and white, five times as fast: the gray of one white channel is not 0.
     clipped_HC = cv2.compare(image_HWC.reshape(height, -1), detector_maximum, cv2.CMP_GE)
-    gray_HW = cv2.cvtColor(clipped_HC.reshape(height, width, channels), cv2.COLOR_RGB2GRAY)
-    return float(cv2.countNonZero(gray_HW) / gray_HW.size)
+    clipped_HWC = clipped_HC.reshape(height, width, channels)
+    return float(_count_any(clipped_HWC) / (height * width))
+
+
+def _count_any(mask_HWC: NDArray[np.uint8]) -> int:
+    """Pixels with a channel that is not 0, of a mask of 0 and 255; `any` over the last axis is slow."""
+    channels = mask_HWC.shape[-1]
+    if channels == 3:
+        # The gray of a single white channel is not 0.
+        return int(cv2.countNonZero(cv2.cvtColor(mask_HWC, cv2.COLOR_RGB2GRAY)))
+    if channels in (1, 2, 4, 8):
+        # All channels of a pixel as one number.
+        return int(np.count_nonzero(mask_HWC.view(f"u{channels}")))
+    return int(np.count_nonzero(reduce(np.bitwise_or, np.moveaxis(mask_HWC, -1, 0))))
 
 
 def _artifacts(image_HWC: NDArray[Any], detector_maximum: float) -> tuple[float, float]:
