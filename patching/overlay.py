@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patching.drawing import Font, label_font, shortened, write_png
-from patching.drawing import false_color as false_color
+from patching.drawing import Font, false_color, label_font, shortened, write_png
 from patching.geometry import Mpp, Size
 from patching.resample import area_resize
 

@@ -90,7 +90,7 @@ class Paths:
 
     @property
     def overlays(self) -> Path:
-        """One PNG per slide: thumbnail, tissue outline, grid, annotation."""
+        """<slide_id>.png: thumbnail, tissue outline, grid, annotation; cohort.html and sheets/ over all of them."""
         return self.data / "overlays"
 
     @property
