@@ -69,7 +69,7 @@ def checked_file(path: Path) -> Path:
 
     Raises:
         MissingFileError: no such file.
-        AnnotationError: larger than 256 MiB, or empty.
+        AnnotationError: larger than 128 MiB, or empty.
     """
     if not path.is_file():
         raise MissingFileError(
