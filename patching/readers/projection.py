@@ -78,6 +78,10 @@ class ProjectedSlide(AbstractSlide):
             brightfield=self._projection.brightfield,
         )
 
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._inner.limit_cache(nbytes)
+
     @property
     def segments_decoded(self) -> int:
         """See the base class."""

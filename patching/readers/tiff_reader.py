@@ -19,7 +19,7 @@ from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import StackedSlide
 from patching.readers.segment_cache import Key, Segment, SegmentCache
 from patching.readers.tiff_checks import check_directory, checked, checked_pages
-from patching.readers.tiff_layout import alike, area, segments_under, size
+from patching.readers.tiff_layout import SEPARATE, alike, area, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff_segments import TiffSegments
@@ -60,6 +60,7 @@ class TiffSlide(StackedSlide):
             levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
             self._pages: list[list[Any]] = [self._chosen_pages(level, chosen) for level in levels]
             self._straight_alpha = chosen.straight_alpha
+            self._separate = series.keyframe.planarconfig == SEPARATE
             file = self._resources.enter_context(self.path.open("rb", buffering=0))
             self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
             held = held_bytes(self._pages)
@@ -145,7 +146,8 @@ class TiffSlide(StackedSlide):
         y0, x0 = max(-down, 0), max(-right, 0)
         y1, x1 = segment.shape[0] - down, segment.shape[1] - right
         if segment.pixels_HWS is None:
-            region_HWS[y0:y1, x0:x1] = self.background
+            together = 1 if self._separate else region_HWS.shape[-1]
+            region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + together] = self.background
             return
         part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
         target_HWS = region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + part_HWS.shape[-1]]

@@ -105,6 +105,10 @@ class ZarrSlide(StackedSlide):
             inside = tuple(numbers_of_range.index(number) for _, number in members)
             yield _Block(ranges, inside, tuple(channel for channel, _ in members))
 
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._cache.capacity = nbytes
+
     @property
     def segments_decoded(self) -> int:
         """See the base class: chunks."""
