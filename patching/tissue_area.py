@@ -23,7 +23,8 @@ class AreaTable:
         height, width = coverage.shape
         whole = coverage.dtype == np.bool_ and coverage.size < _COUNTED
         self._table = _counts(coverage) if whole else _sums(coverage)
-        self._bounds = (float(width), float(height)) if bounds is None else bounds
+        right, bottom = (width, height) if bounds is None else bounds
+        self._bounds = min(float(width), right), min(float(height), bottom)
 
     @classmethod
     def of_slide(cls, coverage_HW: ArrayLike, size: Size, downsample: float) -> "AreaTable":

@@ -36,15 +36,21 @@ class MaskAnnotation(AbstractAnnotation):
         tumor_HW: bool.
         ignore_HW: bool.
         scale: level-0 pixels per mask pixel, (x, y).
+        size: the slide at level 0; where mask pixels stick out of it, there is nothing. None is the mask.
     """
 
     def __init__(
-        self, tumor_HW: NDArray[np.bool_], ignore_HW: NDArray[np.bool_], scale: tuple[float, float]
+        self,
+        tumor_HW: NDArray[np.bool_],
+        ignore_HW: NDArray[np.bool_],
+        scale: tuple[float, float],
+        size: Size | None = None,
     ) -> None:
+        bounds = None if size is None else (size.width / scale[0], size.height / scale[1])
         masks: dict[Measured, NDArray[np.bool_]] = {"tumor": tumor_HW, "ignore": ignore_HW}
         # A table is several times its mask, and most slides have nothing to ignore.
         self._masks = {kind: mask_HW for kind, mask_HW in masks.items() if mask_HW.any()}
-        self._tables = {kind: AreaTable(mask_HW) for kind, mask_HW in self._masks.items()}
+        self._tables = {kind: AreaTable(mask_HW, bounds) for kind, mask_HW in self._masks.items()}
         self._scale = scale
 
     @classmethod
@@ -64,7 +70,7 @@ class MaskAnnotation(AbstractAnnotation):
             np.isin(value_HW, [value for value, kind in kinds.items() if kind == wanted])
             for wanted in ("tumor", "ignore")
         )
-        return cls(tumor, ignore, scale)
+        return cls(tumor, ignore, scale, size)
 
     def fractions(
         self, locations_N2: Locations, extent: float, kind: Measured = "tumor"
@@ -114,10 +120,11 @@ def _read_tiff(path: Path) -> NDArray[np.generic]:
 def _check_tiles(page: tifffile.TiffPage) -> None:
     """No tile may hold a picture larger than itself."""
     pixels = segment_bytes(page) // np.dtype(page.dtype).itemsize
-    stored = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
-    for data, _ in stored:
-        if data:
-            check_stored_size(data, int(page.compression), pixels)
+    handle = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if count:
+            handle.seek(offset)
+            check_stored_size(handle.read(count), int(page.compression), pixels)
 
 
 def _read_image(path: Path) -> NDArray[np.generic]:

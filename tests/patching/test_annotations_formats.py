@@ -211,3 +211,11 @@ def test_a_patch_far_from_the_origin_is_as_exact(offset: float) -> None:
     ring = shapely.get_coordinates(shapely.orient_polygons(shapely.Polygon(triangle)))
     locations = np.array([[0, 0], [50, 0], [50, 50]]) + offset
     np.testing.assert_allclose(patch_fractions([ring], locations, 50), [1, 0.5, 0], rtol=0, atol=1e-9)
+
+
+def test_mask_pixels_that_stick_out_of_the_slide_are_no_tumor(tmp_path: Path) -> None:
+    mask: NDArray[np.uint8] = np.full((25, 38), 255, np.uint8)  # 300 x 200 by 8: 37.5 x 25
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    annotation = load_annotation(tmp_path / "mask.png", label=None, size=Size(300, 200), classes={})
+    inside = annotation.fractions(np.array([[260, 0], [268, 0], [300, 0]]), 40)
+    np.testing.assert_allclose(inside, [1.0, 32 / 40, 0.0])
