@@ -9,7 +9,7 @@ from patching.tissue.morphology import disc, morphed
 _SMALLEST = 200  # mask pixels: smaller images are cut-outs, on which no line is long
 _SEARCHED = 768  # pixels of the longer side at which lines are searched
 _WIDEST = 9  # mask pixels
-_LENGTH = 0.35  # share of the shorter side
+_LENGTH = 0.5  # share of the shorter side
 _SUPPORT, _COMPANY = 0.8, 0.3  # least share of tissue on the line, greatest share on either side
 
 

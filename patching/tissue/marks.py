@@ -23,10 +23,10 @@ def is_ink(excess_HWC: Floats) -> NDArray[np.bool_]:
     blue, and no red; black ink absorbs all alike, and more than dense nuclei do at mask resolution.
     """
     red, green, blue = np.moveaxis(excess_HWC, -1, 0)
-    cold_HW = (red > 1.12 * green + 0.05) & (red > 0.3)
+    cold_HW = (red > 1.2 * green + 0.05) & (red > 0.3)
     warm_HW = (green > 0.45) & (blue > 0.7 * green) & (red < 0.2 * green)
     least_HW, most_HW = (over_channels(extreme, excess_HWC) for extreme in (np.minimum, np.maximum))
-    black_HW = (least_HW > 0.55) & (most_HW < 1.2 * least_HW)
+    black_HW = (least_HW > 0.65) & (most_HW < 1.2 * least_HW)
     ink_HW: NDArray[np.bool_] = cold_HW | warm_HW | black_HW
     return ink_HW
 

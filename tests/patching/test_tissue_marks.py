@@ -1,0 +1,119 @@
+"""Marks on a brightfield slide that are no tissue, and the tissue beside them that is."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from patching.geometry import Mpp
+from patching.tissue.registry import make_detector
+
+HEIGHT, WIDTH = 240, 320
+Y, X = np.mgrid[:HEIGHT, :WIDTH]
+ELLIPSE = ((X - 110) / 70) ** 2 + ((Y - 150) / 50) ** 2 < 1
+STAINS = {"hematoxylin": (105, 90, 170), "eosin": (225, 130, 175), "dab": (120, 75, 50)}
+
+
+def slide(stain: tuple[int, int, int] = (190, 110, 165)) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(1)
+    texture = 0.8 + 0.3 * ndimage.gaussian_filter(rng.random((HEIGHT, WIDTH, 1)), (2, 2, 0))
+    image = np.where(ELLIPSE[..., None], np.array(stain) * texture, (242, 240, 238))
+    return (image + rng.normal(0, 2, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def detect(image: NDArray[np.uint8], mpp: Mpp | None = None, **settings: Any) -> NDArray[np.bool_]:
+    return make_detector("otsu", **settings).detect(image, mpp, brightfield=True)
+
+
+def overlap(found: NDArray[np.bool_]) -> float:
+    return float((found & ELLIPSE).sum() / (found | ELLIPSE).sum())
+
+
+@pytest.mark.parametrize(
+    "ink", [(40, 70, 180), (60, 110, 200), (40, 150, 70), (20, 120, 110), (205, 35, 45), (25, 25, 28)]
+)
+@pytest.mark.parametrize("mpp", [None, Mpp(8, 8)])
+def test_ink_is_no_tissue(ink: tuple[int, int, int], mpp: Mpp | None) -> None:
+    image = slide()
+    cv2.polylines(image, [np.array([[20, 30], [150, 60], [300, 25], [290, 200]])], False, ink, 14)
+    assert overlap(detect(image, mpp)) > 0.95
+    assert overlap(detect(image, mpp, exclude=("border", "line"))) < 0.75
+
+
+@pytest.mark.parametrize("name", STAINS)
+def test_no_stain_is_ink(name: str) -> None:
+    np.testing.assert_array_equal(detect(slide(STAINS[name])), detect(slide(STAINS[name]), exclude=()))
+
+
+def test_dark_blue_nuclei_are_no_ink() -> None:
+    # Spots of 20 µm, of the color of ink, on tissue: narrower than any pen.
+    image = slide()
+    for x in range(60, 160, 15):
+        cv2.circle(image, (x, 150), 5, (40, 70, 180), -1)
+    assert overlap(detect(image, Mpp(2, 2))) > 0.97
+
+
+def test_black_borders_of_the_scan_are_no_tissue() -> None:
+    image = slide()
+    image[:, :25], image[-12:] = 6, 12
+    found = detect(image)
+    assert not found[:, :25].any()
+    assert not found[-12:].any()
+    assert (found == ELLIPSE)[:-16, 29:].mean() > 0.98
+    assert detect(image, exclude=("line",))[:, :25].all()
+
+
+def test_black_inside_the_slide_is_no_border() -> None:
+    image = slide()
+    image[140:160, 90:130] = 5
+    assert overlap(detect(image, exclude=("border",))) > 0.97
+
+
+@pytest.mark.parametrize("ends", [((0, 20), (319, 45)), ((280, 0), (250, 239))])
+def test_the_edge_of_a_cover_slip_is_no_tissue(ends: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    image = slide()
+    cv2.line(image, *ends, (150, 148, 146), 2)
+    assert overlap(detect(image)) > 0.96
+    assert overlap(detect(image, exclude=("ink", "border"))) < 0.93
+
+
+def test_a_curved_or_broad_band_is_tissue() -> None:
+    for draw in (
+        lambda image: cv2.ellipse(image, (160, 120), (150, 110), 0, 0, 180, (190, 110, 165), 4),
+        lambda image: cv2.line(image, (0, 30), (319, 45), (190, 110, 165), 14),
+    ):
+        image = slide()
+        draw(image)
+        every, none = detect(image), detect(image, exclude=())
+        np.testing.assert_array_equal(every, none)
+
+
+@pytest.mark.parametrize("background", [(244, 243, 242), (205, 208, 208), (230, 201, 185)])
+@pytest.mark.parametrize(("faded", "settings"), [(14, {}), (8, {"density_range": (0.012, 0.045)})])
+def test_tissue_is_found_on_pale_slides(
+    faded: float, settings: dict[str, Any], background: tuple[int, int, int]
+) -> None:
+    # Eosin `faded` gray values off the background, on average; under about 12 the setting must say so.
+    noise = np.random.default_rng(5).normal(0, 2, (HEIGHT, WIDTH, 3))
+    pale = np.array(background) - np.array([0.4, 1.8, 0.8]) * faded * ELLIPSE[..., None]
+    assert overlap(detect((pale + noise).clip(0, 255).astype(np.uint8), **settings)) > 0.9
+
+
+@pytest.mark.real_data
+def test_real_stains_are_no_ink(real_data: Path) -> None:
+    """Under half a percent of the tissue of any cohort goes, at any scale."""
+    for pattern in ("lc25000-lung/lung_*/*", "camelyon16-patches/*/*.png", "oral-oscc/train/*/*"):
+        files = sorted(real_data.glob(pattern))[::20]
+        assert files or not (real_data / pattern.split("/")[0]).exists()
+        lost = []
+        for file in files:
+            with Image.open(file) as image:
+                pixels = np.asarray(image.convert("RGB").reduce(2))
+            every, none = detect(pixels), detect(pixels, exclude=())
+            lost.append((none & ~every).sum() / max(1, none.sum()))
+        assert np.mean(lost or [0]) < 0.005
