@@ -55,7 +55,8 @@ class OpenSlideSlide(AbstractSlide):
             )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        downsample = self.levels[level].downsample
+        # OpenSlide's own ratio, which it divides by: ours may be rounded.
+        downsample = self._slide.level_downsamples[level]
         corner = (round(window.left * downsample), round(window.top * downsample))
         try:
             image = self._slide.read_region(corner, level, (window.width, window.height))
