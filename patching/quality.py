@@ -1,7 +1,7 @@
 """How good a patch is to look at: focus, light, clipping, pen, folds, and every channel's mean and spread.
 
-Measured once per patch while a slide is cut, so it must cost a tenth of decoding at most. Clipped pixels are
-counted one by one; the rest is measured on evenly spaced rows or pixels, at full resolution.
+Measured once per patch while a slide is cut, so it must cost a tenth of decoding or so: on evenly spaced rows
+or pixels, at full resolution.
 """
 
 import re
@@ -59,7 +59,7 @@ def measure_quality(
       detector's offset. Luminance is Rec. 601 on brightfield, else the mean over channels. From 16 evenly
       spaced rows with both their neighbors; 0 on a constant patch, NaN under 3 pixels a side.
     - brightness: mean luminance over `detector_maximum`, 0 to 1, from 32 to 63 evenly spaced rows.
-    - saturated_fraction: share of pixels that reach `detector_maximum` in any channel; all are looked at.
+    - saturated_fraction: share of pixels that reach `detector_maximum` in any channel, on the same rows.
     - pen_fraction, fold_fraction: share of pixels that look like marker ink or like folded tissue
       (`pen_and_folds`), on a grid of 32 to 63 evenly spaced pixels a side; brightfield only.
     - mean and spread (standard deviation) per channel in the slide's own units, from the same rows.
@@ -75,13 +75,14 @@ def measure_quality(
     height, _, channels = image_HWC.shape
     color = brightfield and channels >= 3
     weight_C = _weights(channels, color=color)
-    mean_C, spread_C = _statistics(image_HWC[:: max(1, height // _ROWS)])
+    rows_RWC = np.ascontiguousarray(image_HWC[:: max(1, height // _ROWS)])
+    mean_C, spread_C = _statistics(rows_RWC)
     light = float(mean_C @ weight_C)
     pen, folds = _artifacts(image_HWC, detector_maximum) if color else (np.nan, np.nan)
     common = (
         _focus(image_HWC, light, weight_C, color=color),
         light / detector_maximum,
-        _saturated(image_HWC, detector_maximum),
+        _saturated(rows_RWC, detector_maximum),
         pen,
         folds,
     )

@@ -25,6 +25,10 @@ Codec = Literal["blosc-lz4", "zstd", "none", "jpeg"]
 _OVERHEAD = 16  # of a Blosc frame around bytes that do not compress
 _CRC = 4
 _ALIGNED = 64
+_EVERY = 16
+"""Every which row of a patch is compressed on trial."""
+_WORTH = 0.9
+"""Patches that would keep more of their size are stored plain: noise costs time and gives nothing."""
 _MISSING = 2**64 - 1
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -50,17 +54,23 @@ def encoder(codec: Codec, dtype: np.dtype[Any]) -> Callable[[NDArray[Any], NDArr
         return _copy
     shuffle, settings = _shuffle(codec, dtype), _BLOSC[codec]
 
-    def encode(patch_HWC: Any, slot_B: Any) -> int:
+    def blosc(pixels: Any, out: Any, level: int) -> int:
         encoded = imagecodecs.blosc_encode(
-            patch_HWC,
-            level=settings["clevel"],
+            pixels,
+            level=level,
             compressor=settings["cname"],
             shuffle=shuffle,
             typesize=dtype.itemsize,
             numthreads=1,
-            out=slot_B,
+            out=out,
         )
         return len(encoded)
+
+    def encode(patch_HWC: Any, slot_B: Any) -> int:
+        sample_RWC = np.ascontiguousarray(patch_HWC[_EVERY // 2 :: _EVERY])
+        if sample_RWC.nbytes and blosc(sample_RWC, slot_B, settings["clevel"]) > sample_RWC.nbytes * _WORTH:
+            return blosc(patch_HWC, slot_B, 0)  # a frame of plain bytes, which every Blosc reads
+        return blosc(patch_HWC, slot_B, settings["clevel"])
 
     return encode
 
