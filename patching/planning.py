@@ -18,7 +18,6 @@ from patching.manifest import SlideRow
 from patching.overlay import OverlayContent
 from patching.quality import quality_names
 from patching.readers.base import AbstractSlide
-from patching.readers.registry import open_slide
 from patching.resample import area_resize, overview, shrink
 from patching.sharding import Codec
 from patching.store import PatchTable, StoreAttributes
@@ -121,7 +120,7 @@ class SlidePlan:
 
 def open_row(row: SlideRow) -> AbstractSlide:
     """Open a row's slide as the manifest tells."""
-    return open_slide(row.images, row.channels)
+    return row.open()
 
 
 def plan_slide(

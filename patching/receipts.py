@@ -74,7 +74,7 @@ class SlideTask:
         """Digest of all that the slide's outputs depend on."""
         row, annotation = self.row, self.row.annotation
         content = {
-            "slide": [self.fingerprint, row.slide_id, row.channels, row.label, row.mpp],
+            "slide": [self.fingerprint, row.slide_id, row.channels, row.label, row.mpp, row.reading.cells()],
             "annotation": fingerprint([annotation]) if annotation and annotation.is_file() else None,
             "settings": self.settings.model_dump(mode="json"),
             "code": _code_version(),

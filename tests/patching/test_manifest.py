@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import tifffile
 from patching import Location
 from patching.errors import ManifestError
 from patching.manifest import SlideRow, fingerprint, read_manifest
+from patching.planning import TileSettings, open_row
 from patching.readers.cells import Reading
 from patching.readers.stack_reader import Shift
+from patching.receipts import Folders, SlideTask
 
 Write = Callable[..., Path]
 
@@ -99,6 +102,21 @@ def test_a_row_opens_as_it_says(write: Write, tmp_path: Path) -> None:
     np.testing.assert_array_equal(region_HWC[:-2, 4:, 1], image_ZYX[1, 2:, :-4])
     assert not region_HWC[-2:, :, 1].any()
     assert not region_HWC[:, :4, 1].any()
+
+
+def test_tiling_reads_the_chosen_plane_and_knows_it(write: Write, tmp_path: Path) -> None:
+    image_ZYX = np.random.default_rng(0).integers(0, 99, (2, 20, 30)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image_ZYX, metadata={"axes": "ZYX"}, photometric="minisblack")
+    rows = read_manifest(write("slide_id,patient_id,image,label,z", "a,p,a.tif,1,0", "b,p,a.tif,1,1"))
+    for number, row in enumerate(rows):
+        with open_row(row) as slide:
+            region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+        np.testing.assert_array_equal(region_HWC[..., 0], image_ZYX[number])
+    content = {"patch": {"size": 8, "downsample": 1}, "tissue": {"method": "all"}, "classes": {}}
+    settings = TileSettings.model_validate(content)
+    folders = Folders(tmp_path, tmp_path, tmp_path)
+    same = [replace(row, slide_id="a") for row in rows]
+    assert len({SlideTask(row, "digest", settings, folders).key for row in same}) == 2
 
 
 def test_fingerprint_of_a_folder(tmp_path: Path) -> None:
