@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import sys
 
 from benchmarks.tiling import limits, peers, pixels, report, storage
 from benchmarks.tiling.options import Options, tell
+from benchmarks.tiling.ours import CASES
 
 PARTS = {"pixels": pixels.run, "storage": storage.run, "limits": limits.run, "peers": peers.run}
 
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run")
     parser.add_argument("--quick", action="store_true", help="small slides, two repeats: does it run?")
     parser.add_argument("--repeats", type=int, default=5, help="turns that count")
-    parser.add_argument("--cases", nargs="+", choices=pixels.CASES, default=list(pixels.CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument(
         "--peers-python", default=os.environ.get("PEERS_PYTHON"), help="the peers' interpreter"
@@ -25,6 +25,7 @@ def main() -> None:
         "--peers-path", nargs="*", default=[], help="folders of peers' sources, such as TRIDENT's"
     )
     parser.add_argument("--peer-patches", type=int, default=1500, help="patches each peer reads")
+    parser.add_argument("--match", default="", help="only contests whose name contains this: peers/overlap/2")
     parser.add_argument("--resume", action="store_true", help="keep contests that were measured before")
     arguments = vars(parser.parse_args())
     only = arguments.pop("only")
@@ -35,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,6 +23,8 @@ class Options:
     """Folders with sources of peers that no registry has."""
     peer_patches: int = 1500
     """Patches that each peer reads: the first ones, row by row."""
+    match: str = ""
+    """Only contests whose name contains it, such as `peers/overlap/2`."""
     resume: bool = False
     """Contests that results.json has are not run again."""
 
@@ -34,7 +36,9 @@ class Options:
     def contest(
         self, name: str, make: Callable[[], list[Contestant]], *, once: bool = False, **options: bool
     ) -> None:
-        """Run one contest and save it, unless it is kept from an earlier run."""
+        """Run one contest and save it, unless it is not asked for or kept from an earlier run."""
+        if self.match not in name:
+            return
         known = results.load().get(name)
         if self.resume and known is not None and known["quick"] == self.quick:
             tell(f"{name}: kept")

@@ -15,9 +15,9 @@ from benchmarks.tiling import places
 from patching.engine import EngineSettings, Folders, Outcome, SlideTask, tile_cohort
 from patching.grid import PatchSpec, resolve
 from patching.manifest import SlideRow
+from patching.planning import TileSettings
 from patching.readers.registry import open_slide
 from patching.store import PatchStore
-from patching.tiler import TileSettings
 from pipeline.patch_index import slide_index
 
 CASES: dict[str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ def locate(slide: Path, patch: Mapping[str, Any], annotation: Path | None, place
     """Save where the kept patches of a slide lie and what is read for them: the same for all tools."""
     kept = places.WORK / f"located-{place.stem}.zarr"
     place.parent.mkdir(parents=True, exist_ok=True)
-    tile([str(slide)], patch, 1, annotation=annotation and str(annotation), keep=str(kept))()
+    tile([str(slide)], patch, 1, annotation=None if annotation is None else str(annotation), keep=str(kept))()
     store = PatchStore.open(kept)
     with open_slide(slide) as opened:
         levels = opened.levels

@@ -1,6 +1,7 @@
 """report.md and tiling.png from results.json: medians, and ratios of the same round."""
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ def _times(ours: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """How many times as many patches per second ours makes, rounds paired."""
     each = [run["seconds"] / run["patches"] for run in other["runs"]]
     mine = [run["seconds"] / run["patches"] for run in ours["runs"]]
-    return float(np.median([a / b for a, b in zip(each, mine, strict=False)]))
+    ratios = [a / b for a, b in zip(each, mine, strict=False)]
+    return statistics.median(ratios) if ratios else math.nan
 
 
 def _read(entries: Entries) -> list[str]:
