@@ -21,6 +21,7 @@ from patching.readers.base import AbstractSlide
 from patching.resample import area_resize, overview, shrink
 from patching.sharding import Codec
 from patching.store import PatchTable, StoreAttributes
+from patching.tissue.base import SlideOrigin
 from patching.tissue.registry import make_detector
 from patching.tissue_area import AreaTable
 
@@ -141,7 +142,7 @@ def plan_slide(
     """
     mpp = pixel_size(row.mpp, slide.mpp)
     sampling = resolve(settings.patch, slide.levels, mpp)
-    thumbnail_HW3, tissue = _find_tissue(slide, sampling, mpp, settings, threads)
+    thumbnail_HW3, tissue = _find_tissue(slide, row.slide_id, sampling, mpp, settings, threads)
     annotation = load_annotation(row.annotation, label=row.label, size=slide.size, classes=settings.classes)
     candidates = _choose(slide.size, sampling, tissue, annotation, settings)
     attributes = _attributes(row.slide_id, fingerprint, slide, mpp, sampling, settings, tissue, candidates)
@@ -169,7 +170,12 @@ def pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
 
 
 def _find_tissue(
-    slide: AbstractSlide, sampling: Sampling, mpp: Mpp | None, settings: TileSettings, threads: int
+    slide: AbstractSlide,
+    slide_id: str,
+    sampling: Sampling,
+    mpp: Mpp | None,
+    settings: TileSettings,
+    threads: int,
 ) -> tuple[NDArray[np.uint8], _Tissue]:
     """Thumbnail and tissue mask from one pass over the slide."""
     wanted = max(1.0, sampling.extent / settings.mask_pixels_per_patch)
@@ -186,7 +192,11 @@ def _find_tissue(
     mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
     detector = make_detector(**_detector(settings.tissue))
     mask_HW = detector.detect(
-        shrink(image_HWC, factor), mask_mpp, brightfield=slide.brightfield, channels=slide.channels
+        shrink(image_HWC, factor),
+        mask_mpp,
+        brightfield=slide.brightfield,
+        channels=slide.channels,
+        origin=SlideOrigin(slide_id, slide.size, mask_downsample),
     )
     return _thumbnail(image_HWC, brightfield=slide.brightfield), _Tissue(mask_HW, mask_downsample)
 

@@ -1,16 +1,23 @@
 """Tissue in transmitted light: what is denser than the slide's own background."""
 
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from patching.tissue.strips import Floats, Projected, as_floats, mean_of_channels, over_channels, smoothed
+
+_PER_E_FOLD = np.float32(
+    -1 / math.log(10)
+)  # optical density is a decadic logarithm; OpenCV's is four times as fast
 
 
 def densities(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
     """Optical density of each channel [H, W, C] of an 8-bit image, after a Gaussian blur."""
     shape = (image_HWC.shape[0], image_HWC.shape[1])
     smooth = smoothed(shape, as_floats(image_HWC), smoothing)
-    return Projected(shape, lambda rows: -np.log10((smooth(rows) + 1) / 256))
+    return Projected(shape, lambda rows: cv2.log((smooth(rows) + 1) / 256) * _PER_E_FOLD)
 
 
 def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:

@@ -41,8 +41,12 @@ def straight_lines(mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _pooled(mask_HW: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
     """Blocks with anything in them."""
-    rows = np.logical_or.reduceat(mask_HW, np.arange(0, mask_HW.shape[0], factor), axis=0)
-    return np.logical_or.reduceat(rows, np.arange(0, mask_HW.shape[1], factor), axis=1)
+    height, width = mask_HW.shape
+    padded = np.pad(mask_HW, ((0, -height % factor), (0, -width % factor))).view(np.uint8)
+    size = (padded.shape[1] // factor, padded.shape[0] // factor)
+    share_HW = cv2.resize(padded.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    pooled_HW: NDArray[np.bool_] = share_HW > 0
+    return pooled_HW
 
 
 def _long(mask_HW: NDArray[np.bool_], length: int) -> NDArray[np.uint8]:
