@@ -23,6 +23,8 @@ OPTIONAL = ("channels", "annotation", "label", "mpp", "split", *COLUMNS)
 SPLITS = ("train", "validation", "test")
 _SLIDE_ID = re.compile(r"[A-Za-z0-9_.-]+")
 _SHOWN = 10
+_LARGEST = 64 * 2**20
+_LONGEST_NAME = 255  # bytes of one file's name, on every common file system
 _ALIKE = 0.8
 
 
@@ -139,6 +141,8 @@ def _digest(path: Path) -> str:
 def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Numbered rows and the header. Spreadsheets add a byte order mark, hence utf-8-sig."""
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise _refused(path, [f"{size} bytes, more than {_LARGEST}"])
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True, restkey="", restval="")
             header = [name.strip() for name in reader.fieldnames or ()]
@@ -183,6 +187,11 @@ def _wrong_cells(row: SlideRow, text: Mapping[str, str]) -> Iterator[str]:
         yield "no patient_id"
     if not row.images:
         yield "no image"
+    if any(
+        len(name.encode()) > _LONGEST_NAME
+        for name in re.split("[;/]", f"{text['image']}/{text.get('annotation', '')}")
+    ):
+        yield f"a file name of more than {_LONGEST_NAME} bytes"
     if row.channels and len(set(row.channels)) < len(row.channels):
         yield f"a channel named twice in {text['channels']!r}"
     if text.get("label") and row.label is None:

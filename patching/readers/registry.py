@@ -118,9 +118,17 @@ def _is_misread(path: Path) -> bool:
 
 def _require(source: Source) -> None:
     """An address is taken as it is: opening it will tell."""
-    if not is_url(source) and not Path(source).exists():
+    if not is_url(source) and not _is_there(Path(source)):
         raise MissingFileError(
             has=f"no file {source}",
             needs="the slide's file",
             do="check the column `image`: paths are relative to slides.csv",
         )
+
+
+def _is_there(path: Path) -> bool:
+    """A file or folder: a pipe that nobody writes would be read for ever."""
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:  # a name too long, or a folder that must not be entered
+        return False

@@ -69,4 +69,4 @@ def _headers(data: bytes) -> list[bytes]:
 def _jpeg_2000_pixels(header: bytes) -> int:
     right, lower, left, upper = struct.unpack_from(">4I", header, 4)
     (components,) = struct.unpack_from(">H", header, 36)
-    return max(right - left, 0) * max(lower - upper, 0) * int(components)
+    return int(max(right - left, 0) * max(lower - upper, 0) * components)

@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -14,16 +14,18 @@ from patching.readers.tiff_layout import JPEG, segment_bytes
 
 _LARGEST_SEGMENT = 2**30
 _LARGEST_OPENSLIDE_TILE = 2**26
+_MOST_DIRECTORIES = 100_000
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
 _INVERTED, _PALETTE, _YCBCR = 0, 3, 6
 
 
 def check_directory(path: Path, tiff: TiffFile) -> None:
-    """Every tag of the first page can be read.
+    """Every tag of the first page can be read, and the directories have an end.
 
     tifffile skips a tag whose value lies behind the end of the file, and so loses the OME-XML, the names
     of the channels and the pixel size of a truncated file without an error.
     """
+    check_chain(path, tiff)
     page = tiff.pages.first
     tiff.filehandle.seek(page.offset)
     (listed,) = struct.unpack(tiff.tiff.tagnoformat, tiff.filehandle.read(tiff.tiff.tagnosize))
@@ -31,6 +33,26 @@ def check_directory(path: Path, tiff: TiffFile) -> None:
         raise _refusal(
             path,
             f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged",
+            "a whole file",
+            "copy it again from its source",
+        )
+
+
+def check_chain(path: Path, tiff: TiffFile) -> None:
+    """No directory comes twice: who follows them would never be done."""
+    layout, handle = tiff.tiff, tiff.filehandle
+    order: Literal["little", "big"] = "little" if layout.byteorder == "<" else "big"
+    place, seen = tiff.pages.first.offset, set[int]()
+    while place and place not in seen and len(seen) < _MOST_DIRECTORIES:
+        seen.add(place)
+        handle.seek(place)
+        count = int.from_bytes(handle.read(layout.tagnosize), order)
+        handle.seek(place + layout.tagnosize + count * layout.tagsize)
+        place = int.from_bytes(handle.read(layout.offsetsize), order)
+    if place:
+        raise _refusal(
+            path,
+            f"directories in a circle, or more than {_MOST_DIRECTORIES} of them",
             "a whole file",
             "copy it again from its source",
         )
@@ -93,6 +115,7 @@ def check_tiles(path: Path, tiff: TiffFile) -> None:
 
     Where it cannot allocate a tile it ends the whole process, and it draws for hours what is not listed.
     """
+    check_chain(path, tiff)
     for page in (top.aspage() for top in tiff.pages):
         if not page.is_tiled:
             continue
