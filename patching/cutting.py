@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from patching.passthrough import Passthrough
 from patching.quality import full_scale, measure_quality
 from patching.readers.base import AbstractSlide
 from patching.resample import area_resize
-from patching.sharding import Codec, ShardBuffer, encoder
+from patching.sharding import Codec, Encoder, ShardBuffer
 from patching.store_writer import StoreWriter
 
 _AHEAD = 2
@@ -133,19 +132,18 @@ def _fill(batch: _Batch, slide: AbstractSlide, cut: Cut) -> None:
         return
     read, stored = Size(cut.sampling.read, cut.sampling.read), Size(cut.size, cut.size)
     shape = (read.height, read.width, len(slide.channels))
-    encode, maximum = encoder(cut.codec, slide.dtype), full_scale(slide.dtype)
-    in_place = cut.codec == "none" and read == stored
-    scratch_HWC: NDArray[Any] = np.empty(shape, slide.dtype)
+    encoder = Encoder(cut.codec, slide.dtype, (cut.size, cut.size, len(slide.channels)))
+    maximum, scratch_HWC = full_scale(slide.dtype), np.empty(shape, slide.dtype)
     for slot, x, y in _taken(batch):
-        if in_place:
-            scratch_HWC = batch.buffer.array(slot, shape, slide.dtype)
-        region_HWC = slide.read_region(Location(x, y), cut.sampling.level, read, out=scratch_HWC)
+        slot_B = batch.buffer.slot(slot)
+        target_HWC = encoder.place(slot_B) if read == stored else scratch_HWC
+        region_HWC = slide.read_region(Location(x, y), cut.sampling.level, read, out=target_HWC)
         patch_HWC = region_HWC if read == stored else np.ascontiguousarray(area_resize(region_HWC, stored))
         if batch.quality_NQ.shape[1]:
             batch.quality_NQ[slot] = measure_quality(
                 patch_HWC, brightfield=slide.brightfield, detector_maximum=maximum
             )
-        batch.buffer.seal(slot, encode(patch_HWC, batch.buffer.slot(slot)))
+        batch.buffer.seal(slot, encoder.encode(patch_HWC, slot_B))
 
 
 def _fill_with_streams(batch: _Batch, passthrough: Passthrough) -> None:

@@ -77,6 +77,7 @@ def tile_cohort(
         progress: told how many patches were written.
     """
     if workers == 1 or len(tasks) <= 1:
+        limit_threads(workers)
         for task in tasks:
             yield run_task(task, workers, progress)
         return
@@ -201,10 +202,10 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
     return Outcome(task.row.slide_id, log=log)
 
 
-def limit_threads() -> None:
-    """One thread per library in this process: there are as many workers as cores."""
-    cv2.setNumThreads(1)
-    threadpoolctl.threadpool_limits(1)
+def limit_threads(threads: int = 1) -> None:
+    """So many threads for each library in this process: there are as many workers as cores."""
+    cv2.setNumThreads(threads)
+    threadpoolctl.threadpool_limits(threads)
 
 
 def _start_worker(level: int) -> None:

@@ -8,7 +8,6 @@ zarr-python and TensorStore check at every read. zarr-python writes the same byt
 import errno
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,31 +47,60 @@ def compressors(codec: Codec, dtype: np.dtype[Any]) -> list[Any]:
     return [BloscCodec(shuffle=shuffle, typesize=dtype.itemsize, **settings), Crc32cCodec()]
 
 
-def encoder(codec: Codec, dtype: np.dtype[Any]) -> Callable[[NDArray[Any], NDArray[np.uint8]], int]:
-    """A function that encodes a patch into a slot and returns the number of bytes."""
-    if codec == "none":
-        return _copy
-    shuffle, settings = _shuffle(codec, dtype), _BLOSC[codec]
+class Encoder:
+    """Encodes patches into slots; each thread has its own.
 
-    def blosc(pixels: Any, out: Any, level: int) -> int:
+    A patch that does not compress is stored as a Blosc frame of plain bytes, which every Blosc reads; where
+    it lies in its slot behind the room for the frame's header already, nothing is copied.
+    """
+
+    def __init__(self, codec: Codec, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._codec, self._dtype, self._shape = codec, dtype, shape
+        self._nbytes = int(np.prod(shape)) * dtype.itemsize
+        self.offset = 0 if codec == "none" else _OVERHEAD
+        """Byte of a slot at which a patch is best decoded."""
+        self._scratch_B: NDArray[np.uint8] = np.empty(self._nbytes + _OVERHEAD, np.uint8)
+        if codec != "none":
+            self._blosc(np.zeros(shape, dtype), self._scratch_B, 0)
+        self._header_B = self._scratch_B[: self.offset].copy()
+
+    def place(self, slot_B: NDArray[np.uint8]) -> NDArray[Any]:
+        """The array in a slot into which a patch is best decoded."""
+        return slot_B[self.offset : self.offset + self._nbytes].view(self._dtype).reshape(self._shape)
+
+    def encode(self, patch_HWC: NDArray[Any], slot_B: NDArray[np.uint8]) -> int:
+        """Encode a patch into a slot, where it may lie at its `place`; returns the number of bytes."""
+        placed = np.may_share_memory(patch_HWC, slot_B)
+        if self._codec == "none" or not self._worth_it(patch_HWC):
+            if not placed:
+                self.place(slot_B)[:] = patch_HWC
+            slot_B[: self.offset] = self._header_B
+            return self.offset + self._nbytes
+        target_B = self._scratch_B if placed else slot_B
+        length = self._blosc(patch_HWC, target_B, _BLOSC[self._codec]["clevel"])
+        if placed:
+            slot_B[:length] = target_B[:length]
+        return length
+
+    def _worth_it(self, patch_HWC: NDArray[Any]) -> bool:
+        """Whether a sixteenth of the rows compresses."""
+        sample_RWC = np.ascontiguousarray(patch_HWC[_EVERY // 2 :: _EVERY])
+        if not sample_RWC.size:
+            return True
+        length = self._blosc(sample_RWC, self._scratch_B, _BLOSC[self._codec]["clevel"])
+        return length <= sample_RWC.nbytes * _WORTH
+
+    def _blosc(self, pixels: Any, out: Any, level: int) -> int:
         encoded = imagecodecs.blosc_encode(
             pixels,
             level=level,
-            compressor=settings["cname"],
-            shuffle=shuffle,
-            typesize=dtype.itemsize,
+            compressor=_BLOSC[self._codec]["cname"],
+            shuffle=_shuffle(self._codec, self._dtype),
+            typesize=self._dtype.itemsize,
             numthreads=1,
             out=out,
         )
         return len(encoded)
-
-    def encode(patch_HWC: Any, slot_B: Any) -> int:
-        sample_RWC = np.ascontiguousarray(patch_HWC[_EVERY // 2 :: _EVERY])
-        if sample_RWC.nbytes and blosc(sample_RWC, slot_B, settings["clevel"]) > sample_RWC.nbytes * _WORTH:
-            return blosc(patch_HWC, slot_B, 0)  # a frame of plain bytes, which every Blosc reads
-        return blosc(patch_HWC, slot_B, settings["clevel"])
-
-    return encode
 
 
 def _shuffle(codec: Codec, dtype: np.dtype[Any]) -> str:
@@ -80,13 +108,6 @@ def _shuffle(codec: Codec, dtype: np.dtype[Any]) -> str:
     if dtype.itemsize == 1:
         return "noshuffle"
     return "bitshuffle" if codec == "zstd" else "shuffle"
-
-
-def _copy(patch_HWC: NDArray[Any], slot_B: NDArray[np.uint8]) -> int:
-    target_B = slot_B[: patch_HWC.nbytes]
-    if not np.may_share_memory(patch_HWC, target_B):
-        target_B[:] = patch_HWC.reshape(-1).view(np.uint8)
-    return int(patch_HWC.nbytes)
 
 
 class ShardBuffer:
@@ -109,11 +130,6 @@ class ShardBuffer:
     def slot(self, number: int) -> NDArray[np.uint8]:
         """Where chunk `number` is to be encoded, without the room for its checksum."""
         return self._slots[number, :-_CRC]
-
-    def array(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """A slot as an array: what is written to it needs no encoding if the codec is `none`."""
-        nbytes = int(np.prod(shape)) * dtype.itemsize
-        return self._slots[number, :nbytes].view(dtype).reshape(shape)
 
     def seal(self, number: int, length: int) -> None:
         """Say how many bytes of a slot were written, and add their checksum."""

@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.sharding import Codec, ShardBuffer, compressors, encoder, full_disk, is_whole
+from patching.sharding import Codec, Encoder, ShardBuffer, compressors, full_disk, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
 _LARGEST_SHARD = 64 * 2**20
@@ -39,21 +39,17 @@ class StoreWriter:
         path: Path,
         attributes: StoreAttributes,
         table: PatchTable,
-        tissue_HW: NDArray[np.bool_],
-        thumbnail_HW3: NDArray[np.uint8],
         *,
         codec: Codec = "blosc-lz4",
         stream: JpegStream | None = None,
         patches_per_shard: int = 256,
     ) -> Self:
-        """Write everything but the patches.
+        """Write everything but patches and pictures.
 
         Args:
             path: the folder to make, in the end; an older one stays until then.
             attributes: what the store says of itself.
             table: a row per patch.
-            tissue_HW: the slide's tissue mask.
-            thumbnail_HW3: the slide in color.
             codec: how patches are compressed.
             stream: patches are stored as such JPEG streams instead.
             patches_per_shard: patches in one file, fewer where that were over 64 MiB.
@@ -65,11 +61,26 @@ class StoreWriter:
         shutil.rmtree(part, ignore_errors=True)
         try:
             group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
-            _write_small(group, part, table, tissue_HW, thumbnail_HW3)
+            _write_table(group, part, table)
             _create_large(group, attributes, len(table), codec, stream, patches_per_shard)
         except OSError as error:
             raise full_disk(error, path) from error
         return cls(path)
+
+    def write_pictures(self, tissue_HW: NDArray[np.bool_], thumbnail_HW3: NDArray[np.uint8]) -> None:
+        """Add the slide's tissue mask and the slide in color.
+
+        Raises:
+            DiskSpaceError: the disk is full.
+        """
+        group = zarr.open_group(self.part, mode="r+")
+        try:
+            _write_small(group, self.part, "tissue", tissue_HW.astype(np.uint8), ZstdCodec(level=1))
+            # A picture compresses little, whatever the time spent.
+            codec = BloscCodec(cname="lz4", clevel=1)
+            _write_small(group, self.part, "thumbnail", thumbnail_HW3, codec)
+        except OSError as error:
+            raise full_disk(error, self.path) from error
 
     @property
     def quality_columns(self) -> int:
@@ -93,6 +104,10 @@ class StoreWriter:
     def buffer(self) -> ShardBuffer:
         """Memory for one shard."""
         return ShardBuffer(self.shard_size, int(np.prod(self._images.chunks)) * self._images.dtype.itemsize)
+
+    def encoder(self, codec: Codec) -> Encoder:
+        """What encodes patches of this store with the codec it was created with."""
+        return Encoder(codec, np.dtype(self._images.dtype), tuple(self._images.chunks[1:]))
 
     def write_shard(self, shard: int, buffer: ShardBuffer, quality_NQ: NDArray[np.float32]) -> None:
         """Write a shard's patches, and before them their quality: a shard that is there is complete.
@@ -130,10 +145,9 @@ def write_store(
 ) -> None:
     """Write a store as a whole from patches [H, W, C] in the table's order, without quality or thumbnail."""
     blank_HW3 = np.zeros((*tissue_HW.shape, 3), np.uint8)
-    writer = StoreWriter.create(
-        path, attributes, table, tissue_HW, blank_HW3, codec=codec, patches_per_shard=patches_per_shard
-    )
-    encode, source, buffer = encoder(codec, np.dtype(attributes.dtype)), iter(patches), writer.buffer()
+    writer = StoreWriter.create(path, attributes, table, codec=codec, patches_per_shard=patches_per_shard)
+    writer.write_pictures(tissue_HW, blank_HW3)
+    encoder, source, buffer = writer.encoder(codec), iter(patches), writer.buffer()
     for shard in writer.missing():
         buffer.clear()
         rows = writer.rows(shard)
@@ -141,7 +155,7 @@ def write_store(
         if len(batch) < len(rows):
             raise ValueError(f"{rows.start + len(batch)} patches for {len(table)} rows")
         for slot, patch_HWC in enumerate(batch):
-            buffer.seal(slot, encode(np.ascontiguousarray(patch_HWC), buffer.slot(slot)))
+            buffer.seal(slot, encoder.encode(np.ascontiguousarray(patch_HWC), buffer.slot(slot)))
         writer.write_shard(shard, buffer, np.empty((len(batch), 0), np.float32))
     writer.publish()
 
@@ -151,26 +165,18 @@ def read_part(path: Path) -> PatchStore:
     return PatchStore.open(partial(path))
 
 
-def _write_small(
-    group: Any,
-    part: Path,
-    table: PatchTable,
-    tissue_HW: NDArray[np.bool_],
-    thumbnail_HW3: NDArray[np.uint8],
-) -> None:
+def _write_table(group: Any, part: Path, table: PatchTable) -> None:
     measures_N3 = np.column_stack([table.tissue_fraction_N, table.tumor_fraction_N, table.label_N])
-    arrays: dict[str, NDArray[Any]] = {
-        "locations": table.locations_N2,
-        "measures": measures_N3.astype(np.float64),
-        "tissue": tissue_HW.astype(np.uint8),
-        "thumbnail": thumbnail_HW3,
-    }
-    for name, values in arrays.items():
-        # A picture compresses little, whatever the time spent.
-        codec = BloscCodec(cname="lz4", clevel=1) if name == "thumbnail" else ZstdCodec(level=1)
-        _create_array(group, name, values.shape, values.dtype, values.shape, codec)
-        if values.size:
-            open_tensorstore(part / name).write(values).result()
+    codec = ZstdCodec(level=1)
+    _write_small(group, part, "locations", table.locations_N2, codec)
+    _write_small(group, part, "measures", measures_N3.astype(np.float64), codec)
+
+
+def _write_small(group: Any, part: Path, name: str, values: NDArray[Any], codec: Any) -> None:
+    """An array in one chunk."""
+    _create_array(group, name, values.shape, values.dtype, values.shape, codec)
+    if values.size:
+        open_tensorstore(part / name).write(values).result()
 
 
 def _create_large(

@@ -99,16 +99,15 @@ def tile_slide(
         DiskSpaceError: the disk is full.
     """
     log = SlideLog(row.slide_id, threads=threads)
-    with open_row(row) as slide, ThreadPoolExecutor(1, thread_name_prefix="overlay") as aside:
+    with open_row(row) as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
         slide.limit_cache(cache_mib * _MIB)
         plan = _plan(slide, row, fingerprint, settings, log)
-        picture = aside.submit(write_overlay, plan.overlay, overlay)
-        if not keep_part:
-            _create(slide, store, plan, settings, log)
-        begun()
-        _cut(slide, plan.sampling, settings, StoreWriter(store), None, log, progress)
-        with log.timed("overlay"):
-            picture.result()
+        writer = StoreWriter(store) if keep_part else _create(slide, store, plan, settings, log)
+        drawn = None if keep_part else aside.submit(_draw, writer, plan, overlay, begun)
+        locations_N2 = plan.candidates.kept.locations_N2
+        _cut(slide, plan.sampling, settings, writer, locations_N2, writer.missing(), log, progress)
+        if drawn is not None:
+            drawn.result()
     publish_slide(store)
     return log
 
@@ -126,11 +125,12 @@ def begin_slide(
     log = SlideLog(row.slide_id)
     with open_row(row) as slide:
         plan = _plan(slide, row, fingerprint, settings, log)
-        if not keep_part:
-            _create(slide, store, plan, settings, log)
-        with log.timed("overlay"):
-            write_overlay(plan.overlay, overlay)
-    return log, StoreWriter(store).missing()
+        if keep_part:
+            return log, StoreWriter(store).missing()
+        writer = _create(slide, store, plan, settings, log)
+        with log.timed("pictures"):
+            _draw(writer, plan, overlay, lambda: None)
+    return log, writer.missing()
 
 
 def cut_slide(
@@ -141,7 +141,8 @@ def cut_slide(
     with open_row(row) as slide:
         slide.limit_cache(cache_mib * _MIB)
         sampling = resolve(settings.patch, slide.levels, pixel_size(row.mpp, slide.mpp))
-        _cut(slide, sampling, settings, StoreWriter(store), shards, log, lambda _: None)
+        locations_N2 = read_part(store).locations
+        _cut(slide, sampling, settings, StoreWriter(store), locations_N2, shards, log, lambda _: None)
     return log
 
 
@@ -183,7 +184,7 @@ def _passthrough(
 
 def _create(
     slide: AbstractSlide, store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog
-) -> None:
+) -> StoreWriter:
     patch_bytes = settings.patch.size**2 * len(plan.attributes.channels)
     nbytes = log.patches * patch_bytes * np.dtype(plan.attributes.dtype).itemsize
     require_room(store, nbytes, settings.codec)
@@ -191,16 +192,21 @@ def _create(
         found = _passthrough(slide, plan.sampling, settings, plan.candidates.kept.locations_N2)
         if isinstance(found, str):
             logger.warning("%s: stored with blosc-lz4, because %s", plan.attributes.slide_id, found)
-        StoreWriter.create(
+        return StoreWriter.create(
             store,
             plan.attributes,
             plan.candidates.kept,
-            plan.tissue_HW,
-            plan.thumbnail_HW3,
             codec=settings.codec,
             stream=found.stream if isinstance(found, Passthrough) else None,
             patches_per_shard=settings.patches_per_shard,
         )
+
+
+def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[], None]) -> None:
+    """Pictures of a slide; after that its unfinished store lacks nothing but patches."""
+    writer.write_pictures(plan.tissue_HW, plan.thumbnail_HW3)
+    write_overlay(plan.overlay, overlay)
+    begun()
 
 
 def _cut(
@@ -208,20 +214,18 @@ def _cut(
     sampling: Sampling,
     settings: TileSettings,
     writer: StoreWriter,
-    shards: Sequence[int] | None,
+    locations_N2: NDArray[np.int64],
+    shards: Sequence[int],
     log: SlideLog,
     progress: Callable[[int], None],
 ) -> None:
-    """Cut some shards, by default all that are missing."""
-    numbers = writer.missing() if shards is None else shards
-    log.cut = sum(len(writer.rows(number)) for number in numbers)
+    log.cut = sum(len(writer.rows(shard)) for shard in shards)
     before = slide.segments_decoded
     with log.timed("cut"):
-        locations_N2 = read_part(writer.path).locations
         found = _passthrough(slide, sampling, settings, locations_N2)
         passthrough = found if isinstance(found, Passthrough) else None
         cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality, passthrough)
-        cut_shards(slide, cut, locations_N2, writer, numbers, threads=log.threads, progress=progress)
+        cut_shards(slide, cut, locations_N2, writer, shards, threads=log.threads, progress=progress)
     log.segments_decoded["cut"] = slide.segments_decoded - before
     log.peak_memory_mib = _peak_memory_mib()
 

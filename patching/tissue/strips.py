@@ -1,6 +1,7 @@
 """Projections of large images in strips of rows, so that memory stays bounded whatever the slide's size."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from math import ceil, sqrt
 from typing import Any, Self
@@ -51,13 +52,18 @@ class Projected:
         """`rule`, of one byte per pixel, applied to the values of all pixels: [H, W]."""
         if self.step == 1:
             return rule(self.sample)
-        strips = _strips(self.shape)
-        rows = next(strips)
-        first = rule(self._compute(rows))
-        result_HW = np.empty(self.shape, first.dtype)
-        result_HW[rows] = first
-        for rows in strips:
+        first, *others = _strips(self.shape)
+        part = rule(self._compute(first))
+        result_HW = np.empty(self.shape, part.dtype)
+        result_HW[first] = part
+
+        def fill(rows: slice) -> None:
             result_HW[rows] = rule(self._compute(rows))
+
+        # As many threads as OpenCV may use in this process.
+        with ThreadPoolExecutor(cv2.getNumThreads(), thread_name_prefix="tissue") as pool:
+            for _ in pool.map(fill, others):
+                pass
         return result_HW
 
 
