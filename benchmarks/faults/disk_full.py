@@ -47,7 +47,9 @@ class Trial:
 
     @property
     def clear(self) -> bool:
-        return self.code == 2 and all(word in self.told for word in ("has:", "needs:", "do:", "disk"))
+        return self.code == 2 and all(
+            word in self.told for word in ("DiskSpaceError", "has:", "needs:", "do:")
+        )
 
 
 def run(_options: argparse.Namespace) -> dict[str, object]:
