@@ -66,7 +66,7 @@ def _small(options: Options) -> list[Contestant]:
         "workers": 1,
         "repeat": repeat,
     }
-    raw = {"slides": _texts(paths) * repeat, "places": _texts(located) * repeat, "threads": 1}
+    raw = {"slides": _texts(paths), "places": _texts(located), "threads": 1, "repeat": repeat}
     return [Contestant("raw", "benchmarks.tiling.raw:decode", raw), Contestant("evenpatch", _TILE, cohort)]
 
 

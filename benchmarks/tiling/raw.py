@@ -16,15 +16,18 @@ _JPEG, _DEFLATE, _ZSTD = 7, 8, 50_000
 _BATCH = 16
 
 
-def decode(slides: list[str], places: list[str], threads: int) -> Callable[[], dict[str, Any]]:
+def decode(
+    slides: list[str], places: list[str], threads: int, repeat: int = 1
+) -> Callable[[], dict[str, Any]]:
     """Decode exactly the tiles needed.
 
     Args:
         slides: TIFF files.
         places: for each an .npz of `ours.locate`: where patches lie.
         threads: how many decode.
+        repeat: how often the list of slides is taken.
     """
-    work = [_needed(Path(slide), Path(place)) for slide, place in zip(slides, places, strict=True)]
+    work = [_needed(Path(slide), Path(place)) for slide, place in zip(slides, places, strict=True)] * repeat
     pool = ThreadPoolExecutor(threads)
 
     def measure() -> dict[str, Any]:
@@ -32,7 +35,7 @@ def decode(slides: list[str], places: list[str], threads: int) -> Callable[[], d
         tiles = sum(_decode_slide(*needed, pool, threads) for needed in work)
         return {"seconds": time.perf_counter() - start, "tiles": tiles, "patches": patches}
 
-    patches = sum(len(np.load(place)["locations"]) for place in places)
+    patches = sum(len(np.load(place)["locations"]) for place in places) * repeat
     return measure
 
 

@@ -18,8 +18,10 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 def write() -> Path:
     """Write the report over everything that was ever measured; its path."""
-    entries = results.load()
-    sections = (_pixels, _peers, _read, _write, _memory, _area, _small, _dask)
+    known = results.load()
+    # A quick run says nothing beside a real one.
+    entries = {name: entry for name, entry in known.items() if not entry["quick"]} or known
+    sections = (_pixels, _steps, _peers, _read, _write, _memory, _area, _small, _dask)
     lines = ["# Tiling benchmark", "", *_machine(entries), ""]
     for section in sections:
         lines += section(entries)
@@ -85,6 +87,16 @@ def _pixels(entries: Entries) -> list[str]:
         rows.append(_cells(kind, case, workers, rate(raw), rate(ours), f"{share:.0%}", tiles, decoded))
     header = "slide|grid|workers|raw patches/s|evenpatch patches/s|share|tiles needed|tiles decoded"
     return _table("Share of raw decoding", header, rows)
+
+
+def _steps(entries: Entries) -> list[str]:
+    """Median seconds of each step of evenpatch, as its own log tells them."""
+    rows = []
+    for (kind, case, workers), contest in _entries(entries, "pixels/"):
+        runs = [run["steps"] for run in contest["evenpatch"]["runs"] if run.get("steps")]
+        medians = {step: statistics.median(run[step] for run in runs) for step in (runs[0] if runs else ())}
+        rows += [_cells(kind, case, workers, *pair) for pair in medians.items()]
+    return _table("Where the time goes", "slide|grid|workers|step|seconds", rows)
 
 
 def _peers(entries: Entries) -> list[str]:
