@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import shutil
 
 from benchmarks.tiling import limits, peers, pixels, report, storage
 from benchmarks.tiling.options import Options, tell
 from benchmarks.tiling.ours import CASES
+from benchmarks.tiling.places import WORK
 
 PARTS = {"pixels": pixels.run, "storage": storage.run, "limits": limits.run, "peers": peers.run}
 
@@ -30,6 +32,7 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     only = arguments.pop("only")
     options = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+    shutil.rmtree(WORK, ignore_errors=True)  # what a run that was stopped left
     for part in only:
         PARTS[part](options)
     tell(f"report: {report.write()}")
