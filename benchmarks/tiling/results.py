@@ -21,7 +21,10 @@ def load() -> dict[str, Any]:
 
 def save(name: str, contest: dict[str, Any], *, quick: bool) -> None:
     """Put one contest beside the others, at once, so that a run that is stopped loses nothing."""
-    entries = load() | {name: {"machine": _machine(), "quick": quick, "contest": contest}}
+    known = load()
+    if quick and not known.get(name, {"quick": True})["quick"]:
+        return  # a real measurement outlives a quick run
+    entries = known | {name: {"machine": _machine(), "quick": quick, "contest": contest}}
     RESULTS.mkdir(parents=True, exist_ok=True)
     part = RESULTS / ".results.json.part"
     part.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", encoding="utf-8")
