@@ -134,7 +134,8 @@ def _from_mpp(spec: PatchSpec, mpp: Mpp | None) -> float:
         raise MissingMppError(
             has=f"a slide without pixel size, and a patch spec of {spec.mpp} µm per pixel",
             needs="the slide's µm per pixel at level 0",
-            do="fill the mpp column of slides.csv, or replace `tile.patch.mpp` by `tile.patch.downsample`",
+            do="fill the column mpp of slides.csv, set `ingest.mpp` for all slides without one, or replace "
+            "`tile.patch.mpp` by `tile.patch.downsample`",
         )
     if not mpp.square:
         raise SlideError(

@@ -53,6 +53,9 @@ class IngestSettings(Settings):
     largest_shift: float = Field(gt=0)
     """Level-0 pixels; a slide whose modalities are further apart is excluded."""
 
+    mpp: float | None = Field(gt=0)
+    """µm per level-0 pixel of slides for which neither slides.csv nor the file tells it."""
+
     @property
     def reading(self) -> Reading:
         """Defaults of the slides' columns."""
@@ -99,7 +102,8 @@ def examine_cohort(
     for row in track(rows, "checking slides", console=Console(stderr=True)):
         try:
             filled = replace(row, reading=row.reading.filled(settings.reading))
-            opened.append(examine(filled, settings.registration, settings.largest_shift))
+            slide = examine(filled, settings.registration, settings.largest_shift)
+            opened.append(slide if slide.mpp else replace(slide, mpp=settings.mpp))
         except EvenpatchError as error:
             excluded[row.slide_id] = error
     excluded |= misfits(opened, settings.channels)

@@ -149,7 +149,7 @@ def test_one_percent_too_coarse_is_taken_as_it_is(mpp: float, refused: bool) -> 
 def test_spec_in_micrometres_on_a_slide_without_pixel_size_names_the_ways_out() -> None:
     with pytest.raises(MissingMppError) as caught:
         resolve(PatchSpec(size=64, mpp=0.5), LEVELS, None)
-    for way in ("mpp column", "`tile.patch.downsample`"):
+    for way in ("column mpp", "`ingest.mpp`", "`tile.patch.downsample`"):
         assert way in caught.value.do
 
 

@@ -299,6 +299,9 @@ def test_the_manifest_s_mpp_wins(five: Cohort, caplog: pytest.LogCaptureFixture)
     summary = json.loads((five.paths.ingested / "summary.json").read_text())
     assert summary["mpp"] == {"smallest": 0.25, "largest": 0.5, "missing": 1}
     assert "mixed pixel sizes, 0.25 to 0.5 µm" in caplog.text
+    five.describe(HEADER, good("a"), "c,p-c,c.ome.tif,,,1,0.25,Jena", good("d"), mpp=0.7)
+    assert five.ingest() == 0
+    assert [row["mpp"] for row in five.slides()] == ["0.5", "0.25", "0.7"]
 
 
 def test_same_content_twice_is_told(five: Cohort, caplog: pytest.LogCaptureFixture) -> None:
