@@ -134,12 +134,14 @@ def _parent_alone(rig: Rig, record: Record) -> None:
         record.kills["parent alone"] += 1
         if rig.rng.random() < 0.5:
             _resume_and_compare(rig, record)
-        _, alive = psutil.wait_procs(workers, max(0.0, _ORPHANS - (time.perf_counter() - start)))
+        while (
+            alive := [each for each in workers if _lives(each)]
+        ) and time.perf_counter() < start + _ORPHANS:
+            time.sleep(0.05)
         record.slowest_orphan_s = max(record.slowest_orphan_s, time.perf_counter() - start if workers else 0)
         record.orphans += len(alive)
         for process in alive:
             process.kill()
-        psutil.wait_procs(alive)
 
 
 def _lone_worker(rig: Rig, record: Record) -> None:
@@ -197,6 +199,14 @@ def _finish(child: subprocess.Popen[str], allowed: tuple[int, ...] = (0,)) -> tu
     if child.returncode not in allowed:
         raise RuntimeError(f"ended with {child.returncode}: {told}")
     return child.returncode, told
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Not a zombie: in a container nobody may be there to bury it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _workers(child: subprocess.Popen[str]) -> list[psutil.Process]:
