@@ -31,7 +31,7 @@ GROUPS: tuple[Color, ...] = (
 )
 TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
-_SIDE = 1100
+_SIDE = 900
 _MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
 _TINT, _GROUP_TINT = 0.15, 0.35  # groups come in pairs of like hues, which a thin frame does not tell apart
 _BAND, _LINE = 38, 22

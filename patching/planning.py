@@ -18,7 +18,7 @@ from patching.manifest import SlideRow
 from patching.overlay import OverlayContent
 from patching.quality import quality_names
 from patching.readers.base import AbstractSlide
-from patching.resample import area_resize, overview, shrink
+from patching.resample import overview, shrink, shrunk
 from patching.sharding import Codec
 from patching.store import PatchTable, StoreAttributes
 from patching.tissue.base import SlideOrigin
@@ -27,6 +27,8 @@ from patching.tissue_area import AreaTable
 
 MAX_MASK_PIXELS = 2**28
 _THUMBNAIL = 1280
+STORED_THUMBNAIL = 640
+"""Longer side of the picture of the slide that the store holds."""
 KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
 REASONS = {
     NO_TISSUE: "no_tissue",
@@ -198,17 +200,8 @@ def _find_tissue(
         channels=slide.channels,
         origin=SlideOrigin(slide_id, slide.size, mask_downsample),
     )
-    return _thumbnail(image_HWC, brightfield=slide.brightfield), _Tissue(mask_HW, mask_downsample)
-
-
-def _thumbnail(image_HWC: NDArray[Any], *, brightfield: bool) -> NDArray[np.uint8]:
-    """The slide in (false) color, at most _THUMBNAIL pixels a side."""
-    height, width = image_HWC.shape[:2]
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    if scale < 1:
-        size = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-        image_HWC = area_resize(image_HWC, size)
-    return false_color(image_HWC, brightfield=brightfield)
+    thumbnail_HW3 = false_color(shrunk(image_HWC, _THUMBNAIL), brightfield=slide.brightfield)
+    return thumbnail_HW3, _Tissue(mask_HW, mask_downsample)
 
 
 def _choose(

@@ -1,6 +1,7 @@
 """Area resampling, and reading a whole slide at a coarse resolution."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,14 +11,15 @@ from patching.geometry import Location, Size
 from patching.grid import read_plan
 from patching.readers.base import AbstractSlide
 
+T = TypeVar("T", bound=np.generic)
 _BLOCK = 2048  # level pixels a side that are read at once: bounds memory whatever the slide's size
 _CHANNELS = 4  # OpenCV resamples at most this many together
 
 
-def area_resize(image_HWC: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
+def area_resize(image_HWC: NDArray[T], size: Size) -> NDArray[T]:
     """Shrink by averaging areas, keeping dtype and any number of channels.
 
-    Types that OpenCV does not know pass through float64, which holds their integers up to 2^53.
+    Types that OpenCV does not know pass through float64; its weights have the precision of float32.
     """
     dtype = image_HWC.dtype
     known = dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
@@ -45,6 +47,15 @@ def shrink(image_HWC: NDArray[np.generic], factor: int) -> NDArray[np.generic]:
     padding = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
     padded = np.pad(image_HWC, padding, mode="edge") if padding[0][1] or padding[1][1] else image_HWC
     return area_resize(padded, Size(columns, rows))
+
+
+def shrunk(image_HWC: NDArray[T], longest: int) -> NDArray[T]:
+    """The image with at most `longest` pixels a side; smaller ones stay as they are."""
+    height, width = image_HWC.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image_HWC
+    return area_resize(image_HWC, Size(max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> tuple[NDArray[np.generic], float]:

@@ -20,8 +20,9 @@ from patching.grid import Sampling, resolve
 from patching.manifest import SlideRow
 from patching.overlay import write_overlay
 from patching.passthrough import Passthrough, find_passthrough
-from patching.planning import SlidePlan, TileSettings, open_row, pixel_size, plan_slide
+from patching.planning import STORED_THUMBNAIL, SlidePlan, TileSettings, open_row, pixel_size, plan_slide
 from patching.readers.base import AbstractSlide
+from patching.resample import shrunk
 from patching.store_writer import StoreWriter, read_part
 
 logger = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ def _create(
 
 def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[], None]) -> None:
     """Pictures of a slide; after that its unfinished store lacks nothing but patches."""
-    writer.write_pictures(plan.tissue_HW, plan.thumbnail_HW3)
+    writer.write_pictures(plan.tissue_HW, shrunk(plan.thumbnail_HW3, STORED_THUMBNAIL))
     write_overlay(plan.overlay, overlay)
     begun()
 

@@ -249,7 +249,7 @@ def borders(mask_HW: NDArray[np.bool_], scale: float, reach: int) -> NDArray[np.
 
 def test_frames_of_the_overlay_lie_around_their_patches(tiled: Tiled) -> None:
     """The outermost two pixels on each side, but for what the outlines of tissue and annotation cover."""
-    scale = 1100 / WIDTH
+    scale = 900 / WIDTH
     annotated_HW = borders(tumor_mask(), scale, 5)
     height, width = annotated_HW.shape
     picture_HW3 = tiled.picture_HW3[:height, :width]
@@ -270,7 +270,7 @@ def test_frames_of_the_overlay_lie_around_their_patches(tiled: Tiled) -> None:
 
 
 def test_outlines_of_the_overlay_follow_tissue_and_annotation(tiled: Tiled) -> None:
-    scale = 1100 / WIDTH
+    scale = 900 / WIDTH
     for mask_HW, color, most in (
         (checkerboard()[..., 0] > 0, TISSUE, 0.8),
         (tumor_mask(), ANNOTATION, 0.95),

@@ -52,8 +52,8 @@ def hues(picture: np.ndarray) -> set[tuple[int, int, int]]:
 
 
 def near(picture: np.ndarray, x: float, y: float, color: tuple[int, int, int], reach: int = 2) -> bool:
-    """Whether the color occurs around a level-0 place of a 1200-wide slide drawn 1100 wide."""
-    column, row = round(x * 1100 / 1200), round(y * 1100 / 1200)
+    """Whether the color occurs around a level-0 place of a 1200-wide slide drawn 900 wide."""
+    column, row = round(x * 900 / 1200), round(y * 900 / 1200)
     part = picture[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
     return bool((np.abs(part - color).max(axis=-1) <= 4).any())
 
@@ -68,14 +68,14 @@ def test_each_thing_is_drawn_where_it_is(content: OverlayContent, tmp_path: Path
     assert near(picture, 120, 450, ANNOTATION)
     assert not near(picture, 600, 600, TISSUE)
     assert picture[100, 100, 0] > picture[100, 100, 2], "tumor patches are tinted red"
-    assert picture[100, 550, 0] < picture[100, 550, 2], "normal patches are tinted blue"
-    assert picture[100, 900].tolist() == [250, 250, 250], "dropped patches are not tinted"
+    assert picture[100, 450, 0] < picture[100, 450, 2], "normal patches are tinted blue"
+    assert picture[100, 740].tolist() == [250, 250, 250], "dropped patches are not tinted"
 
 
 def test_the_scale_bar_is_there_only_with_a_pixel_size(content: OverlayContent, tmp_path: Path) -> None:
     band = picture_of(content, tmp_path / "a.png")[-60:-40, 600:]
-    # 0.5 µm/px: 1100 picture pixels are 600 µm; the longest round bar under a quarter is 100 µm.
-    assert (band[10] == 0).all(axis=-1).sum() == pytest.approx(100 / 600 * 1100, abs=3)
+    # 0.5 µm/px: 900 picture pixels are 600 µm; the longest round bar under a quarter is 100 µm.
+    assert (band[10] == 0).all(axis=-1).sum() == pytest.approx(100 / 600 * 900, abs=3)
     without = picture_of(dataclasses.replace(content, mpp=None), tmp_path / "b.png")[-60:-40, 600:]
     assert not (without[10] == 0).all(axis=-1).any()
 
