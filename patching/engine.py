@@ -4,11 +4,13 @@ What is finished is kept: whole slides, and whole shards of the slide in which a
 """
 
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, Literal
 
 import cv2
@@ -211,6 +213,15 @@ def limit_threads(threads: int = 1) -> None:
 def _start_worker(level: int) -> None:
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
     limit_threads()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker that outlives a killed parent would wait for ever, or write beside the next run."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _completed(pool: Executor, tasks: Sequence[SlideTask], threads: int) -> Iterator[Outcome]:

@@ -186,7 +186,7 @@ def full_disk(error: OSError, path: Path) -> OSError:
     if error.errno not in _FULL:
         return error
     return DiskSpaceError(
-        has=f"no space left for {path.name} ({shutil.disk_usage(path.parent).free / 1e9:.1f} GB free)",
+        has=f"no space left for {path} ({shutil.disk_usage(path.parent).free / 1e9:.1f} GB free)",
         needs="room for the patches of all slides",
         do="free some space, or set `tile.codec: zstd`, and run the same command again: "
         "finished slides and shards are kept",
