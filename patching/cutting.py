@@ -1,4 +1,9 @@
-"""Patches out of a slide: threads read, resample, measure and encode; one writer puts shards on disk."""
+"""Patches out of a slide: threads read, resample, measure and encode; the caller checksums and writes.
+
+The unit of work is a run of a few patches, whose encoded bytes stay in the processor's cache until the
+caller has written them. Runs are written in order, so that the same patches give the same files whatever
+the number of threads.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +19,11 @@ from patching.passthrough import Passthrough
 from patching.quality import full_scale, measure_quality
 from patching.readers.base import AbstractSlide
 from patching.resample import area_resize
-from patching.sharding import Codec, Encoder, ShardBuffer
+from patching.sharding import ChunkBuffer, Codec
 from patching.store_writer import StoreWriter
 
-_AHEAD = 2
-"""Shards in memory: one is written while the next is filled."""
+_RUN_BYTES = 4 * 2**20
+"""Decoded bytes of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +40,21 @@ class Cut:
     """The slide's own JPEG streams, to be stored in place of pixels."""
 
 
-@dataclass
-class _Batch:
-    """A shard in the making."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Consecutive rows of one shard."""
 
     shard: int
-    buffer: ShardBuffer
+    rows: range
+    last: bool
+    """Of its shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    run: _Run
+    buffer: ChunkBuffer
     quality_NQ: NDArray[np.float32]
-    places: deque[tuple[int, int, int]]
-    """Slot, x and y of the patches that no thread has taken yet."""
-    threads: list[Future[None]]
 
 
 def cut_shards(
@@ -75,87 +85,104 @@ def cut_shards(
     if not shards:
         return
     if cut.passthrough is None:
-        rows = np.concatenate([np.asarray(writer.rows(n)) for n in shards])
-        read = Size(cut.sampling.read, cut.sampling.read)
-        slide.expect(cut.sampling.level, locations_N2[rows], read)
-    free = [writer.buffer() for _ in range(min(_AHEAD, len(shards)))]
-    ahead: deque[_Batch] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="cut") as pool:
-        try:
-            for shard in shards:
-                if not free:
-                    free.append(_finish(ahead.popleft(), writer, progress))
-                ahead.append(_start(shard, free.pop(), slide, cut, locations_N2, writer, pool, threads))
-            while ahead:
-                _finish(ahead.popleft(), writer, progress)
-        finally:
-            for batch in ahead:
-                batch.places.clear()
-
-
-def _start(
-    shard: int,
-    buffer: ShardBuffer,
-    slide: AbstractSlide,
-    cut: Cut,
-    locations_N2: NDArray[np.int64],
-    writer: StoreWriter,
-    pool: ThreadPoolExecutor,
-    threads: int,
-) -> _Batch:
-    rows = writer.rows(shard)
-    places = [(slot, x, y) for slot, (x, y) in enumerate(locations_N2[rows.start : rows.stop].tolist())]
-    columns = writer.quality_columns if cut.quality else 0
-    quality_NQ = np.full((len(rows), columns), np.nan, np.float32)
-    buffer.clear()
-    batch = _Batch(shard, buffer, quality_NQ, deque(places), [])
-    batch.threads += [pool.submit(_fill, batch, slide, cut) for _ in range(threads)]
-    return batch
-
-
-def _finish(batch: _Batch, writer: StoreWriter, progress: Callable[[int], None]) -> ShardBuffer:
-    """Wait for a shard, write it, and give its memory back."""
+        rows = np.concatenate([np.asarray(writer.rows(shard)) for shard in shards])
+        slide.expect(cut.sampling.level, locations_N2[rows], Size(cut.sampling.read, cut.sampling.read))
+    length = max(1, _RUN_BYTES // writer.patch_bytes)
+    fill = _Filler(slide, cut, locations_N2, writer)
+    free = [writer.buffer(length) for _ in range(threads + 2)]
+    ahead: deque[Future[_Filled]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="cut")
+    out = _Writing(writer, progress)
     try:
-        for thread in batch.threads:
-            thread.result()
+        for run in _runs(writer, shards, length):
+            if not free:
+                free.append(out.write(ahead.popleft().result()))
+            ahead.append(pool.submit(fill, run, free.pop()))
+        while ahead:
+            out.write(ahead.popleft().result())
     finally:
-        batch.places.clear()  # after an error the other threads need not go on
-    writer.write_shard(batch.shard, batch.buffer, batch.quality_NQ)
-    progress(len(batch.quality_NQ))
-    return batch.buffer
+        pool.shutdown(cancel_futures=True)
+        out.abort()
 
 
-def _fill(batch: _Batch, slide: AbstractSlide, cut: Cut) -> None:
-    """What each thread does: take the next place until none is left."""
-    if cut.passthrough is not None:
-        _fill_with_streams(batch, cut.passthrough)
-        return
-    read, stored = Size(cut.sampling.read, cut.sampling.read), Size(cut.size, cut.size)
-    shape = (read.height, read.width, len(slide.channels))
-    encoder = Encoder(cut.codec, slide.dtype, (cut.size, cut.size, len(slide.channels)))
-    maximum, scratch_HWC = full_scale(slide.dtype), np.empty(shape, slide.dtype)
-    for slot, x, y in _taken(batch):
-        slot_B = batch.buffer.slot(slot)
-        target_HWC = encoder.place(slot_B) if read == stored else scratch_HWC
-        region_HWC = slide.read_region(Location(x, y), cut.sampling.level, read, out=target_HWC)
-        patch_HWC = region_HWC if read == stored else np.ascontiguousarray(area_resize(region_HWC, stored))
-        if batch.quality_NQ.shape[1]:
-            batch.quality_NQ[slot] = measure_quality(
-                patch_HWC, brightfield=slide.brightfield, detector_maximum=maximum
-            )
-        batch.buffer.seal(slot, encoder.encode(patch_HWC, slot_B))
+def _runs(writer: StoreWriter, shards: Sequence[int], length: int) -> Iterator[_Run]:
+    for shard in shards:
+        rows = writer.rows(shard)
+        for start in range(rows.start, rows.stop, length):
+            stop = min(start + length, rows.stop)
+            yield _Run(shard, range(start, stop), stop == rows.stop)
 
 
-def _fill_with_streams(batch: _Batch, passthrough: Passthrough) -> None:
-    for slot, x, y in _taken(batch):
-        data = np.frombuffer(passthrough.read(x, y), np.uint8)
-        batch.buffer.slot(slot)[: len(data)] = data
-        batch.buffer.seal(slot, len(data))
+class _Writing:
+    """Puts filled runs on disk, in order, and closes each shard after its last run."""
+
+    def __init__(self, writer: StoreWriter, progress: Callable[[int], None]) -> None:
+        self._writer, self._progress = writer, progress
+        self._quality: list[NDArray[np.float32]] = []
+        self._abort: Callable[[], None] = lambda: None
+
+    def write(self, filled: _Filled) -> ChunkBuffer:
+        """Write a run, and give its memory back."""
+        run = filled.run
+        if not self._quality:
+            self._file = self._writer.shard_file(run.shard)
+            self._abort = self._file.abort
+        self._file.append(filled.buffer.sealed(len(run.rows)))
+        self._quality.append(filled.quality_NQ)
+        if run.last:
+            quality_NQ = np.concatenate(self._quality)
+            self._writer.write_quality(run.shard, quality_NQ)
+            self._file.close()
+            self._quality.clear()
+            self._progress(len(quality_NQ))
+        return filled.buffer
+
+    def abort(self) -> None:
+        """Leave nothing of a shard that is not whole."""
+        self._abort()
 
 
-def _taken(batch: _Batch) -> Iterator[tuple[int, int, int]]:
-    while batch.places:
-        try:
-            yield batch.places.popleft()
-        except IndexError:
-            return  # another thread took the last one
+class _Filler:
+    """What each thread does with a run."""
+
+    def __init__(
+        self, slide: AbstractSlide, cut: Cut, locations_N2: NDArray[np.int64], writer: StoreWriter
+    ) -> None:
+        self._slide, self._cut, self._locations_N2 = slide, cut, locations_N2
+        self._read, self._stored = (Size(side, side) for side in (cut.sampling.read, cut.size))
+        self._writer, self._columns = writer, writer.quality_columns if cut.quality else 0
+
+    def __call__(self, run: _Run, buffer: ChunkBuffer) -> _Filled:
+        quality_NQ = np.full((len(run.rows), self._columns), np.nan, np.float32)
+        places = self._locations_N2[run.rows.start : run.rows.stop].tolist()
+        if self._cut.passthrough is None:
+            self._fill_with_pixels(places, buffer, quality_NQ)
+        else:
+            _fill_with_streams(places, buffer, self._cut.passthrough)
+        return _Filled(run, buffer, quality_NQ)
+
+    def _fill_with_pixels(
+        self, places: list[list[int]], buffer: ChunkBuffer, quality_NQ: NDArray[np.float32]
+    ) -> None:
+        slide, level = self._slide, self._cut.sampling.level
+        encoder, maximum = self._writer.encoder(self._cut.codec), full_scale(slide.dtype)
+        resampled = self._read != self._stored
+        scratch_HWC = np.empty((self._read.height, self._read.width, len(slide.channels)), slide.dtype)
+        for number, (x, y) in enumerate(places):
+            slot_B = buffer.slot(number)
+            target_HWC = scratch_HWC if resampled else encoder.place(slot_B)
+            patch_HWC = slide.read_region(Location(x, y), level, self._read, out=target_HWC)
+            if resampled:
+                patch_HWC = np.ascontiguousarray(area_resize(patch_HWC, self._stored))
+            if self._columns:
+                quality_NQ[number] = measure_quality(
+                    patch_HWC, brightfield=slide.brightfield, detector_maximum=maximum
+                )
+            buffer.fill(number, encoder.encode(patch_HWC, slot_B))
+
+
+def _fill_with_streams(places: list[list[int]], buffer: ChunkBuffer, passthrough: Passthrough) -> None:
+    for number, (x, y) in enumerate(places):
+        data_B = np.frombuffer(passthrough.read(x, y), np.uint8)
+        buffer.slot(number)[: len(data_B)] = data_B
+        buffer.fill(number, len(data_B))

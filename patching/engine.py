@@ -205,9 +205,9 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
 
 
 def limit_threads(threads: int = 1) -> None:
-    """So many threads for each library in this process: there are as many workers as cores."""
+    """So many threads for OpenCV in this process, and one for linear algebra, which is tiny here."""
     cv2.setNumThreads(threads)
-    threadpoolctl.threadpool_limits(threads)
+    threadpoolctl.threadpool_limits(1)
 
 
 def _start_worker(level: int) -> None:

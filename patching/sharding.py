@@ -8,6 +8,8 @@ zarr-python and TensorStore check at every read. zarr-python writes the same byt
 import errno
 import shutil
 import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,11 +112,11 @@ def _shuffle(codec: Codec, dtype: np.dtype[Any]) -> str:
     return "bitshuffle" if codec == "zstd" else "shuffle"
 
 
-class ShardBuffer:
-    """Memory for the encoded chunks of one shard; threads fill different slots.
+class ChunkBuffer:
+    """Memory for a few encoded chunks.
 
     Args:
-        chunks: slots of a full shard.
+        chunks: slots.
         chunk_bytes: size of a decoded chunk.
     """
 
@@ -123,38 +125,60 @@ class ShardBuffer:
         self._slots: NDArray[np.uint8] = np.empty((chunks, slot_bytes), np.uint8)
         self._length: NDArray[np.int64] = np.zeros(chunks, np.int64)
 
-    def clear(self) -> None:
-        """Forget all chunks."""
-        self._length[:] = 0
-
     def slot(self, number: int) -> NDArray[np.uint8]:
         """Where chunk `number` is to be encoded, without the room for its checksum."""
         return self._slots[number, :-_CRC]
 
-    def seal(self, number: int, length: int) -> None:
-        """Say how many bytes of a slot were written, and add their checksum."""
-        slot_B = self._slots[number]
-        checksum = google_crc32c.value(slot_B[:length])
-        slot_B[length : length + _CRC] = np.frombuffer(struct.pack("<I", checksum), np.uint8)
-        self._length[number] = length + _CRC
+    def fill(self, number: int, length: int) -> None:
+        """Say how many bytes of a slot were written."""
+        self._length[number] = length
 
-    def write(self, path: Path) -> None:
-        """Write the shard under a temporary name, and rename it.
+    def sealed(self, count: int) -> Iterator[memoryview]:
+        """The first `count` chunks with their checksums."""
+        for slot_B, length in zip(self._slots[:count], self._length[:count].tolist(), strict=True):
+            checksum = struct.pack("<I", google_crc32c.value(slot_B[:length]))
+            slot_B[length : length + _CRC] = np.frombuffer(checksum, np.uint8)
+            yield slot_B[: length + _CRC].data
 
-        Raises:
-            DiskSpaceError: the disk is full.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                for number in np.flatnonzero(self._length).tolist():
-                    file.write(self._slots[number, : self._length[number]].data)
-                file.write(self._index())
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise full_disk(error, path) from error
-        part.replace(path)
+
+class ShardFile:
+    """A shard that grows under a temporary name, chunk by chunk, until `close`.
+
+    Args:
+        path: the shard's file.
+        chunks: of a full shard; the last shard of an array may get fewer.
+
+    Raises:
+        DiskSpaceError: the disk is full; also by the methods.
+    """
+
+    def __init__(self, path: Path, chunks: int) -> None:
+        self._path, self._part = path, path.with_name(f".{path.name}.part")
+        self._length: NDArray[np.int64] = np.zeros(chunks, np.int64)
+        self._count = 0
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("wb")
+
+    def append(self, chunks: Iterable[memoryview]) -> None:
+        """Add the next chunks."""
+        with self._told():
+            for chunk in chunks:
+                self._file.write(chunk)
+                self._length[self._count] = chunk.nbytes
+                self._count += 1
+
+    def close(self) -> None:
+        """Add the index, and give the file its name."""
+        with self._told():
+            self._file.write(self._index())
+            self._file.close()
+        self._part.replace(self._path)
+
+    def abort(self) -> None:
+        """Leave nothing."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
 
     def _index(self) -> bytes:
         end_N = np.cumsum(self._length)
@@ -162,6 +186,13 @@ class ShardBuffer:
         index_N2[self._length == 0] = _MISSING
         content = index_N2.tobytes()
         return content + struct.pack("<I", google_crc32c.value(content))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise full_disk(error, self._path) from error
 
 
 def is_whole(path: Path, chunks: int) -> bool:

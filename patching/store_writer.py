@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.sharding import Codec, Encoder, ShardBuffer, compressors, full_disk, is_whole
+from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, full_disk, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
 _LARGEST_SHARD = 64 * 2**20
@@ -101,24 +100,32 @@ class StoreWriter:
         count = -(-self._images.shape[0] // self.shard_size)
         return [n for n in range(count) if not is_whole(self._shard_path(n), self.shard_size)]
 
-    def buffer(self) -> ShardBuffer:
-        """Memory for one shard."""
-        return ShardBuffer(self.shard_size, int(np.prod(self._images.chunks)) * self._images.dtype.itemsize)
+    @property
+    def patch_bytes(self) -> int:
+        """Size of a decoded patch."""
+        return int(np.prod(self._images.chunks)) * int(self._images.dtype.itemsize)
+
+    def buffer(self, chunks: int) -> ChunkBuffer:
+        """Memory for a few patches."""
+        return ChunkBuffer(chunks, self.patch_bytes)
 
     def encoder(self, codec: Codec) -> Encoder:
         """What encodes patches of this store with the codec it was created with."""
         return Encoder(codec, np.dtype(self._images.dtype), tuple(self._images.chunks[1:]))
 
-    def write_shard(self, shard: int, buffer: ShardBuffer, quality_NQ: NDArray[np.float32]) -> None:
-        """Write a shard's patches, and before them their quality: a shard that is there is complete.
+    def shard_file(self, shard: int) -> ShardFile:
+        """A new file for a shard.
 
         Raises:
             DiskSpaceError: the disk is full.
         """
+        return ShardFile(self._shard_path(shard), self.shard_size)
+
+    def write_quality(self, shard: int, quality_NQ: NDArray[np.float32]) -> None:
+        """Write the quality of a shard's patches, before the shard is closed and so counts as done."""
         if quality_NQ.size:
             start = self.rows(shard).start
             self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
-        buffer.write(self._shard_path(shard))
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""
@@ -147,16 +154,19 @@ def write_store(
     blank_HW3 = np.zeros((*tissue_HW.shape, 3), np.uint8)
     writer = StoreWriter.create(path, attributes, table, codec=codec, patches_per_shard=patches_per_shard)
     writer.write_pictures(tissue_HW, blank_HW3)
-    encoder, source, buffer = writer.encoder(codec), iter(patches), writer.buffer()
+    encoder, source, buffer = writer.encoder(codec), iter(patches), writer.buffer(1)
     for shard in writer.missing():
-        buffer.clear()
-        rows = writer.rows(shard)
-        batch = list(islice(source, len(rows)))
-        if len(batch) < len(rows):
-            raise ValueError(f"{rows.start + len(batch)} patches for {len(table)} rows")
-        for slot, patch_HWC in enumerate(batch):
-            buffer.seal(slot, encoder.encode(np.ascontiguousarray(patch_HWC), buffer.slot(slot)))
-        writer.write_shard(shard, buffer, np.empty((len(batch), 0), np.float32))
+        rows, file = writer.rows(shard), writer.shard_file(shard)
+        try:
+            for row in rows:
+                patch_HWC = next(source, None)
+                if patch_HWC is None:
+                    raise ValueError(f"{row} patches for {len(table)} rows")
+                buffer.fill(0, encoder.encode(np.ascontiguousarray(patch_HWC), buffer.slot(0)))
+                file.append(buffer.sealed(1))
+            file.close()
+        finally:
+            file.abort()
     writer.publish()
 
 

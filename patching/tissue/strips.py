@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STRIP = 2**16  # pixels: what is computed on them stays in the processor's cache
-SAMPLE = 2**18
+SAMPLE = 2**16
 """Pixels up to which statistics see every pixel; larger images are sampled on a regular grid."""
 
 Floats = NDArray[np.float32]
