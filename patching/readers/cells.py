@@ -8,6 +8,7 @@ from patching.readers.registry import READERS
 from patching.readers.stack_reader import Shift
 
 COLUMNS = ("z", "t", "axes", "reader", "shift")
+_MOST_DIGITS = 9  # more than any stack has planes, or slide pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,24 @@ def wrong_cells(reading: Reading, text: Mapping[str, str], images: Sequence[obje
 
 def _choice(text: str) -> Choice:
     projections: dict[str, Choice] = {"max": "max", "mean": "mean"}
-    number = int(text) if text.isascii() and text.isdigit() else None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
     return projections.get(text, number)
 
 
 def _shifts(text: str) -> tuple[Shift, ...] | None:
     try:
-        pairs = [[int(number) for number in pair.split(",")] for pair in text.split(";") if pair.strip()]
+        pairs = [[_pixels(number) for number in pair.split(",")] for pair in text.split(";") if pair.strip()]
         return tuple(Shift(x, y) for x, y in pairs) or None
     except ValueError:
         return None
+
+
+def _pixels(text: str) -> int:
+    """A number of either sign.
+
+    Raises:
+        ValueError: none, or beyond every slide.
+    """
+    if len(text.strip()) > _MOST_DIGITS + 1:
+        raise ValueError(f"a shift of {len(text)} digits")
+    return int(text)

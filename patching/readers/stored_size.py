@@ -45,19 +45,19 @@ def check_stored_size(data: bytes, compression: int, pixels: int) -> None:
 
 
 def _jpeg_pixels(data: bytes) -> int:
-    """Height times width of the first frame, found from marker to marker."""
-    place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF:
+    """Height times width of the first frame; what lies between markers is skipped, as decoders do."""
+    place = data.find(0xFF, 2)
+    while 0 <= place <= len(data) - 9:
         marker = data[place + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, place + 5)
             return int(height) * int(width)
+        step = 2
         if marker == 0xFF:
-            place += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 2
-        else:
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            step = 1
+        elif marker > 0x01 and not 0xD0 <= marker <= 0xD8:
+            step += int.from_bytes(data[place + 2 : place + 4], "big")
+        place = data.find(0xFF, place + step)
     return 0
 
 

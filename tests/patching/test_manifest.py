@@ -151,6 +151,8 @@ PROBLEMS = {
     r"line 2: 2 cells more than": (HEADER, "a,p,a.tif,0,,,,x,y"),
     r"line 2: z '-1', which needs": (READING, "a,p,a.tif,-1,,,,"),
     r"line 2: t 'sum', which needs": (READING, "a,p,a.tif,,sum,,,"),
+    r"line 2: z '99999": (READING, f"a,p,a.tif,{'9' * 5000},,,,"),
+    r"line 2: shift '11111": (READING, f'a,p,a.tif,,,,,"{"1" * 400},0"'),
     r"line 2: reader 'libvips', which needs tiff, openslide, image, zarr": (READING, "a,p,a.tif,,,,libvips,"),
     r"line 2: shift '1', which needs": (READING, "a,p,a.tif,,,,,1"),
     r"line 2: shift '0,0;1,1', which needs": (READING, 'a,p,a.tif,,,,,"0,0;1,1"'),
