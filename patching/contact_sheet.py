@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patching.drawing import false_color, label_font, shortened, stretch, write_png
+from patching.drawing import false_color, label_font, shortened, stretch, write_picture
 from patching.store import PatchStore
 
 _GAP, _MARGIN = 8, 16
@@ -67,7 +67,7 @@ def write_contact_sheet(
     groups: Sequence[SheetGroup], path: Path, *, side: int = 128, columns: int = 8
 ) -> None:
     """Write `draw_contact_sheet` as PNG, whole or not at all, the same bytes each time."""
-    write_png(draw_contact_sheet(groups, side=side, columns=columns), path)
+    write_picture(draw_contact_sheet(groups, side=side, columns=columns), path)
 
 
 def draw_contact_sheet(

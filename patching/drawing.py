@@ -76,13 +76,18 @@ def shortened(text: str, width: float, font: Font, *, tail: bool = False) -> str
     return f"…{text}" if tail else f"{text}…"
 
 
-def write_png(image_HW3: NDArray[np.uint8], path: Path) -> None:
-    """Write an RGB picture, whole or not at all, and the same bytes each time."""
+def write_picture(image_HW3: NDArray[np.uint8], path: Path) -> None:
+    """Write an RGB picture as JPEG or PNG, by its suffix; whole or not at all, the same bytes each time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    png = imagecodecs.PNG
-    # A third of the default's time, and no larger.
-    part.write_bytes(
-        imagecodecs.png_encode(image_HW3, level=1, strategy=png.STRATEGY.RLE, filter=png.FILTER.PAETH)
-    )
+    if path.suffix == ".jpg":
+        # Without subsampling of colors, or thin lines lose theirs.
+        encoded = imagecodecs.jpeg8_encode(image_HW3, level=90, subsampling="444")
+    else:
+        png = imagecodecs.PNG
+        # A third of the default's time, and no larger.
+        encoded = imagecodecs.png_encode(
+            image_HW3, level=1, strategy=png.STRATEGY.RLE, filter=png.FILTER.PAETH
+        )
+    part.write_bytes(encoded)
     part.replace(path)

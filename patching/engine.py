@@ -173,7 +173,7 @@ def remove_strangers(folders: Folders, slide_ids: set[str]) -> None:
     """
     for folder, suffix in (
         (folders.stores, ".zarr"),
-        (folders.overlays, ".png"),
+        (folders.overlays, ".jpg"),
         (folders.receipts, ".json"),
         (folders.receipts / "logs", ".json"),
     ):

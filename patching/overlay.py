@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patching.drawing import Font, false_color, label_font, shortened, write_png
+from patching.drawing import Font, false_color, label_font, shortened, write_picture
 from patching.geometry import Mpp, Size
 from patching.resample import area_resize
 
@@ -65,7 +65,7 @@ class OverlayContent:
 
 def write_overlay(content: OverlayContent, path: Path) -> None:
     """Write the picture as PNG, whole or not at all."""
-    write_png(draw_overlay(content), path)
+    write_picture(draw_overlay(content), path)
 
 
 def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:

@@ -41,7 +41,7 @@ class Folders:
     stores: Path
     """<slide_id>.zarr"""
     overlays: Path
-    """<slide_id>.png"""
+    """<slide_id>.jpg"""
     receipts: Path
     """<slide_id>.json, and logs/<slide_id>.json"""
 
@@ -49,7 +49,7 @@ class Folders:
         """Store, overlay and receipt of a slide."""
         return (
             self.stores / f"{slide_id}.zarr",
-            self.overlays / f"{slide_id}.png",
+            self.overlays / f"{slide_id}.jpg",
             self.receipts / f"{slide_id}.json",
         )
 

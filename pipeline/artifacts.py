@@ -90,7 +90,7 @@ class Paths:
 
     @property
     def overlays(self) -> Path:
-        """<slide_id>.png: thumbnail, tissue, grid, annotation; cohort.html and sheets/ over all of them."""
+        """<slide_id>.jpg: thumbnail, tissue, grid, annotation; cohort.html and sheets/ over all of them."""
         return self.data / "overlays"
 
     @property

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from patching.contact_sheet import draw_contact_sheet
-from patching.drawing import write_png
+from patching.drawing import write_picture
 from patching.store import PatchStore, StoreAttributes
 from pipeline.artifacts import EXCLUDED, Paths, read_table, replacing
 from pipeline.pages import jpeg_uri, make_environment, small_picture
@@ -114,7 +114,7 @@ def _write_sheet(paths: Paths, index: pd.DataFrame) -> Markup:
     """Patches of every label in one picture, so that they share one stretch; also in a file of its own."""
     groups = [sheet_group(paths, name, index[index["label"] == label], _SHOWN) for name, label in LABELS]
     picture_HW3 = draw_contact_sheet(groups)
-    write_png(picture_HW3, paths.overlays / SHEET)
+    write_picture(picture_HW3, paths.overlays / SHEET)
     return jpeg_uri(picture_HW3)
 
 
@@ -131,7 +131,7 @@ def _slides(paths: Paths, index: pd.DataFrame, stores: Mapping[str, PatchStore])
 def _slide(
     paths: Paths, rows: pd.DataFrame, attributes: StoreAttributes, *, pictured: bool
 ) -> dict[str, Any]:
-    overlay: Path = paths.overlays / f"{attributes.slide_id}.png"
+    overlay: Path = paths.overlays / f"{attributes.slide_id}.jpg"
     patients = rows["patient_id"].unique().tolist()
     return {
         "slide_id": attributes.slide_id,

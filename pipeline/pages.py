@@ -33,8 +33,8 @@ def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
 
 
 def small_picture(path: Path, side: int, quality: int = 80) -> Markup:
-    """An RGB picture in a PNG file as a data URI of at most `side` pixels a side."""
-    image_HWC = np.asarray(imagecodecs.png_decode(path.read_bytes()), np.uint8)
+    """An RGB picture in a JPEG file as a data URI of at most `side` pixels a side."""
+    image_HWC = np.asarray(imagecodecs.jpeg8_decode(path.read_bytes()), np.uint8)
     return jpeg_uri(shrunk(image_HWC[..., :3], side), quality)
 
 

@@ -61,9 +61,9 @@ def load_geojson(path: Path, *, size: Size, classes: Mapping[str, str]) -> Polyg
 def _parse(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise AnnotationError(
-            has=f"{path.name}, which is not JSON: {error}",
+            has=f"{path.name}, which is not JSON or cannot be read: {error}",
             needs="GeoJSON as QuPath exports it",
             do="export the annotation again (Export objects as GeoJSON, not compressed)",
         ) from error

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, final
+from typing import Any, Self, final
 
 import cv2
 import numpy as np
@@ -113,25 +113,29 @@ def _read_tiff(path: Path) -> NDArray[np.generic]:
         page = tiff.series[0].levels[0]
         if (pixels := max(page.size, segment_bytes(page.keyframe))) > MAX_PIXELS:
             raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
-        _check_tiles(page.keyframe)
+        if any(one is not None and one.parent is not tiff for one in page.pages):
+            raise _unusable(path, "pixels in other files")
+        for one in page.pages:
+            _check_tiles(page.keyframe if one is None else one, tiff.filehandle)
         return np.asarray(page.asarray()).squeeze()
 
 
-def _check_tiles(page: tifffile.TiffPage) -> None:
+def _check_tiles(page: Any, handle: tifffile.FileHandle) -> None:
     """No tile may hold a picture larger than itself."""
-    pixels = segment_bytes(page) // np.dtype(page.dtype).itemsize
-    handle = page.parent.filehandle
+    key: tifffile.TiffPage = page.keyframe
+    pixels = segment_bytes(key) // np.dtype(key.dtype).itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if count:
             handle.seek(offset)
-            check_stored_size(handle.read(count), int(page.compression), pixels)
+            check_stored_size(handle.read(count), int(key.compression), pixels)
 
 
 def _read_image(path: Path) -> NDArray[np.generic]:
     with warnings.catch_warnings():
         # Pillow warns of images over 89 million pixels; here that is the limit.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
+        # Of other formats one runs a program and one loses the values.
+        with Image.open(path, formats=("PNG",)) as image:
             return np.asarray(image)
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from patching.annotations.base import checked_file
 from patching.annotations.polygons import malformed
-from patching.errors import AnnotationError
+from patching.errors import AnnotationError, MissingFileError
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 2**21
 """Elements other than points; an outline takes two or three."""
 _POINTS = frozenset({"Coordinate", "Vertex", "V"})
-_UNREADABLE = (ParseError, DefusedXmlException, LookupError, ValueError)
+_UNREADABLE = (ParseError, DefusedXmlException, LookupError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def read_xml(path: Path) -> XmlDocument:
     """
     try:
         return _document(checked_file(path), path)
-    except AnnotationError:
+    except (AnnotationError, MissingFileError):
         raise
     except _UNREADABLE as error:
         raise AnnotationError(
-            has=f"{path.name}, which is not plain XML: {type(error).__name__}: {error}",
+            has=f"{path.name}, which is not plain XML or cannot be read: {type(error).__name__}: {error}",
             needs="well-formed XML without document type and entities",
             do="export the annotation again",
         ) from error

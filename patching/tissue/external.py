@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from patching.annotations.base import OTHERS, AbstractAnnotation
 from patching.annotations.registry import FORMATS, load_annotation
-from patching.errors import ConfigError, MissingFileError
+from patching.errors import AnnotationError, ConfigError, MissingFileError
 from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage, SlideOrigin
 
 _ROWS = 64
@@ -52,7 +52,7 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
 
         Raises:
             MissingFileError: none.
-            ConfigError: several.
+            AnnotationError: several.
         """
         candidates = [self._settings.folder / f"{slide_id}{suffix}" for suffix in FORMATS]
         found = [path for path in candidates if path.is_file()]
@@ -63,7 +63,7 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
                 do="add it, or correct `tile.tissue.folder`",
             )
         if len(found) > 1:
-            raise ConfigError(
+            raise AnnotationError(
                 has=f"{', '.join(path.name for path in found)} in {self._settings.folder}",
                 needs=f"one tissue mask of {slide_id}",
                 do="remove the others",

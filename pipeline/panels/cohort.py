@@ -47,13 +47,13 @@ def _overlays(evidence: Evidence, wanted: int) -> list[dict[str, Any]]:
     """Overlays of slides spread evenly over the slides ordered by their share of tumor patches."""
     share = evidence.index.groupby("slide_id")["label"].mean().reset_index()
     slides = share.sort_values(["label", "slide_id"])["slide_id"].tolist()
-    present = [name for name in slides if (evidence.paths.overlays / f"{name}.png").is_file()]
+    present = [name for name in slides if (evidence.paths.overlays / f"{name}.jpg").is_file()]
     places = np.unique(np.linspace(0, len(present) - 1, min(wanted, len(present))).round().astype(int))
     return [
         {
             "slide_id": present[place],
             "tumor": float(share.set_index("slide_id").loc[present[place], "label"]),
-            "picture": small_picture(evidence.paths.overlays / f"{present[place]}.png", _OVERLAY_SIDE),
+            "picture": small_picture(evidence.paths.overlays / f"{present[place]}.jpg", _OVERLAY_SIDE),
         }
         for place in places
     ]

@@ -160,7 +160,7 @@ def test_the_same_bytes_from_one_and_from_two_processes(checkerboard: dict[str, 
         found.append(digest(tmp_path / str(workers)))
     assert found[0] == found[1]
     assert any("board.zarr/images/c/0" in name for name in found[0])
-    assert "overlays/twin.png" in found[0]
+    assert "overlays/twin.jpg" in found[0]
 
 
 def test_finished_slides_are_kept_and_changed_ones_are_not(
@@ -194,9 +194,9 @@ def test_a_damaged_store_or_lost_overlay_is_made_again(
     (folders.receipts / "board.json").write_bytes(b"\xff{")
     assert not run_task(task).kept
     assert run_task(task).kept
-    (folders.overlays / "board.png").unlink()
+    (folders.overlays / "board.jpg").unlink()
     assert not run_task(task).kept
-    assert (folders.overlays / "board.png").is_file()
+    assert (folders.overlays / "board.jpg").is_file()
 
 
 def test_a_failing_slide_leaves_no_outputs(checkerboard: dict[str, Any], folders: Folders) -> None:
@@ -216,7 +216,7 @@ def test_strangers_and_halves_are_removed(folders: Folders) -> None:
         (folders.stores / name / "images").mkdir(parents=True)
     (folders.stores / "index.parquet").touch()
     folders.overlays.mkdir()
-    for name in ("a.png", "b.png", ".b.png.part"):
+    for name in ("a.jpg", "b.jpg", ".b.jpg.part"):
         (folders.overlays / name).touch()
     remove_strangers(folders, {"a"})
     assert sorted(path.name for path in folders.stores.iterdir()) == [
@@ -224,7 +224,7 @@ def test_strangers_and_halves_are_removed(folders: Folders) -> None:
         "a.zarr",
         "index.parquet",
     ]
-    assert [path.name for path in folders.overlays.iterdir()] == ["a.png"]
+    assert [path.name for path in folders.overlays.iterdir()] == ["a.jpg"]
 
 
 def test_settings_refuse_what_they_do_not_know() -> None:
@@ -257,5 +257,5 @@ def test_a_real_aperio_slide(real_data: Path, folders: Folders) -> None:
     assert 60 < len(store) < 100
     assert store.attributes.channels == ("R", "G", "B")
     assert store.attributes.dropped["no_tissue"] > 20
-    with Image.open(folders.overlays / "cmu.png") as picture:
+    with Image.open(folders.overlays / "cmu.jpg") as picture:
         assert picture.height > picture.width > 600

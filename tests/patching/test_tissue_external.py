@@ -63,7 +63,7 @@ def test_files_that_are_missing_double_or_wrong(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="outside"):
         detect(tmp_path, 2.0)
     Image.fromarray(np.zeros((200, 300), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(ConfigError, match="remove the others"):
+    with pytest.raises(AnnotationError, match="remove the others"):
         detect(tmp_path, 2.0)
 
 

@@ -97,7 +97,7 @@ class _Maker:
             self.rng.random((200 // 4, 300 // 4)) < 0.5,
             iter(images_NHWC),
         )
-        (self.paths.overlays / f"{slide_id}.png").write_bytes(png(self.rng))
+        (self.paths.overlays / f"{slide_id}.jpg").write_bytes(picture(self.rng))
         x_N, y_N = locations_N2.T
         columns = {"patch_id": [f"{slide_id}@{x}_{y}" for x, y in locations_N2], "slide_id": slide_id}
         columns |= {"patient_id": patient, "store_row": np.arange(n), "x": x_N, "y": y_N, "extent": SIDE}
@@ -179,9 +179,9 @@ def store_attributes(slide_id: str) -> StoreAttributes:
     )
 
 
-def png(rng: np.random.Generator) -> bytes:
+def picture(rng: np.random.Generator) -> bytes:
     """A picture of 60 x 40 pixels."""
-    return bytes(cv2.imencode(".png", rng.integers(0, 255, (40, 60, 3)).astype(np.uint8))[1])
+    return bytes(cv2.imencode(".jpg", rng.integers(0, 255, (40, 60, 3)).astype(np.uint8))[1])
 
 
 def tiny_classifier(seed: int) -> Classifier:

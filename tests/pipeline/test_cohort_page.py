@@ -91,7 +91,7 @@ def test_quality_is_told_where_it_was_measured(tiled: Paths) -> None:
 def test_a_cohort_without_tumor_or_overlays(tiled: Paths, tmp_path: Path) -> None:
     paths = Paths(tmp_path, tiled.cohort)
     shutil.copytree(tiled.data, paths.data)
-    for overlay in paths.overlays.glob("*.png"):
+    for overlay in paths.overlays.glob("*.jpg"):
         overlay.unlink()
     paths.ingest_excluded.unlink()
     index = pd.read_parquet(paths.index)

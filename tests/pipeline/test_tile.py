@@ -121,7 +121,7 @@ def test_the_index_tells_what_the_stores_hold(cohort: Cohort) -> None:
     assert summary["dropped"] == {"ambiguous_label": 6, "ignored": 0, "little_tissue": 0, "no_tissue": 36}
     assert summary["patches"] == len(index) == 3 * 42 - 6
     assert summary["labels"] == {"0": 42 + 18, "1": 42 + 18}
-    looked_at = ["cohort.html", "s1.png", "s10.png", "s2.png", "sheets"]
+    looked_at = ["cohort.html", "s1.jpg", "s10.jpg", "s2.jpg", "sheets"]
     assert sorted(path.name for path in cohort.paths.overlays.iterdir()) == looked_at
 
 
