@@ -113,10 +113,10 @@ def _read_tiff(path: Path) -> NDArray[np.generic]:
         page = tiff.series[0].levels[0]
         if (pixels := max(page.size, segment_bytes(page.keyframe))) > MAX_PIXELS:
             raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
-        if any(one is not None and one.parent is not tiff for one in page.pages):
-            raise _unusable(path, "pixels in other files")
+        if any(one is None or one.parent is not tiff for one in page.pages):
+            raise _unusable(path, "pixels that are missing or in other files")
         for one in page.pages:
-            _check_tiles(page.keyframe if one is None else one, tiff.filehandle)
+            _check_tiles(one, tiff.filehandle)
         return np.asarray(page.asarray()).squeeze()
 
 

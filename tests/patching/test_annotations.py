@@ -337,3 +337,35 @@ def test_nothing_known_of_a_slide_is_an_error(tmp_path: Path) -> None:
     for suffix in FORMATS:
         with pytest.raises(MissingFileError):
             load_annotation(tmp_path / f"missing{suffix}", label=1, size=SIZE, classes=CLASSES)
+
+
+def test_an_annotation_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for suffix in FORMATS:
+        (tmp_path / f"slide{suffix}").write_bytes(b"<Annotations/>")
+    monkeypatch.setattr(Path, "open", refused)
+    for suffix in (".geojson", ".xml", ".annotations"):
+        with pytest.raises(AnnotationError, match="Permission denied"):
+            load_annotation(tmp_path / f"slide{suffix}", label=None, size=SIZE, classes=CLASSES)
+
+
+def test_a_mask_with_a_lossy_or_foreign_content_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.zeros((200, 300), np.uint8)).save(path, "JPEG")
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 300 200\n%%EndComments\nshowpage\n"
+    for content in (path.read_bytes(), postscript):
+        path.write_bytes(content)
+        with pytest.raises(AnnotationError, match="cannot identify"):
+            load_annotation(path, label=None, size=SIZE, classes=CLASSES)
+
+
+def test_every_page_of_a_mask_is_checked_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    planes = np.random.default_rng(0).integers(0, 2, (3, 200, 300), np.uint8)
+    tifffile.imwrite(path, planes, photometric="minisblack", tile=(256, 256), compression="jpeg")
+    head, second, rest = path.read_bytes().rpartition(b"\xff\xc0")
+    path.write_bytes(head + second + rest[:3] + b"\xea\x60\xea\x60" + rest[7:])
+    with pytest.raises(AnnotationError, match="grows to 3600000000 pixels"):
+        load_annotation(path, label=None, size=SIZE, classes=CLASSES)
