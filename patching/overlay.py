@@ -32,6 +32,7 @@ GROUPS: tuple[Color, ...] = (
 TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
 _SIDE = 900
+_COARSER = 1.5  # from here on pixels are averaged over areas; less hardly shows and takes four times as long
 _MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
 _TINT, _GROUP_TINT = 0.15, 0.35  # groups come in pairs of like hues, which a thin frame does not tell apart
 _BAND, _LINE = 38, 22
@@ -64,7 +65,7 @@ class OverlayContent:
 
 
 def write_overlay(content: OverlayContent, path: Path) -> None:
-    """Write the picture as PNG, whole or not at all."""
+    """Write the picture as JPEG or PNG, whole or not at all."""
     write_picture(draw_overlay(content), path)
 
 
@@ -78,16 +79,18 @@ def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
         for outline_N2 in content.outlines:
             points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
             cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
-    return np.asarray(_captioned(picture_HW3, content, scale))
+    band_HW3 = np.asarray(_band(picture_HW3.shape[1], content, scale))
+    beside = band_HW3.shape[1] - picture_HW3.shape[1]
+    return np.vstack([np.pad(picture_HW3, ((0, 0), (0, beside), (0, 0)), constant_values=255), band_HW3])
 
 
 def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
     picture = false_color(content.image_HWC, brightfield=content.brightfield)
-    if picture.shape[1] >= width:
+    if picture.shape[1] >= _COARSER * width:
         return np.ascontiguousarray(area_resize(picture, Size(width, height)), np.uint8)
-    enlarged: NDArray[np.uint8] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    return enlarged
+    resized: NDArray[np.uint8] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized
 
 
 def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
@@ -123,28 +126,27 @@ def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale:
     step = 1 / (scale * content.tissue_downsample)
     y_H, x_W = (((np.arange(n) + 0.5) * step).astype(np.int64) for n in (height, width))
     rows, columns = content.tissue_HW.shape
-    mask_HW = content.tissue_HW[np.minimum(y_H, rows - 1)[:, None], np.minimum(x_W, columns - 1)[None]]
-    rings, _ = cv2.findContours(mask_HW.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    # Row by row and then column by column: a third of the time of both at once.
+    mask_HW = content.tissue_HW[np.minimum(y_H, rows - 1)].take(np.minimum(x_W, columns - 1), axis=1)
+    rings, _ = cv2.findContours(mask_HW.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture_HW3, rings, -1, TISSUE, 1)
 
 
-def _captioned(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> Image.Image:
-    """The picture above a band with slide_id, scale bar and legend."""
-    height, width = picture_HW3.shape[0], max(picture_HW3.shape[1], _NARROWEST)
-    font = label_font(15)
+def _band(width: int, content: OverlayContent, scale: float) -> Image.Image:
+    """What stands under a picture of this width: slide_id, scale bar and legend."""
+    width, font = max(width, _NARROWEST), label_font(15)
     lines = _lines(_legend(content), width, font)
-    page = Image.new("RGB", (width, height + _BAND + _LINE * len(lines)), "white")
-    page.paste(Image.fromarray(picture_HW3), (0, 0))
-    draw = ImageDraw.Draw(page)
-    draw.text((8, height + 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
+    band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
+    draw = ImageDraw.Draw(band)
+    draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
     for row, line in enumerate(lines):
-        top = height + _BAND + _LINE * row
+        top = _BAND + _LINE * row
         for x, text, color in line:
             draw.rectangle((x, top + 2, x + 12, top + 14), fill=color)
             draw.text((x + 17, top - 1), text, fill="black", font=font)
     if content.mpp is not None:
-        _draw_bar(draw, font, (width, height), scale / content.mpp.x)
-    return page
+        _draw_bar(draw, font, width, scale / content.mpp.x)
+    return band
 
 
 def _lines(
@@ -180,18 +182,17 @@ def _legend(content: OverlayContent) -> list[tuple[str, Color]]:
 def _draw_bar(
     draw: ImageDraw.ImageDraw,
     font: Font,
-    corner: tuple[int, int],
+    right: int,
     pixels_per_um: float,
 ) -> None:
     """Scale bar of a round length, at most a quarter of the picture, under its lower right corner."""
-    right, top = corner
     fitting = [um for um in _BARS_UM if um * pixels_per_um <= right / 4]
     if not fitting:
         return
     length = fitting[-1] * pixels_per_um
     text = f"{fitting[-1]} µm" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"
-    draw.rectangle((right - 12 - length, top + 8, right - 12, top + 13), fill="black")
-    draw.text((right - 12 - draw.textlength(text, font=font), top + 15), text, fill="black", font=font)
+    draw.rectangle((right - 12 - length, 8, right - 12, 13), fill="black")
+    draw.text((right - 12 - draw.textlength(text, font=font), 15), text, fill="black", font=font)
 
 
 def _pixels(points: NDArray[Any]) -> NDArray[np.int32]:
