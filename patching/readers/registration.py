@@ -1,10 +1,11 @@
-"""How far the modalities of a field are apart: phase correlation of their edges.
+"""How far the modalities of a field are apart: cross-correlation of their edges.
 
 Modalities show other intensities but share outlines, so gradients of logarithms are compared, faded out
 towards the borders; a peak of the correlation is found to a tenth of a pixel (Guizar-Sicairos et al. 2008,
 doi:10.1364/OL.33.000156).
 """
 
+import logging
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ from skimage.registration import phase_cross_correlation
 from patching.readers.stack_reader import Shift, StackSlide
 from patching.resample import overview
 
+logger = logging.getLogger(__name__)
 _LONGEST_SIDE = 2048
 _UPSAMPLING = 10
 _SMOOTHING = 1.5
@@ -35,16 +37,21 @@ class SubpixelShift:
 def estimate_shift(reference_HW: NDArray[np.generic], moving_HW: NDArray[np.generic]) -> SubpixelShift:
     """Shift that brings the content of `moving` onto that of `reference`, two images of equal shape.
 
-    Example: content that lies 3 pixels further left in `moving` gives x = 3.
+    Example: content that lies 3 pixels further left in `moving` gives x = 3. Where one of them has no edges
+    there is nothing to go by: the shift is 0, and the log says so.
     """
-    (down, right), _, _ = phase_cross_correlation(
-        _outlines(reference_HW), _outlines(moving_HW), upsample_factor=_UPSAMPLING, normalization=None
-    )
+    pair = [_outlines(image_HW) for image_HW in (reference_HW, moving_HW)]
+    if not all(edges_HW.any() for edges_HW in pair):
+        logger.warning("no shift between modalities can be estimated: one of them is empty")
+        return SubpixelShift(0.0, 0.0)
+    (down, right), _, _ = phase_cross_correlation(*pair, upsample_factor=_UPSAMPLING, normalization=None)
     return SubpixelShift(float(right), float(down))
 
 
 def _outlines(image_HW: NDArray[np.generic]) -> NDArray[np.float64]:
     """Strength of the edges of a logarithm, without offset, fading to 0 at the borders."""
+    if min(image_HW.shape) < 2:
+        return np.zeros(image_HW.shape)
     values_HW = image_HW.astype(np.float64)
     values_HW = np.log1p(values_HW - values_HW.min())
     smooth_HW = cv2.GaussianBlur(values_HW, (0, 0), _SMOOTHING)

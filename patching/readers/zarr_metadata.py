@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,14 +179,22 @@ def _layout_2(document: dict[str, Any]) -> tuple[list[int], list[int], str, list
 def _layout_3(files: ZarrFiles, document: dict[str, Any]) -> tuple[list[int], list[int], str, list[str]]:
     chunk = document["chunk_grid"]["configuration"]["chunk_shape"]
     codecs = document["codecs"]
-    names = [str(codec["name"]) for codec in codecs]
+    names = list(_codec_names(codecs))
     if names and names[0] == "sharding_indexed":
         shard, inner = chunk, codecs[0]["configuration"]
         chunk = inner["chunk_shape"]
-        names += [str(codec["name"]) for codec in (*inner["codecs"], *inner.get("index_codecs", ()))]
         if (
             math.prod(-(-whole // part) for whole, part in zip(shard, chunk, strict=True))
             > _MOST_CHUNKS_PER_SHARD
         ):
             raise files.refusal(f"shards of more than {_MOST_CHUNKS_PER_SHARD} chunks")
     return document["shape"], chunk, str(document["data_type"]), names
+
+
+def _codec_names(codecs: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Of all codecs, those inside shards at any depth among them."""
+    for codec in codecs:
+        yield str(codec["name"])
+        if codec["name"] == "sharding_indexed":
+            inner = codec["configuration"]
+            yield from _codec_names([*inner["codecs"], *inner.get("index_codecs", ())])

@@ -33,6 +33,15 @@ def test_known_shifts(x: float, y: float) -> None:
     assert (found.x, found.y) == (pytest.approx(x, abs=0.35), pytest.approx(y, abs=0.35))
 
 
+@pytest.mark.parametrize("shape", [(50, 60), (1, 60)])
+def test_an_empty_modality_is_not_moved(shape: tuple[int, int], caplog: pytest.LogCaptureFixture) -> None:
+    content_HW = np.random.default_rng(3).integers(0, 255, shape)
+    for pair in ((np.zeros(shape), np.zeros(shape)), (content_HW, np.full(shape, 7))):
+        caplog.clear()
+        assert estimate_shift(*pair) == SubpixelShift(0, 0)
+        assert "one of them is empty" in caplog.text
+
+
 def test_the_nearest_whole_pixels() -> None:
     assert SubpixelShift(2.6, -1.4).rounded() == Shift(3, -1)
 

@@ -249,6 +249,18 @@ def test_arrays_that_are_refused(edit: dict[str, Any], reason: str, tmp_path: Pa
         open_slide(path)
 
 
+@pytest.mark.parametrize("outer", [[], [{"name": "transpose", "configuration": {"order": [0, 1, 2]}}]])
+def test_codecs_of_shards_in_shards_are_looked_at(outer: list[Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "slide.zarr", "CYX", levels_of("CYX", "uint16", 1))
+    codecs: list[dict[str, Any]] = [{"name": "bytes"}, {"name": "numcodecs.pickle"}]
+    for _ in range(2):
+        inside = {"chunk_shape": [1, 10, 10], "codecs": codecs}
+        codecs = [*outer, {"name": "sharding_indexed", "configuration": inside}]
+    change(path / "0" / "zarr.json", {"codecs": codecs})
+    with pytest.raises(UnreadableSlideError, match=r"codec numcodecs\.pickle instead of"):
+        open_slide(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
