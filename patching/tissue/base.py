@@ -18,7 +18,7 @@ class DetectorSettings(BaseModel):
     Those here repair any detector's mask, in this order; 0 is off. They need the slide's pixel size.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     closing_um: float = Field(default=0, ge=0)
     """Gaps narrower than this are closed, in µm."""
@@ -101,6 +101,7 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
         Raises:
             ChannelError: a channel the settings name is not there.
             MissingMppError: a setting in µm on a slide without pixel size.
+            SlideError: a width in µm of too many pixels.
             MissingFileError: no mask of this slide, where masks come from files.
             AnnotationError: that mask is unusable.
         """

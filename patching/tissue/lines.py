@@ -10,6 +10,7 @@ _SMALLEST = 200  # mask pixels: smaller images are cut-outs, on which no line is
 _SEARCHED = 768  # pixels of the longer side at which lines are searched
 _WIDEST = 9  # mask pixels
 _LENGTH = 0.5  # share of the shorter side
+_SHORTEST = 12  # searched pixels: in a longer and narrower strip a line is not told from a speck
 _SUPPORT, _COMPANY = 0.8, 0.3  # least share of tissue on the line, greatest share on either side
 
 
@@ -26,6 +27,8 @@ def straight_lines(mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
     factor = -(-max(mask_HW.shape) // _SEARCHED)
     small_HW, everything_HW = _pooled(thin_HW, factor), _pooled(mask_HW, factor)
     length = int(_LENGTH * min(small_HW.shape))
+    if length < _SHORTEST:
+        return nothing_HW
     found = cv2.HoughLinesP(
         _long(small_HW, length // 3), 1, np.pi / 360, length // 3, minLineLength=length, maxLineGap=6
     )

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.errors import MissingMppError
+from patching.errors import MissingMppError, SlideError
 from patching.geometry import Mpp
 from patching.tissue.regions import drop_regions, fill_holes
+
+_WIDEST = 1024  # mask pixels: time grows with the square, 15 s a million pixels here
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,20 @@ class Repairs:
 
         Raises:
             MissingMppError: something to repair and no pixel size.
+            SlideError: a width of so many pixels that it would take hours.
         """
         if mpp is None and any(astuple(self)):
             raise MissingMppError(
                 has="tissue settings in µm on a slide without pixel size",
                 needs="µm per pixel for closing_um, opening_um, minimum_region_um2 and hole_um2",
                 do="give it in the mpp column of slides.csv, or leave these settings of `tile.tissue` at 0",
+            )
+        width_um = max(self.closing_um, self.opening_um)
+        if mpp is not None and width_um > _WIDEST * min(mpp.x, mpp.y):
+            raise SlideError(
+                has=f"a width of {width_um:g} µm on a tissue mask of {min(mpp.x, mpp.y):.4g} µm per pixel",
+                needs=f"closing_um and opening_um of at most {_WIDEST} mask pixels",
+                do="lower them, or `tile.mask_pixels_per_patch`, or check the slide's pixel size",
             )
 
     def apply(self, mask_HW: NDArray[np.bool_], mpp: Mpp | None) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Literal, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage
 from patching.tissue.brightfield import above, background, densities
@@ -47,6 +47,13 @@ class ThresholdSettings(DetectorSettings):
     `line` of a cover slip's edge."""
     maximum_pallor: float = Field(default=0.17, gt=0)
     """Brightfield: the brightest percent counts as background if density / 2 + tint stays under this."""
+
+    @field_validator("density_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError(f"density_range {value} must go from a lower to a higher density, from 0 on")
+        return value
 
 
 class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from patching.geometry import Mpp
+from patching.tissue.lines import straight_lines
 from patching.tissue.registry import make_detector
 
 HEIGHT, WIDTH = 240, 320
@@ -80,6 +81,14 @@ def test_the_edge_of_a_cover_slip_is_no_tissue(ends: tuple[tuple[int, int], tupl
     cv2.line(image, *ends, (150, 148, 146), 2)
     assert overlap(detect(image)) > 0.96
     assert overlap(detect(image, exclude=("ink", "border"))) < 0.93
+
+
+@pytest.mark.parametrize("length", [20_000, 160_000])
+def test_threads_in_a_long_strip_are_tissue(length: int) -> None:
+    mask_HW = np.zeros((200, length), np.bool_)
+    mask_HW[100, 50:400] = True
+    mask_HW[40:44, 9_000:9_200] = True
+    assert not straight_lines(mask_HW).any()
 
 
 def test_a_curved_or_broad_band_is_tissue() -> None:

@@ -1,9 +1,11 @@
 """Repairs in micrometres, at two pixel sizes that differ in x and y."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from patching.errors import MissingMppError
+from patching.errors import ConfigError, MissingMppError, SlideError
 from patching.geometry import Mpp
 from patching.tissue.morphology import Repairs, disc
 from patching.tissue.registry import make_detector
@@ -37,6 +39,23 @@ def test_closing_closes_gaps_narrower_than_it(gap: int, closed: bool) -> None:
     for mask in (down, across):
         found = repairs(closing_um=5).apply(mask, Mpp(2, 1))
         assert found.all() == closed
+
+
+@pytest.mark.parametrize("setting", ["closing_um", "opening_um"])
+def test_a_width_of_the_wrong_unit_is_refused_at_once(setting: str) -> None:
+    image = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(SlideError, match="at most 1024 mask pixels"):
+        make_detector("all", **{setting: 1e6}).detect(image, Mpp(2, 1), brightfield=True)
+    make_detector("all", **{setting: 50}).detect(image, Mpp(2, 1), brightfield=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"closing_um": float("inf")}, {"hole_um2": float("nan")}, {"density_range": (0.05, 0.02)}],
+)
+def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"finite number|lower to a higher"):
+        make_detector("otsu", **settings)
 
 
 def test_opening_removes_threads_and_keeps_the_body() -> None:
