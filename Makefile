@@ -9,10 +9,10 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test lint format clean
+.PHONY: help repro report study test lint format clean benchmark-tiling benchmark-faults
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,12 @@ study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=.
 
 test: $(READY) lint ## linters, types, import arrow and all tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+benchmark-tiling: $(READY) ## measure tiling beside the decoder's limit (ARGS="--quick", ... docs/benchmarks.md)
+	$(BIN)/python -m benchmarks.tiling $(ARGS)
+
+benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
+	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

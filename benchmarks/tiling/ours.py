@@ -37,6 +37,7 @@ def tile(
     annotation: str | None = None,
     repeat: int = 1,
     codec: str = "blosc-lz4",
+    quality: bool = False,
     engine: str = "local",
     keep: str | None = None,
 ) -> Callable[[], dict[str, Any]]:
@@ -49,11 +50,16 @@ def tile(
         annotation: outlines of tumor for every slide; without one each slide is wholly tumor.
         repeat: how often the list of slides is taken.
         codec: of the store.
+        quality: whether the quality of patches is measured too.
         engine: local or dask; a dask cluster is up before the clock starts.
         keep: folder where the first slide's store is left.
     """
     settings = TileSettings(
-        patch=patch, tissue={"method": "otsu"}, classes={"tumor": "tumor", "*": "normal"}, codec=codec
+        patch=patch,
+        tissue={"method": "otsu"},
+        classes={"tumor": "tumor", "*": "normal"},
+        codec=codec,
+        quality=quality,
     )
     run = _engine(engine, workers)
 

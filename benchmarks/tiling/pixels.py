@@ -28,10 +28,14 @@ def contestants(options: Options, kind: str, case: str, workers: int) -> list[Co
     place = place_of(slide, annotation, case)
     raw = {"slides": [str(slide)], "places": [str(place)], "threads": workers}
     whole = {"slides": [str(slide)], "patch": CASES[case], "workers": workers, "annotation": str(annotation)}
-    return [
+    contestants = [
         Contestant("raw", "benchmarks.tiling.raw:decode", raw, workers),
         Contestant("evenpatch", "benchmarks.tiling.ours:tile", whole, workers),
     ]
+    if case == "aligned":
+        measured = whole | {"quality": True}
+        contestants.append(Contestant("with quality", "benchmarks.tiling.ours:tile", measured, workers))
+    return contestants
 
 
 def slide_of(kind: str, *, quick: bool) -> tuple[Path, Path]:

@@ -80,11 +80,14 @@ def _cell(value: object) -> str:
 def _pixels(entries: Entries) -> list[str]:
     rows = []
     for (kind, case, workers), contest in _entries(entries, "pixels/"):
-        raw, ours = contest["raw"], contest["evenpatch"]
+        raw = contest["raw"]
         tiles = raw["runs"][0]["tiles"] if raw["runs"] else "–"
-        decoded = ours["runs"][0].get("tiles_decoded", "–") if ours["runs"] else "–"
-        share = ratio(raw, ours)
-        rows.append(_cells(kind, case, workers, rate(raw), rate(ours), f"{share:.0%}", tiles, decoded))
+        for name, ours in contest.items():
+            if name != "raw":
+                told = case if name == "evenpatch" else f"{case}, {name}"
+                decoded = ours["runs"][0].get("tiles_decoded", "–") if ours["runs"] else "–"
+                share = f"{ratio(raw, ours):.0%}"
+                rows.append(_cells(kind, told, workers, rate(raw), rate(ours), share, tiles, decoded))
     header = "slide|grid|workers|raw patches/s|evenpatch patches/s|share|tiles needed|tiles decoded"
     return _table("Share of raw decoding", header, rows)
 

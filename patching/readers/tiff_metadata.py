@@ -13,7 +13,9 @@ from patching.readers.tiff_layout import PHOTOMETRIC_RGB
 
 _APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)")
 _OME_UNIT = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4}
-_INCH, _CENTIMETER = 2, 3
+# ImageJ names the unit of the resolution itself, and writes letters outside ASCII as escapes.
+_IMAGEJ_UNIT = _OME_UNIT | {"micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0}
+_NO_UNIT, _INCH, _CENTIMETER = 1, 2, 3
 _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 # Screen and print defaults (72 to 1,200 dpi) are 353 to 21 µm: no microscope's pixel.
 _COARSEST_UM = 20.0
@@ -38,14 +40,19 @@ def _plain(root: Element) -> Element:
 
 
 def pixel_size(tiff: TiffFile, series: TiffPageSeries, image: Element | None) -> Mpp | None:
-    """Level-0 pixel size in µm: OME-XML, then Aperio's description, then the resolution tags."""
+    """Level-0 pixel size in µm: OME-XML, then Aperio's or ImageJ's description, then the resolution tags."""
     page = series.keyframe
     if image is not None and (found := _ome_pixel_size(image)):
         return found
     if tiff.is_svs:
         match = _APERIO_MPP.search(page.description)
         return _mpp(float(match[1]), float(match[1])) if match else None
-    return _tagged_pixel_size(page)
+    unit = _UNIT_UM.get(int(page.resolutionunit))
+    if int(page.resolutionunit) == _NO_UNIT and tiff.imagej_metadata is not None:
+        unit = _IMAGEJ_UNIT.get(str(tiff.imagej_metadata.get("unit")))
+        return _tagged_pixel_size(page, unit)
+    found = _tagged_pixel_size(page, unit)
+    return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 
 def _ome_pixel_size(image: Element) -> Mpp | None:
@@ -60,13 +67,11 @@ def _ome_pixel_size(image: Element) -> Mpp | None:
     return _mpp(*sides)
 
 
-def _tagged_pixel_size(page: TiffPage) -> Mpp | None:
-    unit = _UNIT_UM.get(int(page.resolutionunit))
+def _tagged_pixel_size(page: TiffPage, unit: float | None) -> Mpp | None:
     x_per_unit, y_per_unit = page.resolution
     if unit is None or x_per_unit <= 0 or y_per_unit <= 0:
         return None
-    found = _mpp(unit / x_per_unit, unit / y_per_unit)
-    return found if found and max(found.x, found.y) <= _COARSEST_UM else None
+    return _mpp(unit / x_per_unit, unit / y_per_unit)
 
 
 def _mpp(x: float, y: float) -> Mpp | None:
