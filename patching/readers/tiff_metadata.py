@@ -47,11 +47,10 @@ def pixel_size(tiff: TiffFile, series: TiffPageSeries, image: Element | None) ->
     if tiff.is_svs:
         match = _APERIO_MPP.search(page.description)
         return _mpp(float(match[1]), float(match[1])) if match else None
-    unit = _UNIT_UM.get(int(page.resolutionunit))
-    if int(page.resolutionunit) == _NO_UNIT and tiff.imagej_metadata is not None:
-        unit = _IMAGEJ_UNIT.get(str(tiff.imagej_metadata.get("unit")))
-        return _tagged_pixel_size(page, unit)
-    found = _tagged_pixel_size(page, unit)
+    unit = int(page.resolutionunit)
+    if unit == _NO_UNIT and tiff.imagej_metadata is not None:
+        return _tagged_pixel_size(page, _IMAGEJ_UNIT.get(str(tiff.imagej_metadata.get("unit"))))
+    found = _tagged_pixel_size(page, _UNIT_UM.get(unit))
     return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from patching import Location, Size, open_slide
 from patching.errors import UnreadableSlideError
+from patching.geometry import Mpp
 from patching.readers.planes import Planes, select
 
 EXTENT = {"T": 2, "Z": 3, "C": 4, "Y": 40, "X": 60}
@@ -48,6 +49,17 @@ def test_any_order_of_an_ome_stack(axes: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(path, z=2, t="max"), image_TZHWC[:, 2].max(axis=0))
     mean_HWC = np.rint(image_TZHWC.astype(float).mean(axis=1).max(axis=0))
     np.testing.assert_array_equal(whole(path, z="mean", t="max"), mean_HWC)
+
+
+@pytest.mark.parametrize(
+    ("unit", "mpp"),
+    [("um", 1), ("micron", 1), (r"\u00B5m", 1), ("nm", 1e-3), ("pixel", None), (None, None)],
+)
+def test_the_pixel_size_of_imagej(unit: str | None, mpp: float | None, tmp_path: Path) -> None:
+    path, metadata = tmp_path / "stack.tif", {"axes": "CYX"} | ({} if unit is None else {"unit": unit})
+    tifffile.imwrite(path, stack("CYX"), imagej=True, resolution=(2.0, 4.0), metadata=metadata)
+    with open_slide(path) as slide:
+        assert slide.mpp == (None if mpp is None else Mpp(0.5 * mpp, 0.25 * mpp))
 
 
 @pytest.mark.parametrize("truncate", [False, True])
