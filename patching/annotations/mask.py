@@ -21,6 +21,7 @@ from patching.readers.tiff_metadata import ome_image
 from patching.tissue_area import AreaTable
 
 MAX_PIXELS = 2**27
+_MOST_VALUES = 2**16
 _UNREADABLE: tuple[type[Exception], ...] = (
     *DAMAGE,
     Image.DecompressionBombWarning,
@@ -61,10 +62,12 @@ class MaskAnnotation(AbstractAnnotation):
 
         Raises:
             AnnotationError: unreadable, too large, not of one channel, of another aspect ratio than
-                the slide, or with a value that the map does not have.
+                the slide, or with a value that the map does not have, or more than 65,536 values to look up.
         """
         value_HW = _read(checked_file(path))
         scale = _scale(Size(value_HW.shape[1], value_HW.shape[0]), size, path)
+        if not any(key.isdecimal() for key in classes):
+            return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), scale, size)
         kinds = _kinds(np.unique(value_HW), classes, path)
         tumor, ignore = (
             np.isin(value_HW, [value for value, kind in kinds.items() if kind == wanted])
@@ -159,13 +162,15 @@ def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:
 
 
 def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) -> dict[int, str]:
-    named = any(key.isdecimal() for key in classes)
+    """What each value means by a map of values; 0, where unnamed, goes by `*`, else it is normal."""
+    if len(values) > _MOST_VALUES:
+        raise _unusable(path, f"{len(values)} different values, more than {_MOST_VALUES}")
     kinds: dict[int, str] = {}
     for value in (int(v) for v in values):
-        if named and (value != 0 or "0" in classes):
+        if value != 0 or "0" in classes:
             kinds[value] = kind_of([str(value)], classes, path)
         else:
-            kinds[value] = "tumor" if value else classes.get(OTHERS, "normal") if named else "normal"
+            kinds[value] = classes.get(OTHERS, "normal")
     return kinds
 
 

@@ -48,7 +48,6 @@ def open_slide(
         z: the plane along Z, from 0, or `max` or `mean` over all; needed where there are several.
         t: the same for time points.
         axes: names for the file's axes in its order, where it names them wrongly: see `Planes`.
-
         shift: what the content of each file is moved by, where there are several.
 
     Raises:

@@ -369,3 +369,14 @@ def test_every_page_of_a_mask_is_checked_before_it_is_decoded(tmp_path: Path) ->
     path.write_bytes(head + second + rest[:3] + b"\xea\x60\xea\x60" + rest[7:])
     with pytest.raises(AnnotationError, match="grows to 3600000000 pixels"):
         load_annotation(path, label=None, size=SIZE, classes=CLASSES)
+
+
+def test_a_mask_that_numbers_its_objects(tmp_path: Path) -> None:
+    path, size = tmp_path / "mask.tif", Size(400, 300)
+    number = np.arange(300 * 400, dtype=np.uint32).reshape(300, 400)
+    tifffile.imwrite(path, number)
+    found = load_annotation(path, label=None, size=size, classes={"Tumor": "tumor"})
+    corners = np.array([[0, 0], [100, 100]])
+    assert found.fractions(corners, 100).tolist() == [1 - 1e-4, 1]
+    with pytest.raises(AnnotationError, match="120000 different values"):
+        load_annotation(path, label=None, size=size, classes={"1": "tumor", "*": "normal"})
