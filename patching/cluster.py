@@ -70,8 +70,11 @@ def tile_on(
 ) -> Iterator[Outcome]:
     """Tile slides on a cluster; yields each outcome as it comes, as `engine.tile_cohort` does."""
     slides = [_Slide(client, task) for task in tasks]
-    whose = {slide.begin().key: slide for slide in slides}
-    waiting = as_completed([slide.future for slide in slides])
+    begun = [slide.begin() for slide in slides]
+    whose = {future.key: slide for future, slide in zip(begun, slides, strict=True)}
+    waiting = as_completed(begun)
+    # A result that is still referred to would be computed again if its worker died.
+    del begun
     for future in waiting:
         slide = whose.pop(future.key)
         try:
@@ -85,6 +88,7 @@ def tile_on(
         for next_future in following:
             whose[next_future.key] = slide
             waiting.add(next_future)
+        future.release()
         if outcome is not None:
             yield outcome
 
@@ -95,14 +99,12 @@ class _Slide:
 
     client: Client
     task: SlideTask
-    future: Any = None
     begun: Begun | None = None
     pieces: list[SlideLog | EvenpatchError] = field(default_factory=list)
     awaited: int = 0
 
     def begin(self) -> Any:
-        self.future = self._submit(begin_task, self.task)
-        return self.future
+        return self._submit(begin_task, self.task)
 
     def advance(self, result: Any, progress: Progress) -> tuple[Outcome | None, list[Any]]:
         """Take a task's result: the slide's outcome, or the tasks that come next."""
@@ -141,7 +143,9 @@ def slurm_cluster(settings: dict[str, Any]) -> Any:
         ConfigError: settings that dask_jobqueue does not know, or lacks.
     """
     try:
-        return SLURMCluster(**{"scheduler_options": {"dashboard_address": ":0"}} | settings)
+        # A process for each core: one slide at a time in each, as with the other engines.
+        defaults = {"scheduler_options": {"dashboard_address": ":0"}, "processes": settings.get("cores", 1)}
+        return SLURMCluster(**defaults | settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             has=f"SLURM settings {settings} ({error})",

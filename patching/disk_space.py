@@ -1,6 +1,9 @@
 """How much room patches take, before they are cut."""
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +12,10 @@ import numpy as np
 from patching.errors import DiskSpaceError
 from patching.geometry import Size
 from patching.grid import PatchSpec
-from patching.sharding import Codec
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The least that compression leaves of microscope pictures: less room is certain to be too little.
-_LEAST_SHARE: dict[Codec, float] = {"none": 1.0, "blosc-lz4": 0.2, "zstd": 0.15, "jpeg": 0.02}
+_LEAST_SHARE: dict[str, float] = {"none": 1.0, "blosc-lz4": 0.2, "zstd": 0.15, "jpeg": 0.02}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ def room_for(size: Size, mpp: float | None, spec: PatchSpec, channels: int, dtyp
         stride = spec.step * spec.mpp / mpp
     else:
         return Room(0, 0)
+    stride = max(1.0, stride - 1)  # it is rounded to whole pixels of the level that is read
     patches = int(np.ceil(size.width / stride) * np.ceil(size.height / stride))
     return Room(patches, patches * spec.size**2 * channels * np.dtype(dtype).itemsize)
 
@@ -54,7 +58,7 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def require_room(path: Path, nbytes: int, codec: Codec) -> None:
+def require_room(path: Path, nbytes: int, codec: str) -> None:
     """Refuse to begin what cannot end.
 
     Raises:
@@ -68,3 +72,35 @@ def require_room(path: Path, nbytes: int, codec: Codec) -> None:
             do="free some space, choose `tile.codec: zstd`, or make patches coarser in `tile.patch`, "
             "and run the same command again: finished slides are kept",
         )
+
+
+def full_disk(error: OSError, path: Path) -> OSError:
+    """The error itself, or what it means where the disk is full."""
+    if error.errno not in _FULL:
+        return error
+    return no_space(path, "")
+
+
+def no_space(path: Path, told: str) -> DiskSpaceError:
+    """The error of a disk that is full, or refuses for another reason, which is `told`."""
+    return DiskSpaceError(
+        has=f"no space left for {path} ({free_space(path) / 1e9:.1f} GB free){told}",
+        needs="room for the patches of all slides",
+        do="free some space, or set `tile.codec: zstd`, and run the same command again: "
+        "finished slides and shards are kept",
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell what TensorStore and the system say when something cannot be written.
+
+    Raises:
+        DiskSpaceError: it cannot.
+    """
+    try:
+        yield
+    except ValueError as error:  # TensorStore's word for it
+        raise no_space(path, f": {error}") from error
+    except OSError as error:
+        raise full_disk(error, path) from error

@@ -98,9 +98,10 @@ def tile_cohort(
 
 def run_task(task: SlideTask, threads: int = 1, progress: Progress = lambda _: None) -> Outcome:
     """Tile one slide, unless its store is whole and up to date; finish it where that was begun."""
-    slide_id, key = task.row.slide_id, task.key
+    slide_id = task.row.slide_id
     store, overlay, _ = task.folders.of(slide_id)
     try:
+        key = task.key
         state = _prepared(task, key)
         if state == "whole":
             return Outcome(slide_id, kept=True)
@@ -132,9 +133,9 @@ class Begun:
 
 def begin_task(task: SlideTask) -> Outcome | Begun:
     """The first step of a slide that is cut in pieces: all but the patches."""
-    key = task.key
     store, overlay, _ = task.folders.of(task.row.slide_id)
     try:
+        key = task.key
         state = _prepared(task, key)
         if state == "whole":
             return Outcome(task.row.slide_id, kept=True)
@@ -174,20 +175,25 @@ def remove_strangers(folders: Folders, slide_ids: set[str]) -> None:
     for folder, suffix in (
         (folders.stores, ".zarr"),
         (folders.overlays, ".jpg"),
+        (folders.overlays, ".png"),  # of an earlier version
         (folders.receipts, ".json"),
         (folders.receipts / "logs", ".json"),
     ):
         unfinished = {f".{slide_id}{suffix}.part" for slide_id in slide_ids if suffix == ".zarr"}
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             half = path.name.startswith(".") and path.name.endswith(".part") and path.name not in unfinished
-            if half or (path.suffix == suffix and path.name.removesuffix(suffix) not in slide_ids):
+            listed = suffix != ".png" and path.name.removesuffix(suffix) in slide_ids
+            if half or (path.suffix == suffix and not listed):
                 logger.info("removing %s: %s", path.name, "unfinished" if half else "its slide is not listed")
                 unlink(path)
 
 
 def _prepared(task: SlideTask, key: str) -> str:
-    """How far an earlier run came; what cannot be used of it is removed."""
+    """How far an earlier run came; what is of no use is removed, what only lacks a receipt gets it."""
     state = state_of(task, key)
+    if state == "published":
+        write_receipt(task, key, whole=True)
+        return "whole"
     if state == "nothing":
         remove_outputs(task.folders, task.row.slide_id)
     return state

@@ -19,7 +19,7 @@ class JpegStream:
     outcolorspace: int | str | None
 
     def decode(self, data: Any, out_HWC: NDArray[Any]) -> bool:
-        """Decode into an array; False where the stream holds another number of pixels."""
+        """Decode into an array; False where the stream is damaged or holds another number of pixels."""
         try:
             imagecodecs.jpeg8_decode(
                 data,
@@ -28,7 +28,7 @@ class JpegStream:
                 outcolorspace=self.outcolorspace,
                 out=out_HWC,
             )
-        except ValueError:
+        except (ValueError, imagecodecs.Jpeg8Error):
             return False
         return True
 

@@ -21,7 +21,7 @@ from patching.readers.base import AbstractSlide
 from patching.resample import overview, shrink, shrunk
 from patching.sharding import Codec
 from patching.store import PatchTable, StoreAttributes
-from patching.tissue.base import SlideOrigin
+from patching.tissue.base import AbstractTissueDetector, SlideOrigin
 from patching.tissue.registry import make_detector
 from patching.tissue_area import AreaTable
 
@@ -61,6 +61,11 @@ class TileSettings(BaseModel):
     """Compression of stored patches."""
     patches_per_shard: int = Field(default=256, gt=0)
     """Patches in one file of the store."""
+
+    @property
+    def detector(self) -> AbstractTissueDetector[Any]:
+        """What finds tissue."""
+        return make_detector(**_detector(self.tissue))
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -192,8 +197,7 @@ def _find_tissue(
     factor = max(1, int(wanted / downsample + 1e-6))
     mask_downsample = downsample * factor
     mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
-    detector = make_detector(**_detector(settings.tissue))
-    mask_HW = detector.detect(
+    mask_HW = settings.detector.detect(
         shrink(image_HWC, factor),
         mask_mpp,
         brightfield=slide.brightfield,

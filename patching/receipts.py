@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import google_crc32c
 
+from patching.errors import AnnotationError
 from patching.manifest import SlideRow, fingerprint
 from patching.planning import TileSettings
 from patching.store import partial
@@ -24,8 +25,12 @@ _LIBRARIES = (
     "imagecodecs",
     "numpy",
     "opencv-python-headless",
+    "matplotlib",  # the font on overlays
     "openslide-bin",
+    "openslide-python",
     "pillow",
+    "scikit-image",
+    "scipy",
     "shapely",
     "tensorstore",
     "tifffile",
@@ -71,18 +76,48 @@ class SlideTask:
 
     @property
     def key(self) -> str:
-        """Digest of all that the slide's outputs depend on."""
-        row, annotation = self.row, self.row.annotation
+        """Digest of all that the slide's outputs depend on.
+
+        Raises:
+            AnnotationError: the annotation or an external mask cannot be read.
+            MissingFileError: there is no external mask of the slide.
+        """
+        row = self.row
+        masks = self.settings.detector.files(row.slide_id)
         content = {
             "slide": [self.fingerprint, row.slide_id, row.channels, row.label, row.mpp, row.reading.cells()],
-            "annotation": fingerprint([annotation]) if annotation and annotation.is_file() else None,
+            # The fingerprint is that of the ingest stage; a slide that was exchanged since is another one.
+            "stamps": [_stamp(path) for path in row.images if isinstance(path, Path)],
+            "annotation": _outlines(row.annotation),
+            "masks": [_outlines(path) for path in masks],
             "settings": self.settings.model_dump(mode="json"),
             "code": _code_version(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-State = Literal["nothing", "begun", "whole"]
+def _stamp(path: Path) -> list[int]:
+    """Size and time of a file."""
+    if not path.is_file():
+        return []
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _outlines(path: Path | None) -> str | None:
+    if path is None or not path.is_file():
+        return None
+    try:
+        return fingerprint([path])
+    except OSError as error:
+        raise AnnotationError(
+            has=f"{path.name}, which cannot be read ({error})",
+            needs="a readable file",
+            do="check its permissions and its disk",
+        ) from error
+
+
+State = Literal["nothing", "begun", "published", "whole"]
 
 
 def state_of(task: SlideTask, key: str) -> State:
@@ -97,8 +132,12 @@ def state_of(task: SlideTask, key: str) -> State:
         return "nothing"
     if known.get("files") == _marks(store, overlay):
         return "whole"
-    # Everything but the patches was there before the receipt, so that the folder is enough to know.
-    return "begun" if known.get("files") is None and partial(store).is_dir() else "nothing"
+    if known.get("files") is not None or not overlay.is_file():
+        return "nothing"
+    # Everything but the patches was there before this receipt, and an older store was not.
+    if partial(store).is_dir():
+        return "begun"
+    return "published" if store.is_dir() else "nothing"
 
 
 def write_receipt(task: SlideTask, key: str, *, whole: bool) -> None:
@@ -146,7 +185,9 @@ def _marks(store: Path, overlay: Path) -> dict[str, list[int]]:
             with path.open("rb") as file:
                 length = file.seek(0, 2)
                 file.seek(-min(length, _TAIL), 2)
-                marks[str(path.relative_to(store.parent.parent))] = [length, google_crc32c.value(file.read())]
+                inside = path.is_relative_to(store)
+                name = str(path.relative_to(store)) if inside else "overlay"
+                marks[name] = [length, google_crc32c.value(file.read())]
     return marks
 
 

@@ -5,8 +5,6 @@ little-endian uint64, then the index's CRC-32C. Every chunk ends with its own CR
 zarr-python and TensorStore check at every read. zarr-python writes the same bytes a tenth as fast.
 """
 
-import errno
-import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from patching.errors import DiskSpaceError
+from patching.disk_space import full_disk
 
 Codec = Literal["blosc-lz4", "zstd", "none", "jpeg"]
 """`jpeg` keeps the slide's own streams where patches are its tiles, and is blosc-lz4 elsewhere."""
@@ -31,7 +29,6 @@ _EVERY = 16
 _WORTH = 0.9
 """Patches that would keep more of their size are stored plain: noise costs time and gives nothing."""
 _MISSING = 2**64 - 1
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _BLOSC: dict[str, dict[str, Any]] = {
     # Microscope noise hardly compresses: the fast level costs a hundredth of the size.
@@ -158,20 +155,20 @@ class ShardFile:
         self._count = 0
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("wb")
+            self._file = self._part.open("wb", buffering=0)
 
     def append(self, chunks: Iterable[memoryview]) -> None:
         """Add the next chunks."""
         with self._told():
             for chunk in chunks:
-                self._file.write(chunk)
+                self._write(chunk)
                 self._length[self._count] = chunk.nbytes
                 self._count += 1
 
     def close(self) -> None:
         """Add the index, and give the file its name."""
         with self._told():
-            self._file.write(self._index())
+            self._write(memoryview(self._index()))
             self._file.close()
         self._part.replace(self._path)
 
@@ -179,6 +176,10 @@ class ShardFile:
         """Leave nothing."""
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            data = data[self._file.write(data) :]
 
     def _index(self) -> bytes:
         end_N = np.cumsum(self._length)
@@ -209,16 +210,4 @@ def is_whole(path: Path, chunks: int) -> bool:
     return (
         struct.pack("<I", google_crc32c.value(content)) == checksum
         and int(stored_N2.sum(axis=1, dtype=np.uint64).max(initial=0)) == end - length
-    )
-
-
-def full_disk(error: OSError, path: Path) -> OSError:
-    """The error itself, or what it means where the disk is full."""
-    if error.errno not in _FULL:
-        return error
-    return DiskSpaceError(
-        has=f"no space left for {path} ({shutil.disk_usage(path.parent).free / 1e9:.1f} GB free)",
-        needs="room for the patches of all slides",
-        do="free some space, or set `tile.codec: zstd`, and run the same command again: "
-        "finished slides and shards are kept",
     )

@@ -163,6 +163,8 @@ class PatchStore:
             )
         if isinstance(self._reader, JpegReader):
             return self._reader.read(index_n)
+        if not index_n.size:
+            return np.empty((0, *self._reader.shape[1:]), np.dtype(self.attributes.dtype))
         try:
             return np.asarray(self._reader[index_n].read().result())
         except ValueError as error:  # what TensorStore makes of a checksum that fails
@@ -187,8 +189,14 @@ def partial(path: Path) -> Path:
 
 def open_tensorstore(path: Path) -> Any:
     """A zarr array through TensorStore."""
-    kvstore = {"driver": "file", "path": f"{path.resolve()}/"}
-    return tensorstore.open({"driver": "zarr3", "kvstore": kvstore}, open=True).result()
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path.resolve()}/"},
+        # What is missing is an error, not zeros; so that zeros must be there.
+        "fill_missing_data_reads": False,
+        "store_data_equal_to_fill_value": True,
+    }
+    return tensorstore.open(spec, open=True).result()
 
 
 def _unusable(path: Path, has: str) -> StoreError:

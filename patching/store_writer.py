@@ -12,13 +12,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from patching.disk_space import writing
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, full_disk, is_whole
+from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
 _LARGEST_SHARD = 64 * 2**20
-"""Decoded bytes of a shard: two of them are held in memory."""
+"""Decoded bytes of a shard."""
 
 
 class StoreWriter:
@@ -58,12 +59,10 @@ class StoreWriter:
         """
         part = partial(path)
         shutil.rmtree(part, ignore_errors=True)
-        try:
+        with writing(path):
             group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
             _write_table(group, part, table)
             _create_large(group, attributes, len(table), codec, stream, patches_per_shard)
-        except OSError as error:
-            raise full_disk(error, path) from error
         return cls(path)
 
     def write_pictures(self, tissue_HW: NDArray[np.bool_], thumbnail_HW3: NDArray[np.uint8]) -> None:
@@ -72,14 +71,12 @@ class StoreWriter:
         Raises:
             DiskSpaceError: the disk is full.
         """
-        group = zarr.open_group(self.part, mode="r+")
-        try:
+        with writing(self.path):
+            group = zarr.open_group(self.part, mode="r+")
             _write_small(group, self.part, "tissue", tissue_HW.astype(np.uint8), ZstdCodec(level=1))
             # A picture compresses little, whatever the time spent.
             codec = BloscCodec(cname="lz4", clevel=1)
             _write_small(group, self.part, "thumbnail", thumbnail_HW3, codec)
-        except OSError as error:
-            raise full_disk(error, self.path) from error
 
     @property
     def quality_columns(self) -> int:
@@ -125,7 +122,8 @@ class StoreWriter:
         """Write the quality of a shard's patches, before the shard is closed and so counts as done."""
         if quality_NQ.size:
             start = self.rows(shard).start
-            self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
+            with writing(self.path):
+                self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""

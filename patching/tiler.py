@@ -105,8 +105,14 @@ def tile_slide(
         plan = _plan(slide, row, fingerprint, settings, log)
         writer = StoreWriter(store) if keep_part else _create(slide, store, plan, settings, log)
         drawn = None if keep_part else aside.submit(_draw, writer, plan, overlay, begun)
+
+        def told(patches: int) -> None:
+            if drawn is not None and drawn.done():
+                drawn.result()  # an error ends the slide now, not after the last patch
+            progress(patches)
+
         locations_N2 = plan.candidates.kept.locations_N2
-        _cut(slide, plan.sampling, settings, writer, locations_N2, writer.missing(), log, progress)
+        _cut(slide, plan.sampling, settings, writer, locations_N2, writer.missing(), log, told)
         if drawn is not None:
             drawn.result()
     publish_slide(store)

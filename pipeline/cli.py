@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
@@ -52,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.run(options)
     except EvenpatchError as error:
         print(f"evenpatch {options.verb}: {type(error).__name__}\n{error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        told = full_disk(error, Path(error.filename or "."))
+        if not isinstance(told, EvenpatchError):
+            raise
+        print(f"evenpatch {options.verb}: {type(told).__name__}\n{told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"evenpatch {options.verb}: stopped; the same command goes on where it was", file=sys.stderr)

@@ -11,6 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -76,10 +77,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
             settings = validated(TileStageSettings, settings.model_dump() | {name: given}, f"--{name}")
     paths = context.paths
     listed = read_table(paths.slides, SLIDES, "ingest")
-    rows = sorted(read_manifest(paths.slides, root=paths.root), key=lambda row: row.slide_id)
-    folders = Folders(paths.patches, paths.overlays, paths.tile_receipts)
+    # Workers elsewhere may have been started in another folder.
+    root = paths.root if settings.engine == "local" else paths.root.resolve()
+    here = paths if settings.engine == "local" else replace(paths, root=root)
+    rows = sorted(read_manifest(paths.slides, root=root), key=lambda row: row.slide_id)
+    folders = Folders(here.patches, here.overlays, here.tile_receipts)
     remove_strangers(folders, {row.slide_id for row in rows})
-    for path in (paths.index, paths.patches / "summary.json"):
+    for path in (paths.index, paths.patches / "summary.json", paths.overlays / "cohort.html"):
         # Those of an earlier run must not outlive a run that failed.
         path.unlink(missing_ok=True)
     tasks = [

@@ -1,6 +1,6 @@
 """Check every byte of a cohort's patch stores against its checksums. Writes nothing.
 
-Damage is listed by slide, shard and patch; remove the stores named and run `evenpatch tile` again. The exit
+Damage is listed by slide and shard; remove the stores named and run `evenpatch tile` again. The exit
 code is 2 where anything is wrong.
 """
 

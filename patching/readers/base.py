@@ -71,7 +71,7 @@ class StoredJpeg:
     stream: JpegStream
     """How the tiles decode."""
     read: Callable[[int, int], bytes]
-    """From a tile's column and row to its stream; empty where it is not stored."""
+    """From a tile's column and row to its stream; an UnreadableSlideError where it is damaged."""
     length: Callable[[int, int], int]
     """From a tile's column and row to the bytes of its stream."""
 

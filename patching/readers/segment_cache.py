@@ -41,6 +41,11 @@ class _Slot:
     result: Future[Segment] = field(default_factory=Future)
     readers: int = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is decoded, and nobody reads it."""
+        return self.readers == 0 and self.result.done()
+
 
 class SegmentCache:
     """Decodes each segment when it is first asked for; threads that ask for the same one wait for it.
@@ -62,9 +67,11 @@ class SegmentCache:
         """Segments decoded so far."""
 
     def expect(self, keys: Iterable[Key]) -> None:
-        """Announce one use of each key; a key may occur many times."""
+        """Announce one use of each key, which may occur many times, and forget what nobody will use."""
         with self._lock:
             self._uses.update(keys)
+            for key in [key for key, slot in self._slots.items() if key not in self._uses and slot.idle]:
+                self._drop(key)
 
     def expects_one(self, key: Key) -> bool:
         """Whether the next use is the announced last one, and nobody holds the segment."""
@@ -123,10 +130,14 @@ class SegmentCache:
                 self._shrink()
 
     def _shrink(self) -> None:
-        for key in [key for key, slot in self._slots.items() if slot.readers == 0 and slot.result.done()]:
+        for _ in range(len(self._slots)):
             if self._held <= self.capacity:
                 return
-            self._drop(key)
+            key, slot = next(iter(self._slots.items()))
+            if slot.idle:
+                self._drop(key)
+            else:
+                self._slots.move_to_end(key)
 
     def _drop(self, key: Key) -> None:
         """Forget a segment, and keep its memory for the next one; others may still be reading it."""

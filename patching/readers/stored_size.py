@@ -32,7 +32,7 @@ def check_stored_size(data: bytes, compression: int, pixels: int) -> None:
     if compression in _BOUNDED:
         return
     if compression in JPEG:
-        declared = _jpeg_pixels(data)
+        declared = jpeg_pixels(data)
     elif compression in _JPEG_2000:
         declared = max(map(_jpeg_2000_pixels, _headers(data)), default=0)
     elif compression == _PNG:
@@ -44,7 +44,7 @@ def check_stored_size(data: bytes, compression: int, pixels: int) -> None:
         raise ValueError(f"a tile that grows to {declared} pixels, where its directory says {pixels}")
 
 
-def _jpeg_pixels(data: bytes) -> int:
+def jpeg_pixels(data: bytes) -> int:
     """Height times width of the first frame; what lies between markers is skipped, as decoders do."""
     place = data.find(0xFF, 2)
     while 0 <= place <= len(data) - 9:

@@ -13,6 +13,7 @@ from patching.errors import UnreadableSlideError
 from patching.readers.tiff_layout import JPEG, segment_bytes
 
 _LARGEST_SEGMENT = 2**30
+_SLACK = 2**20
 _LARGEST_OPENSLIDE_TILE = 2**26
 _MOST_DIRECTORIES = 100_000
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
@@ -139,6 +140,15 @@ def check_segments(path: Path, page: Any) -> None:
             path,
             f"{len(ends)} of {expected} segments listed, the last ending at byte {ends.max(initial=0)} "
             f"of {length}: it is truncated or damaged",
+            "a whole file",
+            "copy it again from its source",
+        )
+    # What is read is allocated: no codec makes a tile larger than twice its pixels.
+    largest = int(np.asarray(page.databytecounts, np.int64).max(initial=0))
+    if largest > 2 * segment_bytes(page.keyframe) + _SLACK:
+        raise _refusal(
+            path,
+            f"a tile or strip of {largest} stored bytes for {segment_bytes(page.keyframe)} bytes of pixels",
             "a whole file",
             "copy it again from its source",
         )

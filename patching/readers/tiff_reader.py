@@ -95,9 +95,13 @@ class TiffSlide(StackedSlide):
         return StoredJpeg(
             Size(page.tilewidth, page.tilelength),
             stream,
-            lambda column, row: self._stored.raw((level, 0, row * columns + column)),
+            lambda column, row: self._whole_jpeg((level, 0, row * columns + column)),
             lambda column, row: self._stored.length((level, 0, row * columns + column)),
         )
+
+    def _whole_jpeg(self, key: Key) -> bytes:
+        with damage_told(self.path):
+            return self._stored.whole_jpeg(key)
 
     def limit_cache(self, nbytes: int) -> None:
         """See the base class."""
@@ -110,9 +114,8 @@ class TiffSlide(StackedSlide):
 
     def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
         """See the base class: shared segments are decoded once."""
-        for x, y in locations_N2.tolist():
-            _, _, window = self._window(Location(x, y), level, size)
-            self._cache.expect(self._keys(level, window))
+        windows = (self._window(Location(x, y), level, size)[2] for x, y in locations_N2.tolist())
+        self._cache.expect(key for window in windows for key in self._keys(level, window))
 
     def _keys(self, level: int, window: Window) -> Iterator[Key]:
         if window.width > 0 and window.height > 0:

@@ -11,7 +11,7 @@ from tifffile.tifffile import jpeg_decode_colorspace
 from patching.jpeg_stream import JpegStream
 from patching.readers.base import RGB, composited
 from patching.readers.segment_cache import Key, Segment
-from patching.readers.stored_size import check_stored_size
+from patching.readers.stored_size import check_stored_size, jpeg_pixels
 from patching.readers.tiff_layout import JPEG, PHOTOMETRIC_RGB, SEPARATE, segment_bytes, segment_shape
 
 _JPEG_8 = 7
@@ -59,8 +59,21 @@ class TiffSegments:
         return data
 
     def length(self, key: Key) -> int:
-        """Stored bytes."""
-        return int(self._pages[key[0]][key[1]].databytecounts[key[2]])
+        """Stored bytes; 0 where the segment is not stored."""
+        page = self._pages[key[0]][key[1]]
+        return int(page.databytecounts[key[2]]) if page.dataoffsets[key[2]] else 0
+
+    def whole_jpeg(self, key: Key) -> bytes:
+        """A plain JPEG tile's stream, which begins, ends and is as large as the directory says.
+
+        Raises:
+            ValueError: it does not.
+        """
+        data = self.raw(key)
+        height, width = segment_shape(self._pages[key[0]][key[1]].keyframe)
+        if jpeg_pixels(data) != height * width or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+            raise ValueError(f"tile {key[2]} is no whole JPEG of {width} x {height}")
+        return data
 
     def decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         """Pixels and place of a segment; `buffer` may be overwritten and returned."""

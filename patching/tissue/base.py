@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar, final
 
 import numpy as np
@@ -110,6 +111,10 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
         self._settings.repairs.check(mpp)
         mask_HW = self._detect(SlideImage(image_HWC, mpp, brightfield, channels, origin))
         return self._settings.repairs.apply(mask_HW, mpp)
+
+    def files(self, slide_id: str) -> tuple[Path, ...]:
+        """Files beside the slide that its mask is made from."""
+        return ()
 
     @abstractmethod
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:

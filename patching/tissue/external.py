@@ -31,6 +31,10 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
 
     Settings = ExternalSettings
 
+    def files(self, slide_id: str) -> tuple[Path, ...]:
+        """See the base class."""
+        return (self._file(slide_id),)
+
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
         if slide.origin is None:
             raise ConfigError(

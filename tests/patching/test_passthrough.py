@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from patching import Location, PatchStore, Size, open_slide
 from patching.engine import Folders, SlideTask, run_task
-from patching.errors import StoreError
+from patching.errors import StoreError, UnreadableSlideError
 from patching.manifest import SlideRow
 from patching.planning import TileSettings
 
@@ -122,3 +122,25 @@ def test_the_codec_does_not_write(slide_path: Path, tmp_path: Path) -> None:
     array = zarr.open_array(store.path / "images", mode="r+")
     with pytest.raises(NotImplementedError, match="own streams"):
         array[0] = 7
+
+
+@pytest.mark.parametrize("damage", ["noise", "cut", "other size"])
+def test_a_damaged_tile_excludes_the_slide(slide_path: Path, tmp_path: Path, damage: str) -> None:
+    with tifffile.TiffFile(slide_path) as tiff:
+        offset, count = tiff.pages.first.dataoffsets[2], tiff.pages.first.databytecounts[2]
+    content = bytearray(slide_path.read_bytes())
+    tile = content[offset : offset + count]
+    if damage == "noise":
+        content[offset : offset + count] = bytes([0x11]) * count
+    elif damage == "cut":
+        content[offset + count // 2 : offset + count] = bytes(count - count // 2)
+    else:
+        frame = tile.index(b"\xff\xc0")
+        content[offset + frame + 6] = 32  # the frame's height
+    slide_path.write_bytes(content)
+    settings = TileSettings(
+        patch={"size": 64, "downsample": 1}, tissue={"method": "all"}, classes={}, codec="jpeg"
+    )
+    folders = Folders(tmp_path / "patches", tmp_path / "overlays", tmp_path / "receipts")
+    outcome = run_task(SlideTask(SlideRow("s", "p", (slide_path,), label=1), "00", settings, folders))
+    assert isinstance(outcome.error, UnreadableSlideError)

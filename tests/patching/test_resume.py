@@ -2,22 +2,29 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
-from patching import PatchStore, disk_space, tiler
+from patching import PatchStore, disk_space
 from patching.disk_space import Room, room_for
 from patching.engine import Folders, SlideTask, run_task
-from patching.errors import DiskSpaceError, StoreError
-from patching.geometry import Size
-from patching.grid import PatchSpec
+from patching.errors import DiskSpaceError, MissingFileError, StoreError
+from patching.geometry import Level, Size
+from patching.grid import PatchSpec, grid_locations, resolve
 from patching.manifest import SlideRow
 from patching.planning import TileSettings
+from patching.receipts import state_of, write_receipt
 from patching.store_writer import StoreWriter
 from patching.tiler import publish_slide
 from patching.verify import verify_store
@@ -112,6 +119,12 @@ def test_every_damage_is_found(task: SlideTask) -> None:
     shard.unlink()
     assert any("shard 2 (patches 22 to 32) is missing" in problem for problem in verify_store(store))
     shard.write_bytes(good)
+    for name in ("locations", "measures", "quality", "tissue", "thumbnail"):
+        chunk = next(path for path in sorted((store / name / "c").rglob("*")) if path.is_file())
+        content_of = chunk.read_bytes()
+        chunk.unlink()
+        assert [problem.split(":")[0] for problem in verify_store(store)] == [name]
+        chunk.write_bytes(content_of)
     chunk = store / "measures/c/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-3])
     assert any(problem.startswith("measures") for problem in verify_store(store))
@@ -128,6 +141,9 @@ def test_a_damaged_patch_cannot_be_read(task: SlideTask) -> None:
     store = PatchStore.open(task.folders.stores / "s.zarr")
     with pytest.raises(StoreError, match=r"s\.zarr"):
         store.read([0])
+    shard.unlink()
+    with pytest.raises(StoreError, match=r"s\.zarr"):
+        PatchStore.open(store.path).read([0])
 
 
 def test_no_room_is_told_before_anything_is_written(task: SlideTask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,37 +154,100 @@ def test_no_room_is_told_before_anything_is_written(task: SlideTask, monkeypatch
     assert not task.folders.stores.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
-def test_a_full_disk_is_told_and_what_was_written_is_kept(
-    task: SlideTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from patching.engine import Folders, SlideTask, run_task
+from patching.errors import DiskSpaceError
+from patching.manifest import SlideRow
+from patching.planning import TileSettings
+image, out, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+settings = TileSettings(
+    patch={"size": 16, "downsample": 1}, tissue={"method": "all"}, classes={}, patches_per_shard=11
+)
+folders = Folders(out / "patches", out / "overlays", out / "receipts")
+task = SlideTask(SlideRow("s", "p", (image,), label=1), "00", settings, folders)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+try:
     run_task(task)
-    whole = content(task)
-    shutil.rmtree(task.folders.stores)
-    shutil.rmtree(task.folders.receipts)
-    original, written = tiler.cut_shards, []
+except DiskSpaceError as error:
+    sys.exit(f"told: {error.has}")
+except OSError as error:
+    sys.exit(f"told: {error}" if error.errno == 27 else 1)
+"""
 
-    def full(*arguments: Any, progress: Any, **options: Any) -> None:
-        def then_full(count: int) -> None:
-            written.append(count)
-            if len(written) == 5:
-                raise OSError(28, "No space left on device")
 
-        original(*arguments, progress=then_full, **options)
+@pytest.mark.parametrize("most", [100, 900, 5000, 9000, 40_000])
+def test_what_cannot_be_written_is_told(task: SlideTask, tmp_path: Path, most: int) -> None:
+    """As on a full disk: files may grow to so many bytes only, wherever in a slide that happens."""
+    command = [sys.executable, "-c", LIMITED, str(task.row.images[0]), str(tmp_path / "out"), str(most)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.startswith("told: "), ended.stderr
+    assert not (tmp_path / "out" / "patches" / "s.zarr").exists()
 
-    monkeypatch.setattr(tiler, "cut_shards", full)
-    with pytest.raises(OSError, match="No space"):
-        run_task(task)
-    monkeypatch.setattr(tiler, "cut_shards", original)
+
+def test_a_lost_receipt_of_a_published_store_costs_nothing(task: SlideTask) -> None:
+    """As after a kill between the store's rename and the last receipt."""
+    run_task(task)
+    key = task.key
+    write_receipt(task, key, whole=False)
+    assert state_of(task, key) == "published"
+    assert run_task(task).kept
+    assert state_of(task, key) == "whole"
+
+
+def test_a_lost_overlay_is_drawn_again(task: SlideTask) -> None:
+    interrupt_after(task, 100)
+    overlay = task.folders.overlays / "s.jpg"
+    overlay.unlink()
+    assert run_task(task).error is None
+    assert overlay.is_file()
+
+
+def test_a_slide_exchanged_between_two_runs_is_not_mixed(task: SlideTask) -> None:
+    interrupt_after(task, 100)
+    path = Path(task.row.images[0])
+    pixels = np.random.default_rng(6).integers(0, 255, (200, 300, 3), np.uint8)
+    tifffile.imwrite(path, pixels, tile=(32, 48), photometric="rgb", compression="zlib")
     log = run_task(task).log
     assert log is not None
-    assert log.cut == 12 * 18 - 5 * 11
-    assert content(task) == whole
+    assert log.cut == log.patches
+    store = PatchStore.open(task.folders.stores / "s.zarr")
+    np.testing.assert_array_equal(store.read([0])[0], pixels[:16, :16])
 
 
-def test_room_is_an_upper_bound() -> None:
-    by_downsample = PatchSpec(size=256, downsample=2, stride=128)
+def test_another_external_mask_is_another_task(task: SlideTask, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    mask = tmp_path / "masks" / "s.png"
+    settings = task.settings.model_copy(update={"tissue": {"method": "external", "folder": str(mask.parent)}})
+    other = replace(task, settings=settings)
+    assert isinstance(run_task(other).error, MissingFileError)
+    for right in (150, 90):
+        values: NDArray[np.uint8] = np.zeros((200, 300), np.uint8)
+        values[:, :right] = 255
+        Image.fromarray(values).save(mask)
+        log = run_task(other).log
+        assert log is not None
+        assert log.patches == 12 * -(-right // 16)
+    assert run_task(other).kept
+
+
+def test_room_is_told_in_patches_and_bytes() -> None:
+    by_downsample = PatchSpec(size=256, downsample=2, stride=129)
     assert room_for(Size(1000, 700), None, by_downsample, 3, "uint16") == Room(12, 12 * 256 * 256 * 3 * 2)
-    by_mpp = PatchSpec(size=100, mpp=0.5)
-    assert room_for(Size(1000, 700), 0.25, by_mpp, 1, "uint8") == Room(20, 20 * 100 * 100)
-    assert room_for(Size(1000, 700), None, by_mpp, 1, "uint8") == Room(0, 0)
+    assert room_for(Size(1000, 700), None, PatchSpec(size=100, mpp=0.5), 1, "uint8") == Room(0, 0)
+
+
+@given(
+    size=st.builds(Size, st.integers(1, 3000), st.integers(1, 3000)),
+    side=st.integers(16, 300),
+    downsample=st.floats(1, 7),
+    edge=st.sampled_from(["drop", "pad", "shift"]),
+)
+def test_room_is_an_upper_bound(size: Size, side: int, downsample: float, edge: str) -> None:
+    spec = PatchSpec(size=side, downsample=downsample, edge=edge)
+    sampling = resolve(spec, [Level(size, 1.0)], None)
+    patches = len(grid_locations(size, sampling.extent, sampling.stride, spec.edge))
+    assert patches <= room_for(size, None, spec, 3, "uint8").patches
