@@ -295,3 +295,19 @@ def test_ingest_comes_first(cohort: Cohort, capsys: pytest.CaptureFixture[str]) 
 def test_shipped_cohorts_have_valid_tile_settings(repository: Path, name: str) -> None:
     settings = load_stage(repository / "configs", name, "tile", TileStageSettings)
     assert settings.tiling.patch == settings.patch
+
+
+def test_verify_names_what_is_damaged(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
+    (cohort.data / "s2.ome.tif").write_bytes(b"no slide any more")
+    cohort.configure(error_budget=0.5)
+    assert cohort.run("tile") == 0
+    assert cohort.run("verify") == 0, "a slide that was excluded is not missed"
+    shard = next(path for path in (cohort.paths.store("s10") / "images" / "c").rglob("0") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    content[7] ^= 1
+    shard.write_bytes(content)
+    assert cohort.run("verify") == 2
+    assert "s10: images: among patches 0 to" in capsys.readouterr().err
+    assert cohort.run("verify", "--slide", "s1") == 0
+    assert cohort.run("verify", "--slide", "s2") == 2
+    assert "s2: not a patch store" in capsys.readouterr().err
