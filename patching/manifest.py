@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patching.digests import content_digests
 from patching.errors import ManifestError
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
 from patching.readers.registry import open_slide
-from patching.readers.zarr_files import Source, ZarrFiles, is_url
-from patching.readers.zarr_metadata import read_image
+from patching.readers.zarr_files import Source, is_url
 
 logger = logging.getLogger(__name__)
 REQUIRED = ("slide_id", "patient_id", "image")
@@ -108,34 +108,14 @@ def fingerprint(paths: Sequence[Source]) -> str:
 
     Of one file it is what `sha256sum` prints; of several it is taken over their digests; of a folder over
     its files' names and digests, in order. Of an address only the documents are read, not the pixels.
+
+    Raises:
+        UnreadableSlideError: a file or folder that cannot be read, or not to its end.
     """
-    digests = [digest for path in paths for digest in _digests(path)]
+    digests = [digest for path in paths for digest in content_digests(path)]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def _digests(source: Source) -> list[str]:
-    """Of the file, and of the folder of the same name where the format keeps its pixels there."""
-    if isinstance(source, str) and is_url(source):
-        files = ZarrFiles(source)
-        levels = [level.path for level in read_image(files).levels]
-        return [hashlib.sha256(b"\n".join(files.documents(levels))).hexdigest()]
-    path = Path(source)
-    if path.is_dir():
-        listed = "\n".join(f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in _inside(path))
-        return [hashlib.sha256(listed.encode()).hexdigest()]
-    folder = _inside(path.with_suffix("")) if path.suffix.lower() == ".mrxs" else []
-    return [_digest(file) for file in (path, *folder)]
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

@@ -2,16 +2,18 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
 from patching import Location
-from patching.errors import ManifestError
+from patching.errors import ManifestError, UnreadableSlideError
 from patching.manifest import SlideRow, fingerprint, read_manifest
 from patching.planning import TileSettings, open_row
 from patching.readers.cells import Reading
@@ -239,6 +241,34 @@ def test_the_fingerprint_of_an_mrxs_slide_covers_its_folder(tmp_path: Path) -> N
     before = fingerprint([index])
     data.write_bytes(b"others")
     assert fingerprint([index]) != before
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_file_that_cannot_be_read_has_no_fingerprint(inside: bool, tmp_path: Path) -> None:
+    broken = tmp_path / "slide.zarr" / "0"
+    broken.parent.mkdir()
+    broken.symlink_to("/proc/self/mem")  # opens, and fails to read
+    with pytest.raises(UnreadableSlideError, match=r"slide\.zarr/0: .*Input/output error"):
+        fingerprint([broken.parent if inside else broken])
+    with pytest.raises(UnreadableSlideError, match="No such file"):
+        fingerprint([tmp_path / "gone.tif"])
+
+
+def test_a_folder_that_must_not_be_entered_has_no_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "slide.zarr"
+    (folder / "0").mkdir(parents=True)
+    scandir = os.scandir
+
+    def forbidden(path: str | Path) -> Any:
+        if Path(path).name == "0":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(UnreadableSlideError, match=r"Permission denied: .*slide\.zarr/0"):
+        fingerprint([folder])
 
 
 @pytest.mark.real_data

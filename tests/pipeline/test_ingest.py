@@ -435,6 +435,17 @@ def test_registration(registration: str | None, cohort: Cohort) -> None:
     assert (correlation > 0.99) == (registration == "correct")
 
 
+def test_an_unreadable_annotation_excludes_its_slide_alone(cohort: Cohort) -> None:
+    for name in "ab":
+        write_slide(cohort.data / f"{name}.ome.tif")
+    (cohort.data / "bad.geojson").symlink_to("/proc/self/mem")  # opens, and fails to read
+    rows = ("a,p,a.ome.tif,,bad.geojson,,,", "b,q,b.ome.tif,,,1,,")
+    cohort.describe(HEADER, *rows, error_budget=0.5)
+    assert cohort.ingest() == 0
+    assert [row["slide_id"] for row in cohort.slides()] == ["b"]
+    assert "Input/output error" in cohort.excluded()["a"]["reason"]
+
+
 def test_modalities_too_far_apart(cohort: Cohort) -> None:
     write_modalities(cohort, 20, 10)
     row = "a,p,one.tif;two.tif,CARS;SHG,,1,,Jena"

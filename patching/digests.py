@@ -1,0 +1,55 @@
+"""SHA-256 of what a slide's files hold."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from patching.errors import UnreadableSlideError
+from patching.readers.zarr_files import Source, ZarrFiles, is_url
+from patching.readers.zarr_metadata import read_image
+
+
+def content_digests(source: Source) -> list[str]:
+    """SHA-256 of a file, and of the files in the folder of the same name where the format keeps pixels there.
+
+    Of a folder it is taken over its files' names and digests, of an address over its documents.
+
+    Raises:
+        UnreadableSlideError: a file or folder that cannot be read, or not to its end.
+    """
+    if isinstance(source, str) and is_url(source):
+        files = ZarrFiles(source)
+        levels = [level.path for level in read_image(files).levels]
+        return [hashlib.sha256(b"\n".join(files.documents(levels))).hexdigest()]
+    path = Path(source)
+    if path.is_dir():
+        listed = "\n".join(f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in _inside(path))
+        return [hashlib.sha256(listed.encode()).hexdigest()]
+    folder = _inside(path.with_suffix("")) if path.suffix.lower() == ".mrxs" else []
+    return [_digest(file) for file in (path, *folder)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise _unreadable(folder, error)
+
+    # Path.rglob passes over folders that it must not enter.
+    walk = os.walk(folder, onerror=refuse) if folder.is_dir() else ()
+    files = [Path(parent, name) for parent, _, names in walk for name in names]
+    return sorted(file for file in files if file.is_file())
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        has=f"{path}: {error}",
+        needs="a file or folder that can be read whole",
+        do="check its permissions and its disk or share, or copy it again from its source",
+    )
