@@ -11,7 +11,7 @@ from patching.geometry import Location, Size
 from patching.manifest import SlideRow, fingerprint
 from patching.readers.base import AbstractSlide
 from patching.readers.registration import SubpixelShift, modality_shifts
-from patching.readers.stack_reader import StackSlide
+from patching.readers.stack_reader import Shift, StackSlide
 
 _PROBE = 64
 
@@ -40,7 +40,8 @@ def examine(
     Args:
         row: the slide; its annotation need only exist.
         registration: whether to estimate the shift between modalities, and whether to correct it.
-        largest_shift: level-0 pixels; modalities further apart are an error.
+        largest_shift: level-0 pixels; modalities further apart are an error, where the row gives a `shift`
+            those that are further apart after it.
 
     Raises:
         SlideError: a file is missing, damaged or of another kind than the row tells.
@@ -60,7 +61,7 @@ def examine(
         )
     with row.open() as slide:
         _probe(slide)
-        shifts = _shifts(slide, largest_shift) if registration else ()
+        shifts = _shifts(slide, row.reading.shift, largest_shift) if registration else ()
         if registration == "correct" and shifts and row.reading.shift is None:
             moved = tuple(shift.rounded() for shift in shifts)
             row = replace(row, reading=replace(row.reading, shift=moved))
@@ -77,16 +78,26 @@ def examine(
         )
 
 
-def _shifts(slide: AbstractSlide, largest_shift: float) -> tuple[SubpixelShift, ...]:
+def _shifts(
+    slide: AbstractSlide, given: Sequence[Shift] | None, largest_shift: float
+) -> tuple[SubpixelShift, ...]:
+    """As estimated, before any correction; what a given shift leaves of them must be within the limit."""
     if not isinstance(slide, StackSlide):
         return ()
     shifts = modality_shifts(slide)
-    if (furthest := max(math.hypot(shift.x, shift.y) for shift in shifts)) > largest_shift:
+    moved = given or [Shift(0, 0)] * len(shifts)
+    # Both are relative to the first modality, which a given shift may move too.
+    left = [
+        math.hypot(found.x - (by.x - moved[0].x), found.y - (by.y - moved[0].y))
+        for found, by in zip(shifts, moved, strict=True)
+    ]
+    if (furthest := max(left)) > largest_shift:
+        told = "left after the column `shift`" if given else "apart"
+        do = "register the modalities, {} the column `shift`, or raise `ingest.largest_shift`"
         raise ChannelError(
-            has=f"{slide}: modalities {furthest:.1f} pixels apart, as estimated",
+            has=f"{slide}: modalities {furthest:.1f} pixels {told}, as estimated",
             needs=f"at most {largest_shift:g}",
-            do="register the modalities, give their shift in the column `shift`, or raise "
-            "`ingest.largest_shift`",
+            do=do.format("correct" if given else "give their shift in"),
         )
     return shifts
 

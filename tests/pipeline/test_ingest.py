@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -454,6 +455,21 @@ def test_modalities_too_far_apart(cohort: Cohort) -> None:
     cohort.describe(HEADER, row, other, registration="correct", largest_shift=15, error_budget=0.5)
     assert cohort.ingest() == 0
     assert "modalities 22." in cohort.excluded()["a"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("shift", "reason"),
+    [("0,0;20,10", None), ("-3,4;17,14", None), ("0,0;-20,-10", "44.* pixels left after the column `shift`")],
+)
+def test_a_given_shift_is_a_way_out(shift: str, reason: str | None, cohort: Cohort) -> None:
+    write_modalities(cohort, 20, 10)
+    row = f'a,p,one.tif;two.tif,CARS;SHG,,1,,Jena,"{shift}"'
+    cohort.describe(f"{HEADER},shift", row, registration="report", largest_shift=15, error_budget=0.5)
+    assert cohort.ingest() == (2 if reason else 0)
+    if reason:
+        assert re.search(reason, cohort.excluded()["a"]["reason"])
+    else:
+        assert cohort.slides()[0]["shift"] == shift
 
 
 @pytest.mark.real_data
