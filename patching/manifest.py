@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 REQUIRED = ("slide_id", "patient_id", "image")
 OPTIONAL = ("channels", "annotation", "label", "mpp", "split", *COLUMNS)
 SPLITS = ("train", "validation", "test")
-_SLIDE_ID = re.compile(r"[A-Za-z0-9_.-]+")
+# It names files, with up to 55 bytes of suffixes, and a leading dot would hide them.
+_SLIDE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _SHOWN = 10
 _LARGEST = 64 * 2**20
 _LONGEST_NAME = 255  # bytes of one file's name, on every common file system
@@ -33,7 +34,7 @@ class SlideRow:
     """One slide of a cohort, as its manifest tells."""
 
     slide_id: str
-    """Unique in the cohort; letters, digits, `_`, `.`, `-`."""
+    """Unique in the cohort; up to 200 letters, digits, `_`, `.`, `-`, the first no `.`."""
     patient_id: str
     """The unit of splitting."""
     images: tuple[Source, ...]
@@ -162,7 +163,7 @@ def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, li
 
 def _wrong_cells(row: SlideRow, text: Mapping[str, str]) -> Iterator[str]:
     if not _SLIDE_ID.fullmatch(row.slide_id):
-        yield f"slide_id {row.slide_id!r}, which needs one or more of A-Z a-z 0-9 _ . -"
+        yield f"slide_id {row.slide_id!r}, which needs 1 to 200 of A-Z a-z 0-9 _ . -, the first of them no ."
     if not row.patient_id:
         yield "no patient_id"
     if not row.images:

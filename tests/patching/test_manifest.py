@@ -141,6 +141,9 @@ PROBLEMS = {
     "no slides": (HEADER,),
     "column 'label' twice": ("slide_id,patient_id,image,label,label", "a,p,a.tif,0,1"),
     r"line 3: slide_id 'a/b'": (HEADER, "a,p,a.tif,0,,,", "a/b,p,b.tif,0,,,"),
+    r"line 2: slide_id '.a', which needs 1 to 200 .* first of them no": (HEADER, ".a,p,a.tif,0,,,"),
+    r"line 2: slide_id '\.\.'": (HEADER, "..,p,a.tif,0,,,"),
+    r"line 2: slide_id 'a{201}'": (HEADER, f"{'a' * 201},p,a.tif,0,,,"),
     r"line 2: slide_id ''": (HEADER, ",p,a.tif,0,,,"),
     r"line 2: no patient_id": (HEADER, "a, ,a.tif,0,,,"),
     r"line 2: no image": (HEADER, "a,p, ; ,0,,,"),
@@ -199,6 +202,10 @@ def test_columns_of_the_reader_s_own_are_not_misspelled(
     caplog.set_level(logging.WARNING)
     read_manifest(write(f"slide_id,patient_id,image,label,labels,{own}", "a,p,a.tif,1,x,,,,,,"))
     assert not caplog.records
+
+
+def test_a_long_slide_id_with_dots(write: Write) -> None:
+    assert read_manifest(write(HEADER, f"a.{'b' * 198},p,a.tif"))[0].slide_id == f"a.{'b' * 198}"
 
 
 def test_a_short_row_has_empty_cells(write: Write) -> None:
