@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from patching.errors import ChannelError, SlideError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
+from patching.readers.naming import called_rgb
 
 RGB = ("R", "G", "B")
 
@@ -188,8 +189,8 @@ class AbstractSlide(ABC):
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
 
-        Names other than red, green and blue say that an RGB file holds other signals than transmitted
-        light: it is not brightfield then, and its background is dark.
+        Names other than red, green and blue (or R, G, B; case does not matter) say that an RGB file holds
+        other signals than transmitted light: it is not brightfield then, and its background is dark.
 
         Raises:
             ChannelError: another number of names than channels.
@@ -200,8 +201,7 @@ class AbstractSlide(ABC):
                 needs=f"{len(names)} ({', '.join(names)})",
                 do="correct the column `channels`, or give the missing modalities' files in `image`",
             )
-        colors = tuple(name[:1].upper() for name in names) == RGB
-        brightfield = self.brightfield and colors
+        brightfield = self.brightfield and called_rgb(names)
         self._header = replace(self._header, channels=tuple(names), brightfield=brightfield)
 
     def read_region(

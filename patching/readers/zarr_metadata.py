@@ -11,6 +11,7 @@ import numpy as np
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.readers.base import RGB, numbered
+from patching.readers.naming import called_rgb
 from patching.readers.zarr_files import ZarrFiles
 
 _VERSIONS = {2: ("0.4",), 3: ("0.5",)}
@@ -29,7 +30,6 @@ _PLAIN_CODECS_2 = frozenset(("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzm
 _PLAIN_CODECS_3 = frozenset(("blosc", "gzip", "zstd", "bytes", "transpose", "crc32c", "sharding_indexed"))
 _PLAIN_COLORS = ("FF0000", "00FF00", "0000FF")
 _NO_NAME = re.compile(r"(channel|c)?[ :_-]*[0-9]*")
-_COLOR_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,9 @@ class ZarrImage:
 
     def _is_rgb(self, labels: tuple[str, ...]) -> bool:
         """Called red, green and blue, or without real names and drawn in pure red, green and blue."""
-        lower = tuple(label.lower() for label in labels)
-        if lower in _COLOR_NAMES:
+        if called_rgb(labels):
             return True
-        nameless = all(_NO_NAME.fullmatch(label) for label in lower)
+        nameless = all(_NO_NAME.fullmatch(label.lower()) for label in labels)
         return nameless and tuple(color.upper() for color in self.colors) == _PLAIN_COLORS
 
 

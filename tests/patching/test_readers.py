@@ -307,10 +307,16 @@ def test_16_bit_alpha_is_laid_over_white(channels: int, mode: str, tmp_path: Pat
 
 
 def test_signals_in_an_rgb_file_are_not_brightfield(png: Any) -> None:
-    with open_slide(png.path, channels=("CARS", "TPEF", "SHG")) as slide:
-        assert not slide.brightfield
-        assert not slide.read_region(Location(-5, 0), 0, Size(5, 5)).any()
-    for names in (("R", "G", "B"), ("red", "green", "blue")):
+    for names in (
+        ("CARS", "TPEF", "SHG"),
+        ("RFP", "GFP", "BFP"),
+        ("Rhodamine", "green", "blue"),
+        ("B", "G", "R"),
+    ):
+        with open_slide(png.path, channels=names) as slide:
+            assert not slide.brightfield
+            assert not slide.read_region(Location(-5, 0), 0, Size(5, 5)).any()
+    for names in (("R", "G", "B"), ("red", "green", "blue"), ("Red", "GREEN", "b")):
         with open_slide(png.path, channels=names) as slide:
             assert slide.brightfield
 
