@@ -48,9 +48,9 @@ class AreaTable:
         x0, y0 = (locations_N2 / scale_2).T
         x1, y1 = ((locations_N2 + extent) / scale_2).T
         area = self._sum(x1, y1) - self._sum(x0, y1) - self._sum(x1, y0) + self._sum(x0, y0)
-        # Differences of large sums leave noise of 1e-12: an empty patch must be exactly empty.
+        # Differences of large sums leave noise of 1e-12: an empty patch must be exactly empty, and no -0.0.
         fraction_N: NDArray[np.float64] = np.round(area * scale_2.prod() / extent**2, 9)
-        return fraction_N.clip(0.0, 1.0)
+        return fraction_N.clip(0.0, 1.0) + 0.0
 
     def _sum(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Covered area of [0, x) x [0, y): bilinear between the table's corners, hence exact."""

@@ -82,4 +82,5 @@ def patch_fractions(
         for corner_N2 in (locations_N2, locations_N2 + extent)
     )
     covered = table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0]
-    return np.clip(np.round(covered / float(extent) ** 2, 9), 0.0, 1.0)
+    # Rounding leaves -0.0, which tables would show.
+    return np.clip(np.round(covered / float(extent) ** 2, 9), 0.0, 1.0) + 0.0

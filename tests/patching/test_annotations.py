@@ -95,6 +95,21 @@ def test_polygon_fractions_are_exact_for_any_grid(seed: int, extent: int, stride
     np.testing.assert_allclose(patch_fractions(rings, corners, extent), wanted, atol=1e-8)
 
 
+def test_no_fraction_is_a_negative_zero() -> None:
+    ring_M2 = shapely.get_coordinates(shapely.orient_polygons(shapely.Point(140.3, 80.7).buffer(61.9)))
+    grid_N2 = np.stack(np.meshgrid(np.arange(0, 300, 17), np.arange(0, 200, 17)), -1).reshape(-1, 2)
+    fraction_N = patch_fractions([ring_M2], grid_N2, 17)
+    assert 0 < np.count_nonzero(fraction_N) < len(fraction_N)
+    assert not np.signbit(fraction_N).any()
+
+
+def test_what_an_outline_encloses_twice_is_outside(tmp_path: Path) -> None:
+    winding = [[0, 0], [100, 0], [100, 100], [20, 100], [20, 20], [80, 20], [80, 80], [0, 80], [0, 0]]
+    annotation = load(tmp_path, [feature([winding])])
+    fraction_N = annotation.fractions(np.array([[40, 40], [0, 0], [80, 80], [0, 80]]), 20)
+    np.testing.assert_allclose(fraction_N, [0, 1, 1, 0])
+
+
 def test_invalid_outline_is_repaired_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bow_tie = [[0, 0], [100, 100], [100, 0], [0, 100], [0, 0]]
     with caplog.at_level(logging.WARNING):

@@ -59,6 +59,13 @@ def test_empty_is_exactly_zero_and_full_exactly_one() -> None:
     assert table.fractions(np.array([[200, 100], [0, 0]]), 50, 1.0).tolist() == [0.0, 1.0]
 
 
+def test_no_fraction_is_a_negative_zero() -> None:
+    coverage = np.random.default_rng(0).random((80, 100))
+    coverage[20:60, 30:70] = 0
+    grid = np.stack(np.meshgrid(np.arange(0, 300, 7), np.arange(0, 200, 7)), -1).reshape(-1, 2)
+    assert not np.signbit(AreaTable(coverage).fractions(grid, 17, 3.3)).any()
+
+
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 90), st.floats(0.5, 30))
 def test_a_mask_is_counted_as_exactly_as_it_is_summed(
