@@ -13,6 +13,8 @@ from patching.readers.base import DAMAGE
 Source = Path | str
 """A file or folder, or an address such as s3://bucket/slide.ome.zarr."""
 CONNECTION: tuple[type[Exception], ...] = (*DAMAGE, ClientError)
+# Of what fsspec knows, only stores of files: others run commands on hosts, or unpack what they download.
+_PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory")
 _LARGEST_DOCUMENT = 16 * 2**20
 _NAMES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
@@ -22,15 +24,27 @@ def is_url(source: Source) -> bool:
     return isinstance(source, str) and "://" in source
 
 
+def _require_plain(source: Source) -> None:
+    if isinstance(source, str) and is_url(source):
+        protocol = source.split("://")[0]
+        if protocol not in _PROTOCOLS or "::" in source:
+            raise UnreadableSlideError(
+                has=f"{source}: {'chained addresses' if '::' in source else f'the protocol {protocol}'}",
+                needs=f"one address of {', '.join(_PROTOCOLS)}",
+                do="correct the column `image`, or copy the slide to a folder",
+            )
+
+
 class ZarrFiles:
     """Reads documents under one root.
 
     Raises:
-        UnreadableSlideError: fsspec does not know the address, or lacks the package for it.
+        UnreadableSlideError: an address of another protocol or chained by `::`, or fsspec lacks its package.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        _require_plain(source)
         address = source if isinstance(source, str) and is_url(source) else str(Path(source).resolve())
         try:
             self._system, self._root = fsspec.core.url_to_fs(address)

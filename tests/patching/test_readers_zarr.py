@@ -217,7 +217,12 @@ def test_addresses_that_lead_nowhere(served: tuple[Path, str]) -> None:
         (f"{address}/absent.zarr", "no zarr group"),
         ("memory://absent.zarr", "no zarr group"),
         ("http://127.0.0.1:9/slide.zarr", "127.0.0.1"),
-        ("nosuch://slide.zarr", "nosuch"),
+        ("nosuch://slide.zarr", "the protocol nosuch"),
+        ("ssh://host/slide.zarr", "the protocol ssh"),
+        ("reference://slide.zarr", "the protocol reference"),
+        (f"simplecache::{address}/absent.zarr", "chained addresses"),
+        (f"zip://slide.zarr::{address}/slides.zip", "chained addresses"),
+        (f"file://{address}::memory://a.zarr", "chained addresses"),
         ("s3://bucket/slide.zarr", "s3fs"),
     ]:
         with pytest.raises(UnreadableSlideError, match=reason):
