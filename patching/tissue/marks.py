@@ -5,11 +5,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.geometry import Mpp
+from patching.resample import shrink
 from patching.tissue.morphology import disc, morphed
 from patching.tissue.strips import Floats, over_channels
 
 _INK_WIDTH = 7  # mask pixels, and
 _INK_WIDTH_UM = 60.0  # where the pixel size is known: pens write wider than this, nuclei and vessels are not
+_WIDEST_DISC = 24  # mask pixels: time grows with the square of a disc's width
+_COARSE_DISC = 8  # about as many pixels of a coarser mask stand for a wider one
 _FRINGE = 9  # mask pixels: diameter of the disc by which a mark grows over its blurred edge
 _BLACK = 0.95  # optical density: under 29 of 255
 _CONTACT = 16  # mask pixels that a border has in common with the image's edge
@@ -42,7 +45,7 @@ def ink_strokes(ink_HW: NDArray[np.bool_], mpp: Mpp | None) -> NDArray[np.bool_]
     if not ink_HW.any():
         return ink_HW
     width = _INK_WIDTH if mpp is None else max(_INK_WIDTH, _INK_WIDTH_UM / mpp.mean)
-    return _grown(morphed(ink_HW, cv2.MORPH_OPEN, disc(width, width)))
+    return _grown(_at_least(width, ink_HW))
 
 
 def borders(black_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -60,6 +63,19 @@ def borders(black_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
         found_W[:] = touching_N[label_W]
     del label_HW
     return _grown(found_HW)
+
+
+def _at_least(width: float, ink_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The ink into which a disc of this width fits; wide discs are fitted on a coarser mask."""
+    if width <= _WIDEST_DISC:
+        return morphed(ink_HW, cv2.MORPH_OPEN, disc(width, width))
+    factor = round(width / _COARSE_DISC)
+    small_HW = shrink(ink_HW.view(np.uint8)[..., None], factor)[..., 0].astype(np.bool_)
+    small_HW = morphed(small_HW, cv2.MORPH_OPEN, disc(width / factor, width / factor))
+    # A coarse pixel more all around, so that the edge is the ink's own.
+    small_HW = morphed(small_HW, cv2.MORPH_DILATE, np.ones((3, 3), np.uint8))
+    found_HW = small_HW.repeat(factor, axis=0).repeat(factor, axis=1)[: ink_HW.shape[0], : ink_HW.shape[1]]
+    return found_HW & ink_HW
 
 
 def _grown(mark_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:

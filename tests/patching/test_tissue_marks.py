@@ -11,7 +11,10 @@ from PIL import Image
 from scipy import ndimage
 
 from patching.geometry import Mpp
+from patching.tissue import marks
 from patching.tissue.lines import straight_lines
+from patching.tissue.marks import ink_strokes
+from patching.tissue.morphology import disc, morphed
 from patching.tissue.registry import make_detector
 
 HEIGHT, WIDTH = 240, 320
@@ -57,6 +60,36 @@ def test_dark_blue_nuclei_are_no_ink() -> None:
     for x in range(60, 160, 15):
         cv2.circle(image, (x, 150), 5, (40, 70, 180), -1)
     assert overlap(detect(image, Mpp(2, 2))) > 0.97
+
+
+def drawn_ink(unit: int) -> NDArray[np.bool_]:
+    """A stroke of 10 units, a line of 5 and spots of 4, on 120 by 90 units."""
+    ink = np.zeros((90 * unit, 120 * unit), np.uint8)
+    corners = np.array([[10, 15], [70, 25], [105, 12], [100, 80]]) * unit
+    cv2.polylines(ink, [corners], False, 1, 10 * unit)
+    cv2.line(ink, (5 * unit, 80 * unit), (60 * unit, 85 * unit), 1, 5 * unit)
+    for x in range(10, 80, 10):
+        cv2.circle(ink, (x * unit, 50 * unit), 2 * unit, 1, -1)
+    return ink.view(np.bool_)
+
+
+@pytest.mark.parametrize("width", [23, 32, 60])
+def test_wide_discs_are_fitted_on_a_coarser_mask(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ink = drawn_ink(unit=width // 7)[:-3, :-5]
+    fitted: list[float] = []
+
+    def watched(across: float, down: float) -> NDArray[np.uint8]:
+        fitted.append(across)
+        return disc(across, down)
+
+    monkeypatch.setattr(marks, "disc", watched)
+    found = ink_strokes(ink, Mpp(60 / width, 60 / width))
+    assert max(fitted) <= 24
+    fringe = disc(9, 9)
+    exact = morphed(morphed(ink, cv2.MORPH_OPEN, disc(width, width)), cv2.MORPH_DILATE, fringe)
+    assert 0.05 < exact.mean() < 0.3
+    assert (found & exact).sum() / (found | exact).sum() > (0.97 if width > 24 else 0.9999)
+    assert not found[45 * (width // 7) :, : 60 * (width // 7)].any()
 
 
 def test_black_borders_of_the_scan_are_no_tissue() -> None:
