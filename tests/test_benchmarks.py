@@ -1,5 +1,6 @@
 """The tiling benchmark measures what it says: real colors, exactly the tiles needed, contestants in turns."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import openslide
 import pytest
 import tifffile
 
-from benchmarks.tiling import contest, ours, places, raw, report, results, slides
+from benchmarks.tiling import contest, options, ours, places, raw, report, results, slides
 from benchmarks.tiling.contest import Contestant, compete, median, ratio
 from benchmarks.tiling.jpeg_tiles import encode, split
 from benchmarks.tiling.texture import Tissue, blobs, stained
@@ -115,6 +116,19 @@ def test_contestants_take_turns_and_one_that_fails_is_told(outputs: Path) -> Non
     assert found["a"]["runs"][0]["peak_mib"] > 10
 
 
+def test_an_entry_tells_the_load_and_the_commit_before_its_contest(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([0.25, 9.0])
+    monkeypatch.setattr(os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
+    monkeypatch.setattr(options, "compete", lambda *_, **__: {"x": os.getloadavg()})
+    options.Options().contest("limits/area", list)
+    entry = results.load()["limits/area"]
+    assert (entry["machine"]["load"], entry["contest"]["x"][0]) == (0.25, 9.0)
+    assert entry["commit"] == results.commit(places.ROOT)
+    assert results.commit(outputs) == "unknown"
+
+
 def test_the_report_gives_medians_and_ratios_of_the_same_round(outputs: Path) -> None:
     def runs(*seconds: float) -> dict[str, Any]:
         return {
@@ -125,15 +139,18 @@ def test_the_report_gives_medians_and_ratios_of_the_same_round(outputs: Path) ->
     raw_runs, our_runs = runs(1.0, 2.0, 9.0), runs(2.0, 8.0, 10.0)
     assert median(raw_runs) == 2
     assert ratio(raw_runs, our_runs) == pytest.approx(0.5)
-    results.save("pixels/stained/aligned/1", {"raw": raw_runs, "evenpatch": our_runs}, quick=True)
-    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(0.5)}, quick=True)
+    first, second = (results.conditions() | {"commit": name} for name in ("abc", "def-dirty"))
+    results.save("pixels/stained/aligned/1", {"raw": raw_runs, "evenpatch": our_runs}, first, quick=True)
+    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(0.5)}, second, quick=True)
     text = report.write().read_text(encoding="utf-8")
     assert "| stained | aligned | 1 | 5 | 1.25 | 50% | 4 | 4 |" in text
     assert "| jpeg | 20 | 4.00 |" in text
     assert "Quick runs" in text
-    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(1.0)}, quick=False)
+    assert "commits abc, def-dirty." in text
+    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(1.0)}, second, quick=False)
     text = report.write().read_text(encoding="utf-8")
     assert "| jpeg | 10 | 2.00 |" in text
     assert "Quick runs" not in text
+    assert "commits def-dirty." in text
     assert "stained" not in text
     assert (outputs / "results" / "tiling.png").stat().st_size > 1000

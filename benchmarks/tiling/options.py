@@ -44,8 +44,9 @@ class Options:
             tell(f"{name}: kept")
             return
         tell(f"{name}: preparing")
+        under = results.conditions()
         found = compete(make(), 1 if once else self.counted, lambda line: tell(f"{name}: {line}"), **options)
-        results.save(name, found, quick=self.quick)
+        results.save(name, found, under, quick=self.quick)
 
 
 def tell(line: str) -> None:

@@ -50,8 +50,9 @@ def _machine(entries: Entries) -> list[str]:
     libraries = ", ".join(f"{name} {number}" for name, number in latest["libraries"].items())
     loads = [machine["load"] for machine in machines]
     told = f"{latest['time']} UTC, {latest['cores']} cores, load {min(loads)}–{max(loads)}"
+    commits = ", ".join(sorted({str(entry.get("commit", "unknown")) for entry in entries.values()}))
     method = "Medians; ratios are medians over rounds in which the contestants took turns; files page-cached."
-    return [f"{told}; Python {latest['python']}, {libraries}.{quick}", method]
+    return [f"{told}; Python {latest['python']}, {libraries}; commits {commits}.{quick}", method]
 
 
 def _table(title: str, header: str, rows: list[str]) -> list[str]:

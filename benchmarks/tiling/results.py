@@ -3,11 +3,14 @@
 import json
 import os
 import platform
+import shutil
+import subprocess
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from benchmarks.tiling.places import RESULTS
+from benchmarks.tiling.places import RESULTS, ROOT
 
 _LIBRARIES = ("imagecodecs", "numpy", "opencv-python-headless", "tensorstore", "tifffile", "zarr")
 
@@ -19,16 +22,38 @@ def load() -> dict[str, Any]:
     return found
 
 
-def save(name: str, contest: dict[str, Any], *, quick: bool) -> None:
-    """Put one contest beside the others, at once, so that a run that is stopped loses nothing."""
+def conditions() -> dict[str, Any]:
+    """The commit and the machine, to be asked before a contest, or its own load would count."""
+    return {"commit": commit(ROOT), "machine": _machine()}
+
+
+def save(name: str, contest: dict[str, Any], under: dict[str, Any], *, quick: bool) -> None:
+    """Put one contest beside the others, at once, so that a run that is stopped loses nothing.
+
+    Args:
+        name: of the contest.
+        contest: what `compete` gave.
+        under: the `conditions` before it.
+        quick: whether it only shows that it runs.
+    """
     known = load()
     if quick and not known.get(name, {"quick": True})["quick"]:
         return  # a real measurement outlives a quick run
-    entries = known | {name: {"machine": _machine(), "quick": quick, "contest": contest}}
+    entries = known | {name: under | {"quick": quick, "contest": contest}}
     RESULTS.mkdir(parents=True, exist_ok=True)
     part = RESULTS / ".results.json.part"
     part.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", encoding="utf-8")
     part.replace(RESULTS / "results.json")
+
+
+def commit(root: Path) -> str:
+    """What `git describe --always --dirty` says of the folder; `unknown` without git."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    asked = [git, "-C", str(root), "describe", "--always", "--dirty"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
 
 
 def _machine() -> dict[str, Any]:
