@@ -2,13 +2,12 @@
 
 Two planes occur. *Level 0* is the slide at full resolution; *read level* is the level (or the
 resampled grid) in which pixels are returned. Locations are always level-0, sizes always read-level.
-Lengths on the tissue are `Micrometres`, areas `SquareMicrometres`: only an `Mpp` turns them into pixels.
+Areas on the tissue are `SquareMicrometres`.
 """
 
 from dataclasses import dataclass
 from typing import NewType
 
-Micrometres = NewType("Micrometres", float)
 SquareMicrometres = NewType("SquareMicrometres", float)
 
 
@@ -53,14 +52,6 @@ class Mpp:
     def coarser(self, downsample: float) -> "Mpp":
         """Pixel size of a grid with `downsample` of these pixels per pixel."""
         return Mpp(self.x * downsample, self.y * downsample)
-
-    def pixels(self, length: Micrometres) -> float:
-        """Pixels along a length, by the mean of both directions; need not be whole."""
-        return length / self.mean
-
-    def square_pixels(self, area: SquareMicrometres) -> float:
-        """Pixels that fill an area; need not be whole."""
-        return area / self.pixel_area_um2
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from patching.resample import shrunk
+
 
 def make_environment() -> Environment:
     """Templates of `pipeline/templates`: everything is escaped, and an unknown name is an error."""
@@ -36,10 +38,3 @@ def small_picture(path: Path, side: int, quality: int = 80) -> Markup:
     """An RGB picture in a JPEG file as a data URI of at most `side` pixels a side."""
     image_HWC = np.asarray(imagecodecs.jpeg8_decode(path.read_bytes()), np.uint8)
     return jpeg_uri(shrunk(image_HWC[..., :3], side), quality)
-
-
-def shrunk(image_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The picture at `side` pixels along its longer side, or as it is where it is smaller."""
-    scale = min(1.0, side / max(image_HWC.shape[:2]))
-    small_HWC = cv2.resize(image_HWC, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(small_HWC, np.uint8)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from math import ceil, sqrt
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,15 +23,12 @@ class Projected:
     Args:
         shape: height and width of the image.
         compute: gives the values [h, W, ...] of a slice of rows.
-        sample: the values on the sampling grid, where they are known already.
     """
 
-    def __init__(
-        self, shape: tuple[int, int], compute: Callable[[slice], Floats], sample: Floats | None = None
-    ) -> None:
+    def __init__(self, shape: tuple[int, int], compute: Callable[[slice], Floats]) -> None:
         self.shape, self._compute = shape, compute
         self.step = max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
-        self.sample = self._sampled() if sample is None else sample
+        self.sample = self._sampled()
         """Values of every `step`-th row and column [ceil(H / step), ceil(W / step), ...]."""
 
     def _sampled(self) -> Floats:
@@ -42,11 +39,6 @@ class Projected:
             for rows in _strips(self.shape)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def then(self, function: Callable[[Floats], Floats]) -> Self:
-        """The same pixels with `function` applied, which must treat each alone."""
-        compute = self._compute
-        return type(self)(self.shape, lambda rows: function(compute(rows)), function(self.sample))
 
     def map(self, rule: Callable[[Floats], NDArray[Any]]) -> NDArray[Any]:
         """`rule`, of one byte per pixel, applied to the values of all pixels: [H, W]."""

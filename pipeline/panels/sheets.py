@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from patching.contact_sheet import draw_contact_sheet
 from patching.geometry import Mpp, Size
 from patching.overlay import GROUPS, OverlayContent, draw_overlay
+from patching.resample import shrunk
 from patching.store import PatchStore
 from pipeline.artifacts import ATTRIBUTES, read_table
 from pipeline.evidence import GROUP_NAMES, Evidence
-from pipeline.pages import jpeg_uri, shrunk
+from pipeline.pages import jpeg_uri
 from pipeline.panels.base import Sources
 from pipeline.quality_table import quality_rows
 from pipeline.sheets import sheet_group
