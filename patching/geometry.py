@@ -60,3 +60,15 @@ class Level:
 
     size: Size
     downsample: float
+
+    @classmethod
+    def of(cls, full: Size, size: Size) -> "Level":
+        """A level of this size under a full resolution of that size.
+
+        `downsample` is the whole number that explains both sides within a pixel, as scanners round them;
+        else the mean of both axes' ratios, as in OpenSlide.
+        """
+        mean = (full.width / size.width + full.height / size.height) / 2
+        whole = max(1, round(mean))
+        fits = abs(full.width / whole - size.width) < 1 and abs(full.height / whole - size.height) < 1
+        return cls(size, float(whole) if fits else mean)

@@ -1,28 +1,25 @@
 """What is to be cut from one slide: tissue, grid, labels; decided before a single patch is read."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from patching.annotations.base import AbstractAnnotation, Kind
+from patching.annotations.base import AbstractAnnotation
 from patching.annotations.registry import load_annotation
 from patching.drawing import false_color
-from patching.errors import ConfigError, SlideError
+from patching.errors import SlideError
 from patching.geometry import Mpp, Size
-from patching.grid import PatchSpec, Sampling, grid_locations, resolve
-from patching.labels import DROPPED, LabelRule
+from patching.grid import Sampling, grid_locations, resolve
+from patching.labels import DROPPED
 from patching.manifest import SlideRow
 from patching.overlay import OverlayContent
 from patching.quality import quality_names
 from patching.readers.base import AbstractSlide
 from patching.resample import overview, shrink, shrunk
-from patching.sharding import Codec
+from patching.settings import TileSettings as TileSettings
 from patching.store import PatchTable, StoreAttributes
-from patching.tissue.base import AbstractTissueDetector, SlideOrigin
-from patching.tissue.registry import make_detector
+from patching.tissue.base import SlideOrigin
 from patching.tissue_area import AreaTable
 
 MAX_MASK_PIXELS = 2**28
@@ -36,51 +33,6 @@ REASONS = {
     IGNORED: "ignored",
     AMBIGUOUS: "ambiguous_label",
 }
-
-
-class TileSettings(BaseModel):
-    """How slides become patches."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    patch: PatchSpec
-    """Size, resolution and step of patches."""
-    tissue: dict[str, Any]
-    """`method`, and that method's own settings."""
-    mask_pixels_per_patch: int = Field(default=16, ge=8)
-    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse."""
-    minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
-    """Patches under it are dropped; those without any tissue always are."""
-    label: LabelRule = LabelRule()
-    """From tumor fraction to label."""
-    classes: dict[str, Kind]
-    """Annotation class, or value of a mask image -> what it means; `*` is any other."""
-    quality: bool = True
-    """Whether focus, brightness, clipping, pen, folds and channel statistics of each patch are measured."""
-    codec: Codec = "blosc-lz4"
-    """Compression of stored patches."""
-    patches_per_shard: int = Field(default=256, gt=0)
-    """Patches in one file of the store."""
-
-    @property
-    def detector(self) -> AbstractTissueDetector[Any]:
-        """What finds tissue."""
-        return make_detector(**_detector(self.tissue))
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _text_keys(cls, value: Any) -> Any:
-        # YAML reads the values of mask images as numbers.
-        return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
-
-    @field_validator("tissue")
-    @classmethod
-    def _known_method(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            make_detector(**_detector(value))
-        except ConfigError as error:
-            raise ValueError(f"{error.has}; needs {error.needs}") from error
-        return value
 
 
 @dataclass(frozen=True)
@@ -196,7 +148,7 @@ def _find_tissue(
     image_HWC, downsample = overview(slide, max(1.0, min(wanted, longest / _THUMBNAIL)), threads)
     factor = max(1, int(wanted / downsample + 1e-6))
     mask_downsample = downsample * factor
-    mask_mpp = None if mpp is None else Mpp(mpp.x * mask_downsample, mpp.y * mask_downsample)
+    mask_mpp = None if mpp is None else mpp.coarser(mask_downsample)
     mask_HW = settings.detector.detect(
         shrink(image_HWC, factor),
         mask_mpp,
@@ -258,9 +210,3 @@ def _attributes(
         # Streams that are passed through are not decoded, so that there is nothing to measure.
         quality=quality_names(slide.channels) if settings.quality and settings.codec != "jpeg" else (),
     )
-
-
-def _detector(tissue: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `make_detector`: `method` is its name, the rest are settings."""
-    settings = dict(tissue)
-    return {"name": settings.pop("method", None), **settings}

@@ -25,7 +25,7 @@ from patching.errors import EmptyCohortError
 from patching.geometry import Size
 from patching.grid import PatchSpec
 from patching.manifest import read_manifest
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 from patching.store import PatchStore, StoreAttributes
 from pipeline.artifacts import SLIDES, Paths, read_table
 from pipeline.cohort_page import write_cohort_page

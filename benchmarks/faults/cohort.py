@@ -17,7 +17,7 @@ from PIL import Image
 from patching.engine import Folders, SlideTask, tile_cohort
 from patching.errors import EvenpatchError
 from patching.manifest import SlideRow, fingerprint
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 
 READY, DONE = "ready", "done"
 SETTINGS = {

@@ -15,8 +15,8 @@ from benchmarks.tiling import places
 from patching.engine import EngineSettings, Folders, Outcome, SlideTask, tile_cohort
 from patching.grid import PatchSpec, resolve
 from patching.manifest import SlideRow
-from patching.planning import TileSettings
 from patching.readers.registry import open_slide
+from patching.settings import TileSettings
 from patching.store import PatchStore
 from pipeline.patch_index import slide_index
 

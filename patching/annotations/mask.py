@@ -14,7 +14,7 @@ from PIL import Image
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
 from patching.errors import AnnotationError
 from patching.geometry import Size
-from patching.readers.base import DAMAGE
+from patching.readers.damage import DAMAGE
 from patching.readers.stored_size import check_stored_size
 from patching.readers.tiff_layout import segment_bytes
 from patching.readers.tiff_metadata import ome_image

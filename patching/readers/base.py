@@ -6,40 +6,25 @@ arithmetic between them; a backend only opens a file and copies pixels that exis
 """
 
 import math
-import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.errors import ChannelError, SlideError, UnreadableSlideError
+from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
-from patching.readers.naming import called_rgb
+from patching.readers.alpha import composited as composited
+from patching.readers.damage import DAMAGE as DAMAGE
+from patching.readers.damage import damage_told as damage_told
+from patching.readers.naming import called_rgb, counted
 
 RGB = ("R", "G", "B")
 
-# What decoders raise on damaged bytes: the codecs' own errors derive from RuntimeError, TIFF's from
-# ValueError, and a lying directory shows as a failed lookup or an impossible number.
-DAMAGE: tuple[type[Exception], ...] = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    SyntaxError,
-    EOFError,
-    MemoryError,
-    struct.error,
-)
 _LARGEST_PIXEL = 1e18  # its square is still a float32
 
 
@@ -169,11 +154,7 @@ class AbstractSlide(ABC):
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Resolutions, finest first.
-
-        `downsample` is the whole number that explains both sides within a pixel, as scanners round them;
-        else the mean of both axes' ratios, as in OpenSlide.
-        """
+        """Resolutions, finest first; see `Level.of` for their `downsample`."""
         return self._levels
 
     def _pyramid(self) -> tuple[Level, ...]:
@@ -184,7 +165,7 @@ class AbstractSlide(ABC):
                 needs="a whole file",
                 do="copy it again from its source",
             )
-        return tuple(Level(size, _downsample(sizes[0], size)) for size in sizes)
+        return tuple(Level.of(sizes[0], size) for size in sizes)
 
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
@@ -252,51 +233,6 @@ class AbstractSlide(ABC):
         x0, x1 = max(left, 0), min(left + size.width, plane.width)
         y0, y1 = max(top, 0), min(top + size.height, plane.height)
         return left, top, Window(x0, y0, max(0, x1 - x0), max(0, y1 - y0))
-
-
-@contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turn what decoders raise into an UnreadableSlideError that names the file."""
-    try:
-        yield
-    except SlideError:
-        raise
-    except DAMAGE as error:
-        raise UnreadableSlideError(
-            has=f"{path}: {type(error).__name__}: {error}",
-            needs="a whole file in a format that evenpatch reads",
-            do="copy the file again from its source, or export it anew",
-        ) from error
-
-
-def composited(pixels_HWA: NDArray[Any], background: int) -> NDArray[Any]:
-    """Lay uint8 or uint16 pixels with straight alpha in the last channel over a background; drops alpha."""
-    full = int(np.iinfo(pixels_HWA.dtype).max)
-    alpha_HW1 = pixels_HWA[..., -1:].astype(np.uint32)
-    if (alpha_HW1 == full).all():
-        return pixels_HWA[..., :-1]
-    # A product of two uint16 and half the divisor just fits into uint32.
-    color_HWC = pixels_HWA[..., :-1].astype(np.uint32)
-    over_HWC = color_HWC * alpha_HW1 + background * (full - alpha_HW1) + full // 2
-    return (over_HWC // full).astype(pixels_HWA.dtype)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 channel`, `3 channels`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def numbered(count: int) -> tuple[str, ...]:
-    """Names for channels that have none: C0, C1, ..."""
-    return tuple(f"C{channel}" for channel in range(count))
-
-
-def _downsample(full: Size, size: Size) -> float:
-    """Level-0 pixels per pixel of a level of this size."""
-    mean = (full.width / size.width + full.height / size.height) / 2
-    whole = max(1, round(mean))
-    fits = abs(full.width / whole - size.width) < 1 and abs(full.height / whole - size.height) < 1
-    return float(whole) if fits else mean
 
 
 def _nearest(value: float) -> int:

@@ -12,7 +12,10 @@ from PIL import Image, ImageFile
 
 from patching.errors import UnreadableSlideError
 from patching.geometry import Size
-from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told, numbered
+from patching.readers.alpha import composited
+from patching.readers.base import RGB, AbstractSlide, Header, Window
+from patching.readers.damage import damage_told
+from patching.readers.naming import numbered
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.zarr_files import Source
 

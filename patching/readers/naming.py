@@ -10,3 +10,13 @@ def called_rgb(names: Sequence[str]) -> bool:
     return len(names) == len(_COLORS) and all(
         name.strip().lower() in words for name, words in zip(names, _COLORS, strict=True)
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 channel`, `3 channels`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for channels that have none: C0, C1, ..."""
+    return tuple(f"C{channel}" for channel in range(count))

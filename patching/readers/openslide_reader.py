@@ -15,7 +15,9 @@ from tifffile import TiffFile
 
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
-from patching.readers.base import RGB, AbstractSlide, Header, Window, composited, damage_told
+from patching.readers.alpha import composited
+from patching.readers.base import RGB, AbstractSlide, Header, Window
+from patching.readers.damage import damage_told
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.tiff_checks import check_tiles
 from patching.readers.zarr_files import Source

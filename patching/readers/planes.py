@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import UnreadableSlideError
-from patching.readers.base import counted
+from patching.readers.naming import counted
 
 Choice = int | Literal["max", "mean"] | None
 _ORDER = "TZCS"

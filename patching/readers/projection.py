@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.geometry import Size
-from patching.readers.base import AbstractSlide, Header, Window, numbered
+from patching.readers.base import AbstractSlide, Header, Window
+from patching.readers.naming import numbered
 from patching.readers.planes import Choice, Planes, Selection
 
 _BAND_BYTES = 128 * 2**20

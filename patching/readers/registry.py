@@ -7,7 +7,8 @@ import openslide
 from tifffile import TiffFile
 
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
-from patching.readers.base import AbstractSlide, damage_told
+from patching.readers.base import AbstractSlide
+from patching.readers.damage import damage_told
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.planes import Choice, Planes

@@ -8,7 +8,8 @@ from defusedxml.ElementTree import fromstring
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.geometry import Mpp
-from patching.readers.base import RGB, numbered
+from patching.readers.base import RGB
+from patching.readers.naming import numbered
 from patching.readers.tiff_layout import PHOTOMETRIC_RGB
 
 _APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)")

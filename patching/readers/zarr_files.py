@@ -8,7 +8,7 @@ import fsspec  # type: ignore[import-untyped]
 from aiohttp import ClientError
 
 from patching.errors import UnreadableSlideError
-from patching.readers.base import DAMAGE
+from patching.readers.damage import DAMAGE
 
 Source = Path | str
 """A file or folder, or an address such as s3://bucket/slide.ome.zarr."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
-from patching.readers.base import RGB, numbered
-from patching.readers.naming import called_rgb
+from patching.readers.base import RGB
+from patching.readers.naming import called_rgb, numbered
 from patching.readers.zarr_files import ZarrFiles
 
 _VERSIONS = {2: ("0.4",), 3: ("0.5",)}

@@ -21,8 +21,9 @@ from PIL import Image
 
 from patching.manifest import SlideRow
 from patching.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR
+from patching.settings import TileSettings
 from patching.store import PatchStore
-from patching.tiler import TileSettings, tile_slide
+from patching.tiler import tile_slide
 
 WIDTH, HEIGHT, MPP = 1530, 1100, 0.25
 PLACE = 16

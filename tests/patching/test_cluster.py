@@ -12,7 +12,7 @@ from patching.cluster import connected, tile_on
 from patching.engine import EngineSettings, Folders, SlideTask, tile_cohort
 from patching.errors import ConfigError, MissingFileError
 from patching.manifest import SlideRow
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 
 
 @pytest.fixture(scope="module")

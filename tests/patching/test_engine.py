@@ -14,7 +14,7 @@ from PIL import Image
 from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow, fingerprint
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 from patching.store import PatchStore
 
 CLASSES = {"tumor": "tumor", "ignore": "ignore"}

@@ -25,8 +25,8 @@ from patching.errors import (
     UnreadableSlideError,
 )
 from patching.manifest import SlideRow, read_manifest
-from patching.planning import TileSettings
 from patching.resample import overview
+from patching.settings import TileSettings
 from patching.tiler import tile_slide
 
 MIB = 2**20

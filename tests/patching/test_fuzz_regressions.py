@@ -17,7 +17,7 @@ from patching.annotations.crossings import crossings
 from patching.annotations.polygons import polygons
 from patching.annotations.registry import load_annotation
 from patching.errors import AnnotationError, UnreadableSlideError
-from patching.readers.base import damage_told
+from patching.readers.damage import damage_told
 
 TILE_WIDTH, IMAGE_WIDTH = 322, 256
 

@@ -15,10 +15,10 @@ import tifffile
 from patching import Location
 from patching.errors import ManifestError, UnreadableSlideError
 from patching.manifest import SlideRow, fingerprint, read_manifest
-from patching.planning import TileSettings, open_row
 from patching.readers.cells import Reading
 from patching.readers.stack_reader import Shift
 from patching.receipts import Folders, SlideTask
+from patching.settings import TileSettings
 
 Write = Callable[..., Path]
 
@@ -111,7 +111,7 @@ def test_tiling_reads_the_chosen_plane_and_knows_it(write: Write, tmp_path: Path
     tifffile.imwrite(tmp_path / "a.tif", image_ZYX, metadata={"axes": "ZYX"}, photometric="minisblack")
     rows = read_manifest(write("slide_id,patient_id,image,label,z", "a,p,a.tif,1,0", "b,p,a.tif,1,1"))
     for number, row in enumerate(rows):
-        with open_row(row) as slide:
+        with row.open() as slide:
             region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
         np.testing.assert_array_equal(region_HWC[..., 0], image_ZYX[number])
     content = {"patch": {"size": 8, "downsample": 1}, "tissue": {"method": "all"}, "classes": {}}

@@ -14,7 +14,7 @@ from patching import Location, PatchStore, Size, open_slide
 from patching.engine import Folders, SlideTask, run_task
 from patching.errors import StoreError, UnreadableSlideError
 from patching.manifest import SlideRow
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from PIL import Image
 from patching import Location, Mpp, Size, open_slide
 from patching.errors import ChannelError, MissingFileError
 from patching.geometry import Level
-from patching.readers.base import AbstractSlide, Header, Window, composited
+from patching.readers.alpha import composited
+from patching.readers.base import AbstractSlide, Header, Window
 from patching.readers.registry import READERS, reader_for
 
 

@@ -23,8 +23,8 @@ from patching.errors import DiskSpaceError, MissingFileError, StoreError
 from patching.geometry import Level, Size
 from patching.grid import PatchSpec, grid_locations, resolve
 from patching.manifest import SlideRow
-from patching.planning import TileSettings
 from patching.receipts import state_of, write_receipt
+from patching.settings import TileSettings
 from patching.store_writer import StoreWriter
 from patching.tiler import publish_slide
 from patching.verify import verify_store
@@ -160,7 +160,7 @@ from pathlib import Path
 from patching.engine import Folders, SlideTask, run_task
 from patching.errors import DiskSpaceError
 from patching.manifest import SlideRow
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 image, out, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 settings = TileSettings(
     patch={"size": 16, "downsample": 1}, tissue={"method": "all"}, classes={}, patches_per_shard=11
