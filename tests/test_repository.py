@@ -1,5 +1,6 @@
 """The repository checks itself: every shipped YAML loads, and DVC knows each stage's code."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Mapping
@@ -141,3 +142,23 @@ def test_no_code_can_load_a_pickle() -> None:
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             assert not [word for word in forbidden if word in text], path
+
+
+LONGEST_FUNCTION, LONGEST_MODULE = 60, 250
+# Longer already: every trained model depends on their code, and a few lines are not worth a training.
+LONGER = {"models/intervals.py": 254, "models/training.py": 251}
+
+
+@pytest.mark.parametrize("package", ["patching", "models", "pipeline"])
+def test_functions_and_modules_are_short(package: str) -> None:
+    too_long: dict[str, int] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        if (lines := len(text.splitlines())) > LONGER.get(name, LONGEST_MODULE):
+            too_long[name] = lines
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    too_long[f"{name}:{node.name}"] = lines
+    assert not too_long
