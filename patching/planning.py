@@ -17,7 +17,7 @@ from patching.overlay import OverlayContent
 from patching.quality import quality_names
 from patching.readers.base import AbstractSlide
 from patching.resample import overview, shrink, shrunk
-from patching.settings import TileSettings as TileSettings
+from patching.settings import TileSettings
 from patching.store import PatchTable, StoreAttributes
 from patching.tissue.base import SlideOrigin
 from patching.tissue_area import AreaTable
@@ -76,11 +76,6 @@ class SlidePlan:
     tissue_HW: NDArray[np.bool_]
     thumbnail_HW3: NDArray[np.uint8]
     overlay: OverlayContent
-
-
-def open_row(row: SlideRow) -> AbstractSlide:
-    """Open a row's slide as the manifest tells."""
-    return row.open()
 
 
 def plan_slide(

@@ -17,7 +17,7 @@ import google_crc32c
 
 from patching.errors import AnnotationError
 from patching.manifest import SlideRow, fingerprint
-from patching.planning import TileSettings
+from patching.settings import TileSettings
 from patching.store import partial
 
 # Their pixels or bytes end up in the outputs.

@@ -20,9 +20,10 @@ from patching.grid import Sampling, resolve
 from patching.manifest import SlideRow
 from patching.overlay import write_overlay
 from patching.passthrough import Passthrough, find_passthrough
-from patching.planning import STORED_THUMBNAIL, SlidePlan, TileSettings, open_row, pixel_size, plan_slide
+from patching.planning import STORED_THUMBNAIL, SlidePlan, pixel_size, plan_slide
 from patching.readers.base import AbstractSlide
 from patching.resample import shrunk
+from patching.settings import TileSettings
 from patching.store_writer import StoreWriter, read_part
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def tile_slide(
         DiskSpaceError: the disk is full.
     """
     log = SlideLog(row.slide_id, threads=threads)
-    with open_row(row) as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
+    with row.open() as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
         slide.limit_cache(cache_mib * _MIB)
         plan = _plan(slide, row, fingerprint, settings, log)
         writer = StoreWriter(store) if keep_part else _create(slide, store, plan, settings, log)
@@ -130,7 +131,7 @@ def begin_slide(
 ) -> tuple[SlideLog, list[int]]:
     """The first of three steps: all but the patches. Returns the log, and the shards that are to be cut."""
     log = SlideLog(row.slide_id)
-    with open_row(row) as slide:
+    with row.open() as slide:
         plan = _plan(slide, row, fingerprint, settings, log)
         if keep_part:
             return log, StoreWriter(store).missing()
@@ -145,7 +146,7 @@ def cut_slide(
 ) -> SlideLog:
     """The second step, for some of the shards; different ones may be cut at the same time elsewhere."""
     log = SlideLog(row.slide_id)
-    with open_row(row) as slide:
+    with row.open() as slide:
         slide.limit_cache(cache_mib * _MIB)
         sampling = resolve(settings.patch, slide.levels, pixel_size(row.mpp, slide.mpp))
         locations_N2 = read_part(store).locations

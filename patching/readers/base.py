@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
-from patching.readers.alpha import composited as composited
-from patching.readers.damage import DAMAGE as DAMAGE
-from patching.readers.damage import damage_told as damage_told
 from patching.readers.naming import called_rgb, counted
 
 RGB = ("R", "G", "B")

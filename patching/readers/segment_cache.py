@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.readers.base import DAMAGE
+from patching.readers.damage import DAMAGE
 
 Key = tuple[int, int, int]
 """Level, page of the level, segment of the page."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from patching.geometry import Location, Size
-from patching.readers.base import RGB, Header, StoredJpeg, Window, damage_told
+from patching.readers.base import RGB, Header, StoredJpeg, Window
+from patching.readers.damage import damage_told
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import StackedSlide
 from patching.readers.segment_cache import Key, Segment, SegmentCache

@@ -9,7 +9,8 @@ from tifffile import TiffPage
 from tifffile.tifffile import jpeg_decode_colorspace
 
 from patching.jpeg_stream import JpegStream
-from patching.readers.base import RGB, composited
+from patching.readers.alpha import composited
+from patching.readers.base import RGB
 from patching.readers.segment_cache import Key, Segment
 from patching.readers.stored_size import check_stored_size, jpeg_pixels
 from patching.readers.tiff_layout import JPEG, PHOTOMETRIC_RGB, SEPARATE, segment_bytes, segment_shape
