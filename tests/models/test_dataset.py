@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from models.dataset import MemoryPatches, PatchData, SelectedPatches, StoredPatches, StoreRows, gather
 from models.normalization import measure_normalization
+from patching import store_writer
 from patching.errors import GroupError, StoreError
 from patching.store import PatchTable, StoreAttributes
-from patching.store_writer import write_store
 
 
 def write_store(path: Path, images_NHWC: NDArray[Any], channels: tuple[str, ...]) -> None:
@@ -37,7 +37,7 @@ def write_store(path: Path, images_NHWC: NDArray[Any], channels: tuple[str, ...]
         dropped={},
     )
     table = PatchTable(np.zeros((n, 2), np.int64), np.ones(n), np.zeros(n), np.zeros(n, np.int8))
-    write_store(path, attributes, table, np.ones((25, 38), bool), images_NHWC)
+    store_writer.write_store(path, attributes, table, np.ones((25, 38), bool), images_NHWC)
 
 
 @pytest.fixture
