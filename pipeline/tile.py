@@ -119,11 +119,15 @@ def _tell_room(listed: pd.DataFrame, spec: PatchSpec, folder: Path) -> None:
     most, free = sum(rooms, Room(0, 0)), free_space(folder)
     logger.log(
         logging.WARNING if most.nbytes > free else logging.INFO,
-        "at most %s patches, %.3g GB before compression if all were tissue; %.3g GB are free",
+        "at most %s patches, %s before compression if all were tissue; %s are free",
         f"{most.patches:,}",
-        most.nbytes / 1e9,
-        free / 1e9,
+        _readable(most.nbytes),
+        _readable(free),
     )
+
+
+def _readable(nbytes: int) -> str:
+    return f"{nbytes / 1e9:,.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:,.1f} MB"
 
 
 def _tiled(tasks: Sequence[SlideTask], settings: TileStageSettings) -> Iterator[Outcome]:

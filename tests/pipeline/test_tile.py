@@ -249,7 +249,7 @@ def test_a_slide_without_patches_is_told(cohort: Cohort, caplog: pytest.LogCaptu
 def test_what_was_done_is_told(cohort: Cohort, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pipeline")
     assert cohort.run("tile") == 0
-    assert "at most 210 patches, 0.00086 GB before compression" in caplog.text
+    assert "at most 210 patches, 0.9 MB before compression" in caplog.text
     counts = "120 patches: 60 tumor, 60 non-tumor; dropped: "
     assert f"{counts}6 ambiguous_label, 0 ignored, 0 little_tissue, 36 no_tissue" in caplog.text
     assert "3 slides tiled, 0 stores reused, 0 excluded" in caplog.text
