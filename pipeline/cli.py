@@ -18,7 +18,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "phantom": ("pipeline.phantom", "generate a synthetic multimodal cohort"),
     "ingest": ("pipeline.ingest", "check slides.csv and every slide; list what cannot be used, and why"),
     "tile": ("pipeline.tile", "cut slides into patches with tissue fraction and label"),
-    "verify": ("pipeline.verify", "check every byte of the patch stores against its checksum"),
+    "verify": ("pipeline.verify", "check every chunk of the patch stores against its checksum"),
     "split": ("pipeline.split", "split patients into training, validation and test"),
     "attribute": ("pipeline.attribute", "binarize the tissue fraction into attribute and group"),
     "train": ("pipeline.train", "train one algorithm at one threshold"),

@@ -162,6 +162,8 @@ def _outcomes(
         return
     from patching.cluster import connected, tile_on  # takes a second that other engines need not wait
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells every connection
+
     with connected(settings, workers) as client:
         yield from tile_on(client, tasks, told)
 

@@ -1,4 +1,4 @@
-"""Check every byte of a cohort's patch stores against its checksums. Writes nothing.
+"""Check every chunk of a cohort's patch stores against its checksum. Writes nothing.
 
 Damage is listed by slide and shard; remove the stores named and run `evenpatch tile` again. The exit
 code is 2 where anything is wrong.
@@ -36,6 +36,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     excluded = paths.patches / "excluded.csv"
     gone = set(read_table(excluded, ("slide_id",), "tile")["slide_id"]) if excluded.is_file() else set()
     wanted = options.slide or [name for name in listed if name not in gone]
+    if unknown := [name for name in wanted if name not in listed]:
+        raise StoreError(
+            has=f"no slide {', '.join(unknown)} in {paths.slides}",
+            needs="a slide_id of the cohort",
+            do="correct `--slide`",
+        )
     problems: list[str] = []
     for name in track(wanted, "verifying stores", console=Console(stderr=True)):
         for problem in verify_store(paths.store(name)):
