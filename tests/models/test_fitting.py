@@ -112,12 +112,16 @@ def test_streamed_patches_train_like_patches_in_memory(shortcut_data: MakeData, 
 
 
 def test_resampling_beats_erm_in_the_worst_group(shortcut_data: MakeData, quick: TrainSettings) -> None:
-    """Brightness predicts the label in 95 % of the training patches; the true sign is a fine pattern."""
+    """Brightness predicts the label in 98.5 % of the training patches; the true sign is a fine pattern.
+
+    The tie is so strong, and the trainings so long, that six seeds ended at 0 and 1 each time: with less,
+    another processor's rounding was enough for another outcome.
+    """
     settings = quick.model_copy(update={"epochs": 6.0, "backbone": "resnet10_slim"})
     worst = {}
     for name in ("erm", "group_resampling", "gerne"):
         result = fit(
-            shortcut_data(240, tie=0.95),
+            shortcut_data(600, tie=0.985),
             shortcut_data(80, tie=0.5, seed=9),
             algorithm=name,
             algorithm_settings={"batch_size": 16},
