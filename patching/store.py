@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from patching.errors import StoreError
 from patching.jpeg_reader import JpegReader
+from patching.small_arrays import read_small
 
 SCHEMA = 2
 
@@ -117,8 +118,8 @@ class PatchStore:
     @cached_property
     def table(self) -> PatchTable:
         """Location, fractions and label of every patch."""
-        locations_N2 = np.asarray(zarr.open_array(self.path / "locations", mode="r")[:], np.int64)
-        tissue_N, tumor_N, label_N = np.asarray(zarr.open_array(self.path / "measures", mode="r")[:]).T
+        locations_N2 = np.asarray(read_small(self.path / "locations"), np.int64)
+        tissue_N, tumor_N, label_N = read_small(self.path / "measures").T
         return PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8))
 
     @property
@@ -129,17 +130,17 @@ class PatchStore:
     @cached_property
     def quality(self) -> NDArray[np.float32]:
         """Quality of every patch, float32 [N, Q], in the columns `attributes.quality`."""
-        return np.asarray(zarr.open_array(self.path / "quality", mode="r")[:], np.float32)
+        return np.asarray(read_small(self.path / "quality"), np.float32)
 
     @property
     def thumbnail(self) -> NDArray[np.uint8]:
         """The whole slide in (false) color, uint8 [h, w, 3]."""
-        return np.asarray(zarr.open_array(self.path / "thumbnail", mode="r")[:], np.uint8)
+        return np.asarray(read_small(self.path / "thumbnail"), np.uint8)
 
     @cached_property
     def tissue(self) -> NDArray[np.bool_]:
         """The slide's tissue mask, bool [h, w]; `attributes.tissue_downsample` gives its scale."""
-        return np.asarray(zarr.open_array(self.path / "tissue", mode="r")[:], np.bool_)
+        return np.asarray(read_small(self.path / "tissue"), np.bool_)
 
     def tissue_of(self, row: int) -> NDArray[np.bool_]:
         """Part of the tissue mask under one patch, cut at the nearest mask pixels."""

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from patching.disk_space import writing
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
 from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, is_whole
+from patching.small_arrays import Layout, read_shape, write_group, write_rows, write_sharded, write_small
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
 _LARGEST_SHARD = 64 * 2**20
@@ -31,7 +30,7 @@ class StoreWriter:
 
     def __init__(self, path: Path) -> None:
         self.path, self.part = path, partial(path)
-        self._images = zarr.open_array(self.part / "images", mode="r")
+        self._images = Layout.read(self.part / "images")
 
     @classmethod
     def create(
@@ -60,9 +59,9 @@ class StoreWriter:
         part = partial(path)
         shutil.rmtree(part, ignore_errors=True)
         with writing(path):
-            group = zarr.create_group(part, zarr_format=3, attributes=asdict(attributes))
-            _write_table(group, part, table)
-            _create_large(group, attributes, len(table), codec, stream, patches_per_shard)
+            write_group(part, asdict(attributes))
+            _write_table(part, table)
+            _describe_large(part, attributes, len(table), codec, stream, patches_per_shard)
         return cls(path)
 
     def write_pictures(self, tissue_HW: NDArray[np.bool_], thumbnail_HW3: NDArray[np.uint8]) -> None:
@@ -72,16 +71,13 @@ class StoreWriter:
             DiskSpaceError: the disk is full.
         """
         with writing(self.path):
-            group = zarr.open_group(self.part, mode="r+")
-            _write_small(group, self.part, "tissue", tissue_HW.astype(np.uint8), ZstdCodec(level=1))
-            # A picture compresses little, whatever the time spent.
-            codec = BloscCodec(cname="lz4", clevel=1)
-            _write_small(group, self.part, "thumbnail", thumbnail_HW3, codec)
+            write_small(self.part / "tissue", tissue_HW.view(np.uint8))
+            write_small(self.part / "thumbnail", thumbnail_HW3, "blosc")
 
     @property
     def quality_columns(self) -> int:
         """Number of columns of the array `quality`."""
-        return int(self._quality.shape[1])
+        return read_shape(self.part / "quality")[1]
 
     @property
     def shard_size(self) -> int:
@@ -173,22 +169,14 @@ def read_part(path: Path) -> PatchStore:
     return PatchStore.open(partial(path))
 
 
-def _write_table(group: Any, part: Path, table: PatchTable) -> None:
+def _write_table(part: Path, table: PatchTable) -> None:
     measures_N3 = np.column_stack([table.tissue_fraction_N, table.tumor_fraction_N, table.label_N])
-    codec = ZstdCodec(level=1)
-    _write_small(group, part, "locations", table.locations_N2, codec)
-    _write_small(group, part, "measures", measures_N3.astype(np.float64), codec)
+    write_small(part / "locations", table.locations_N2)
+    write_small(part / "measures", measures_N3.astype(np.float64))
 
 
-def _write_small(group: Any, part: Path, name: str, values: NDArray[Any], codec: Any) -> None:
-    """An array in one chunk."""
-    _create_array(group, name, values.shape, values.dtype, values.shape, codec)
-    if values.size:
-        open_tensorstore(part / name).write(values).result()
-
-
-def _create_large(
-    group: Any,
+def _describe_large(
+    part: Path,
     attributes: StoreAttributes,
     count: int,
     codec: Codec,
@@ -199,23 +187,13 @@ def _create_large(
     patch_shape = (side, side, len(attributes.channels))
     most = _LARGEST_SHARD // (int(np.prod(patch_shape)) * dtype.itemsize)
     shard = max(1, min(patches_per_shard, count, most))
-    group.create_array(
-        "images",
-        shape=(count, *patch_shape),
-        dtype=dtype,
+    write_sharded(
+        part / "images",
+        (count, *patch_shape),
+        dtype,
         chunks=(1, *patch_shape),
         shards=(shard, *patch_shape),
-        serializer="auto" if stream is None else JpegCodec(stream),
-        compressors=compressors("none" if stream else codec, dtype),
+        codecs=[each.to_dict() for each in compressors("none" if stream else codec, dtype)],
+        serializer=None if stream is None else JpegCodec(stream).to_dict(),
     )
-    columns = len(attributes.quality)
-    _create_array(
-        group, "quality", (count, columns), np.dtype(np.float32), (shard, columns), ZstdCodec(level=1)
-    )
-
-
-def _create_array(
-    group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], codec: Any
-) -> None:
-    chunks = tuple(max(1, length) for length in chunks)
-    group.create_array(name, shape=shape, dtype=dtype, chunks=chunks, compressors=[codec, Crc32cCodec()])
+    write_rows(part / "quality", (count, len(attributes.quality)), np.dtype(np.float32), shard)
