@@ -13,29 +13,27 @@ from patching.readers.base import AbstractSlide
 
 T = TypeVar("T", bound=np.generic)
 _BLOCK = 2048  # level pixels a side that are read at once: bounds memory whatever the slide's size
+_KNOWN = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 _CHANNELS = 4  # OpenCV resamples at most this many together
 
 
-def area_resize(image_HWC: NDArray[T], size: Size) -> NDArray[T]:
-    """Shrink by averaging areas, keeping dtype and any number of channels.
+def area_resize(image_HWC: NDArray[T], size: Size, out_HWC: NDArray[T] | None = None) -> NDArray[T]:
+    """Shrink by averaging areas, keeping dtype and any number of channels; into `out_HWC` if it is given.
 
     Types that OpenCV does not know pass through float64; its weights have the precision of float32.
     """
-    dtype = image_HWC.dtype
-    known = dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
-    source = image_HWC if known else image_HWC.astype(np.float64)
-    groups = [
-        cv2.resize(
-            np.ascontiguousarray(source[..., c : c + _CHANNELS]),
-            (size.width, size.height),
-            interpolation=cv2.INTER_AREA,
-        ).reshape(size.height, size.width, -1)
-        for c in range(0, source.shape[-1], _CHANNELS)
-    ]
-    joined = groups[0] if len(groups) == 1 else np.concatenate(groups, axis=-1)
-    if known:
-        return joined
-    return (np.rint(joined) if dtype.kind in "iu" else joined).astype(dtype)
+    dtype, (height, width) = image_HWC.dtype, (size.height, size.width)
+    result_HWC = np.empty((height, width, image_HWC.shape[-1]), dtype) if out_HWC is None else out_HWC
+    source = image_HWC if dtype in _KNOWN else image_HWC.astype(np.float64)
+    for first in range(0, source.shape[-1], _CHANNELS):
+        part = np.ascontiguousarray(source[..., first : first + _CHANNELS])
+        if part.shape[-1] == result_HWC.shape[-1] and dtype in _KNOWN:
+            cv2.resize(part, (width, height), dst=result_HWC, interpolation=cv2.INTER_AREA)
+            return result_HWC
+        mean_HWC = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+        rounded = np.rint(mean_HWC) if dtype.kind in "iu" else mean_HWC
+        result_HWC[..., first : first + _CHANNELS] = rounded.reshape(height, width, -1)
+    return result_HWC
 
 
 def shrink(image_HWC: NDArray[np.generic], factor: int) -> NDArray[np.generic]:

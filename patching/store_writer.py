@@ -106,13 +106,13 @@ class StoreWriter:
         """What encodes patches of this store with the codec it was created with."""
         return Encoder(codec, np.dtype(self._images.dtype), tuple(self._images.chunks[1:]))
 
-    def shard_file(self, shard: int) -> ShardFile:
-        """A new file for a shard.
+    def shard_file(self, shard: int, likely_bytes: int = 0) -> ShardFile:
+        """A new file for a shard, which may take so many bytes.
 
         Raises:
             DiskSpaceError: the disk is full.
         """
-        return ShardFile(self._shard_path(shard), self.shard_size)
+        return ShardFile(self._shard_path(shard), self.shard_size, likely_bytes)
 
     def write_quality(self, shard: int, quality_NQ: NDArray[np.float32]) -> None:
         """Write the quality of a shard's patches, before the shard is closed and so counts as done."""
@@ -156,8 +156,8 @@ def write_store(
                 patch_HWC = next(source, None)
                 if patch_HWC is None:
                     raise ValueError(f"{row} patches for {len(table)} rows")
-                buffer.fill(0, encoder.encode(np.ascontiguousarray(patch_HWC), buffer.slot(0)))
-                file.append(buffer.sealed(1))
+                buffer.seal(0, encoder.encode(np.ascontiguousarray(patch_HWC), buffer.slot(0)))
+                file.append(buffer.chunks(1))
             file.close()
         finally:
             file.abort()

@@ -19,6 +19,7 @@ from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
 from patching.readers.naming import called_rgb, counted
+from patching.readers.regions import Regions
 
 RGB = ("R", "G", "B")
 
@@ -86,13 +87,12 @@ class AbstractSlide(ABC):
         Several threads may call it at the same time.
         """
 
-    def expect(  # noqa: B027 - most backends have no use for it
-        self, level: int, locations_N2: NDArray[np.int64], size: Size
-    ) -> None:
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """Announce regions that will be read, each once and about in this order.
 
         A backend may use it to decode what regions share only once. Args as for `read_region`.
         """
+        return Regions(self, level, locations_N2, size)
 
     def __enter__(self) -> Self:
         return self

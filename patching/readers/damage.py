@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from patching.errors import SlideError, UnreadableSlideError
 
@@ -26,8 +25,8 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turn what decoders raise into an UnreadableSlideError that names the file."""
+def damage_told(path: object) -> Iterator[None]:
+    """Turn what decoders raise into an UnreadableSlideError that names the file, or slide."""
     try:
         yield
     except SlideError:

@@ -10,6 +10,7 @@ from patching.geometry import Size
 from patching.readers.base import AbstractSlide, Header, Window
 from patching.readers.naming import numbered
 from patching.readers.planes import Choice, Planes, Selection
+from patching.readers.regions import Regions
 
 _BAND_BYTES = 128 * 2**20
 
@@ -88,9 +89,10 @@ class ProjectedSlide(AbstractSlide):
         """See the base class."""
         return self._inner.segments_decoded
 
-    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class."""
         self._inner.expect(level, locations_N2, size)
+        return super().expect(level, locations_N2, size)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         planes = len(self._inner.channels)

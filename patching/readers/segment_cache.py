@@ -7,7 +7,7 @@ segment is decoded once, and no more are held than lie between its first and las
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +47,10 @@ class _Slot:
         return self.readers == 0 and self.result.done()
 
 
+_Filling = tuple[Key, _Slot, NDArray[Any] | None]
+"""A segment to be decoded, for whom, and memory that may be used."""
+
+
 class SegmentCache:
     """Decodes each segment when it is first asked for; threads that ask for the same one wait for it.
 
@@ -66,66 +70,74 @@ class SegmentCache:
         self.decoded = 0
         """Segments decoded so far."""
 
-    def expect(self, keys: Iterable[Key]) -> None:
-        """Announce one use of each key, which may occur many times, and forget what nobody will use."""
+    def expect(self, keys: Iterable[Key] | Mapping[Key, int]) -> None:
+        """Announce uses, by key as often as it occurs or by their number; forget what nobody will use."""
         with self._lock:
             self._uses.update(keys)
             for key in [key for key, slot in self._slots.items() if key not in self._uses and slot.idle]:
                 self._drop(key)
 
-    def expects_one(self, key: Key) -> bool:
-        """Whether the next use is the announced last one, and nobody holds the segment."""
+    def expects_one(self, keys: Sequence[Key]) -> bool:
+        """Whether the next use of each is the announced last one, and nobody holds any; it is over then."""
         with self._lock:
-            if self._uses[key] != 1 or key in self._slots:
+            if any(self._uses[key] != 1 or key in self._slots for key in keys):
                 return False
-            del self._uses[key]
-            self.decoded += 1
+            for key in keys:
+                del self._uses[key]
+            self.decoded += len(keys)
             return True
 
     @contextmanager
-    def lent(self, key: Key) -> Iterator[Segment]:
-        """The decoded segment, to be read within the block only: its memory is used again."""
-        slot, mine, buffer = self._take(key)
-        try:
-            if mine:
-                self._fill(slot, key, buffer)
-            yield slot.result.result()
-        finally:
-            self._give_back(key, slot)
+    def lent(self, keys: Sequence[Key]) -> Iterator[list[Segment]]:
+        """The decoded segments, to be read within the block only: their memory is used again.
 
-    def _take(self, key: Key) -> tuple[_Slot, bool, NDArray[Any] | None]:
+        Threads that wait for each other's segments have decoded their own before.
+        """
+        slots, mine = self._take(keys)
+        try:
+            while mine:
+                key, slot, buffer = mine[-1]
+                self._fill(slot, key, buffer)
+                mine.pop()
+            yield [slot.result.result() for slot in slots]
+        except DAMAGE as error:
+            for _, slot, _ in mine:
+                slot.result.set_exception(error)
+            raise
+        finally:
+            for _, slot, _ in mine:
+                slot.result.cancel()  # a defect: whoever waits must not wait forever
+            self._give_back(keys, slots)
+
+    def _take(self, keys: Sequence[Key]) -> tuple[list[_Slot], list[_Filling]]:
+        slots, mine = [], []
         with self._lock:
-            slot = self._slots.get(key)
-            mine = slot is None
-            if slot is None:
-                slot = self._slots[key] = _Slot()
-                self.decoded += 1
-            self._slots.move_to_end(key)
-            slot.readers += 1
-            return slot, mine, self._free.pop() if mine and self._free else None
+            for key in keys:
+                slot = self._slots.get(key)
+                if slot is None:
+                    slot = self._slots[key] = _Slot()
+                    mine.append((key, slot, self._free.pop() if self._free else None))
+                    self.decoded += 1
+                self._slots.move_to_end(key)
+                slot.readers += 1
+                slots.append(slot)
+        return slots, mine
 
     def _fill(self, slot: _Slot, key: Key, buffer: NDArray[Any] | None) -> None:
-        try:
-            segment = self._decode(key, buffer)
-        except DAMAGE as error:
-            slot.result.set_exception(error)
-            raise
-        else:
-            with self._lock:
-                self._held += _nbytes(segment)
-            slot.result.set_result(segment)
-        finally:
-            if not slot.result.done():
-                slot.result.cancel()  # a defect: whoever waits must not wait forever
-
-    def _give_back(self, key: Key, slot: _Slot) -> None:
+        segment = self._decode(key, buffer)
         with self._lock:
-            slot.readers -= 1
-            if key in self._uses:
-                self._uses[key] -= 1
-                if self._uses[key] <= 0:
-                    del self._uses[key]
-                    self._drop(key)
+            self._held += _nbytes(segment)
+        slot.result.set_result(segment)
+
+    def _give_back(self, keys: Sequence[Key], slots: Sequence[_Slot]) -> None:
+        with self._lock:
+            for key, slot in zip(keys, slots, strict=True):
+                slot.readers -= 1
+                if key in self._uses:
+                    self._uses[key] -= 1
+                    if self._uses[key] <= 0:
+                        del self._uses[key]
+                        self._drop(key)
             if self._held > self.capacity:
                 self._shrink()
 

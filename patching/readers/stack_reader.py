@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from patching.errors import ChannelError
 from patching.geometry import Mpp, Size
 from patching.readers.base import AbstractSlide, Header, Window
+from patching.readers.regions import Regions
 from patching.readers.zarr_files import Source
 
 _MPP_TOLERANCE = 0.01
@@ -73,13 +74,14 @@ class StackSlide(AbstractSlide):
         """See the base class."""
         return sum(part.segments_decoded for part in self._parts)
 
-    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class."""
         downsample = self.levels[level].downsample
         for part, shift in zip(self._parts, self._shifts, strict=True):
             right, down = _in_pixels(shift, downsample)
             moved_N2 = locations_N2 - np.array([round(right * downsample), round(down * downsample)])
             part.expect(level, moved_N2, size)
+        return super().expect(level, locations_N2, size)
 
     @property
     def parts(self) -> tuple[AbstractSlide, ...]:

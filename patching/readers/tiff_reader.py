@@ -5,6 +5,7 @@ segments under a window and pastes them, so that only what is asked for is read 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -13,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
-from patching.geometry import Location, Size
+from patching.geometry import Size
 from patching.readers.base import RGB, Header, StoredJpeg, Window
 from patching.readers.damage import damage_told
+from patching.readers.interleave import interleave
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import StackedSlide
+from patching.readers.regions import Regions
 from patching.readers.segment_cache import Key, Segment, SegmentCache
 from patching.readers.tiff_checks import check_directory, checked, checked_pages
 from patching.readers.tiff_layout import SEPARATE, alike, area, segments_under, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
+from patching.readers.tiff_regions import SegmentGrid, TiffRegions
 from patching.readers.tiff_segments import TiffSegments
 from patching.readers.tiff_strips import held_bytes, thinned
 from patching.readers.zarr_files import Source
@@ -30,6 +34,7 @@ from patching.readers.zarr_files import Source
 CACHE_BYTES = 384 * 2**20
 # Compressed strips up to this are held whatever the limit: each read would decode them all.
 _LARGEST_CACHE = 2**30
+_AT_ONCE = 16  # segments that a thread holds
 
 
 class TiffSlide(StackedSlide):
@@ -113,36 +118,33 @@ class TiffSlide(StackedSlide):
         """See the base class."""
         return self._cache.decoded
 
-    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class: shared segments are decoded once."""
-        windows = (self._window(Location(x, y), level, size)[2] for x, y in locations_N2.tolist())
-        self._cache.expect(key for window in windows for key in self._keys(level, window))
+        grids = [SegmentGrid.of(page) for page in self._pages[level]]
+        return TiffRegions(self, self._stored, self._cache, grids, level, locations_N2, size)
 
     def _keys(self, level: int, window: Window) -> Iterator[Key]:
-        if window.width > 0 and window.height > 0:
-            for number, page in enumerate(self._pages[level]):
-                for index in segments_under(page.keyframe, window):
-                    yield level, number, index
+        for number, page in enumerate(self._pages[level]):
+            for index in segments_under(page.keyframe, window):
+                yield level, number, index
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        samples = len(self.channels) // len(self._pages[level])
-        with damage_told(self.path):
-            keys = list(self._keys(level, window))
-            if self._decoded_directly(keys, region_HWC):
-                return
-            for key in keys:
-                first = key[1] * samples
-                with self._cache.lent(key) as segment:
-                    self._paste(segment, region_HWC[..., first : first + samples], window)
+        pages = len(self._pages[level])
+        if pages == 1 and not self._separate:
+            self._fill([region_HWC], level, window)
+            return
+        planes_CHW = np.empty((region_HWC.shape[-1], *region_HWC.shape[:2]), region_HWC.dtype)
+        self._fill([np.moveaxis(part, 0, -1) for part in np.split(planes_CHW, pages)], level, window)
+        interleave(planes_CHW, region_HWC)
 
-    def _decoded_directly(self, keys: list[Key], region_HWC: NDArray[Any]) -> bool:
-        """Decode into the region itself where it is one whole segment that nobody else will use."""
-        return (
-            len(keys) == 1
-            and self._stored.fits(keys[0], region_HWC)
-            and self._cache.expects_one(keys[0])
-            and self._stored.decode_into(keys[0], region_HWC)
-        )
+    def _fill(self, parts_HWS: list[NDArray[Any]], level: int, window: Window) -> None:
+        """Fill an array for each page."""
+        keys = self._keys(level, window)
+        with damage_told(self):
+            while some := list(islice(keys, _AT_ONCE)):
+                with self._cache.lent(some) as segments:
+                    for (_, number, _), segment in zip(some, segments, strict=True):
+                        self._paste(segment, parts_HWS[number], window)
 
     def _paste(self, segment: Segment, region_HWS: NDArray[Any], window: Window) -> None:
         """Copy where segment and window overlap."""

@@ -11,6 +11,7 @@ from tifffile.tifffile import jpeg_decode_colorspace
 from patching.jpeg_stream import JpegStream
 from patching.readers.alpha import composited
 from patching.readers.base import RGB
+from patching.readers.plain_bytes import plain_bytes
 from patching.readers.segment_cache import Key, Segment
 from patching.readers.stored_size import check_stored_size, jpeg_pixels
 from patching.readers.tiff_layout import JPEG, PHOTOMETRIC_RGB, SEPARATE, segment_bytes, segment_shape
@@ -41,11 +42,12 @@ class TiffSegments:
 
     def __init__(self, file: BinaryIO, pages: list[list[Any]], *, straight_alpha: bool) -> None:
         self._file, self._pages, self._straight_alpha = file, pages, straight_alpha
-        self._streams = [[plain_jpeg(page) for page in level] for level in pages]
+        self._plain = [[plain_jpeg(page) or plain_bytes(page) for page in level] for level in pages]
 
     def stream(self, key: Key) -> JpegStream | None:
         """How this segment's JPEG stream decodes, or None where it is none of the plain kind."""
-        return self._streams[key[0]][key[1]]
+        plain = self._plain[key[0]][key[1]]
+        return plain if isinstance(plain, JpegStream) else None
 
     def raw(self, key: Key) -> bytes:
         """The stored bytes; none where the segment is not stored."""
@@ -78,29 +80,26 @@ class TiffSegments:
 
     def decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         """Pixels and place of a segment; `buffer` may be overwritten and returned."""
-        level, number, index = key
-        page = self._pages[level][number]
-        data, stream = self.raw(key), self.stream(key)
-        height, width = segment_shape(page.keyframe)
-        shape = (height, width, len(RGB))
-        if data and stream is not None:
-            fits = buffer is not None and buffer.shape == shape and buffer.dtype == np.uint8
-            pixels_HWC = buffer if buffer is not None and fits else np.empty(shape, np.uint8)
-            if stream.decode(data, pixels_HWC):
-                row, column = divmod(index, -(-page.keyframe.imagewidth // width))
-                return Segment(pixels_HWC, (height, width), 0, row * height, column * width)
-        return self._decoded_by_tifffile(page, data, index)
+        page = self._pages[key[0]][key[1]]
+        data, plain = self.raw(key), self._plain[key[0]][key[1]]
+        if data and plain is not None and not self._straight_alpha:
+            height, width = segment_shape(page.keyframe)
+            samples, sample, row, column = _place(page.keyframe, key[2])
+            shape, dtype = (height, width, samples), np.dtype(page.keyframe.dtype)
+            fits = buffer is not None and buffer.shape == shape and buffer.dtype == dtype
+            pixels_HWS = buffer if buffer is not None and fits else np.empty(shape, dtype)
+            if plain.decode(data, pixels_HWS):
+                return Segment(pixels_HWS, (height, width), sample, row * height, column * width)
+        return self._decoded_by_tifffile(page, data, key[2])
 
-    def fits(self, key: Key, region_HWC: NDArray[Any]) -> bool:
-        """Whether this segment is a plain JPEG tile that fills the array."""
-        page = self._pages[key[0]][key[1]].keyframe
-        whole = region_HWC.shape[:2] == segment_shape(page)
-        return whole and self.stream(key) is not None and region_HWC.flags.c_contiguous
+    def direct(self, key: Key) -> bool:
+        """Whether whole tiles like this one decode straight into an array."""
+        return self._plain[key[0]][key[1]] is not None and not self._straight_alpha
 
-    def decode_into(self, key: Key, out_HWC: NDArray[Any]) -> bool:
-        """Decode a segment that `fits` straight into an array; False where it is not stored so."""
-        stream, data = self.stream(key), self.raw(key)
-        return bool(data) and stream is not None and stream.decode(data, out_HWC)
+    def decode_into(self, key: Key, out_HWS: NDArray[Any]) -> bool:
+        """Decode a `direct` tile into a contiguous array of its shape; False where it is not stored so."""
+        plain, data = self._plain[key[0]][key[1]], self.raw(key)
+        return bool(data) and plain is not None and plain.decode(data, out_HWS)
 
     def _decoded_by_tifffile(self, page: Any, data: bytes, index: int) -> Segment:
         jpeg = {}
@@ -114,3 +113,12 @@ class TiffSegments:
         if pixels_HWS is not None and self._straight_alpha:
             pixels_HWS = composited(pixels_HWS, background=255)
         return Segment(pixels_HWS, segment_shape(page.keyframe), sample, top, left)
+
+
+def _place(page: TiffPage, index: int) -> tuple[int, int, int, int]:
+    """Samples of a tile and the first of them; its row and column among the tiles."""
+    columns = -(-page.imagewidth // page.tilewidth)
+    if page.planarconfig != SEPARATE:
+        return page.samplesperpixel, 0, *divmod(index, columns)
+    sample, tile = divmod(index, columns * -(-page.imagelength // page.tilelength))
+    return 1, sample, *divmod(tile, columns)

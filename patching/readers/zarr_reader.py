@@ -19,6 +19,7 @@ from patching.geometry import Location, Size
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import StackedSlide
+from patching.readers.regions import Regions
 from patching.readers.segment_cache import Key, Segment, SegmentCache
 from patching.readers.zarr_files import CONNECTION, Source, ZarrFiles, is_url
 from patching.readers.zarr_metadata import ZarrArray, read_image
@@ -114,11 +115,12 @@ class ZarrSlide(StackedSlide):
         """See the base class: chunks."""
         return self._cache.decoded
 
-    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class: shared chunks are decoded once."""
         for x, y in locations_N2.tolist():
             _, _, window = self._window(Location(x, y), level, size)
             self._cache.expect(self._keys(level, window))
+        return super().expect(level, locations_N2, size)
 
     def _keys(self, level: int, window: Window) -> Iterator[Key]:
         if window.width < 1 or window.height < 1:
@@ -156,7 +158,7 @@ class ZarrSlide(StackedSlide):
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         with _damage_told(self.source):
             for key in self._keys(level, window):
-                with self._cache.lent(key) as segment:
+                with self._cache.lent([key]) as (segment,):
                     _paste(segment, region_HWC, self._blocks[level][key[1]].channels, window)
 
 

@@ -34,7 +34,7 @@ class Decoder:
 
 
 def use(cache: SegmentCache, index: int) -> int:
-    with cache.lent((0, 0, index)) as segment:
+    with cache.lent([(0, 0, index)]) as (segment,):
         assert segment.pixels_HWS is not None
         return int(segment.pixels_HWS[3, 4, 0])
 
@@ -62,12 +62,12 @@ def test_beyond_its_capacity_the_oldest_goes() -> None:
 def test_a_last_use_may_be_taken_by_hand() -> None:
     cache = SegmentCache(Decoder(), capacity=1000)
     cache.expect([(0, 0, 0), (0, 0, 1), (0, 0, 1)])
-    assert cache.expects_one((0, 0, 0))
-    assert not cache.expects_one((0, 0, 0)), "it is over"
-    assert not cache.expects_one((0, 0, 1)), "two uses"
+    assert cache.expects_one([(0, 0, 0)])
+    assert not cache.expects_one([(0, 0, 0)]), "it is over"
+    assert not cache.expects_one([(0, 0, 1)]), "two uses"
     use(cache, 1)
-    assert not cache.expects_one((0, 0, 1)), "it is decoded already"
-    assert not cache.expects_one((0, 0, 7)), "nobody announced it"
+    assert not cache.expects_one([(0, 0, 1)]), "it is decoded already"
+    assert not cache.expects_one([(0, 0, 7)]), "nobody announced it"
 
 
 def test_damage_reaches_everybody() -> None:
@@ -92,8 +92,9 @@ def test_threads_share_a_slide(tmp_path: Path, threads: int, compression: str) -
         before = slide.segments_decoded
     padded_HWC = np.pad(whole_HWC, ((100, 100), (100, 100), (0, 0)), constant_values=255)
     with open_slide(path) as slide, ThreadPoolExecutor(threads) as pool:
-        slide.expect(0, corner_N2, size)
-        regions = list(pool.map(lambda c: slide.read_region(Location(*c), 0, size), corner_N2.tolist()))
+        announced = slide.expect(0, corner_N2, size)
+        regions = [np.empty((size.height, size.width, 3), np.uint8) for _ in corner_N2]
+        list(pool.map(announced.read, range(len(regions)), regions))
         assert slide.segments_decoded == before == 4 * 7
     for (x, y), region_HWC in zip(corner_N2.tolist(), regions, strict=True):
         np.testing.assert_array_equal(region_HWC, padded_HWC[y + 100 : y + 160, x + 100 : x + 170])

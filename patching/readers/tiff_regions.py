@@ -1,0 +1,136 @@
+"""Announced regions of a TIFF: what lies under them is worked out for all at once."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.geometry import Size
+from patching.readers.base import AbstractSlide
+from patching.readers.damage import damage_told
+from patching.readers.interleave import interleave
+from patching.readers.regions import Regions
+from patching.readers.segment_cache import Key, SegmentCache
+from patching.readers.tiff_layout import SEPARATE, segment_shape
+from patching.readers.tiff_segments import TiffSegments
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentGrid:
+    """How the segments of a page lie: their size in pixels, and their number."""
+
+    height: int
+    width: int
+    rows: int
+    columns: int
+    planes: int
+    """Samples that are stored apart."""
+
+    @classmethod
+    def of(cls, page: Any) -> "SegmentGrid":
+        """The grid of a tifffile page."""
+        key = page.keyframe
+        height, width = segment_shape(key)
+        planes = key.samplesperpixel if key.planarconfig == SEPARATE else 1
+        return cls(height, width, -(-key.imagelength // height), -(-key.imagewidth // width), planes)
+
+
+class TiffRegions(Regions):
+    """Regions that are just one tile, which no other needs, are decoded to where they are wanted.
+
+    Args:
+        slide: the open slide.
+        stored: its segments.
+        cache: is told which segments will be used, and how often.
+        grids: of the pages of the level.
+        level, locations_N2, size: as in the base class.
+    """
+
+    def __init__(
+        self,
+        slide: AbstractSlide,
+        stored: TiffSegments,
+        cache: SegmentCache,
+        grids: list[SegmentGrid],
+        level: int,
+        locations_N2: Ints,
+        size: Size,
+    ) -> None:
+        super().__init__(slide, level, locations_N2, size)
+        self._stored, self._cache, self._pages = stored, cache, range(len(grids))
+        plane = slide.levels[level]
+        corner_N2 = np.floor(locations_N2 / plane.downsample + 0.5).astype(np.int64)
+        extent_2 = np.array([size.width, size.height])
+        first_N2 = np.maximum(corner_N2, 0)
+        last_N2 = np.minimum(corner_N2 + extent_2, [plane.size.width, plane.size.height]) - 1
+        seen_N = (last_N2 >= first_N2).all(axis=1)
+        uses: dict[Key, int] = {}
+        for number, grid in enumerate(grids):
+            side_2 = np.array([grid.width, grid.height])
+            uses_RC = _uses(grid, first_N2[seen_N] // side_2, last_N2[seen_N] // side_2)
+            uses |= _keys(level, number, grid, uses_RC)
+        cache.expect(uses)
+        # A clipped region is no whole tile, and one beside another's is not used once.
+        whole_N = seen_N & (last_N2 - first_N2 + 1 == extent_2).all(axis=1)
+        tile_N = np.full(len(locations_N2), -1)
+        if self._direct(grids, size):
+            side_2 = np.array([grids[0].width, grids[0].height])
+            whole_N &= (first_N2 % side_2 == 0).all(axis=1)
+            column_N, row_N = (first_N2[whole_N] // side_2).T
+            alone_N = uses_RC[row_N, column_N] == 1
+            tile_N[whole_N] = np.where(alone_N, row_N * grids[0].columns + column_N, -1)
+        self._tiles = tile_N.tolist()
+
+    def read(self, number: int, out_HWC: NDArray[Any]) -> None:
+        """See the base class."""
+        tile = self._tiles[number]
+        keys = [(self._level, page, tile) for page in self._pages]
+        if tile < 0 or not self._cache.expects_one(keys) or not self._decoded(keys, out_HWC):
+            super().read(number, out_HWC)
+
+    def _direct(self, grids: list[SegmentGrid], size: Size) -> bool:
+        """Whether a region may be a tile, decoded without a look at its pixels."""
+        alike = all(grid == grids[0] for grid in grids) and grids[0].planes == 1
+        samples = len(self._slide.channels) // len(grids)
+        return (
+            alike
+            and size == Size(grids[0].width, grids[0].height)
+            and (samples == 1 or len(grids) == 1)
+            and self._slide.dtype.kind in "iu"
+            and all(self._stored.direct((self._level, page, 0)) for page in self._pages)
+        )
+
+    def _decoded(self, keys: list[Key], out_HWC: NDArray[Any]) -> bool:
+        with damage_told(self._slide):
+            if len(keys) == 1:
+                return out_HWC.flags.c_contiguous and self._stored.decode_into(keys[0], out_HWC)
+            planes_CHW = np.empty((len(keys), *out_HWC.shape[:2]), out_HWC.dtype)
+            if not all(map(self._stored.decode_into, keys, planes_CHW)):
+                return False
+            interleave(planes_CHW, out_HWC)
+            return True
+
+
+def _uses(grid: SegmentGrid, first_N2: Ints, last_N2: Ints) -> Ints:
+    """How many regions touch each segment [rows, columns]; from their first and last (column, row)."""
+    change_RC = np.zeros((grid.rows + 1, grid.columns + 1), np.int64)
+    (left_N, top_N), (right_N, bottom_N) = first_N2.T, last_N2.T + 1
+    for row_N, column_N, sign in (
+        (top_N, left_N, 1),
+        (top_N, right_N, -1),
+        (bottom_N, left_N, -1),
+        (bottom_N, right_N, 1),
+    ):
+        np.add.at(change_RC, (row_N, column_N), sign)
+    uses_RC: Ints = change_RC.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+    return uses_RC
+
+
+def _keys(level: int, page: int, grid: SegmentGrid, uses_RC: Ints) -> dict[Key, int]:
+    used_T = np.flatnonzero(uses_RC)
+    pairs = list(zip(used_T.tolist(), uses_RC.ravel()[used_T].tolist(), strict=True))
+    tiles = grid.rows * grid.columns
+    return {(level, page, plane * tiles + tile): uses for plane in range(grid.planes) for tile, uses in pairs}
