@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from patching.manifest import SlideRow
 from patching.store import PatchStore
@@ -22,8 +23,9 @@ def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, Pat
     dropped: Counter[str] = Counter()
     for store in stores.values():
         dropped.update(store.attributes.dropped)
-    tables = [slide_index(stores[row.slide_id], row.patient_id) for row in rows if row.slide_id in stores]
-    index = pd.concat(tables, ignore_index=True).sort_values(["slide_id", "y", "x"], kind="stable")
+    stored = [row for row in rows if row.slide_id in stores]
+    index = patch_index([stores[row.slide_id] for row in stored], [row.patient_id for row in stored])
+    index = index.sort_values(["slide_id", "y", "x"], kind="stable")
     with replacing(paths.index) as part:
         index.to_parquet(part, index=False, engine="pyarrow")
     failed = {row.slide_id for row in rows} - set(stores)
@@ -47,28 +49,38 @@ def _tell(summary: Mapping[str, Any]) -> None:
     )
 
 
-def slide_index(store: PatchStore, patient_id: str) -> pd.DataFrame:
-    """Rows of the index for one store: the columns INDEX, then `quality_<name>`, NaN where not measured."""
+def patch_index(stores: Sequence[PatchStore], patient_ids: Sequence[str]) -> pd.DataFrame:
+    """A row for each patch of stores: the columns INDEX, then `quality_<name>`, NaN where not measured."""
+    quality = dict.fromkeys(name for store in stores for name in store.attributes.quality)
+    parts = [_columns(*each, list(quality)) for each in zip(stores, patient_ids, strict=True)]
+    # One frame of all: frames of their own cost each slide 3 ms.
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    text = dict.fromkeys(("patch_id", "slide_id", "patient_id"), "str")
+    return pd.DataFrame(columns).astype(text)
+
+
+def _columns(store: PatchStore, patient_id: str, quality: Sequence[str]) -> dict[str, NDArray[Any]]:
     table, attributes = store.table, store.attributes
-    slide_id, (x, y) = attributes.slide_id, table.locations_N2.T
+    slide_id, count = attributes.slide_id, len(table)
     pixel_um2 = np.prod(attributes.slide_mpp) if attributes.slide_mpp else np.nan
-    columns: dict[str, Any] = {
-        "patch_id": [f"{slide_id}@{left}_{top}" for left, top in table.locations_N2.tolist()],
-        "slide_id": slide_id,
-        "patient_id": patient_id,
-        "store_row": np.arange(len(table)),
-        "x": x,
-        "y": y,
-        "extent": attributes.extent,
+    patch_ids = [f"{slide_id}@{left}_{top}" for left, top in table.locations_N2.tolist()]
+    columns: dict[str, NDArray[Any]] = {
+        "patch_id": np.array(patch_ids, object),
+        "slide_id": np.full(count, slide_id, object),
+        "patient_id": np.full(count, patient_id, object),
+        "store_row": np.arange(count),
+        "x": table.locations_N2[:, 0],
+        "y": table.locations_N2[:, 1],
+        "extent": np.full(count, attributes.extent, np.int64),
         "tissue_fraction": table.tissue_fraction_N,
         "tissue_area_um2": table.tissue_fraction_N * attributes.extent**2 * pixel_um2,
         "tumor_fraction": table.tumor_fraction_N,
         "label": table.label_N.astype(np.int64),
     }
-    text = dict.fromkeys(("patch_id", "slide_id", "patient_id"), "str")
-    index = pd.DataFrame(columns, columns=list(INDEX)).astype(text | {"extent": "int64"})
-    quality = {f"quality_{name}": store.quality[:, n] for n, name in enumerate(attributes.quality)}
-    return index.assign(**quality)
+    known = dict(zip(attributes.quality, store.quality.T if attributes.quality else (), strict=True))
+    missing_N = np.full(count, np.nan, np.float32)
+    measured = {f"quality_{name}": known.get(name, missing_N) for name in quality}
+    return {name: columns[name] for name in INDEX} | measured
 
 
 def summarize(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.tiling import places
 from patching.engine import EngineSettings, Folders, Outcome, SlideTask, tile_cohort
@@ -18,7 +17,7 @@ from patching.manifest import SlideRow
 from patching.readers.registry import open_slide
 from patching.settings import TileSettings
 from patching.store import PatchStore
-from pipeline.patch_index import slide_index
+from pipeline.patch_index import patch_index
 
 CASES: dict[str, dict[str, Any]] = {
     "aligned": {"size": 256, "mpp": 0.5},
@@ -147,6 +146,6 @@ def _tasks(
 def _write_index(tasks: list[SlideTask], work: Path) -> int:
     """The index over all patches, as the tile stage writes it."""
     stores = [PatchStore.open(task.folders.of(task.row.slide_id)[0]) for task in tasks]
-    index = pd.concat([slide_index(store, "p") for store in stores], ignore_index=True)
+    index = patch_index(stores, ["p"] * len(stores))
     index.to_parquet(work / "index.parquet", index=False, engine="pyarrow")
     return len(index)
