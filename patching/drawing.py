@@ -1,6 +1,7 @@
 """What the pictures of slides and patches share: false color, text, PNG."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def _tints(channels: int) -> NDArray[np.float32]:
     return tint_C3
 
 
+@cache
 def label_font(size: int) -> Font:
     """DejaVu Sans as matplotlib ships it, found without loading matplotlib; Pillow's own font lacks µ."""
     found = find_spec("matplotlib")

@@ -72,25 +72,31 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
 def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     """The picture above its legend, RGB [H, W, 3]."""
     scale = min(_SIDE / max(content.size.width, content.size.height), _MAGNIFIED)
-    picture_HW3 = _thumbnail(content, scale)
+    width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
+    band_HW3 = np.asarray(_band(width, content, scale))
+    page_HW3: NDArray[np.uint8] = np.full((height + len(band_HW3), *band_HW3.shape[1:]), 255, np.uint8)
+    page_HW3[height:] = band_HW3
+    _draw(page_HW3[:height, :width], content, scale)
+    return page_HW3
+
+
+def _draw(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
+    _draw_thumbnail(picture_HW3, content)
     _draw_grid(picture_HW3, content, scale)
     _draw_tissue(picture_HW3, content, scale)
     for color, width in (((0, 0, 0), 5), (ANNOTATION, 2)):
         for outline_N2 in content.outlines:
             points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
             cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
-    band_HW3 = np.asarray(_band(picture_HW3.shape[1], content, scale))
-    beside = band_HW3.shape[1] - picture_HW3.shape[1]
-    return np.vstack([np.pad(picture_HW3, ((0, 0), (0, beside), (0, 0)), constant_values=255), band_HW3])
 
 
-def _thumbnail(content: OverlayContent, scale: float) -> NDArray[np.uint8]:
-    width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
-    picture = false_color(content.image_HWC, brightfield=content.brightfield)
-    if picture.shape[1] >= _COARSER * width:
-        return np.ascontiguousarray(area_resize(picture, Size(width, height)), np.uint8)
-    resized: NDArray[np.uint8] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized
+def _draw_thumbnail(picture_HW3: NDArray[np.uint8], content: OverlayContent) -> None:
+    height, width = picture_HW3.shape[:2]
+    source_HW3 = false_color(content.image_HWC, brightfield=content.brightfield)
+    if source_HW3.shape[1] >= _COARSER * width:
+        picture_HW3[:] = area_resize(source_HW3, Size(width, height))
+    else:
+        cv2.resize(source_HW3, (width, height), dst=picture_HW3, interpolation=cv2.INTER_LINEAR)
 
 
 def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:

@@ -6,7 +6,9 @@ each slide: when the unfinished store lacks nothing but patches, and when the st
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -179,16 +181,26 @@ def _read(receipt: Path) -> dict[str, Any]:
 
 def _marks(store: Path, overlay: Path) -> dict[str, list[int]]:
     """Length, and checksum of the end, of every file."""
-    marks: dict[str, list[int]] = {}
-    for path in [*sorted(p for p in store.rglob("*") if p.is_file()), overlay]:
-        if path.is_file():
-            with path.open("rb") as file:
-                length = file.seek(0, 2)
-                file.seek(-min(length, _TAIL), 2)
-                inside = path.is_relative_to(store)
-                name = str(path.relative_to(store)) if inside else "overlay"
-                marks[name] = [length, google_crc32c.value(file.read())]
-    return marks
+    found = _files(store) if store.is_dir() else ()
+    marks = {path.relative_to(store).as_posix(): _mark(path) for path in found}
+    return marks | {"overlay": _mark(overlay)} if overlay.is_file() else marks
+
+
+def _files(folder: str | Path) -> Iterator[Path]:
+    """Paths of all files, those of each folder by name; several times as fast as `Path.rglob`."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            elif entry.is_file():
+                yield Path(entry.path)
+
+
+def _mark(path: Path) -> list[int]:
+    with path.open("rb", buffering=0) as file:
+        length = os.fstat(file.fileno()).st_size
+        file.seek(max(0, length - _TAIL))
+        return [length, google_crc32c.value(file.read())]
 
 
 @cache

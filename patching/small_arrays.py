@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -63,7 +64,7 @@ class Layout:
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     """Make a folder a zarr group."""
-    _write(folder, {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"})
+    _write(folder, _text({"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}))
 
 
 def write_sharded(
@@ -95,17 +96,17 @@ def write_sharded(
             "index_location": "end",
         },
     }
-    _write(folder, _array(shape, dtype, shards, [sharding]))
+    _write(folder, _text(_array(shape, dtype, shards, [sharding])))
 
 
 def write_rows(folder: Path, shape: Sequence[int], dtype: np.dtype[Any], rows: int) -> None:
     """Make a folder a zarr array without a chunk, in chunks of so many rows."""
-    _write(folder, _array(shape, dtype, (rows, *shape[1:]), _small_codecs(dtype, "zstd")))
+    _write(folder, _small_document(tuple(shape), dtype, rows, "zstd"))
 
 
 def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") -> None:
     """Write an array in one chunk; one without values has none."""
-    _write(folder, _array(values.shape, values.dtype, values.shape, _small_codecs(values.dtype, codec)))
+    _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
         path = _chunk_path(folder, 0, values.ndim)
         path.parent.mkdir(parents=True)
@@ -142,9 +143,19 @@ def read_small(folder: Path) -> NDArray[Any]:
     return values
 
 
-def _write(folder: Path, document: Document) -> None:
+def _write(folder: Path, text: bytes) -> None:
     folder.mkdir(parents=True)
-    (folder / DOCUMENT).write_bytes(json.dumps(document, indent=2).encode())
+    (folder / DOCUMENT).write_bytes(text)
+
+
+def _text(document: Document) -> bytes:
+    return json.dumps(document, indent=2).encode()
+
+
+@lru_cache(maxsize=256)  # slides of one size share most of them
+def _small_document(shape: tuple[int, ...], dtype: np.dtype[Any], rows: int, codec: SmallCodec) -> bytes:
+    codecs = [_bytes(dtype), _CODECS[codec], _CRC]
+    return _text(_array(shape, dtype, (rows, *shape[1:]), codecs))
 
 
 def _array(
@@ -171,10 +182,6 @@ def _named(name: str, **configuration: Any) -> Document:
 def _bytes(dtype: np.dtype[Any]) -> Document:
     """Single bytes have no order."""
     return {"name": "bytes"} if dtype.itemsize == 1 else _named("bytes", endian="little")
-
-
-def _small_codecs(dtype: np.dtype[Any], codec: SmallCodec) -> list[Document]:
-    return [_bytes(dtype), _CODECS[codec], _CRC]
 
 
 def _chunk_shape(document: Document) -> tuple[int, ...]:

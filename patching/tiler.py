@@ -22,7 +22,7 @@ from patching.overlay import write_overlay
 from patching.passthrough import Passthrough, find_passthrough
 from patching.planning import STORED_THUMBNAIL, SlidePlan, pixel_size, plan_slide
 from patching.readers.base import AbstractSlide
-from patching.resample import shrunk
+from patching.resample import shrink
 from patching.settings import TileSettings
 from patching.store_writer import StoreWriter, read_part
 
@@ -212,7 +212,9 @@ def _create(
 
 def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[], None]) -> None:
     """Pictures of a slide; after that its unfinished store lacks nothing but patches."""
-    writer.write_pictures(plan.tissue_HW, shrunk(plan.thumbnail_HW3, STORED_THUMBNAIL))
+    # Means over whole pixels: over fractions of them they take ten times as long.
+    factor = -(-max(plan.thumbnail_HW3.shape) // STORED_THUMBNAIL)
+    writer.write_pictures(plan.tissue_HW, np.asarray(shrink(plan.thumbnail_HW3, factor), np.uint8))
     write_overlay(plan.overlay, overlay)
     begun()
 

@@ -259,3 +259,21 @@ def test_a_real_aperio_slide(real_data: Path, folders: Folders) -> None:
     assert store.attributes.dropped["no_tissue"] > 20
     with Image.open(folders.overlays / "cmu.jpg") as picture:
         assert picture.height > picture.width > 600
+
+
+@pytest.mark.parametrize(("side", "factor"), [(600, 1), (640, 1), (1000, 2), (1281, 2)])
+def test_the_stored_thumbnail_is_means_over_whole_pixels(
+    tmp_path: Path, folders: Folders, side: int, factor: int
+) -> None:
+    y, x = np.mgrid[: side // 2, :side]
+    image = np.stack([x % 256, y % 256, (x + y) % 199], axis=-1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
+    settings = TileSettings(patch={"size": 64, "downsample": 1}, tissue={"method": "all"}, classes={})
+    row = SlideRow("a", "p", (tmp_path / "a.tif",), label=1)
+    assert run_task(SlideTask(row, "00", settings, folders)).error is None
+    thumbnail = PatchStore.open(folders.stores / "a.zarr").thumbnail
+    assert max(thumbnail.shape) == min(640, side // factor)
+    if side <= 1280:
+        height = side // 2 // factor * factor
+        blocks = image[:height].reshape(height // factor, factor, side // factor, factor, 3)
+        np.testing.assert_allclose(thumbnail[: height // factor], blocks.mean(axis=(1, 3)), atol=0.5)

@@ -140,6 +140,17 @@ def test_a_long_legend_goes_on_in_the_next_line(content: OverlayContent, tmp_pat
     assert set(GROUPS[:6]) <= hues(many[few.shape[0] - 22 :])
 
 
+def test_a_narrow_slide_stands_beside_white(content: OverlayContent, tmp_path: Path) -> None:
+    narrow = dataclasses.replace(
+        content, size=Size(400, 1200), image_HWC=np.full((600, 200, 3), 90, np.uint8)
+    )
+    picture = picture_of(narrow, tmp_path / "a.png")
+    assert picture.shape[1] == 470, "room for the legend"
+    assert (picture[:900, 300:] == 255).all()
+    assert near(picture, 0, 200, TUMOR)
+    assert picture[880, 290].tolist() == [90, 90, 90]
+
+
 def test_text_is_cut_to_its_place() -> None:
     font = label_font(15)
     assert shortened("slide", 400, font) == "slide"

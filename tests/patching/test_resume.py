@@ -1,5 +1,6 @@
 """What an interrupted run left is used; what is damaged is told; what has no room is not begun."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import tifffile
@@ -95,6 +97,18 @@ def test_a_shard_that_is_not_whole_is_cut_again(task: SlideTask, damage: str) ->
         publish_slide(task.folders.stores / "s.zarr")
     assert run_task(task).error is None
     assert not list(verify_store(task.folders.stores / "s.zarr"))
+
+
+def test_a_receipt_tells_length_and_end_of_every_file(task: SlideTask) -> None:
+    assert run_task(task).error is None
+    store, overlay, receipt = task.folders.of("s")
+    files = json.loads(receipt.read_bytes())["files"]
+    there = sorted(path for path in store.rglob("*") if path.is_file())
+    assert list(files) == [*(path.relative_to(store).as_posix() for path in there), "overlay"]
+    for (length, checksum), path in zip(files.values(), [*there, overlay], strict=True):
+        assert length == path.stat().st_size
+        assert checksum == google_crc32c.value(path.read_bytes()[-(2**16) :])
+    assert files["overlay"][0] > 2**16, "of which only the end counts"
 
 
 def test_other_settings_begin_anew(task: SlideTask) -> None:
