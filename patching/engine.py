@@ -4,6 +4,7 @@ What is finished is kept: whole slides, and whole shards of the slide in which a
 """
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from patching.receipts import (
     write_json,
     write_receipt,
 )
-from patching.tiler import SlideLog, begin_slide, cut_slide, publish_slide, tile_slide
+from patching.tiler import SlideLog, cut_slide, publish_slide, tile_slide
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -96,32 +97,6 @@ def tile_cohort(
             yield outcome
 
 
-def run_task(task: SlideTask, threads: int = 1, progress: Progress = lambda _: None) -> Outcome:
-    """Tile one slide, unless its store is whole and up to date; finish it where that was begun."""
-    slide_id = task.row.slide_id
-    store, overlay, _ = task.folders.of(slide_id)
-    try:
-        key = task.key
-        state = _prepared(task, key)
-        if state == "whole":
-            return Outcome(slide_id, kept=True)
-        log = tile_slide(
-            task.row,
-            task.fingerprint,
-            task.settings,
-            store,
-            overlay,
-            threads=threads,
-            cache_mib=task.cache_mib,
-            keep_part=state == "begun",
-            begun=lambda: write_receipt(task, key, whole=False),
-            progress=progress,
-        )
-    except (SlideError, AnnotationError) as error:
-        return _failed(task, error)
-    return _finished(task, key, log)
-
-
 @dataclass(frozen=True)
 class Begun:
     """A slide whose shards may be cut anywhere."""
@@ -131,21 +106,43 @@ class Begun:
     shards: list[int]
 
 
-def begin_task(task: SlideTask) -> Outcome | Begun:
-    """The first step of a slide that is cut in pieces: all but the patches."""
-    store, overlay, _ = task.folders.of(task.row.slide_id)
+def run_task(task: SlideTask, threads: int = 1, progress: Progress = lambda _: None) -> Outcome:
+    """Tile one slide, unless its store is whole and up to date; finish it where that was begun."""
+    done = begin_task(task, threads=threads, progress=progress)
+    return done if isinstance(done, Outcome) else finish_task(task, done, [])
+
+
+def begin_task(
+    task: SlideTask,
+    most_shards: float = math.inf,
+    *,
+    threads: int = 1,
+    progress: Progress = lambda _: None,
+) -> Outcome | Begun:
+    """As `run_task`, but where more shards are to be cut, all but the patches."""
+    slide_id = task.row.slide_id
+    store, overlay, _ = task.folders.of(slide_id)
     try:
         key = task.key
         state = _prepared(task, key)
         if state == "whole":
-            return Outcome(task.row.slide_id, kept=True)
-        log, shards = begin_slide(
-            task.row, task.fingerprint, task.settings, store, overlay, keep_part=state == "begun"
+            return Outcome(slide_id, kept=True)
+        log, shards = tile_slide(
+            task.row,
+            task.fingerprint,
+            task.settings,
+            store,
+            overlay,
+            threads=threads,
+            cache_mib=task.cache_mib,
+            keep_part=state == "begun",
+            most_shards=most_shards,
+            begun=lambda: write_receipt(task, key, whole=False),
+            progress=progress,
         )
     except (SlideError, AnnotationError) as error:
         return _failed(task, error)
-    write_receipt(task, key, whole=False)
-    return Begun(key, log, shards)
+    return Begun(key, log, shards) if shards else _finished(task, key, log)
 
 
 def cut_task(task: SlideTask, shards: Sequence[int]) -> SlideLog | EvenpatchError:

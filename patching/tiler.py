@@ -1,6 +1,7 @@
 """One slide into patches: plan, cut, publish."""
 
 import logging
+import math
 import resource
 import sys
 import time
@@ -77,10 +78,11 @@ def tile_slide(
     threads: int = 1,
     cache_mib: int = 384,
     keep_part: bool = False,
+    most_shards: float = math.inf,
     begun: Callable[[], None] = lambda: None,
     progress: Callable[[int], None] = lambda _: None,
-) -> SlideLog:
-    """Write one slide's patch store and overlay picture.
+) -> tuple[SlideLog, list[int]]:
+    """Write one slide's patch store and overlay picture; of a large slide all but the patches, if wanted.
 
     Args:
         row: the manifest's row.
@@ -92,8 +94,12 @@ def tile_slide(
         cache_mib: memory for decoded tiles that several patches share.
         keep_part: an unfinished store beside `store` is known to be of this slide and these settings,
             and is finished.
+        most_shards: where more are to be cut, none is: they are left to `cut_slide` and `publish_slide`.
         begun: called once the unfinished store lacks nothing but patches.
         progress: told the number of patches of every shard that was written.
+
+    Returns:
+        The log, and the numbers of the shards that are left.
 
     Raises:
         SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
@@ -112,39 +118,22 @@ def tile_slide(
                 drawn.result()  # an error ends the slide now, not after the last patch
             progress(patches)
 
-        locations_N2 = plan.candidates.kept.locations_N2
-        _cut(slide, plan.sampling, settings, writer, locations_N2, writer.missing(), log, told)
+        shards = writer.missing()
+        if here := len(shards) <= most_shards:
+            locations_N2 = plan.candidates.kept.locations_N2
+            _cut(slide, plan.sampling, settings, writer, locations_N2, shards, log, told)
         if drawn is not None:
             drawn.result()
+    if not here:
+        return log, shards
     publish_slide(store)
-    return log
-
-
-def begin_slide(
-    row: SlideRow,
-    fingerprint: str,
-    settings: TileSettings,
-    store: Path,
-    overlay: Path,
-    *,
-    keep_part: bool = False,
-) -> tuple[SlideLog, list[int]]:
-    """The first of three steps: all but the patches. Returns the log, and the shards that are to be cut."""
-    log = SlideLog(row.slide_id)
-    with row.open() as slide:
-        plan = _plan(slide, row, fingerprint, settings, log)
-        if keep_part:
-            return log, StoreWriter(store).missing()
-        writer = _create(slide, store, plan, settings, log)
-        with log.timed("pictures"):
-            _draw(writer, plan, overlay, lambda: None)
-    return log, writer.missing()
+    return log, []
 
 
 def cut_slide(
     row: SlideRow, settings: TileSettings, store: Path, shards: Sequence[int], *, cache_mib: int = 384
 ) -> SlideLog:
-    """The second step, for some of the shards; different ones may be cut at the same time elsewhere."""
+    """Cut some of the shards that `tile_slide` left; different ones may be cut at the same time elsewhere."""
     log = SlideLog(row.slide_id)
     with row.open() as slide:
         slide.limit_cache(cache_mib * _MIB)
@@ -155,7 +144,7 @@ def cut_slide(
 
 
 def publish_slide(store: Path) -> None:
-    """The third step: the finished store gets its name.
+    """Give the finished store its name.
 
     Raises:
         StoreError: a shard is missing.

@@ -1,5 +1,8 @@
 """The same task list on a dask cluster gives the same bytes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,12 @@ def client() -> Iterator[Any]:
         yield client
 
 
-def tasks_in(folder: Path, image: Path) -> list[SlideTask]:
+def tasks_in(folder: Path, image: Path, patches_per_shard: int = 7) -> list[SlideTask]:
     settings = TileSettings(
-        patch={"size": 16, "downsample": 1}, tissue={"method": "all"}, classes={}, patches_per_shard=7
+        patch={"size": 16, "downsample": 1},
+        tissue={"method": "all"},
+        classes={},
+        patches_per_shard=patches_per_shard,
     )
     folders = Folders(folder / "patches", folder / "overlays", folder / "receipts")
     rows = [SlideRow(name, "p1", (image,), label=1) for name in ("a", "b")]
@@ -36,11 +42,61 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_a_cluster_writes_what_this_process_writes(client: Any, tmp_path: Path) -> None:
-    image = tmp_path / "slide.tif"
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(5).integers(0, 255, (200, 300, 3), np.uint8)
-    tifffile.imwrite(image, pixels, tile=(32, 48), photometric="rgb")
+    tifffile.imwrite(tmp_path / "slide.tif", pixels, tile=(32, 48), photometric="rgb")
+    return tmp_path / "slide.tif"
+
+
+class Counting:
+    """A client that counts."""
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.tasks = client, 0
+
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        self.tasks += 1
+        return self.client.submit(*arguments, **options)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_slide_of_few_shards_is_one_task(client: Any, tmp_path: Path, image: Path) -> None:
+    written: list[int] = []
+    list(tile_cohort(tasks_in(tmp_path / "here", image, 54), 1))
+    counting = Counting(client)
+    there = list(tile_on(counting, tasks_in(tmp_path / "there", image, 54), written.append))
+    assert content(tmp_path / "here") == content(tmp_path / "there")
+    assert counting.tasks == len(there) == 3
+    assert written == [12 * 18] * 2, "four shards each"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_worker_keeps_freed_memory() -> None:
+    code = """
+import resource, numpy as np
+from patching.cluster import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(2**20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+keep_freed_memory()
+faults()
+print(first, faults())
+"""
+    dask_s = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    run = subprocess.run([sys.executable, "-c", code], env=dask_s, capture_output=True, text=True, check=True)
+    first, then = (int(word) for word in run.stdout.split())
+    assert first > 50 * 200
+    assert then < 50
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_cluster_writes_what_this_process_writes(client: Any, tmp_path: Path, image: Path) -> None:
     written: list[int] = []
     here = {o.slide_id: o for o in tile_cohort(tasks_in(tmp_path / "here", image), 1)}
     there = {o.slide_id: o for o in tile_on(client, tasks_in(tmp_path / "there", image), written.append)}
