@@ -70,7 +70,7 @@ class TiffRegions(Regions):
         uses: dict[Key, int] = {}
         for number, grid in enumerate(grids):
             side_2 = np.array([grid.width, grid.height])
-            uses_RC = _uses(grid, first_N2[seen_N] // side_2, last_N2[seen_N] // side_2)
+            uses_RC = segment_uses(grid, first_N2[seen_N] // side_2, last_N2[seen_N] // side_2)
             uses |= _keys(level, number, grid, uses_RC)
         cache.expect(uses)
         # A clipped region is no whole tile, and one beside another's is not used once.
@@ -114,7 +114,7 @@ class TiffRegions(Regions):
             return True
 
 
-def _uses(grid: SegmentGrid, first_N2: Ints, last_N2: Ints) -> Ints:
+def segment_uses(grid: SegmentGrid, first_N2: Ints, last_N2: Ints) -> Ints:
     """How many regions touch each segment [rows, columns]; from their first and last (column, row)."""
     change_RC = np.zeros((grid.rows + 1, grid.columns + 1), np.int64)
     (left_N, top_N), (right_N, bottom_N) = first_N2.T, last_N2.T + 1

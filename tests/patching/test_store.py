@@ -6,13 +6,14 @@ import pickle
 from pathlib import Path
 from typing import Any, get_args
 
+import imagecodecs
 import numpy as np
 import pytest
 import tensorstore
 import zarr
 
 from patching.errors import StoreError
-from patching.sharding import Codec
+from patching.sharding import ChunkBuffer, Codec, Encoder
 from patching.store import PatchStore, PatchTable, StoreAttributes
 from patching.store_writer import write_store
 
@@ -79,6 +80,23 @@ def test_others_read_it_without_us(tmp_path: Path) -> None:
     np.testing.assert_array_equal(group["images"][2:4], patches[2:4])
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{tmp_path}/s1.zarr/images/"}}
     np.testing.assert_array_equal(tensorstore.open(spec).result()[3].read().result(), patches[3])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("codec", ["blosc-lz4", "zstd"])
+def test_patches_are_compressed_where_it_helps(tmp_path: Path, codec: Codec, dtype: str) -> None:
+    shape = (64, 64, 3)
+    noise = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+    halves = np.where(np.arange(64)[:, None, None] < 32, noise, noise.dtype.type(7))
+    for placed in (False, True):
+        encoder, buffer = Encoder(codec, np.dtype(dtype), shape), ChunkBuffer(1, noise.nbytes)
+        for patch, share in ((noise, 1.0), (halves, 0.5), (np.full_like(noise, 200), 0.0)):
+            target = encoder.place(buffer.slot(0)) if placed else np.empty_like(patch)
+            target[:] = patch
+            length = encoder.encode(target, buffer.slot(0))
+            assert share * noise.nbytes <= length <= share * noise.nbytes + 0.06 * noise.nbytes
+            decoded = imagecodecs.blosc_decode(buffer.slot(0)[:length].tobytes())
+            assert decoded == patch.tobytes()
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
