@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.area_shrink import AreaShrink
 from patching.geometry import Size
 from patching.grid import Sampling
 from patching.passthrough import Passthrough
@@ -102,8 +104,10 @@ class _Filler:
         self._brightfield, self._maximum = slide.brightfield, full_scale(slide.dtype)
         self._columns = writer.quality_columns if cut.quality else 0
         self._encoder = writer.encoder(cut.codec)
-        side = cut.sampling.read
-        self._scratch_HWC = np.empty((side, side, len(slide.channels)), slide.dtype)
+        side, channels = cut.sampling.read, len(slide.channels)
+        self._scratch_HWC = np.empty((side, side, channels), slide.dtype)
+        suits = AreaShrink.suits(side, cut.size, channels, slide.dtype)
+        self._area = AreaShrink(side, cut.size, channels) if suits else None
 
     def __call__(self, run: Run, buffer: ChunkBuffer) -> Filled:
         quality_NQ = np.full((len(run.rows), self._columns), np.nan, np.float32)
@@ -126,9 +130,15 @@ class _Filler:
         patch_HWC = self._scratch_HWC if encoder.compresses or len(self._scratch_HWC) != size else place_HWC
         regions.read(wanted, patch_HWC)
         if len(patch_HWC) != size:
-            patch_HWC = area_resize(patch_HWC, Size(size, size), out_HWC=place_HWC)
+            patch_HWC = self._shrunk(patch_HWC, place_HWC)
         buffer.seal(number, encoder.encode(patch_HWC, slot_B))
         return patch_HWC
+
+    def _shrunk(self, image_HWC: NDArray[Any], out_HWC: NDArray[Any]) -> NDArray[Any]:
+        if self._area is None:
+            return area_resize(image_HWC, Size(self._cut.size, self._cut.size), out_HWC=out_HWC)
+        self._area.shrink(image_HWC, out_HWC)
+        return out_HWC
 
     def _fill_with_stream(self, wanted: int, buffer: ChunkBuffer, number: int) -> None:
         if self._cut.passthrough is not None:

@@ -1,7 +1,7 @@
 """How a TIFF's pixels lie in its segments (tiles or strips): pure arithmetic on tifffile's directories."""
 
-import math
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from tifffile import TiffPage, TiffPageSeries
@@ -14,15 +14,46 @@ PHOTOMETRIC_RGB = (2, 6)
 JPEG = (6, 7, 34892, 33007)
 
 
-def segments_under(page: TiffPage, window: Window) -> Iterator[int]:
-    """Indices of the segments that touch the window, for every separately stored sample."""
-    height, width = segment_shape(page)
-    rows, columns = math.ceil(page.imagelength / height), math.ceil(page.imagewidth / width)
-    planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
-    for plane in range(planes):
-        for row in range(window.top // height, (window.top + window.height - 1) // height + 1):
-            for column in range(window.left // width, (window.left + window.width - 1) // width + 1):
-                yield (plane * rows + row) * columns + column
+@dataclass(frozen=True, slots=True)
+class SegmentGrid:
+    """How the segments (tiles or strips) of a page lie: tifffile works it out anew at every question."""
+
+    height: int
+    width: int
+    """Of a whole segment, pixels."""
+    rows: int
+    columns: int
+    samples: int
+    """Stored together."""
+    planes: int
+    """Samples stored apart, one after the other, each in all its segments."""
+
+    @classmethod
+    def of(cls, page: TiffPage) -> Self:
+        """The grid of a page."""
+        height, width = segment_shape(page)
+        apart = page.planarconfig == SEPARATE
+        return cls(
+            height=height,
+            width=width,
+            rows=-(-page.imagelength // height),
+            columns=-(-page.imagewidth // width),
+            samples=1 if apart else page.samplesperpixel,
+            planes=page.samplesperpixel if apart else 1,
+        )
+
+    def under(self, window: Window) -> list[int]:
+        """Indices of the segments that touch the window, for every plane."""
+        columns = range(window.left // self.width, (window.left + window.width - 1) // self.width + 1)
+        rows = range(window.top // self.height, (window.top + window.height - 1) // self.height + 1)
+        starts = [(plane * self.rows + row) * self.columns for plane in range(self.planes) for row in rows]
+        return [start + column for start in starts for column in columns]
+
+    def corner(self, index: int) -> tuple[int, int, int]:
+        """Plane, top and left of a segment."""
+        plane, within = divmod(index, self.rows * self.columns)
+        row, column = divmod(within, self.columns)
+        return plane, row * self.height, column * self.width
 
 
 def segment_shape(page: TiffPage) -> tuple[int, int]:

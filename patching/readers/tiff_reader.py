@@ -4,8 +4,6 @@ tifffile parses the directories and decodes single segments (a tile or a strip);
 segments under a window and pastes them, so that only what is asked for is read and decoded.
 """
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -23,10 +21,10 @@ from patching.readers.projection import StackedSlide
 from patching.readers.regions import Regions
 from patching.readers.segment_cache import Key, Segment, SegmentCache
 from patching.readers.tiff_checks import check_directory, checked, checked_pages
-from patching.readers.tiff_layout import SEPARATE, alike, area, segments_under, size
+from patching.readers.tiff_layout import SEPARATE, alike, area, size
 from patching.readers.tiff_metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff_planes import TiffPlanes, pages_of, tiff_planes
-from patching.readers.tiff_regions import SegmentGrid, TiffRegions
+from patching.readers.tiff_regions import TiffRegions
 from patching.readers.tiff_segments import TiffSegments
 from patching.readers.tiff_strips import held_bytes, thinned
 from patching.readers.zarr_files import Source
@@ -120,13 +118,7 @@ class TiffSlide(StackedSlide):
 
     def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class: shared segments are decoded once."""
-        grids = [SegmentGrid.of(page) for page in self._pages[level]]
-        return TiffRegions(self, self._stored, self._cache, grids, level, locations_N2, size)
-
-    def _keys(self, level: int, window: Window) -> Iterator[Key]:
-        for number, page in enumerate(self._pages[level]):
-            for index in segments_under(page.keyframe, window):
-                yield level, number, index
+        return TiffRegions(self, self._stored, self._cache, level, locations_N2, size)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         pages = len(self._pages[level])
@@ -139,9 +131,11 @@ class TiffSlide(StackedSlide):
 
     def _fill(self, parts_HWS: list[NDArray[Any]], level: int, window: Window) -> None:
         """Fill an array for each page."""
-        keys = self._keys(level, window)
+        grids = self._stored.grids[level]
+        keys = [(level, number, index) for number, grid in enumerate(grids) for index in grid.under(window)]
         with damage_told(self):
-            while some := list(islice(keys, _AT_ONCE)):
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
                 with self._cache.lent(some) as segments:
                     for (_, number, _), segment in zip(some, segments, strict=True):
                         self._paste(segment, parts_HWS[number], window)

@@ -1,6 +1,5 @@
 """Announced regions of a TIFF: what lies under them is worked out for all at once."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,30 +11,10 @@ from patching.readers.damage import damage_told
 from patching.readers.interleave import interleave
 from patching.readers.regions import Regions
 from patching.readers.segment_cache import Key, SegmentCache
-from patching.readers.tiff_layout import SEPARATE, segment_shape
+from patching.readers.tiff_layout import SegmentGrid
 from patching.readers.tiff_segments import TiffSegments
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentGrid:
-    """How the segments of a page lie: their size in pixels, and their number."""
-
-    height: int
-    width: int
-    rows: int
-    columns: int
-    planes: int
-    """Samples that are stored apart."""
-
-    @classmethod
-    def of(cls, page: Any) -> "SegmentGrid":
-        """The grid of a tifffile page."""
-        key = page.keyframe
-        height, width = segment_shape(key)
-        planes = key.samplesperpixel if key.planarconfig == SEPARATE else 1
-        return cls(height, width, -(-key.imagelength // height), -(-key.imagewidth // width), planes)
 
 
 class TiffRegions(Regions):
@@ -45,7 +24,6 @@ class TiffRegions(Regions):
         slide: the open slide.
         stored: its segments.
         cache: is told which segments will be used, and how often.
-        grids: of the pages of the level.
         level, locations_N2, size: as in the base class.
     """
 
@@ -54,12 +32,12 @@ class TiffRegions(Regions):
         slide: AbstractSlide,
         stored: TiffSegments,
         cache: SegmentCache,
-        grids: list[SegmentGrid],
         level: int,
         locations_N2: Ints,
         size: Size,
     ) -> None:
         super().__init__(slide, level, locations_N2, size)
+        grids = stored.grids[level]
         self._stored, self._cache, self._pages = stored, cache, range(len(grids))
         plane = slide.levels[level]
         corner_N2 = np.floor(locations_N2 / plane.downsample + 0.5).astype(np.int64)
@@ -94,11 +72,10 @@ class TiffRegions(Regions):
     def _direct(self, grids: list[SegmentGrid], size: Size) -> bool:
         """Whether a region may be a tile, decoded without a look at its pixels."""
         alike = all(grid == grids[0] for grid in grids) and grids[0].planes == 1
-        samples = len(self._slide.channels) // len(grids)
         return (
             alike
             and size == Size(grids[0].width, grids[0].height)
-            and (samples == 1 or len(grids) == 1)
+            and (grids[0].samples == 1 or len(grids) == 1)
             and self._slide.dtype.kind in "iu"
             and all(self._stored.direct((self._level, page, 0)) for page in self._pages)
         )

@@ -14,7 +14,14 @@ from patching.readers.base import RGB
 from patching.readers.plain_bytes import plain_bytes
 from patching.readers.segment_cache import Key, Segment
 from patching.readers.stored_size import check_stored_size, jpeg_pixels
-from patching.readers.tiff_layout import JPEG, PHOTOMETRIC_RGB, SEPARATE, segment_bytes, segment_shape
+from patching.readers.tiff_layout import (
+    JPEG,
+    PHOTOMETRIC_RGB,
+    SEPARATE,
+    SegmentGrid,
+    segment_bytes,
+    segment_shape,
+)
 
 _JPEG_8 = 7
 
@@ -42,6 +49,8 @@ class TiffSegments:
 
     def __init__(self, file: BinaryIO, pages: list[list[Any]], *, straight_alpha: bool) -> None:
         self._file, self._pages, self._straight_alpha = file, pages, straight_alpha
+        self.grids = [[SegmentGrid.of(page.keyframe) for page in level] for level in pages]
+        self._dtype = np.dtype(pages[0][0].keyframe.dtype)
         self._plain = [[plain_jpeg(page) or plain_bytes(page) for page in level] for level in pages]
 
     def stream(self, key: Key) -> JpegStream | None:
@@ -73,24 +82,23 @@ class TiffSegments:
             ValueError: it does not.
         """
         data = self.raw(key)
-        height, width = segment_shape(self._pages[key[0]][key[1]].keyframe)
-        if jpeg_pixels(data) != height * width or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            raise ValueError(f"tile {key[2]} is no whole JPEG of {width} x {height}")
+        grid = self.grids[key[0]][key[1]]
+        if jpeg_pixels(data) != grid.height * grid.width or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+            raise ValueError(f"tile {key[2]} is no whole JPEG of {grid.width} x {grid.height}")
         return data
 
     def decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         """Pixels and place of a segment; `buffer` may be overwritten and returned."""
-        page = self._pages[key[0]][key[1]]
-        data, plain = self.raw(key), self._plain[key[0]][key[1]]
+        level, number, index = key
+        data, plain = self.raw(key), self._plain[level][number]
         if data and plain is not None and not self._straight_alpha:
-            height, width = segment_shape(page.keyframe)
-            samples, sample, row, column = _place(page.keyframe, key[2])
-            shape, dtype = (height, width, samples), np.dtype(page.keyframe.dtype)
-            fits = buffer is not None and buffer.shape == shape and buffer.dtype == dtype
-            pixels_HWS = buffer if buffer is not None and fits else np.empty(shape, dtype)
+            grid = self.grids[level][number]
+            shape = (grid.height, grid.width, grid.samples)
+            fits = buffer is not None and buffer.shape == shape and buffer.dtype == self._dtype
+            pixels_HWS = buffer if buffer is not None and fits else np.empty(shape, self._dtype)
             if plain.decode(data, pixels_HWS):
-                return Segment(pixels_HWS, (height, width), sample, row * height, column * width)
-        return self._decoded_by_tifffile(page, data, key[2])
+                return Segment(pixels_HWS, shape[:2], *grid.corner(index))
+        return self._decoded_by_tifffile(self._pages[level][number], data, index)
 
     def direct(self, key: Key) -> bool:
         """Whether whole tiles like this one decode straight into an array."""
@@ -113,12 +121,3 @@ class TiffSegments:
         if pixels_HWS is not None and self._straight_alpha:
             pixels_HWS = composited(pixels_HWS, background=255)
         return Segment(pixels_HWS, segment_shape(page.keyframe), sample, top, left)
-
-
-def _place(page: TiffPage, index: int) -> tuple[int, int, int, int]:
-    """Samples of a tile and the first of them; its row and column among the tiles."""
-    columns = -(-page.imagewidth // page.tilewidth)
-    if page.planarconfig != SEPARATE:
-        return page.samplesperpixel, 0, *divmod(index, columns)
-    sample, tile = divmod(index, columns * -(-page.imagelength // page.tilelength))
-    return 1, sample, *divmod(tile, columns)

@@ -17,7 +17,8 @@ from patching import Location, Size, open_slide
 from patching.errors import UnreadableSlideError
 from patching.readers.interleave import interleave
 from patching.readers.plain_bytes import plain_bytes
-from patching.readers.tiff_regions import SegmentGrid, segment_uses
+from patching.readers.tiff_layout import SegmentGrid
+from patching.readers.tiff_regions import segment_uses
 
 TILE = Size(64, 48)
 OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
@@ -120,7 +121,7 @@ def test_numbers_that_are_not_finite_are_refused_on_whole_tiles_too(tmp_path: Pa
 
 @given(st.lists(st.tuples(st.integers(0, 299), st.integers(0, 199), st.integers(1, 150), st.integers(1, 99))))
 def test_uses_are_counted_as_one_by_one(boxes: list[tuple[int, int, int, int]]) -> None:
-    grid = SegmentGrid(height=48, width=64, rows=5, columns=5, planes=1)
+    grid = SegmentGrid(height=48, width=64, rows=5, columns=5, samples=1, planes=1)
     clipped = [(x, y, min(x + w, 300) - 1, min(y + h, 200) - 1) for x, y, w, h in boxes]
     side_4 = np.array([64, 48, 64, 48])
     box_N4 = np.array(clipped, np.int64).reshape(-1, 4) // side_4
