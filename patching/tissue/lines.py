@@ -57,7 +57,7 @@ def _long(mask_HW: NDArray[np.bool_], length: int) -> NDArray[np.uint8]:
     _, label_HW, stats_N5, _ = cv2.connectedComponentsWithStats(mask_HW.view(np.uint8))
     long_N = stats_N5[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1) >= length
     long_N[0] = False
-    kept: NDArray[np.uint8] = long_N[label_HW].view(np.uint8)
+    kept: NDArray[np.uint8] = np.take(long_N, label_HW, mode="clip").view(np.uint8)
     return kept
 
 
