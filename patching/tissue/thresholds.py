@@ -15,6 +15,7 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
 
     Extreme values, 0.1 % at either end, are clipped, so that a hot pixel does not stretch the bins.
     """
+    values = np.sort(values, axis=None)
     low, high = _limits(values)
     if _flat(low, high):
         return high
@@ -39,6 +40,7 @@ def triangle_threshold(values: NDArray[np.floating]) -> float:
 
 def entropy_threshold(values: NDArray[np.floating]) -> float:
     """Threshold with the largest sum of both classes' entropies over 256 bins (Kapur 1985, eq. 17)."""
+    values = np.sort(values, axis=None)
     low, high = _limits(values)
     if _flat(low, high):
         return high
@@ -64,10 +66,15 @@ def _flat(low: float, high: float) -> bool:
 
 
 def _histogram(
-    values: NDArray[np.floating], low: float, high: float
+    sorted_N: NDArray[np.floating], low: float, high: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts and edges of 256 bins; what lies outside goes to the outermost."""
-    return np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
+    """Counts and edges of 256 bins; what lies outside goes to the outermost.
+
+    As `np.histogram` counts, which takes four times as long as to sort and to look the edges up.
+    """
+    edges = np.histogram_bin_edges(sorted_N, bins=_BINS, range=(low, high))
+    below_B = np.searchsorted(sorted_N, edges[1:-1])
+    return np.diff(below_B, prepend=0, append=sorted_N.size), edges
 
 
 def separation(values: NDArray[np.float32], upper: NDArray[np.bool_]) -> float:
