@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.tissue.strips import Floats, Projected, as_floats, mean_of_channels, over_channels, smoothed
+from patching.tissue.strips import (
+    Floats,
+    Projected,
+    as_floats,
+    channels_last,
+    mean_of_channels,
+    over_channels,
+    planes_of,
+    smoothed,
+)
 
 _PER_E_FOLD = np.float32(
     -1 / math.log(10)
@@ -17,7 +26,16 @@ def densities(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
     """Optical density of each channel [H, W, C] of an 8-bit image, after a Gaussian blur."""
     shape = (image_HWC.shape[0], image_HWC.shape[1])
     smooth = smoothed(shape, as_floats(image_HWC), smoothing)
-    return Projected(shape, lambda rows: cv2.log((smooth(rows) + 1) / 256) * _PER_E_FOLD)
+    return Projected(shape, smooth, _density, mapped=True)
+
+
+def _density(smooth_HWC: Floats) -> Floats:
+    density_CHW = planes_of(smooth_HWC) + np.float32(1)
+    density_CHW *= np.float32(1 / 256)
+    lines = density_CHW.reshape(len(density_CHW), -1)
+    cv2.log(lines, lines)
+    lines *= _PER_E_FOLD
+    return channels_last(density_CHW)
 
 
 def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:
@@ -32,16 +50,17 @@ def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:
     return _typical(density_HWC, brightest_C)
 
 
-def above(density_HWC: Floats, background_C: Floats) -> Floats:
+def magnitude(excess_HWC: Floats) -> Floats:
     """Root mean square over channels of the density above the background [H, W]."""
-    above_HW: Floats = np.sqrt(mean_of_channels(np.maximum(density_HWC - background_C, 0) ** 2))
+    above_HWC = np.maximum(excess_HWC, 0)
+    above_HW: Floats = np.sqrt(mean_of_channels(np.square(above_HWC, out=above_HWC)))
     return above_HW
 
 
 def _brightest(density_HWC: Floats) -> Floats:
     """Optical density per channel of the brightest percent: the background, if there is one."""
     mean_HW = mean_of_channels(density_HWC)
-    return _median(density_HWC[mean_HW <= np.quantile(mean_HW, 0.01)])
+    return _median(density_HWC, mean_HW <= np.quantile(mean_HW, 0.01))
 
 
 def _typical(density_HWC: Floats, background_C: Floats) -> Floats:
@@ -49,9 +68,9 @@ def _typical(density_HWC: Floats, background_C: Floats) -> Floats:
     for _ in range(2):
         near_HW = over_channels(np.maximum, np.abs(density_HWC - background_C)) < 0.03
         if near_HW.any():
-            background_C = _median(density_HWC[near_HW])
+            background_C = _median(density_HWC, near_HW)
     return background_C
 
 
-def _median(density_NC: Floats) -> Floats:
-    return np.median(density_NC, axis=0).astype(np.float32)
+def _median(density_HWC: Floats, where_HW: NDArray[np.bool_]) -> Floats:
+    return np.array([np.median(plane[where_HW]) for plane in planes_of(density_HWC)], np.float32)

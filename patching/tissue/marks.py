@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from patching.geometry import Mpp
 from patching.resample import shrink
 from patching.tissue.morphology import disc, morphed
-from patching.tissue.strips import Floats, over_channels
+from patching.tissue.strips import Floats, over_channels, planes_of
 
 _INK_WIDTH = 7  # mask pixels, and
 _INK_WIDTH_UM = 60.0  # where the pixel size is known: pens write wider than this, nuclei and vessels are not
@@ -25,7 +25,9 @@ def is_ink(excess_HWC: Floats) -> NDArray[np.bool_]:
     at least about as much as red. Blue and green ink absorb red much more; red ink absorbs green and
     blue, and no red; black ink absorbs all alike, and more than dense nuclei do at mask resolution.
     """
-    red, green, blue = np.moveaxis(excess_HWC, -1, 0)
+    red, green, blue = planes_of(excess_HWC)
+    if max(red.max(), green.max()) <= 0.3:
+        return np.zeros(red.shape, np.bool_)
     cold_HW = (red > 1.2 * green + 0.05) & (red > 0.3)
     warm_HW = (green > 0.45) & (blue > 0.7 * green) & (red < 0.2 * green)
     least_HW, most_HW = (over_channels(extreme, excess_HWC) for extreme in (np.minimum, np.maximum))

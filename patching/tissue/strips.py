@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STRIP = 2**16  # pixels: what is computed on them stays in the processor's cache
+_KEPT = 2**23  # values, 32 MiB, that are not computed a second time
+_TABLE = 2**16  # pixels under which a table of 16-bit values would not pay
 SAMPLE = 2**16
 """Pixels up to which statistics see every pixel; larger images are sampled on a regular grid."""
 
 Floats = NDArray[np.float32]
+"""Values of several channels are [H, W, C] with each channel's plane in one piece: NumPy and OpenCV work on
+planes at several times their speed on interleaved channels."""
 
 
 class Projected:
@@ -23,40 +27,46 @@ class Projected:
     Args:
         shape: height and width of the image.
         compute: gives the values [h, W, ...] of a slice of rows.
+        finish: what is still to be done to each value by itself; a sample is taken before.
+        mapped: whether `map` will be called: what `compute` gave of a small image is kept for it.
     """
 
-    def __init__(self, shape: tuple[int, int], compute: Callable[[slice], Floats]) -> None:
-        self.shape, self._compute = shape, compute
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        compute: Callable[[slice], Floats],
+        finish: Callable[[Floats], Floats] = lambda values: values,
+        *,
+        mapped: bool = False,
+    ) -> None:
+        self.shape, self._compute, self._finish, self._mapped = shape, compute, finish, mapped
+        self._kept: dict[int, Floats] = {}
         self.step = max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
         self.sample = self._sampled()
         """Values of every `step`-th row and column [ceil(H / step), ceil(W / step), ...]."""
 
     def _sampled(self) -> Floats:
         step = self.step
-        # A copy of the few, or their whole strip would stay alive.
-        parts = [
-            np.ascontiguousarray(self._compute(rows)[-rows.start % step :: step, ::step])
-            for rows in _strips(self.shape)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+        def part(rows: slice) -> Floats:
+            values = self._compute(rows)
+            if self._mapped and step > 1 and values[0, 0].size * self.shape[0] * self.shape[1] <= _KEPT:
+                self._kept[rows.start] = values
+            # A copy of the few, or their whole strip would stay alive.
+            return values[-rows.start % step :: step, ::step].copy(order="K")
+
+        return self._finish(np.concatenate(_in_threads(part, _strips(self.shape))))
 
     def map(self, rule: Callable[[Floats], NDArray[Any]]) -> NDArray[Any]:
         """`rule`, of one byte per pixel, applied to the values of all pixels: [H, W]."""
         if self.step == 1:
             return rule(self.sample)
-        first, *others = _strips(self.shape)
-        part = rule(self._compute(first))
-        result_HW = np.empty(self.shape, part.dtype)
-        result_HW[first] = part
 
-        def fill(rows: slice) -> None:
-            result_HW[rows] = rule(self._compute(rows))
+        def part(rows: slice) -> NDArray[Any]:
+            values = self._kept.pop(rows.start, None)
+            return rule(self._finish(self._compute(rows) if values is None else values))
 
-        # As many threads as OpenCV may use in this process.
-        with ThreadPoolExecutor(cv2.getNumThreads(), thread_name_prefix="tissue") as pool:
-            for _ in pool.map(fill, others):
-                pass
-        return result_HW
+        return np.concatenate(_in_threads(part, _strips(self.shape)))
 
 
 def smoothed(
@@ -68,25 +78,80 @@ def smoothed(
     def blurred(rows: slice) -> Floats:
         top, bottom = max(0, rows.start - margin), min(shape[0], rows.stop + margin)
         values = compute(slice(top, bottom))
-        smooth: Floats = cv2.GaussianBlur(values, (0, 0), sigma).reshape(values.shape)
-        return smooth[rows.start - top : rows.stop - top]
+        planes = planes_of(values) if values.ndim == 3 else values[None]
+        smooth = np.empty(planes.shape, np.float32)
+        for plane, smooth_HW in zip(planes, smooth, strict=True):
+            cv2.GaussianBlur(plane, (0, 0), sigma, dst=smooth_HW)
+        kept = smooth[:, rows.start - top : rows.stop - top]
+        return channels_last(kept) if values.ndim == 3 else kept[0]
 
     return blurred
 
 
 def as_floats(image_HWC: NDArray[np.generic]) -> Callable[[slice], Floats]:
     """The image's own values, converted a strip at a time."""
-    return lambda rows: image_HWC[rows].astype(np.float32)
+    return lambda rows: channels_last(planes_of(image_HWC[rows]).astype(np.float32, order="C"))
+
+
+def of_values(
+    image_HWC: NDArray[np.generic], function: Callable[[Floats], Floats]
+) -> Callable[[slice], Floats]:
+    """`function` of each value by itself; looked up where the image has more pixels than possible values.
+
+    Args:
+        image_HWC: the image.
+        function: takes and gives floats [..., C]; it may differ from channel to channel.
+    """
+    few = image_HWC.dtype.kind in "iu" and image_HWC.dtype.itemsize <= 2
+    if not few or image_HWC.shape[0] * image_HWC.shape[1] <= _TABLE:
+        values = as_floats(image_HWC)
+        return lambda rows: function(values(rows))
+    low, high, channels = int(image_HWC.min()), int(image_HWC.max()), image_HWC.shape[-1]
+    value_VC = np.broadcast_to(
+        np.arange(low, high + 1, dtype=np.float32)[:, None], (high + 1 - low, channels)
+    )
+    table_CV = np.ascontiguousarray(planes_of(function(value_VC)))
+
+    def found(rows: slice) -> Floats:
+        index_CHW = planes_of(image_HWC[rows]).astype(np.intp, order="C")
+        index_CHW -= low
+        found_CHW = np.empty(index_CHW.shape, np.float32)
+        for table_V, index_HW, found_HW in zip(table_CV, index_CHW, found_CHW, strict=True):
+            # "clip" changes no index; it writes without a buffer.
+            np.take(table_V, index_HW, out=found_HW, mode="clip")
+        return channels_last(found_CHW)
+
+    return found
+
+
+def planes_of(values: NDArray[Any]) -> NDArray[Any]:
+    """The channels [C, H, W] of [H, W, C]."""
+    # NumPy's moveaxis takes ten times as long.
+    return values.transpose(-1, *range(values.ndim - 1))
+
+
+def channels_last(planes_CHW: NDArray[Any]) -> NDArray[Any]:
+    """The values [H, W, C] of planes [C, H, W], not copied."""
+    return planes_CHW.transpose(1, 2, 0)
 
 
 def over_channels(function: Callable[[Floats, Floats], Floats], values: Floats) -> Floats:
     """A ufunc's reduction over the last axis; on few channels five times as fast as NumPy's own."""
-    return reduce(function, np.moveaxis(values, -1, 0))
+    return reduce(function, planes_of(values))
 
 
 def mean_of_channels(values: Floats) -> Floats:
     """Mean over the last axis."""
     return over_channels(np.add, values) / np.float32(values.shape[-1])
+
+
+def _in_threads(work: Callable[[slice], NDArray[Any]], strips: Iterator[slice]) -> list[NDArray[Any]]:
+    """Results in order, from as many threads as OpenCV may use in this process."""
+    threads = cv2.getNumThreads()
+    if threads == 1:
+        return [work(rows) for rows in strips]
+    with ThreadPoolExecutor(threads, thread_name_prefix="tissue") as pool:
+        return list(pool.map(work, strips))
 
 
 def _strips(shape: tuple[int, int]) -> Iterator[slice]:

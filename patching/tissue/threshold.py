@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage
-from patching.tissue.brightfield import above, background, densities
+from patching.tissue.brightfield import background, densities, magnitude
 from patching.tissue.intensity import flattened, structured
 from patching.tissue.lines import straight_lines
 from patching.tissue.marks import borders, ink_strokes, is_black, is_ink
@@ -22,7 +22,7 @@ from patching.tissue.strips import Floats, Projected
 from patching.tissue.thresholds import highest_background, otsu_threshold, separation
 
 Mark = Literal["ink", "border", "line"]
-_TISSUE, _INK, _BLACK = 1, 2, 4
+_TISSUE, _INK, _BLACK = (np.uint8(bit) for bit in (1, 2, 4))
 
 
 class ThresholdSettings(DetectorSettings):
@@ -93,15 +93,17 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
         if background_C is None:
             clear_C, threshold = np.zeros(density.sample.shape[-1], np.float32), np.float64(-1)
         else:
-            excess = above(density.sample, background_C)
+            excess = magnitude(density.sample - background_C)
             clear_C = background_C
             threshold = np.clip(np.float64(self._threshold(excess)), *self._settings.density_range)
+        # Floats are above it where they are above the next float under it, and compared in half the time.
+        limit = np.float32(threshold)
+        limit = limit if limit <= threshold else np.nextafter(limit, np.float32(-np.inf))
 
         def bits(density_HWC: Floats) -> NDArray[np.uint8]:
-            result_HW = np.multiply(above(density_HWC, clear_C) > threshold, _TISSUE, dtype=np.uint8)
-            result_HW[is_ink(density_HWC - clear_C)] |= _INK
-            result_HW[is_black(density_HWC)] |= _BLACK
-            return result_HW
+            excess_HWC = density_HWC - clear_C
+            tissue_HW = magnitude(excess_HWC) > limit
+            return tissue_HW * _TISSUE | is_ink(excess_HWC) * _INK | is_black(density_HWC) * _BLACK
 
         return bits
 

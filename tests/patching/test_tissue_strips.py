@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from patching.tissue import regions, strips
+from patching.tissue import regions, strips, thresholds
 from patching.tissue.registry import make_detector
-from patching.tissue.strips import Projected, as_floats, smoothed
+from patching.tissue.strips import Projected, as_floats, of_values, smoothed
 
 HEIGHT, WIDTH = 200, 300
 
@@ -61,3 +61,41 @@ def test_margins_hold_the_whole_kernel(sigma: float) -> None:
     blurred = smoothed((HEIGHT, WIDTH), as_floats(image), sigma)
     parts = [blurred(slice(top, min(HEIGHT, top + 64))) for top in range(0, HEIGHT, 64)]
     np.testing.assert_array_equal(np.concatenate(parts), blurred(slice(0, HEIGHT)))
+
+
+@pytest.mark.parametrize("brightfield", [True, False])
+def test_what_is_kept_for_the_map_changes_no_pixel(
+    brightfield: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strips, "SAMPLE", 7000)
+    image = slide(brightfield=brightfield)
+    kept = make_detector("otsu").detect(image, None, brightfield=brightfield)
+    monkeypatch.setattr(strips, "_KEPT", 0)
+    again = make_detector("otsu").detect(image, None, brightfield=brightfield)
+    np.testing.assert_array_equal(again, kept)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
+def test_a_table_gives_what_each_value_gives(
+    dtype: type[np.generic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(4).integers(3, 250, (HEIGHT, WIDTH, 2))
+    image = (values - (100 if dtype is np.int16 else 0)).astype(dtype)
+
+    def function(values: strips.Floats) -> strips.Floats:
+        return np.log1p(np.maximum(values - np.float32([2, 50]), 0))
+
+    rows = slice(64, 128)
+    direct = function(as_floats(image)(rows))
+    monkeypatch.setattr(strips, "_TABLE", 0)
+    np.testing.assert_array_equal(of_values(image, function)(rows), direct)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bins_are_those_of_numpy(dtype: type[np.floating]) -> None:
+    values = np.random.default_rng(5).normal(1, 0.2, 5000).astype(dtype).round(2)
+    low, high = np.quantile(values, (0.001, 0.999))
+    counts, edges = thresholds._histogram(np.sort(values), low, high)
+    expected, expected_edges = np.histogram(np.clip(values, low, high), bins=256, range=(low, high))
+    np.testing.assert_array_equal(counts, expected)
+    np.testing.assert_array_equal(edges, expected_edges)
