@@ -1,5 +1,7 @@
 """What is to be cut from one slide: tissue, grid, labels; decided before a single patch is read."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,23 +9,25 @@ from numpy.typing import NDArray
 
 from patching.annotations.base import AbstractAnnotation
 from patching.annotations.registry import load_annotation
-from patching.drawing import false_color
+from patching.drawing import false_color, stretch
 from patching.errors import SlideError
-from patching.geometry import Mpp, Size
-from patching.grid import Sampling, grid_locations, resolve
+from patching.geometry import Level, Mpp, Size
+from patching.grid import Sampling, grid_locations, read_plan, resolve
 from patching.labels import DROPPED
 from patching.manifest import SlideRow
 from patching.overlay import OverlayContent
 from patching.quality import quality_names
 from patching.readers.base import AbstractSlide
 from patching.resample import overview, shrink, shrunk
-from patching.settings import TileSettings
+from patching.settings import FEWEST_MASK_PIXELS, TileSettings
 from patching.store import PatchTable, StoreAttributes
 from patching.tissue.base import SlideOrigin
 from patching.tissue_area import AreaTable
 
 MAX_MASK_PIXELS = 2**28
 _THUMBNAIL = 1280
+_PAINTED = 64  # rows
+_COARSER = 4 / 3  # than wanted: what a stored level may be
 STORED_THUMBNAIL = 640
 """Longer side of the picture of the slide that the store holds."""
 KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
@@ -132,7 +136,7 @@ def _find_tissue(
     threads: int,
 ) -> tuple[NDArray[np.uint8], _Tissue]:
     """Thumbnail and tissue mask from one pass over the slide."""
-    wanted = max(1.0, sampling.extent / settings.mask_pixels_per_patch)
+    wanted = _mask_scale(slide.levels, sampling.extent, settings.mask_pixels_per_patch)
     longest = max(slide.size.width, slide.size.height)
     if slide.size.width * slide.size.height / wanted**2 > MAX_MASK_PIXELS:
         raise SlideError(
@@ -151,8 +155,37 @@ def _find_tissue(
         channels=slide.channels,
         origin=SlideOrigin(slide_id, slide.size, mask_downsample),
     )
-    thumbnail_HW3 = false_color(shrunk(image_HWC, _THUMBNAIL), brightfield=slide.brightfield)
+    thumbnail_HW3 = _picture(shrunk(image_HWC, _THUMBNAIL), threads, brightfield=slide.brightfield)
     return thumbnail_HW3, _Tissue(mask_HW, mask_downsample)
+
+
+def _mask_scale(levels: Sequence[Level], extent: int, pixels: int) -> float:
+    """Level-0 pixels wanted per mask pixel: a little coarser where that spares the reading of a finer level.
+
+    Example: 240 level-0 pixels at 16 mask pixels want 15. Of levels of 1, 4 and 16, 16 is taken.
+    """
+    wanted = max(1.0, extent / pixels)
+    coarsest = min(wanted * _COARSER, extent / FEWEST_MASK_PIXELS)
+    near = [level.downsample for level in levels if wanted < level.downsample <= coarsest]
+    shrinks = read_plan(levels, wanted, tolerance=0.01)[1] >= 2
+    return min(near) if near and shrinks else wanted
+
+
+def _picture(image_HWC: NDArray[np.generic], threads: int, *, brightfield: bool) -> NDArray[np.uint8]:
+    """False color of the thumbnail, in strips of rows: they stay in the processor's cache."""
+    if brightfield:
+        return false_color(image_HWC, brightfield=True)
+    stretch_C2 = stretch([image_HWC])
+    picture_HW3 = np.empty((*image_HWC.shape[:2], 3), np.uint8)
+
+    def paint(top: int) -> None:
+        rows = slice(top, top + _PAINTED)
+        picture_HW3[rows] = false_color(image_HWC[rows], brightfield=False, stretch_C2=stretch_C2)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="thumbnail") as pool:
+        for _ in pool.map(paint, range(0, len(image_HWC), _PAINTED)):
+            pass
+    return picture_HW3
 
 
 def _choose(

@@ -12,6 +12,9 @@ from patching.sharding import Codec
 from patching.tissue.base import AbstractTissueDetector
 from patching.tissue.registry import make_detector
 
+FEWEST_MASK_PIXELS = 8
+"""Per patch side."""
+
 
 class TileSettings(BaseModel):
     """How slides become patches."""
@@ -22,8 +25,12 @@ class TileSettings(BaseModel):
     """Size, resolution and step of patches."""
     tissue: dict[str, Any]
     """`method`, and that method's own settings."""
-    mask_pixels_per_patch: int = Field(default=16, ge=8)
-    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse."""
+    mask_pixels_per_patch: int = Field(default=16, ge=FEWEST_MASK_PIXELS)
+    """At least this many tissue-mask pixels per patch side: under 8 the fractions get coarse.
+
+    Where a finer level would have to be shrunk for them, a stored level with three quarters of them or more,
+    and with 8 or more, is taken instead.
+    """
     minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
     """Patches under it are dropped; those without any tissue always are."""
     label: LabelRule = LabelRule()
