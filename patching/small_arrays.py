@@ -63,7 +63,8 @@ class Layout:
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
-    """Make a folder a zarr group."""
+    """Make a new folder a zarr group."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     _write(folder, _text({"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}))
 
 
@@ -109,7 +110,8 @@ def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") 
     _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
         path = _chunk_path(folder, 0, values.ndim)
-        path.parent.mkdir(parents=True)
+        for parent in reversed(path.parents[: values.ndim]):  # `parents=True` would begin at the wrong end
+            parent.mkdir()
         encoded = _encoded(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), codec)
         path.write_bytes(encoded + struct.pack("<I", google_crc32c.value(encoded)))
 
@@ -144,7 +146,7 @@ def read_small(folder: Path) -> NDArray[Any]:
 
 
 def _write(folder: Path, text: bytes) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir()
     (folder / DOCUMENT).write_bytes(text)
 
 

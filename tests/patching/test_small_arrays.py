@@ -121,6 +121,7 @@ def test_an_array_without_values_has_no_chunk(tmp_path: Path, shape: tuple[int, 
 
 @pytest.mark.parametrize("damage", ["flipped", "shorter", "chunk missing", "document missing"])
 def test_damage_is_an_error(tmp_path: Path, damage: str) -> None:
+    write_group(tmp_path / "s.zarr", {})
     write_small(tmp_path / "s.zarr" / "locations", values_of("int64"))
     chunk = tmp_path / "s.zarr" / "locations" / "c" / "0" / "0" / "0"
     content = bytearray(chunk.read_bytes())
