@@ -20,8 +20,8 @@ from patching.runs import Filled, Run, RunQueue, runs_of
 from patching.sharding import ChunkBuffer, Codec
 from patching.store_writer import StoreWriter
 
-_RUN_BYTES = 2**20
-"""Decoded bytes of a run."""
+_RUN_BYTES = 2**19
+"""Decoded bytes of a run: what is written should still lie in a core's own cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,18 +126,20 @@ class ChunkBuffer:
 
     def __init__(self, chunks: int, chunk_bytes: int) -> None:
         slot_bytes = -(-(chunk_bytes + _OVERHEAD + _CRC) // _ALIGNED) * _ALIGNED
-        self._slots: NDArray[np.uint8] = np.empty((chunks, slot_bytes), np.uint8)
+        memory_NB = np.empty((chunks, slot_bytes), np.uint8)
+        self._slots = [slot_B[:-_CRC] for slot_B in memory_NB]
+        self._memory = [slot_B.data for slot_B in memory_NB]
         self._chunks = [memoryview(b"")] * chunks
 
     def slot(self, number: int) -> NDArray[np.uint8]:
         """Where chunk `number` is to be encoded, without the room for its checksum."""
-        return self._slots[number, :-_CRC]
+        return self._slots[number]
 
     def seal(self, number: int, length: int) -> None:
         """Say how many bytes of a slot were written; their checksum is put behind them."""
-        slot_B = self._slots[number]
-        slot_B[length : length + _CRC].data[:] = _checksum(slot_B[:length])
-        self._chunks[number] = slot_B[: length + _CRC].data
+        memory = self._memory[number]
+        memory[length : length + _CRC] = _checksum(self._slots[number][:length])
+        self._chunks[number] = memory[: length + _CRC]
 
     def chunks(self, count: int) -> list[memoryview]:
         """The first `count` chunks, sealed."""
