@@ -5,7 +5,6 @@ Workers share the file system of slides and outputs. The scheduler moves no pixe
 few numbers.
 """
 
-import ctypes
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,13 +23,12 @@ from patching.engine import (
     begin_task,
     cut_task,
     finish_task,
-    limit_threads,
 )
 from patching.errors import ConfigError, EvenpatchError
+from patching.process_setup import prepare_process
 from patching.tiler import SlideLog
 
 _SHARDS_PER_TASK = 4
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def connected(settings: EngineSettings, workers: int, timeout_seconds: int = 30)
                 LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
-                    dashboard_address=None,  # nobody asked for a web server
+                    dashboard_address="127.0.0.1:0",  # a fixed port may be another run's
                     memory_limit=0,
                     silence_logs=logging.ERROR,
                 )
@@ -138,20 +136,7 @@ class _Prepared(WorkerPlugin):
     """Libraries in a worker use one thread each, and keep the memory that they will use again."""
 
     def setup(self, worker: Any) -> None:
-        limit_threads()
-        keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc hold up to 128 MiB that are free.
-
-    dask starts its workers with 64 KiB (`MALLOC_TRIM_THRESHOLD_`): every picture and buffer comes as new
-    pages from the kernel, which took a fifth of a worker's time.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_TRIM_THRESHOLD, 128 * 2**20)
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most there is; larger pieces are always new pages
+        prepare_process()
 
 
 def slurm_cluster(settings: dict[str, Any]) -> Any:

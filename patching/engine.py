@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any, Literal
 
-import cv2
-import threadpoolctl
 from pydantic import BaseModel, ConfigDict, Field
 
 from patching.errors import AnnotationError, EvenpatchError, SlideError
+from patching.process_setup import prepare_process
 from patching.receipts import (
     Folders,
     SlideTask,
@@ -80,7 +79,7 @@ def tile_cohort(
         progress: told how many patches were written.
     """
     if workers == 1 or len(tasks) <= 1:
-        limit_threads(workers)
+        prepare_process(workers)
         for task in tasks:
             yield run_task(task, workers, progress)
         return
@@ -207,15 +206,9 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
     return Outcome(task.row.slide_id, log=log)
 
 
-def limit_threads(threads: int = 1) -> None:
-    """So many threads for OpenCV in this process, and one for linear algebra, which is tiny here."""
-    cv2.setNumThreads(threads)
-    threadpoolctl.threadpool_limits(1)
-
-
 def _start_worker(level: int) -> None:
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
-    limit_threads()
+    prepare_process()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

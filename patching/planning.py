@@ -29,7 +29,7 @@ _THUMBNAIL = 1280
 _PAINTED = 64  # rows
 _COARSER = 4 / 3  # than wanted: what a stored level may be
 STORED_THUMBNAIL = 640
-"""Longer side of the picture of the slide that the store holds."""
+"""Longer side, at most, of the picture of the slide that the store holds."""
 KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
 REASONS = {
     NO_TISSUE: "no_tissue",
@@ -144,7 +144,8 @@ def _find_tissue(
             needs=f"at most {MAX_MASK_PIXELS} pixels",
             do="lower tile.mask_pixels_per_patch, or make patches larger",
         )
-    image_HWC, downsample = overview(slide, max(1.0, min(wanted, longest / _THUMBNAIL)), threads)
+    pictured = _unshrunk(slide.levels, longest / _THUMBNAIL, longest / STORED_THUMBNAIL)
+    image_HWC, downsample = overview(slide, max(1.0, min(wanted, pictured)), threads)
     factor = max(1, int(wanted / downsample + 1e-6))
     mask_downsample = downsample * factor
     mask_mpp = None if mpp is None else mpp.coarser(mask_downsample)
@@ -165,10 +166,14 @@ def _mask_scale(levels: Sequence[Level], extent: int, pixels: int) -> float:
     Example: 240 level-0 pixels at 16 mask pixels want 15. Of levels of 1, 4 and 16, 16 is taken.
     """
     wanted = max(1.0, extent / pixels)
-    coarsest = min(wanted * _COARSER, extent / FEWEST_MASK_PIXELS)
+    return _unshrunk(levels, wanted, min(wanted * _COARSER, extent / FEWEST_MASK_PIXELS))
+
+
+def _unshrunk(levels: Sequence[Level], wanted: float, coarsest: float) -> float:
+    """The wanted scale, or that of a stored level up to `coarsest` where else a finer one would be shrunk."""
     near = [level.downsample for level in levels if wanted < level.downsample <= coarsest]
-    shrinks = read_plan(levels, wanted, tolerance=0.01)[1] >= 2
-    return min(near) if near and shrinks else wanted
+    shrinks = near and read_plan(levels, max(1.0, wanted), tolerance=0.01)[1] >= 2
+    return min(near) if shrinks else wanted
 
 
 def _picture(image_HWC: NDArray[np.generic], threads: int, *, brightfield: bool) -> NDArray[np.uint8]:

@@ -89,7 +89,9 @@ class Encoder:
 
     def _worth_it(self, patch_HWC: NDArray[Any]) -> bool:
         """Whether a few rows say that the patch compresses."""
-        if self._codec != "zstd" and self._dtype.itemsize == 1:
+        if self._codec != "zstd" and self.compresses:
+            return True  # LZ4 is soon done with noise
+        if self._codec != "zstd":
             # LZ4 finds repeats only; on 8-bit slides equal neighbors tell of them better than a trial does.
             rows_RWC = patch_HWC[_EVERY :: 2 * _EVERY]
             equal_RWC = rows_RWC[:, 1:] == rows_RWC[:, :-1]

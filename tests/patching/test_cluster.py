@@ -75,7 +75,7 @@ def test_a_slide_of_few_shards_is_one_task(client: Any, tmp_path: Path, image: P
 def test_a_worker_keeps_freed_memory() -> None:
     code = """
 import resource, numpy as np
-from patching.cluster import keep_freed_memory
+from patching.process_setup import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

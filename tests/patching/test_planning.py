@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from patching import planning
+from patching.geometry import Level, Size
 from patching.manifest import SlideRow
 from patching.planning import plan_slide
 from patching.readers.registry import open_slide
@@ -71,3 +72,19 @@ def test_thumbnail_in_strips_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -
     whole = planning.false_color(image_HWC, brightfield=False)
     monkeypatch.setattr(planning, "_PAINTED", 16)
     np.testing.assert_array_equal(planning._picture(image_HWC, 2, brightfield=False), whole)
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ((1, 4, 16), 16),  # 8 wanted of 10,240 pixels: else level 4 would be halved
+        ((1, 4, 32), 8),  # the picture would have 320 pixels
+        ((1, 8, 16), 8),  # met by a level
+        ((1, 5, 16), 8),  # level 5 is hardly shrunk
+        ((1,), 8),
+    ],
+)
+def test_the_picture_of_a_slide_may_be_half_as_fine(levels: tuple[int, ...], expected: float) -> None:
+    sizes = [Size(10_240 // step, 8_000 // step) for step in levels]
+    pyramid = [Level.of(sizes[0], size) for size in sizes]
+    assert planning._unshrunk(pyramid, 10_240 / 1280, 10_240 / 640) == expected
