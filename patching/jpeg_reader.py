@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from patching.errors import StoreError
 from patching.jpeg_stream import NAME, JpegStream
+from patching.small_arrays import chunk_path
 
 _CRC = 4
 _OPEN_SHARDS = 64
@@ -69,7 +70,7 @@ class JpegReader:
 
     def _open(self, shard: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         """A shard mapped into memory, and its index."""
-        path = self._folder / "c" / str(shard) / "0" / "0" / "0"
+        path = chunk_path(self._folder, shard, 4)
         length = 16 * self._shard
         if not path.is_file() or path.stat().st_size < length + _CRC:
             raise self._damaged(shard, "the whole file")

@@ -166,7 +166,6 @@ class ShardFile:
         self._length: NDArray[np.int64] = np.zeros(chunks, np.int64)
         self._count = 0
         with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb", buffering=0)
         _set_aside(self._file.fileno(), likely_bytes)
 

@@ -109,11 +109,10 @@ def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") 
     """Write an array in one chunk; one without values has none."""
     _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
-        path = _chunk_path(folder, 0, values.ndim)
-        for parent in reversed(path.parents[: values.ndim]):  # `parents=True` would begin at the wrong end
-            parent.mkdir()
         encoded = _encoded(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), codec)
-        path.write_bytes(encoded + struct.pack("<I", google_crc32c.value(encoded)))
+        chunk_path(folder, 0, values.ndim).write_bytes(
+            encoded + struct.pack("<I", google_crc32c.value(encoded))
+        )
 
 
 def read_shape(folder: Path) -> tuple[int, ...]:
@@ -133,7 +132,7 @@ def read_small(folder: Path) -> NDArray[Any]:
         rows, *_ = chunk_shape = _chunk_shape(document)
         codec, dtype = document["codecs"][1]["name"], values.dtype.newbyteorder("<")
         for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
-            content = _decoded(_chunk_path(folder, number, values.ndim).read_bytes(), codec)
+            content = _decoded(chunk_path(folder, number, values.ndim).read_bytes(), codec)
             part = values[start : start + rows]
             part[:] = np.frombuffer(content, dtype).reshape(chunk_shape)[: len(part)]
     except (OSError, ValueError, KeyError) as error:
@@ -167,7 +166,7 @@ def _array(
         "shape": list(shape),
         "data_type": dtype.name,
         "chunk_grid": _named("regular", chunk_shape=[max(1, length) for length in chunks]),
-        "chunk_key_encoding": _named("default", separator="/"),
+        "chunk_key_encoding": _named("default", separator="."),
         "fill_value": np.zeros((), dtype).item(),
         "codecs": list(codecs),
         "attributes": {},
@@ -190,8 +189,9 @@ def _chunk_shape(document: Document) -> tuple[int, ...]:
     return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
 
 
-def _chunk_path(folder: Path, number: int, ndim: int) -> Path:
-    return folder.joinpath("c", str(number), *["0"] * (ndim - 1))
+def chunk_path(folder: Path, number: int, ndim: int) -> Path:
+    """File of a chunk, or shard, by its number along the first axis: c.2.0.0, without folders of its own."""
+    return folder / ".".join(["c", str(number), *["0"] * (ndim - 1)])
 
 
 def _encoded(values: NDArray[Any], codec: SmallCodec) -> bytes:

@@ -27,7 +27,7 @@ from patching.errors import StoreError
 from patching.jpeg_reader import JpegReader
 from patching.small_arrays import read_small
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)

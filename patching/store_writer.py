@@ -14,7 +14,15 @@ from patching.disk_space import writing
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
 from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, is_whole
-from patching.small_arrays import Layout, read_shape, write_group, write_rows, write_sharded, write_small
+from patching.small_arrays import (
+    Layout,
+    chunk_path,
+    read_shape,
+    write_group,
+    write_rows,
+    write_sharded,
+    write_small,
+)
 from patching.store import PatchStore, PatchTable, StoreAttributes, open_tensorstore, partial
 
 _LARGEST_SHARD = 64 * 2**20
@@ -127,7 +135,7 @@ class StoreWriter:
         self.part.rename(self.path)
 
     def _shard_path(self, shard: int) -> Path:
-        return self.part / "images" / "c" / str(shard) / "0" / "0" / "0"
+        return chunk_path(self.part / "images", shard, 4)
 
     @cached_property
     def _quality(self) -> Any:

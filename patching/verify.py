@@ -8,6 +8,7 @@ import numpy as np
 
 from patching.errors import StoreError
 from patching.sharding import is_whole
+from patching.small_arrays import chunk_path
 from patching.store import PatchStore, open_tensorstore
 
 _SMALL = ("locations", "measures", "quality", "tissue", "thumbnail")
@@ -41,7 +42,7 @@ def verify_store(path: Path) -> Iterator[str]:
 
 
 def _verify_shard(store: PatchStore, number: int, rows: range, shard: int) -> Iterator[str]:
-    if not is_whole(store.path / "images" / "c" / str(number) / "0" / "0" / "0", shard):
+    if not is_whole(chunk_path(store.path / "images", number, 4), shard):
         yield f"images: shard {number} (patches {rows.start} to {rows.stop - 1}) is missing or cut off"
         return
     for start in range(rows.start, rows.stop, _BATCH):

@@ -64,7 +64,7 @@ def test_streams_are_stored_and_read_bit_for_bit(slide_path: Path, tmp_path: Pat
         page = tiff.pages.first if level == 0 else tiff.pages.first.pages[0]
         tile = tiff.filehandle.read_segments([page.dataoffsets[1]], [page.databytecounts[1]])
         stream = next(iter(tile))[0]
-    assert stream in (passed.path / "images/c/0/0/0/0").read_bytes()
+    assert stream in (passed.path / "images/c.0.0.0.0").read_bytes()
     assert passed.attributes.quality == ()
 
 
@@ -101,7 +101,7 @@ def test_other_pixels_have_no_streams(tmp_path: Path) -> None:
 
 def test_damage_is_told(slide_path: Path, tmp_path: Path) -> None:
     store = tiled(slide_path, tmp_path / "passed", "jpeg")
-    shard = store.path / "images/c/1/0/0/0"
+    shard = store.path / "images/c.1.0.0.0"
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
     shard.write_bytes(content)

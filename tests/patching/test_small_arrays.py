@@ -24,6 +24,7 @@ from patching.small_arrays import (
 )
 
 STREAM = JpegCodec(JpegStream(b"tables", 2, None))
+KEYS: Any = {"name": "default", "separator": "."}
 SMALL = {"zstd": ZstdCodec(level=1), "blosc": BloscCodec(cname="lz4", clevel=1)}
 
 
@@ -53,7 +54,13 @@ def test_a_sharded_array_is_the_one_that_zarr_describes(tmp_path: Path, codec: A
     kind, codecs = np.dtype(dtype), compressors(codec, np.dtype(dtype))
     shape, chunks, shards = (7, 12, 9, 3), (1, 12, 9, 3), (4, 12, 9, 3)
     zarr.create_array(
-        tmp_path / "a", shape=shape, dtype=kind, chunks=chunks, shards=shards, compressors=codecs
+        tmp_path / "a",
+        shape=shape,
+        dtype=kind,
+        chunks=chunks,
+        shards=shards,
+        compressors=codecs,
+        chunk_key_encoding=KEYS,
     )
     write_sharded(tmp_path / "b", shape, kind, chunks, shards, [each.to_dict() for each in codecs])
     assert documents(tmp_path / "a") == documents(tmp_path / "b")
@@ -70,6 +77,7 @@ def test_an_array_of_streams_is_the_one_that_zarr_describes(tmp_path: Path) -> N
         shards=shape,
         serializer=STREAM,
         compressors=[Crc32cCodec()],
+        chunk_key_encoding=KEYS,
     )
     write_sharded(tmp_path / "b", shape, kind, chunks, shape, [Crc32cCodec().to_dict()], STREAM.to_dict())
     assert documents(tmp_path / "a") == documents(tmp_path / "b")
@@ -80,7 +88,12 @@ def test_a_small_array_is_what_others_write_and_read(tmp_path: Path, codec: Any,
     values = values_of(dtype)
     filters = [SMALL[codec], Crc32cCodec()]
     zarr.create_array(
-        tmp_path / "a", shape=values.shape, dtype=dtype, chunks=values.shape, compressors=filters
+        tmp_path / "a",
+        shape=values.shape,
+        dtype=dtype,
+        chunks=values.shape,
+        compressors=filters,
+        chunk_key_encoding=KEYS,
     )
     write_small(tmp_path / "b", values, codec)
     assert documents(tmp_path / "a") == documents(tmp_path / "b")
@@ -123,7 +136,7 @@ def test_an_array_without_values_has_no_chunk(tmp_path: Path, shape: tuple[int, 
 def test_damage_is_an_error(tmp_path: Path, damage: str) -> None:
     write_group(tmp_path / "s.zarr", {})
     write_small(tmp_path / "s.zarr" / "locations", values_of("int64"))
-    chunk = tmp_path / "s.zarr" / "locations" / "c" / "0" / "0" / "0"
+    chunk = tmp_path / "s.zarr" / "locations" / "c.0.0.0"
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     if damage == "flipped":
@@ -131,6 +144,6 @@ def test_damage_is_an_error(tmp_path: Path, damage: str) -> None:
     elif damage == "shorter":
         chunk.write_bytes(content[:2])
     else:
-        (chunk if damage == "chunk missing" else chunk.parents[3] / "zarr.json").unlink()
+        (chunk if damage == "chunk missing" else chunk.with_name("zarr.json")).unlink()
     with pytest.raises(StoreError, match=r"s\.zarr: locations"):
         read_small(tmp_path / "s.zarr" / "locations")
