@@ -68,7 +68,8 @@ def cut_shards(
     wanted_N2 = np.concatenate([locations_N2[writer.rows(shard)] for shard in shards])
     length = max(1, _RUN_BYTES // writer.patch_bytes)
     memory = [writer.buffer(length) for _ in range(threads + 2)]
-    set_aside = cut.passthrough is None  # streams take a tenth of the room of patches
+    # Where patches shrink, most of the room would be given back, which costs more than it spares.
+    set_aside = cut.passthrough is None and (cut.codec == "none" or slide.dtype.itemsize == 1)
     work = RunQueue(writer, runs_of(writer, shards, length), memory, progress, set_aside=set_aside)
     side = cut.sampling.read
     regions = None if cut.passthrough else slide.expect(cut.sampling.level, wanted_N2, Size(side, side))

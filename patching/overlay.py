@@ -32,6 +32,7 @@ GROUPS: tuple[Color, ...] = (
 TISSUE: Color = (20, 160, 70)
 ANNOTATION: Color = (255, 200, 0)
 _SIDE = 900
+_SMALLEST, _PER_PATCH = 512, 96  # pixels a side: slides of few patches need no more to show them
 _COARSER = 1.5  # from here on pixels are averaged over areas; less hardly shows and takes four times as long
 _MAGNIFIED = 2.0  # tiny slides are not blown up to the full side
 _TINT, _GROUP_TINT = 0.15, 0.35  # groups come in pairs of like hues, which a thin frame does not tell apart
@@ -71,13 +72,20 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
 
 def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     """The picture above its legend, RGB [H, W, 3]."""
-    scale = min(_SIDE / max(content.size.width, content.size.height), _MAGNIFIED)
+    scale = _scale(content.size, content.extent)
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
     band_HW3 = np.asarray(_band(width, content, scale))
     page_HW3: NDArray[np.uint8] = np.full((height + len(band_HW3), *band_HW3.shape[1:]), 255, np.uint8)
     page_HW3[height:] = band_HW3
     _draw(page_HW3[:height, :width], content, scale)
     return page_HW3
+
+
+def _scale(size: Size, extent: int) -> float:
+    """Pixels of the picture per level-0 pixel."""
+    longest = max(size.width, size.height)
+    side = min(_SIDE, max(_SMALLEST, _PER_PATCH * longest / extent))
+    return min(side / longest, _MAGNIFIED)
 
 
 def _draw(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:

@@ -26,6 +26,7 @@ _OVERHEAD = 16  # of a Blosc frame around bytes that do not compress
 _CRC = 4
 _ALIGNED = 64
 _MOST_WRITTEN = 1024  # pieces that the system takes at once
+_SET_ASIDE = 2**24  # bytes: for less it costs more than it spares
 _EVERY = 16
 """Every which row of a patch is compressed on trial, or every second of them looked at."""
 _EQUAL = 0.2
@@ -167,7 +168,7 @@ class ShardFile:
         self._count = 0
         with self._told():
             self._file = self._part.open("wb", buffering=0)
-        _set_aside(self._file.fileno(), likely_bytes)
+        self._set_aside = _set_aside(self._file.fileno(), likely_bytes)
 
     def append(self, chunks: Sequence[memoryview]) -> None:
         """Add the next chunks."""
@@ -180,7 +181,8 @@ class ShardFile:
         """Add the index, and give the file its name."""
         self._write([memoryview(self._index())])
         with self._told():
-            self._file.truncate()
+            if self._set_aside:
+                self._file.truncate()
             self._file.close()
         self._part.replace(self._path)
 
@@ -210,11 +212,14 @@ class ShardFile:
             raise full_disk(error, self._path) from error
 
 
-def _set_aside(descriptor: int, nbytes: int) -> None:
-    if nbytes and hasattr(os, "posix_fallocate"):  # macOS has none
-        # Compression may need less room than there is, and a file system may know nothing of it.
-        with suppress(OSError):
-            os.posix_fallocate(descriptor, 0, nbytes)
+def _set_aside(descriptor: int, nbytes: int) -> bool:
+    """Whether so much room was asked for."""
+    if nbytes < _SET_ASIDE or not hasattr(os, "posix_fallocate"):  # macOS has none
+        return False
+    # Compression may need less room than there is, and a file system may know nothing of it.
+    with suppress(OSError):
+        os.posix_fallocate(descriptor, 0, nbytes)
+    return True
 
 
 def _after(chunks: Sequence[memoryview], done: int) -> Sequence[memoryview]:

@@ -65,6 +65,7 @@ def _small(options: Options) -> list[Contestant]:
         "patch": CASES["aligned"],
         "workers": 1,
         "repeat": repeat,
+        "tidy": False,
     }
     raw = {"slides": _texts(paths), "places": _texts(located), "threads": 1, "repeat": repeat}
     return [Contestant("raw", "benchmarks.tiling.raw:decode", raw), Contestant("evenpatch", _TILE, cohort)]

@@ -51,9 +51,13 @@ def hues(picture: np.ndarray) -> set[tuple[int, int, int]]:
     return set(map(tuple, picture.reshape(-1, 3).tolist()))
 
 
+SIDE = 512
+"""Pixels of the longer side, 1200 at level 0: three patches need no more."""
+
+
 def near(picture: np.ndarray, x: float, y: float, color: tuple[int, int, int], reach: int = 2) -> bool:
-    """Whether the color occurs around a level-0 place of a 1200-wide slide drawn 900 wide."""
-    column, row = round(x * 900 / 1200), round(y * 900 / 1200)
+    """Whether the color occurs around a level-0 place of a slide of 1200 pixels."""
+    column, row = round(x * SIDE / 1200), round(y * SIDE / 1200)
     part = picture[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
     return bool((np.abs(part - color).max(axis=-1) <= 4).any())
 
@@ -68,15 +72,15 @@ def test_each_thing_is_drawn_where_it_is(content: OverlayContent, tmp_path: Path
     assert near(picture, 120, 450, ANNOTATION)
     assert not near(picture, 600, 600, TISSUE)
     assert picture[100, 100, 0] > picture[100, 100, 2], "tumor patches are tinted red"
-    assert picture[100, 450, 0] < picture[100, 450, 2], "normal patches are tinted blue"
-    assert picture[100, 740].tolist() == [250, 250, 250], "dropped patches are not tinted"
+    assert picture[100, 250, 0] < picture[100, 250, 2], "normal patches are tinted blue"
+    assert picture[100, 420].tolist() == [250, 250, 250], "dropped patches are not tinted"
 
 
 def test_the_scale_bar_is_there_only_with_a_pixel_size(content: OverlayContent, tmp_path: Path) -> None:
-    band = picture_of(content, tmp_path / "a.png")[-60:-40, 600:]
-    # 0.5 µm/px: 900 picture pixels are 600 µm; the longest round bar under a quarter is 100 µm.
-    assert (band[10] == 0).all(axis=-1).sum() == pytest.approx(100 / 600 * 900, abs=3)
-    without = picture_of(dataclasses.replace(content, mpp=None), tmp_path / "b.png")[-60:-40, 600:]
+    band = picture_of(content, tmp_path / "a.png")[-60:-40, 340:]
+    # 0.5 µm/px: the picture shows 600 µm; the longest round bar under a quarter is 100 µm.
+    assert (band[10] == 0).all(axis=-1).sum() == pytest.approx(100 / 600 * SIDE, abs=3)
+    without = picture_of(dataclasses.replace(content, mpp=None), tmp_path / "b.png")[-60:-40, 340:]
     assert not (without[10] == 0).all(axis=-1).any()
 
 
@@ -146,9 +150,20 @@ def test_a_narrow_slide_stands_beside_white(content: OverlayContent, tmp_path: P
     )
     picture = picture_of(narrow, tmp_path / "a.png")
     assert picture.shape[1] == 470, "room for the legend"
-    assert (picture[:900, 300:] == 255).all()
+    assert (picture[:SIDE, SIDE // 3 + 1 :] == 255).all()
     assert near(picture, 0, 200, TUMOR)
-    assert picture[880, 290].tolist() == [90, 90, 90]
+    assert picture[SIDE - 10, SIDE // 3 - 5].tolist() == [90, 90, 90]
+
+
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [(400, 512), (192, 600), (100, 900), (10, 900)],
+)
+def test_the_picture_is_as_large_as_its_patches_need(
+    content: OverlayContent, extent: int, expected: int, tmp_path: Path
+) -> None:
+    picture = picture_of(dataclasses.replace(content, extent=extent), tmp_path / "a.png")
+    assert picture.shape[1] == expected
 
 
 def test_text_is_cut_to_its_place() -> None:

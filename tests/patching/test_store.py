@@ -13,7 +13,7 @@ import tensorstore
 import zarr
 
 from patching.errors import StoreError
-from patching.sharding import ChunkBuffer, Codec, Encoder
+from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes
 from patching.store_writer import write_store
 
@@ -97,6 +97,16 @@ def test_patches_are_compressed_where_it_helps(tmp_path: Path, codec: Codec, dty
             assert share * noise.nbytes <= length <= share * noise.nbytes + 0.06 * noise.nbytes
             decoded = imagecodecs.blosc_decode(buffer.slot(0)[:length].tobytes())
             assert decoded == patch.tobytes()
+
+
+@pytest.mark.parametrize("likely_bytes", [0, 2**24, 2**50])
+def test_room_that_was_set_aside_is_given_back(tmp_path: Path, likely_bytes: int) -> None:
+    file = ShardFile(tmp_path / "c.0", 3, likely_bytes)
+    file.append([memoryview(b"abc"), memoryview(b"de")])
+    file.close()
+    assert (tmp_path / "c.0").stat().st_size == 5 + 3 * 16 + 4
+    assert (tmp_path / "c.0").stat().st_blocks * 512 < 2**20
+    assert is_whole(tmp_path / "c.0", 3)
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
