@@ -65,19 +65,22 @@ def cut_shards(
     """
     if not shards:
         return
-    wanted_N2 = np.concatenate([locations_N2[writer.rows(shard)] for shard in shards])
+    rows = [(shard, writer.rows(shard)) for shard in shards]
+    wanted_N2 = np.concatenate([locations_N2[part] for _, part in rows])
     length = max(1, _RUN_BYTES // writer.patch_bytes)
-    memory = [writer.buffer(length) for _ in range(threads + 2)]
+    memory = [writer.buffer(length) for _ in range(2 * threads + 1)]
     # Where patches shrink, most of the room would be given back, which costs more than it spares.
     set_aside = cut.passthrough is None and (cut.codec == "none" or slide.dtype.itemsize == 1)
-    work = RunQueue(writer, runs_of(writer, shards, length), memory, progress, set_aside=set_aside)
+    work = RunQueue(writer, runs_of(rows, length), memory, progress, set_aside=set_aside)
     side = cut.sampling.read
     regions = None if cut.passthrough else slide.expect(cut.sampling.level, wanted_N2, Size(side, side))
 
     def go_on() -> None:
         fill = _Filler(slide, cut, wanted_N2, regions, writer)
-        while (taken := work.take()) is not None:
-            work.put(fill(*taken))
+        run = None
+        while (taken := work.take(run)) is not None:
+            run, buffer = taken
+            work.put(fill(run, buffer))
 
     try:
         if threads == 1:

@@ -1,14 +1,17 @@
 """Runs: the unit of work of cutting, filled by any thread and written in order.
 
-A run is a few patches, whose bytes are still in the processor's cache when they are written. The order makes
-the same files of the same patches whatever the number of threads. No thread waits for its turn to write:
-one whose run is not next leaves it to the thread that writes, and goes on.
+A run is a few patches, whose bytes are still in the processor's cache when they are written. Each thread has
+a shard of its own as long as there are enough, so that threads seldom want the same tile of the slide at the
+same time; in the end they help each other. Runs of a shard are written in order, which makes the same files
+of the same patches whatever the number of threads. No thread waits for its turn to write: one whose run is
+not next leaves it to the thread that writes, and goes on.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +22,14 @@ from patching.store_writer import StoreWriter
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive rows of one shard, and where among those to be cut they begin."""
+    """Consecutive rows of one shard."""
 
-    number: int
     shard: int
+    number: int
+    """Of the run in its shard, from 0."""
     rows: range
     start: int
-    last: bool
-    """Of its shard."""
+    """Where among all rows to be cut it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +41,41 @@ class Filled:
     quality_NQ: NDArray[np.float32]
 
 
-def runs_of(writer: StoreWriter, shards: Sequence[int], length: int) -> Iterator[Run]:
-    """Some shards of a store in runs of `length` patches, the last of a shard with fewer."""
-    number = start = 0
-    for shard in shards:
-        rows = writer.rows(shard)
-        for first in range(rows.start, rows.stop, length):
-            part = range(first, min(first + length, rows.stop))
-            yield Run(number, shard, part, start, part.stop == rows.stop)
-            number, start = number + 1, start + len(part)
+@dataclass
+class _Shard:
+    """Runs that wait, runs that are filled but not next, and the file with those before."""
+
+    waiting: deque[Run]
+    filled: dict[int, Filled] = field(default_factory=dict)
+    next: int = 0
+    """Number of the run that is written next."""
+    writing: bool = False
+    """Whether a thread is at it."""
+    file: ShardFile | None = None
+    quality: list[NDArray[np.float32]] = field(default_factory=list)
+
+
+def runs_of(rows_of_shards: Sequence[tuple[int, range]], length: int) -> Iterator[list[Run]]:
+    """Each shard's rows in runs of `length`, the last one with fewer.
+
+    Args:
+        rows_of_shards: number of each shard, and its rows.
+        length: patches of a run.
+    """
+    start = 0
+    for shard, rows in rows_of_shards:
+        parts = [rows[first : first + length] for first in range(0, len(rows), length)]
+        yield [Run(shard, n, part, start + n * length) for n, part in enumerate(parts)]
+        start += len(rows)
 
 
 class RunQueue:
-    """Hands out runs and memory, and writes what was filled, in order.
+    """Hands out runs and memory, and writes what was filled.
 
     Args:
         writer: the store.
-        runs: in order, numbered from 0.
-        memory: for runs; one more than threads, or they wait for each other.
+        runs: of each shard.
+        memory: for runs; more than threads, or they wait for each other.
         progress: told the number of patches of every shard that was written.
         set_aside: whether the room of plain patches is taken on the disk beforehand.
     """
@@ -63,38 +83,41 @@ class RunQueue:
     def __init__(
         self,
         writer: StoreWriter,
-        runs: Iterable[Run],
+        runs: Iterator[list[Run]],
         memory: Sequence[ChunkBuffer],
         progress: Callable[[int], None],
         *,
         set_aside: bool,
     ) -> None:
         self._writer, self._progress, self._set_aside = writer, progress, set_aside
-        self._runs, self._free = iter(runs), list(memory)
+        self._shards = {each[0].shard: _Shard(deque(each)) for each in runs if each}
+        self._fresh = deque(self._shards.values())
+        self._free = list(memory)
         self._changed = threading.Condition()
-        self._filled: dict[int, Filled] = {}
-        self._next = 0
-        self._writing = self._stopped = False
-        self._quality: list[NDArray[np.float32]] = []
-        self._file: ShardFile | None = None
+        self._stopped = False
 
-    def take(self) -> tuple[Run, ChunkBuffer] | None:
-        """The next run and memory for it; None where there is none, or the work has stopped."""
+    def take(self, last: Run | None) -> tuple[Run, ChunkBuffer] | None:
+        """A run and memory for it; None where there is none, or the work has stopped.
+
+        Args:
+            last: the run that this thread took before.
+        """
         with self._changed:
-            # The run that is written next has its memory already, so that there will be some.
+            # Runs that are written next have their memory already, so that there will be some.
             self._changed.wait_for(lambda: self._free or self._stopped)
-            run = None if self._stopped else next(self._runs, None)
-            return None if run is None else (run, self._free.pop())
+            shard = None if self._stopped else self._chosen(last)
+            return None if shard is None else (shard.waiting.popleft(), self._free.pop())
 
     def put(self, filled: Filled) -> None:
         """Take a filled run, and write it with all that follow, unless another thread is writing."""
+        shard = self._shards[filled.run.shard]
         with self._changed:
-            self._filled[filled.run.number] = filled
-            if self._writing:
+            shard.filled[filled.run.number] = filled
+            if shard.writing:
                 return
-            self._writing = True
-        while (ready := self._ready()) is not None:
-            self._write(ready)
+            shard.writing = True
+        while (ready := self._ready(shard)) is not None:
+            self._write(shard, ready)
             with self._changed:
                 self._free.append(ready.buffer)
                 self._changed.notify()
@@ -110,28 +133,38 @@ class RunQueue:
                 self._changed.notify_all()
 
     def abort(self) -> None:
-        """Leave nothing of a shard that is not whole."""
-        if self._file is not None:
-            self._file.abort()
+        """Leave nothing of shards that are not whole."""
+        for shard in self._shards.values():
+            if shard.file is not None:
+                shard.file.abort()
 
-    def _ready(self) -> Filled | None:
+    def _chosen(self, last: Run | None) -> _Shard | None:
+        """The thread's own shard, else one that nobody began, else that with most left to do."""
+        if last is not None and self._shards[last.shard].waiting:
+            return self._shards[last.shard]
+        if self._fresh:
+            return self._fresh.popleft()
+        left = [shard for shard in self._shards.values() if shard.waiting]
+        return max(left, key=lambda shard: len(shard.waiting), default=None)
+
+    def _ready(self, shard: _Shard) -> Filled | None:
         with self._changed:
-            filled = self._filled.pop(self._next, None)
-            self._writing = filled is not None
-            self._next += self._writing
+            filled = shard.filled.pop(shard.next, None)
+            shard.writing = filled is not None
+            shard.next += shard.writing
             return filled
 
-    def _write(self, filled: Filled) -> None:
-        run = filled.run
-        if self._file is None:
-            nbytes = len(self._writer.rows(run.shard)) * self._writer.patch_bytes
-            self._file = self._writer.shard_file(run.shard, nbytes if self._set_aside else 0)
-        self._file.append(filled.buffer.chunks(len(run.rows)))
-        self._quality.append(filled.quality_NQ)
-        if run.last:
-            quality_NQ = np.concatenate(self._quality)
-            self._writer.write_quality(run.shard, quality_NQ)
-            self._file.close()
-            self._file = None
-            self._quality.clear()
-            self._progress(len(quality_NQ))
+    def _write(self, shard: _Shard, filled: Filled) -> None:
+        number = filled.run.shard
+        rows = self._writer.rows(number)
+        if shard.file is None:
+            nbytes = len(rows) * self._writer.patch_bytes
+            shard.file = self._writer.shard_file(number, nbytes if self._set_aside else 0)
+        shard.file.append(filled.buffer.chunks(len(filled.run.rows)))
+        shard.quality.append(filled.quality_NQ)
+        if filled.run.rows.stop == rows.stop:
+            self._writer.write_quality(number, np.concatenate(shard.quality))
+            shard.file.close()
+            shard.file = None
+            shard.quality.clear()
+            self._progress(len(rows))

@@ -8,9 +8,8 @@ segment is decoded once, and no more are held than lie between its first and las
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,21 @@ class Segment:
     left: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Slot:
-    result: Future[Segment] = field(default_factory=Future)
+    segment: Segment | None = None
+    error: Exception | None = None
     readers: int = 0
 
     @property
+    def done(self) -> bool:
+        """Whether it is decoded, or cannot be."""
+        return self.segment is not None or self.error is not None
+
+    @property
     def idle(self) -> bool:
-        """Whether it is decoded, and nobody reads it."""
-        return self.readers == 0 and self.result.done()
+        """Whether it is done, and nobody reads it."""
+        return self.readers == 0 and self.done
 
 
 _Filling = tuple[Key, _Slot, NDArray[Any] | None]
@@ -62,7 +67,7 @@ class SegmentCache:
 
     def __init__(self, decode: Decode, capacity: int) -> None:
         self._decode, self.capacity = decode, capacity
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
         self._slots: OrderedDict[Key, _Slot] = OrderedDict()
         self._uses: Counter[Key] = Counter()
         self._free: list[NDArray[Any]] = []
@@ -72,14 +77,18 @@ class SegmentCache:
 
     def expect(self, keys: Iterable[Key] | Mapping[Key, int]) -> None:
         """Announce uses, by key as often as it occurs or by their number; forget what nobody will use."""
-        with self._lock:
+        with self._changed:
             self._uses.update(keys)
-            for key in [key for key, slot in self._slots.items() if key not in self._uses and slot.idle]:
+            for key in [
+                key
+                for key, slot in self._slots.items()
+                if key not in self._uses and slot.readers == 0 and slot.done
+            ]:
                 self._drop(key)
 
     def expects_one(self, keys: Sequence[Key]) -> bool:
         """Whether the next use of each is the announced last one, and nobody holds any; it is over then."""
-        with self._lock:
+        with self._changed:
             if any(self._uses[key] != 1 or key in self._slots for key in keys):
                 return False
             for key in keys:
@@ -96,22 +105,15 @@ class SegmentCache:
         slots, mine = self._take(keys)
         try:
             while mine:
-                key, slot, buffer = mine[-1]
-                self._fill(slot, key, buffer)
+                self._fill(*mine[-1])
                 mine.pop()
-            yield [slot.result.result() for slot in slots]
-        except DAMAGE as error:
-            for _, slot, _ in mine:
-                slot.result.set_exception(error)
-            raise
+            yield [slot.segment or self._awaited(slot) for slot in slots]
         finally:
-            for _, slot, _ in mine:
-                slot.result.cancel()  # a defect: whoever waits must not wait forever
-            self._give_back(keys, slots)
+            self._give_back(keys, slots, mine)
 
     def _take(self, keys: Sequence[Key]) -> tuple[list[_Slot], list[_Filling]]:
         slots, mine = [], []
-        with self._lock:
+        with self._changed:
             for key in keys:
                 slot = self._slots.get(key)
                 if slot is None:
@@ -123,19 +125,39 @@ class SegmentCache:
                 slots.append(slot)
         return slots, mine
 
-    def _fill(self, slot: _Slot, key: Key, buffer: NDArray[Any] | None) -> None:
-        segment = self._decode(key, buffer)
-        with self._lock:
+    def _fill(self, key: Key, slot: _Slot, buffer: NDArray[Any] | None) -> None:
+        try:
+            segment = self._decode(key, buffer)
+        except DAMAGE as error:
+            slot.error = error
+            raise
+        with self._changed:
             self._held += _nbytes(segment)
-        slot.result.set_result(segment)
+            slot.segment = segment
+            if slot.readers > 1:
+                self._changed.notify_all()
 
-    def _give_back(self, keys: Sequence[Key], slots: Sequence[_Slot]) -> None:
-        with self._lock:
+    def _awaited(self, slot: _Slot) -> Segment:
+        """What another thread decodes."""
+        with self._changed:
+            self._changed.wait_for(lambda: slot.done)
+        if slot.segment is None:
+            raise slot.error or RuntimeError("a segment that nobody decoded")
+        return slot.segment
+
+    def _give_back(self, keys: Sequence[Key], slots: Sequence[_Slot], undecoded: Sequence[_Filling]) -> None:
+        with self._changed:
+            for _, slot, _ in undecoded:
+                # Whoever waits must not wait forever.
+                slot.error = slot.error or RuntimeError("decoding stopped")
+                self._changed.notify_all()
             for key, slot in zip(keys, slots, strict=True):
                 slot.readers -= 1
-                if key in self._uses:
-                    self._uses[key] -= 1
-                    if self._uses[key] <= 0:
+                left = self._uses.get(key)
+                if left is not None:
+                    if left > 1:
+                        self._uses[key] = left - 1
+                    else:
                         del self._uses[key]
                         self._drop(key)
             if self._held > self.capacity:
@@ -154,9 +176,9 @@ class SegmentCache:
     def _drop(self, key: Key) -> None:
         """Forget a segment, and keep its memory for the next one; others may still be reading it."""
         slot = self._slots.pop(key, None)
-        if slot is None or slot.result.cancelled() or slot.result.exception() is not None:
+        if slot is None or slot.segment is None:
             return
-        segment = slot.result.result()
+        segment = slot.segment
         self._held -= _nbytes(segment)
         unread = slot.readers == 0 and segment.pixels_HWS is not None
         if unread and segment.pixels_HWS is not None and len(self._free) < _FREE_BUFFERS:

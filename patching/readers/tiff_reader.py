@@ -118,7 +118,7 @@ class TiffSlide(StackedSlide):
 
     def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
         """See the base class: shared segments are decoded once."""
-        return TiffRegions(self, self._stored, self._cache, level, locations_N2, size)
+        return TiffRegions(self, self._stored, self._cache, self._read_into, level, locations_N2, size)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         pages = len(self._pages[level])
