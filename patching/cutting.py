@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.area_shrink import AreaShrink
+from patching.encoding import ChunkBuffer, Codec
 from patching.geometry import Size
 from patching.grid import Sampling
 from patching.passthrough import Passthrough
@@ -17,7 +18,6 @@ from patching.readers.base import AbstractSlide
 from patching.readers.regions import Regions
 from patching.resample import area_resize
 from patching.runs import Filled, Run, RunQueue, runs_of
-from patching.sharding import ChunkBuffer, Codec
 from patching.store_writer import StoreWriter
 
 _RUN_BYTES = 2**19

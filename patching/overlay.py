@@ -72,7 +72,7 @@ def write_overlay(content: OverlayContent, path: Path) -> None:
 
 def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     """The picture above its legend, RGB [H, W, 3]."""
-    scale = _scale(content.size, content.extent)
+    scale = picture_scale(content.size, content.extent)
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
     band_HW3 = np.asarray(_band(width, content, scale))
     page_HW3: NDArray[np.uint8] = np.full((height + len(band_HW3), *band_HW3.shape[1:]), 255, np.uint8)
@@ -81,7 +81,7 @@ def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     return page_HW3
 
 
-def _scale(size: Size, extent: int) -> float:
+def picture_scale(size: Size, extent: int) -> float:
     """Pixels of the picture per level-0 pixel."""
     longest = max(size.width, size.height)
     side = min(_SIDE, max(_SMALLEST, _PER_PATCH * longest / extent))

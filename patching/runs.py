@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.sharding import ChunkBuffer, ShardFile
+from patching.encoding import ChunkBuffer
+from patching.sharding import ShardFile
 from patching.store_writer import StoreWriter
 
 

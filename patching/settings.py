@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from patching.annotations.base import Kind
+from patching.encoding import Codec
 from patching.errors import ConfigError
 from patching.grid import PatchSpec
 from patching.labels import LabelRule
-from patching.sharding import Codec
 from patching.tissue.base import AbstractTissueDetector
 from patching.tissue.registry import make_detector
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.disk_space import writing
+from patching.encoding import ChunkBuffer, Codec, Encoder, compressors
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, compressors, is_whole
+from patching.sharding import ShardFile, is_whole
 from patching.small_arrays import (
     Layout,
     chunk_path,

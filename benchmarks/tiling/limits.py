@@ -1,4 +1,4 @@
-"""Part `limits`: memory over slide sizes, time over tissue area, many small slides, dask's two workers."""
+"""Part `limits`: memory over slide sizes, time over tissue area, many slides, dask's two workers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from benchmarks.tiling import places, slides
 from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Options
 from benchmarks.tiling.ours import CASES, locate
+from benchmarks.tiling.pixels import place_of, slide_of
 
 SIDES = (5_000, 10_000, 20_000, 50_000, 100_000)
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -16,7 +17,7 @@ _TILE = "benchmarks.tiling.ours:tile"
 
 
 def run(options: Options) -> None:
-    """All four questions, each a contest of its own."""
+    """All questions, each a contest of its own."""
     for workers in options.workers:
         for side in SIDES[: 1 if options.quick else None]:
             # Once: a peak does not vary as times do, and the largest slide writes gigabytes.
@@ -31,6 +32,7 @@ def run(options: Options) -> None:
     options.contest("limits/area", lambda: _areas(options))
     options.contest("limits/small", lambda: _small(options), warm=False)
     options.contest("limits/dask", lambda: _dask(options))
+    options.contest("limits/slides", lambda: _slides(options))
 
 
 def _sparse(side: int, workers: int) -> Contestant:
@@ -79,6 +81,22 @@ def _dask(options: Options) -> list[Contestant]:
     )
     cohort = {"slides": paths, "patch": CASES["aligned"], "engine": "dask"}
     return [Contestant(f"{n}", _TILE, cohort | {"workers": n}, cores=2) for n in (1, 2)]
+
+
+def _slides(options: Options) -> list[Contestant]:
+    """Four slides in two processes, whose start is in the time; raw decoding in two threads beside it."""
+    slide, annotation = slide_of("stained", quick=options.quick)
+    place = str(place_of(slide, annotation, "aligned"))
+    slides_, cohort = (
+        [str(slide)] * 4,
+        {"patch": CASES["aligned"], "workers": 2, "annotation": str(annotation)},
+    )
+    return [
+        Contestant(
+            "raw", "benchmarks.tiling.raw:decode", {"slides": slides_, "places": [place] * 4, "threads": 2}, 2
+        ),
+        Contestant("evenpatch", _TILE, {"slides": slides_, **cohort}, 2),
+    ]
 
 
 def _located(path: Path) -> Path:

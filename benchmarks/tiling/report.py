@@ -21,7 +21,7 @@ def write() -> Path:
     known = results.load()
     # A quick run says nothing beside a real one.
     entries = {name: entry for name, entry in known.items() if not entry["quick"]} or known
-    sections = (_pixels, _steps, _peers, _read, _write, _memory, _area, _small, _dask)
+    sections = (_pixels, _steps, _peers, _read, _write, _memory, _area, _small, _slides, _dask)
     lines = ["# Tiling benchmark", "", *_machine(entries), ""]
     for section in sections:
         lines += section(entries)
@@ -172,6 +172,16 @@ def _small(entries: Entries) -> list[str]:
         count = contest["evenpatch"]["runs"][0]["slides"]
         over = 1000 * (median(contest["evenpatch"]) - median(contest["raw"])) / count
         return ["## Many small slides", "", f"{count} slides: {over:.1f} ms a slide beyond raw decoding.", ""]
+    return []
+
+
+def _slides(entries: Entries) -> list[str]:
+    for _, contest in _entries(entries, "limits/slides"):
+        if any(not found["runs"] for found in contest.values()):
+            return ["Several slides failed.", ""]
+        share = ratio(contest["raw"], contest["evenpatch"])
+        told = f"{rate(contest['evenpatch']):,.0f} patches/s, {share:.0%} of raw decoding in two threads."
+        return ["## Four slides in two processes", "", told, ""]
     return []
 
 

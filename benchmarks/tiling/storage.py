@@ -14,7 +14,7 @@ from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Options
 from benchmarks.tiling.ours import CASES, tile
 from benchmarks.tiling.pixels import slide_of
-from patching.sharding import Codec
+from patching.encoding import Codec
 from patching.store import PatchStore
 
 CODECS: tuple[str, ...] = get_args(Codec)

@@ -19,8 +19,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from patching.geometry import Size
 from patching.manifest import SlideRow
-from patching.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR
+from patching.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR, picture_scale
 from patching.settings import TileSettings
 from patching.store import PatchStore
 from patching.tiler import tile_slide
@@ -250,7 +251,7 @@ def borders(mask_HW: NDArray[np.bool_], scale: float, reach: int) -> NDArray[np.
 
 def test_frames_of_the_overlay_lie_around_their_patches(tiled: Tiled) -> None:
     """The outermost two pixels on each side, but for what the outlines of tissue and annotation cover."""
-    scale = 900 / WIDTH
+    scale = picture_scale(Size(WIDTH, HEIGHT), tiled.store.attributes.extent)
     annotated_HW = borders(tumor_mask(), scale, 5)
     height, width = annotated_HW.shape
     picture_HW3 = tiled.picture_HW3[:height, :width]
@@ -271,7 +272,7 @@ def test_frames_of_the_overlay_lie_around_their_patches(tiled: Tiled) -> None:
 
 
 def test_outlines_of_the_overlay_follow_tissue_and_annotation(tiled: Tiled) -> None:
-    scale = 900 / WIDTH
+    scale = picture_scale(Size(WIDTH, HEIGHT), tiled.store.attributes.extent)
     for mask_HW, color, most in (
         (checkerboard()[..., 0] > 0, TISSUE, 0.8),
         (tumor_mask(), ANNOTATION, 0.95),

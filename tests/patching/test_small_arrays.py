@@ -9,10 +9,10 @@ import tensorstore
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from patching.encoding import compressors
 from patching.errors import StoreError
 from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.sharding import compressors
 from patching.small_arrays import (
     Layout,
     read_shape,

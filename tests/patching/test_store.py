@@ -12,8 +12,9 @@ import pytest
 import tensorstore
 import zarr
 
+from patching.encoding import ChunkBuffer, Codec, Encoder
 from patching.errors import StoreError
-from patching.sharding import ChunkBuffer, Codec, Encoder, ShardFile, is_whole
+from patching.sharding import ShardFile, is_whole
 from patching.store import PatchStore, PatchTable, StoreAttributes
 from patching.store_writer import write_store
 
