@@ -25,7 +25,7 @@ from patching.engine import (
     finish_task,
 )
 from patching.errors import ConfigError, EvenpatchError
-from patching.process_setup import prepare_process
+from patching.process_setup import prepare_worker
 from patching.tiler import SlideLog
 
 _SHARDS_PER_TASK = 4
@@ -136,7 +136,7 @@ class _Prepared(WorkerPlugin):
     """Libraries in a worker use one thread each, and keep the memory that they will use again."""
 
     def setup(self, worker: Any) -> None:
-        prepare_process()
+        prepare_worker()
 
 
 def slurm_cluster(settings: dict[str, Any]) -> Any:

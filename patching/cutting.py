@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.area_shrink import AreaShrink
 from patching.encoding import ChunkBuffer, Codec
 from patching.geometry import Size
 from patching.grid import Sampling
@@ -57,7 +56,7 @@ def cut_shards(
         writer: the store.
         shards: numbers of the shards to write.
         threads: how many work.
-        progress: told the number of patches of every shard that was written, by any of the threads.
+        progress: told the number of patches of every shard that was written, by one thread at a time.
 
     Raises:
         SlideError: the slide cannot be read somewhere.
@@ -108,44 +107,38 @@ class _Filler:
         self._brightfield, self._maximum = slide.brightfield, full_scale(slide.dtype)
         self._columns = writer.quality_columns if cut.quality else 0
         self._encoder = writer.encoder(cut.codec)
-        side, channels = cut.sampling.read, len(slide.channels)
-        self._scratch_HWC = np.empty((side, side, channels), slide.dtype)
-        suits = AreaShrink.suits(side, cut.size, channels, slide.dtype)
-        self._area = AreaShrink(side, cut.size, channels) if suits else None
+        side = cut.sampling.read
+        self._scratch_HWC = np.empty((side, side, len(slide.channels)), slide.dtype)
 
     def __call__(self, run: Run, buffer: ChunkBuffer) -> Filled:
         quality_NQ = np.full((len(run.rows), self._columns), np.nan, np.float32)
         for number in range(len(run.rows)):
+            slot_B = buffer.slot(number)
             if self._regions is None:
-                self._fill_with_stream(run.start + number, buffer, number)
+                length = self._stream(run.start + number, slot_B)
             else:
-                patch_HWC = self._fill_with_pixels(self._regions, run.start + number, buffer, number)
+                patch_HWC = self._patch(self._regions, run.start + number, slot_B)
                 if self._columns:
                     quality_NQ[number] = measure_quality(
                         patch_HWC, brightfield=self._brightfield, detector_maximum=self._maximum
                     )
+                # Last, because what is compressed may take the place of the pixels.
+                length = self._encoder.encode(patch_HWC, slot_B)
+            buffer.seal(number, length)
         return Filled(run, buffer, quality_NQ)
 
-    def _fill_with_pixels(
-        self, regions: Regions, wanted: int, buffer: ChunkBuffer, number: int
-    ) -> NDArray[np.generic]:
-        slot_B, encoder, size = buffer.slot(number), self._encoder, self._cut.size
-        place_HWC = encoder.place(slot_B)
-        patch_HWC = self._scratch_HWC if encoder.compresses or len(self._scratch_HWC) != size else place_HWC
+    def _patch(self, regions: Regions, wanted: int, slot_B: NDArray[np.uint8]) -> NDArray[Any]:
+        """Pixels of a patch, in their slot if they are likely to stay as they are."""
+        size, place_HWC = self._cut.size, self._encoder.place(slot_B)
+        resampled = len(self._scratch_HWC) != size
+        patch_HWC = self._scratch_HWC if self._encoder.compresses or resampled else place_HWC
         regions.read(wanted, patch_HWC)
-        if len(patch_HWC) != size:
-            patch_HWC = self._shrunk(patch_HWC, place_HWC)
-        buffer.seal(number, encoder.encode(patch_HWC, slot_B))
-        return patch_HWC
+        return area_resize(patch_HWC, Size(size, size), out_HWC=place_HWC) if resampled else patch_HWC
 
-    def _shrunk(self, image_HWC: NDArray[Any], out_HWC: NDArray[Any]) -> NDArray[Any]:
-        if self._area is None:
-            return area_resize(image_HWC, Size(self._cut.size, self._cut.size), out_HWC=out_HWC)
-        self._area.shrink(image_HWC, out_HWC)
-        return out_HWC
-
-    def _fill_with_stream(self, wanted: int, buffer: ChunkBuffer, number: int) -> None:
-        if self._cut.passthrough is not None:
-            data_B = np.frombuffer(self._cut.passthrough.read(*self._locations_N2[wanted].tolist()), np.uint8)
-            buffer.slot(number)[: len(data_B)] = data_B
-            buffer.seal(number, len(data_B))
+    def _stream(self, wanted: int, slot_B: NDArray[np.uint8]) -> int:
+        """Put the slide's own stream into a slot; its length."""
+        if self._cut.passthrough is None:
+            raise ValueError("neither regions nor streams to cut")
+        data_B = np.frombuffer(self._cut.passthrough.read(*self._locations_N2[wanted].tolist()), np.uint8)
+        slot_B[: len(data_B)] = data_B
+        return len(data_B)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from patching.errors import AnnotationError, EvenpatchError, SlideError
-from patching.process_setup import prepare_process
+from patching.process_setup import prepare_process, prepare_worker
 from patching.receipts import (
     Folders,
     SlideTask,
@@ -208,7 +208,7 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
 
 def _start_worker(level: int) -> None:
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
-    prepare_process()
+    prepare_worker()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -18,7 +18,13 @@ def prepare_process(threads: int = 1) -> None:
     cv2.setNumThreads(threads)
     threadpoolctl.threadpool_limits(1)
     keep_freed_memory()
+
+
+def prepare_worker() -> None:
+    """The same for a process that does nothing else."""
+    prepare_process()
     # The modules' own objects live as long as the process: no collection has to look at them again.
+    gc.collect()
     gc.freeze()
 
 

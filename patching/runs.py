@@ -77,7 +77,7 @@ class RunQueue:
         writer: the store.
         runs: of each shard.
         memory: for runs; more than threads, or they wait for each other.
-        progress: told the number of patches of every shard that was written.
+        progress: told the number of patches of every shard that was written, by one thread at a time.
         set_aside: whether the room of plain patches is taken on the disk beforehand.
     """
 
@@ -94,7 +94,7 @@ class RunQueue:
         self._shards = {each[0].shard: _Shard(deque(each)) for each in runs if each}
         self._fresh = deque(self._shards.values())
         self._free = list(memory)
-        self._changed = threading.Condition()
+        self._changed, self._told = threading.Condition(), threading.Lock()
         self._stopped = False
 
     def take(self, last: Run | None) -> tuple[Run, ChunkBuffer] | None:
@@ -168,4 +168,5 @@ class RunQueue:
             shard.file.close()
             shard.file = None
             shard.quality.clear()
-            self._progress(len(rows))
+            with self._told:
+                self._progress(len(rows))

@@ -88,7 +88,7 @@ def _set_aside(descriptor: int, nbytes: int) -> bool:
     """Whether so much room was asked for."""
     if nbytes < _SET_ASIDE or not hasattr(os, "posix_fallocate"):  # macOS has none
         return False
-    # Compression may need less room than there is, and a file system may know nothing of it.
+    # On a disk that is nearly full the patches may still fit, compressed; if not, writing will tell.
     with suppress(OSError):
         os.posix_fallocate(descriptor, 0, nbytes)
     return True

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import StoreError
+from patching.readers.damage import DAMAGE
 
 DOCUMENT = "zarr.json"
 Document = dict[str, Any]
@@ -135,7 +136,7 @@ def read_small(folder: Path) -> NDArray[Any]:
             content = _decoded(chunk_path(folder, number, values.ndim).read_bytes(), codec)
             part = values[start : start + rows]
             part[:] = np.frombuffer(content, dtype).reshape(chunk_shape)[: len(part)]
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise StoreError(
             has=f"{folder.parent.name}: {folder.name} is missing or damaged ({error})",
             needs="a whole store",

@@ -16,7 +16,8 @@ _NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
 def _copied(data: bytes, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    out[:] = np.frombuffer(data, np.uint8)
+    # Not assigned: a single byte would be repeated.
+    np.copyto(out, np.frombuffer(data, np.uint8).reshape(out.shape))
     return out
 
 

@@ -39,12 +39,14 @@ class Segment:
 class _Slot:
     segment: Segment | None = None
     error: Exception | None = None
+    left: bool = False
+    """Its thread stopped before it came to it."""
     readers: int = 0
 
     @property
     def done(self) -> bool:
-        """Whether it is decoded, or cannot be."""
-        return self.segment is not None or self.error is not None
+        """Whether nobody is going to decode it any more."""
+        return self.segment is not None or self.error is not None or self.left
 
     @property
     def idle(self) -> bool:
@@ -79,11 +81,7 @@ class SegmentCache:
         """Announce uses, by key as often as it occurs or by their number; forget what nobody will use."""
         with self._changed:
             self._uses.update(keys)
-            for key in [
-                key
-                for key, slot in self._slots.items()
-                if key not in self._uses and slot.readers == 0 and slot.done
-            ]:
+            for key in [key for key, slot in self._slots.items() if key not in self._uses and slot.idle]:
                 self._drop(key)
 
     def expects_one(self, keys: Sequence[Key]) -> bool:
@@ -107,7 +105,7 @@ class SegmentCache:
             while mine:
                 self._fill(*mine[-1])
                 mine.pop()
-            yield [slot.segment or self._awaited(slot) for slot in slots]
+            yield [slot.segment or self._awaited(key, slot) for key, slot in zip(keys, slots, strict=True)]
         finally:
             self._give_back(keys, slots, mine)
 
@@ -132,24 +130,27 @@ class SegmentCache:
             slot.error = error
             raise
         with self._changed:
-            self._held += _nbytes(segment)
             slot.segment = segment
+            if self._slots.get(key) is slot:
+                self._held += _nbytes(segment)
             if slot.readers > 1:
                 self._changed.notify_all()
 
-    def _awaited(self, slot: _Slot) -> Segment:
-        """What another thread decodes."""
+    def _awaited(self, key: Key, slot: _Slot) -> Segment:
+        """What another thread decodes, or left undecoded because it had to stop."""
         with self._changed:
             self._changed.wait_for(lambda: slot.done)
-        if slot.segment is None:
-            raise slot.error or RuntimeError("a segment that nobody decoded")
-        return slot.segment
+        if slot.error is not None:
+            raise slot.error
+        return slot.segment or self._decode(key, None)
 
     def _give_back(self, keys: Sequence[Key], slots: Sequence[_Slot], undecoded: Sequence[_Filling]) -> None:
         with self._changed:
-            for _, slot, _ in undecoded:
-                # Whoever waits must not wait forever.
-                slot.error = slot.error or RuntimeError("decoding stopped")
+            for key, slot, _ in undecoded:
+                slot.left = slot.error is None
+                if slot.left and self._slots.get(key) is slot:
+                    del self._slots[key]
+            if undecoded:
                 self._changed.notify_all()
             for key, slot in zip(keys, slots, strict=True):
                 slot.readers -= 1
@@ -180,9 +181,9 @@ class SegmentCache:
             return
         segment = slot.segment
         self._held -= _nbytes(segment)
-        unread = slot.readers == 0 and segment.pixels_HWS is not None
-        if unread and segment.pixels_HWS is not None and len(self._free) < _FREE_BUFFERS:
-            self._free.append(segment.pixels_HWS)
+        pixels_HWS = segment.pixels_HWS
+        if slot.readers == 0 and pixels_HWS is not None and pixels_HWS.flags.writeable:
+            self._free = [*self._free[-_FREE_BUFFERS + 1 :], pixels_HWS]
 
 
 def _nbytes(segment: Segment) -> int:

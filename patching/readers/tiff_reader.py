@@ -33,6 +33,7 @@ CACHE_BYTES = 384 * 2**20
 # Compressed strips up to this are held whatever the limit: each read would decode them all.
 _LARGEST_CACHE = 2**30
 _AT_ONCE = 16  # segments that a thread holds
+_INTERLEAVED = 2**25  # bytes: larger regions are not collected plane by plane first
 
 
 class TiffSlide(StackedSlide):
@@ -122,8 +123,10 @@ class TiffSlide(StackedSlide):
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         pages = len(self._pages[level])
-        if pages == 1 and not self._separate:
-            self._fill([region_HWC], level, window)
+        if (pages == 1 and not self._separate) or region_HWC.nbytes > _INTERLEAVED:
+            samples = region_HWC.shape[-1] // pages
+            parts = [region_HWC[..., page * samples : (page + 1) * samples] for page in range(pages)]
+            self._fill(parts, level, window)
             return
         planes_CHW = np.empty((region_HWC.shape[-1], *region_HWC.shape[:2]), region_HWC.dtype)
         self._fill([np.moveaxis(part, 0, -1) for part in np.split(planes_CHW, pages)], level, window)

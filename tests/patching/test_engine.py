@@ -14,6 +14,7 @@ from PIL import Image
 from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow, fingerprint
+from patching.quality import full_scale, measure_quality
 from patching.settings import TileSettings
 from patching.store import PatchStore
 
@@ -277,3 +278,29 @@ def test_the_stored_thumbnail_is_means_over_whole_pixels(
         height = side // 2 // factor * factor
         blocks = image[:height].reshape(height // factor, factor, side // factor, factor, 3)
         np.testing.assert_allclose(thumbnail[: height // factor], blocks.mean(axis=(1, 3)), atol=0.5)
+
+
+@pytest.mark.parametrize("codec", ["blosc-lz4", "zstd", "none"])
+@pytest.mark.parametrize("size", [48, 40])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_quality_is_that_of_the_stored_patches(
+    dtype: str, size: int, codec: Any, tmp_path: Path, folders: Folders
+) -> None:
+    """On patches that compress, whose bytes are written over their pixels."""
+    y_H1, x_1W = np.mgrid[:192, :288]
+    planes = [y_H1 // 16 * 9 + 20, x_1W // 24 * 12 + 5, (x_1W // 16 + y_H1 // 16) * 6]
+    image_HWC = np.stack(planes, axis=-1).astype(dtype)
+    tifffile.imwrite(tmp_path / "s.tif", image_HWC, photometric="rgb", tile=(48, 48), compression="zlib")
+    settings = TileSettings(
+        patch={"size": size, "downsample": 48 / size}, tissue={"method": "all"}, classes={}, codec=codec
+    )
+    row = SlideRow("s", "p", (tmp_path / "s.tif",), label=1)
+    assert run_task(SlideTask(row, "f", settings, folders)).error is None
+    store = PatchStore.open(folders.stores / "s.zarr")
+    patches_NHWC = store.read(np.arange(len(store)))
+    assert len(patches_NHWC) == 24
+    for patch_HWC, quality_Q in zip(patches_NHWC, store.quality, strict=True):
+        expected_Q = measure_quality(
+            patch_HWC, brightfield=store.attributes.brightfield, detector_maximum=full_scale(patch_HWC.dtype)
+        )
+        np.testing.assert_array_equal(quality_Q, expected_Q)

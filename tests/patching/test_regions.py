@@ -160,6 +160,7 @@ def test_another_number_of_bytes_is_no_tile(compression: str | None, tmp_path: P
     assert not plain.decode(data, np.zeros((48, 63), np.uint16))
     assert not plain.decode(data, np.zeros((48, 65), np.uint16))
     assert not plain.decode(data[:-9], tile_HW)
+    assert not plain.decode(data[:1], tile_HW)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64", "uint32", "uint64"])

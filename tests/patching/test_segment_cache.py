@@ -79,6 +79,39 @@ def test_damage_reaches_everybody() -> None:
     assert all(isinstance(future.exception(), ValueError) for future in futures)
 
 
+def test_damage_stays_with_its_segment() -> None:
+    cache = SegmentCache(Decoder(), capacity=1000)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="damaged"), cache.lent([(0, 0, 3), (0, 0, 99), (0, 0, 5)]):
+            pass
+    assert [use(cache, n) for n in (3, 5)] == [4, 6]
+
+
+def test_who_waits_for_a_segment_that_was_left_decodes_it() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Decoder):
+        def __call__(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
+            if key[2] == 99:
+                begun.set()
+                go.wait(5)
+            return super().__call__(key, buffer)
+
+    cache = SegmentCache(Slow(), capacity=1000)
+
+    def damaged_first() -> None:
+        with cache.lent([(0, 0, 1), (0, 0, 99)]):  # decoded from the last one on
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(damaged_first)
+        assert begun.wait(5)
+        waiting = pool.submit(use, cache, 1)
+        go.set()
+        assert isinstance(failing.exception(timeout=5), ValueError)
+        assert waiting.result(timeout=5) == 2
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("compression", ["jpeg", "zlib"])
 def test_threads_share_a_slide(tmp_path: Path, threads: int, compression: str) -> None:
