@@ -108,8 +108,9 @@ def _started(contestant: Contestant) -> Iterator[_Turn]:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    with suppress(BrokenPipeError):
-        process.communicate("", timeout=20)
+    # It may have gigabytes to remove before it ends.
+    with suppress(BrokenPipeError, subprocess.TimeoutExpired):
+        process.communicate("", timeout=300)
     if process.poll() is None:
         process.kill()
         process.wait()
