@@ -33,7 +33,8 @@ class BatchPlan:
 
     Attributes:
         indices_N: samples of the training split, int64.
-        weights_RN: float64; row r sums to 1, so that role r's batch loss is sum_n w[r, n] * loss[n].
+        weights_RN: float64; row r sums to 1, so that role r's batch loss is sum_n w[r, n] * loss[n]. Where
+            samples are weighted by their group, it does so on average over batches.
     """
 
     indices_N: NDArray[np.int64]

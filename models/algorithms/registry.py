@@ -6,10 +6,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.cb_loss import CbLoss
 from models.algorithms.class_balanced import ClassBalanced
 from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
 from models.algorithms.group_resampling import GroupResampling
+from models.algorithms.reweight import ReWeight
+from models.algorithms.sqrt_reweight import SqrtReWeight
+from models.algorithms.subg import Subg
 from models.groups import TrainGroups
 from patching.errors import ConfigError
 
@@ -17,6 +21,10 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any]]] = {
     "erm": Erm,
     "class_balanced": ClassBalanced,
     "group_resampling": GroupResampling,
+    "reweight": ReWeight,
+    "sqrt_reweight": SqrtReWeight,
+    "subg": Subg,
+    "cb_loss": CbLoss,
     "gerne": Gerne,
 }
 
