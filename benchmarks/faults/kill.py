@@ -212,4 +212,12 @@ def _lives(process: psutil.Process) -> bool:
 def _workers(child: subprocess.Popen[str]) -> list[psutil.Process]:
     """The pool's processes, not multiprocessing's resource tracker."""
     children = psutil.Process(child.pid).children(recursive=True)
-    return [process for process in children if "spawn_main" in " ".join(process.cmdline())]
+    return [process for process in children if "spawn_main" in _command(process)]
+
+
+def _command(process: psutil.Process) -> str:
+    """Nothing where it has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
