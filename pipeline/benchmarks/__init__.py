@@ -1,0 +1,1 @@
+"""Published benchmarks of spurious correlations, read from their own files."""
