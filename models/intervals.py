@@ -5,11 +5,13 @@ their patches. Every metric is a function of per-patient sums, so that a draw is
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.metrics import checked_groups, estimable_groups, ratio
+from models.ranking import ordered_pairs, resampled_auroc
 from patching.errors import GroupError
 
 
@@ -38,6 +40,23 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
+class PatientSums(Protocol):
+    """Per-patient sums whose metrics can be bootstrapped: P patients, R repeats (seeds), G groups, M metrics.
+
+    The first G metrics are the groups' own; their intervals are Bonferroni's over the estimable ones.
+    """
+
+    @property
+    def patients(self) -> tuple[str, ...]: ...
+    @property
+    def count_PRG(self) -> NDArray[np.float64]: ...
+    @property
+    def estimable_G(self) -> NDArray[np.bool_]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]: ...
+
+
 @dataclass(frozen=True)
 class PatientStatistics:
     """Per-patient sums of P patients, R repeats (seeds) and G groups.
@@ -47,7 +66,7 @@ class PatientStatistics:
         correct_PRG, count_PRG: correct and all patches.
         wins_RPP: pairs (positive patch of patient p, negative patch of patient q) in the right
             order of probability, ties counting half; for the AUROC.
-        pairs_RPP: all such pairs.
+        pairs_RPP: all such pairs; both are [R, 0, 0] where there is no probability.
         estimable_G: groups that WGA and GBA range over.
     """
 
@@ -79,14 +98,9 @@ class PatientStatistics:
         if not estimable_DRE.shape[-1]:
             estimable_DRE = np.full((*shape[:2], 1), np.nan)
         average_DR = ratio(correct_DRG.sum(axis=-1), count_DRG.sum(axis=-1))
-        wins_DR, pairs_DR = (
-            np.stack([((weights_DP @ table_PP) * weights_DP).sum(axis=1) for table_PP in table_RPP], axis=1)
-            for table_RPP in (self.wins_RPP, self.pairs_RPP)
-        )
-        summary = [estimable_DRE.min(axis=-1), estimable_DRE.mean(axis=-1), average_DR]
-        return np.concatenate(
-            [accuracy_DRG, np.stack([*summary, ratio(wins_DR, pairs_DR)], axis=-1)], axis=-1
-        )
+        auroc_DR = resampled_auroc(weights_DP, self.wins_RPP, self.pairs_RPP)
+        summary = [estimable_DRE.min(axis=-1), estimable_DRE.mean(axis=-1), average_DR, auroc_DR]
+        return np.concatenate([accuracy_DRG, np.stack(summary, axis=-1)], axis=-1)
 
 
 def patient_statistics(
@@ -121,15 +135,14 @@ def patient_statistics(
     group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N)
     tested_RN = prediction_RN >= 0
     cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
-    # Without probabilities no pair is tested, so that the AUROC is undefined.
-    score_RN = (
-        np.zeros(prediction_RN.shape) if probability is None else np.atleast_2d(np.asarray(probability))
-    )
-    checked_groups(group, n_groups, score_RN)
-    ranked_RN = tested_RN & (probability is not None)
-    rows = zip(score_RN, ranked_RN, strict=True)
-    pairs = [_ordered_pairs(label_N[t], score_N[t], patient_N[t], len(names_P)) for score_N, t in rows]
-    wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*pairs, strict=True))
+    # Tables of all pairs of patients are large: where thousands of single images are the patients, too large.
+    wins_RPP = pairs_RPP = np.zeros((len(prediction_RN), 0, 0))
+    if probability is not None:
+        score_RN = np.atleast_2d(np.asarray(probability))
+        checked_groups(group, n_groups, score_RN)
+        rows = zip(score_RN, tested_RN, strict=True)
+        pairs = [ordered_pairs(label_N[t], score_N[t], patient_N[t], len(names_P)) for score_N, t in rows]
+        wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*pairs, strict=True))
     seen_N = tested_RN.any(axis=0)
     return PatientStatistics(
         patients=tuple(names_P.tolist()),
@@ -148,7 +161,7 @@ def patient_statistics(
 
 
 def bootstrap(
-    statistics: PatientStatistics, *, n_draws: int = 2000, level: float = 0.95, seed: int = 0
+    statistics: PatientSums, *, n_draws: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
     """Intervals of `group_0`.. (Bonferroni over the estimable groups), `wga`, `gba`, `average`, `auroc`.
 
@@ -162,8 +175,8 @@ def bootstrap(
 
 
 def paired_difference(
-    first: PatientStatistics,
-    second: PatientStatistics,
+    first: PatientSums,
+    second: PatientSums,
     *,
     n_draws: int = 2000,
     level: float = 0.95,
@@ -211,7 +224,7 @@ def _mean_over_repeats(values_DRM: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _intervals(
-    statistics: PatientStatistics,
+    statistics: PatientSums,
     whole_RM: NDArray[np.float64],
     values_DM: NDArray[np.float64],
     level: float,
@@ -235,20 +248,3 @@ def _interval(
     spread = float(defined_R.std(ddof=1)) if len(defined_R) > 1 else np.nan
     undefined = 1 - len(defined_D) / max(len(values_D), 1)
     return Interval(estimate, float(low), float(high), level, undefined, spread)
-
-
-def _ordered_pairs(
-    label_N: NDArray[np.int64], probability_N: NDArray[np.float64], patient_N: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Won and all (positive, negative) pairs by patients, [P, P] each: Mann-Whitney, split up."""
-    positive_N = label_N == 1
-    score_N, owner_N = probability_N[positive_N], patient_N[positive_N]
-    wins_PP = np.zeros((n, n))
-    for q in range(n):
-        negatives = np.sort(probability_N[~positive_N & (patient_N == q)])
-        below = np.searchsorted(negatives, score_N, side="left")
-        not_above = np.searchsorted(negatives, score_N, side="right")
-        wins_PP[:, q] = np.bincount(owner_N, weights=(below + not_above) / 2, minlength=n)
-    positives_P = np.bincount(owner_N, minlength=n)
-    negatives_P = np.bincount(patient_N[~positive_N], minlength=n)
-    return wins_PP, np.outer(positives_P, negatives_P).astype(np.float64)
