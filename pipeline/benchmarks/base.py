@@ -1,16 +1,16 @@
 """What a benchmark gives: the images of every split, with class and spurious attribute of each."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from models.groups import GroupLayout
-from patching.errors import MissingFileError
+from patching.errors import ManifestError, MissingFileError
 from pipeline.config import Settings
 
 
@@ -34,13 +34,13 @@ class ImageSet(Generic[ImagesT_co]):
         images: uint8 [H, W, 3] by row.
         label_N: class 0..K-1 of every image.
         attribute_N: value 0..A-1 of the spurious attribute of every image.
-        origin_N: row of every image in the published data, counted over all its splits.
+        name_N: name of every image, unique over all splits: its file, or its number in the published array.
     """
 
     images: ImagesT_co
     label_N: NDArray[np.int64]
     attribute_N: NDArray[np.int64]
-    origin_N: NDArray[np.int64]
+    name_N: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.label_N)
@@ -85,7 +85,7 @@ class AbstractBenchmark(Settings, ABC):
 
     @abstractmethod
     def load(self, folder: Path) -> Benchmark:
-        """Read the benchmark.
+        """Read the benchmark; images in files are only looked for, and read when they are asked for.
 
         Args:
             folder: `self.folder`, found.
@@ -105,3 +105,20 @@ def required(path: Path, what: str, get: str) -> Path:
     if path.exists():
         return path
     raise MissingFileError(has=f"no {path}", needs=what, do=get)
+
+
+def numbered(values: ArrayLike, names: Sequence[str], what: str, origin: Path) -> NDArray[np.int64]:
+    """Values 0..n-1 of a table's column or of file names, n names being configured.
+
+    Raises:
+        ManifestError: another value.
+    """
+    found = np.asarray(values)
+    # A column of floats comes from empty cells.
+    if found.dtype.kind not in "iub" or (found.size and not 0 <= found.min() <= found.max() < len(names)):
+        raise ManifestError(
+            has=f"{origin}: {what} with the values {', '.join(map(str, np.unique(found)[:8]))}",
+            needs=f"whole numbers from 0 to {len(names) - 1}: {', '.join(names)}",
+            do="correct the table, or the names in the cohort's `benchmark` section",
+        )
+    return found.astype(np.int64)

@@ -19,6 +19,8 @@ from patching.errors import ConfigError, ManifestError
 from pipeline.benchmarks.base import AbstractBenchmark, Benchmark, ImageSet, required
 
 Colors = Literal["unbiased", "biased"]
+Gray = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.str_]]
+"""Gray images, their digits and their names."""
 
 SIGMA = {1: 0.05, 2: 0.02, 3: 0.01, 4: 0.005}
 """Standard deviation of an image's color about its mean color, by severity."""
@@ -108,20 +110,38 @@ def colored_mnist(
             needs="images left for training",
             do="set `benchmark.validation` lower",
         )
-    parts: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64], float | None]] = {
-        TRAIN: (gray_NHW[:start], label_N[:start], ratio),
-        VALIDATION: (gray_NHW[start:], label_N[start:], ratio if validation_colors == "biased" else None),
-        TEST: (mnist["x_test"], mnist["y_test"].astype(np.int64), None),
+    name_N = _names("train", len(label_N))
+    test = mnist["x_test"], mnist["y_test"].astype(np.int64), _names("test", len(mnist["y_test"]))
+    parts: dict[str, tuple[Gray, float | None]] = {
+        TRAIN: ((gray_NHW[:start], label_N[:start], name_N[:start]), ratio),
+        VALIDATION: (
+            (gray_NHW[start:], label_N[start:], name_N[start:]),
+            ratio if validation_colors == "biased" else None,
+        ),
+        TEST: (test, None),
     }
-    result, first = {}, 0
-    for number, (name, (gray, label, bias)) in enumerate(parts.items()):
-        rng = np.random.default_rng([seed, number])
-        attribute_N = assigned_colors(label, bias, rng)
-        noise_N3 = rng.normal(scale=SIGMA[severity], size=(len(label), 3))
-        images_NHWC = colored(gray, palette_A3[attribute_N] + noise_N3)
-        result[name] = ImageSet(images_NHWC, label, attribute_N, np.arange(first, first + len(label)))
-        first += len(label)
-    return result
+    return {
+        split: _colored_split(*gray, bias, palette_A3, SIGMA[severity], np.random.default_rng([seed, number]))
+        for number, (split, (gray, bias)) in enumerate(parts.items())
+    }
+
+
+def _colored_split(
+    gray_NHW: NDArray[np.uint8],
+    label_N: NDArray[np.int64],
+    name_N: NDArray[np.str_],
+    ratio: float | None,
+    palette_A3: NDArray[np.float64],
+    sigma: float,
+    rng: np.random.Generator,
+) -> ImageSet[NDArray[np.uint8]]:
+    attribute_N = assigned_colors(label_N, ratio, rng)
+    color_N3 = palette_A3[attribute_N] + rng.normal(scale=sigma, size=(len(label_N), 3))
+    return ImageSet(colored(gray_NHW, color_N3), label_N, attribute_N, name_N)
+
+
+def _names(part: str, count: int) -> NDArray[np.str_]:
+    return np.array([f"mnist-{part}-{number:05d}" for number in range(count)])
 
 
 def colored(gray_NHW: NDArray[np.uint8], color_N3: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -1,0 +1,66 @@
+"""Images of any size, read from their files when asked for, as squares of one side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from patching.errors import MissingFileError, UnreadableSlideError
+
+
+class ImageFiles:
+    """Image files as squares: the shorter side is scaled to `side`, and what sticks out is cut off evenly.
+
+    Args:
+        paths: one file per image.
+        side: height and width of every image, in pixels.
+
+    Raises:
+        MissingFileError: a file is not there.
+    """
+
+    def __init__(self, paths: Sequence[Path], side: int) -> None:
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise MissingFileError(
+                has=f"no {missing[0]}, and {len(missing) - 1} more missing of {len(paths)} images",
+                needs="every image that the benchmark lists",
+                do="unpack the benchmark's images again (docs/benchmark-cohorts.md), or correct its folder",
+            )
+        self._paths, self._side = paths, side
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
+        """The image [side, side, 3] of a row.
+
+        Raises:
+            UnreadableSlideError: the file is damaged, or no image.
+        """
+        path = self._paths[row]
+        try:
+            with Image.open(path) as image:
+                return np.asarray(squared(image.convert("RGB"), self._side))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise UnreadableSlideError(
+                has=f"{path}: {error}", needs="a whole JPEG or PNG", do="unpack the benchmark's images again"
+            ) from error
+
+
+def squared(image: Image.Image, side: int) -> Image.Image:
+    """The middle of an image as a square of `side` pixels; one that is such a square stays as it is.
+
+    >>> squared(Image.new("RGB", (178, 218)), 64).size
+    (64, 64)
+    """
+    if image.size == (side, side):
+        return image
+    width, height = image.size
+    scale = side / min(width, height)
+    size = max(side, round(width * scale)), max(side, round(height * scale))
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    resized = image.resize(size, Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + side, top + side))
