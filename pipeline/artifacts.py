@@ -3,6 +3,7 @@
 Stages know this file and nothing of each other. `patch_id` is the one join key.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,10 +148,28 @@ class Paths:
         """Folder of a repeated cross-validation."""
         return self.outputs / "study"
 
+    @property
+    def results(self) -> Path:
+        """Folder of the compare verb: table.md, table.tex, table.html, table.json."""
+        return self.outputs / "compare"
 
-def run_name(algorithm: str, threshold: str) -> str:
-    """Name of one training: `gerne-low`."""
-    return f"{algorithm}-{threshold}"
+
+def run_name(algorithm: str, threshold: str, seed: int | None = None) -> str:
+    """Name of one training: `gerne-low`; with a seed other than the settings', `gerne-low-s2`."""
+    return f"{algorithm}-{threshold}" + ("" if seed is None else f"-s{seed}")
+
+
+def name_parts(name: str) -> tuple[str, str, int | None]:
+    """Algorithm, threshold and seed of a training's name; the seed is None where the name has none.
+
+    >>> name_parts("gerne-low-s2"), name_parts("gerne-low"), name_parts("gerne-s2")
+    (('gerne', 'low', 2), ('gerne', 'low', None), ('gerne', 's2', None))
+    """
+    whole, _, last = name.rpartition("-")
+    if "-" not in whole or not re.fullmatch(r"s\d+", last):
+        return whole, last, None
+    algorithm, _, threshold = whole.rpartition("-")
+    return algorithm, threshold, int(last[1:])
 
 
 def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from models.attributes import LAYOUT
 from models.checkpoint import ModelCard, load_classifier
 from models.classifier import Device, choose_device
+from models.continuous import attribute_curve
 from models.determinism import deterministic
 from models.intervals import bootstrap, patient_statistics
 from models.metrics import auroc, group_metrics, patients_per_group
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which training."""
     parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
     parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+    parser.add_argument("--seed", type=int, help="the training of `evenpatch train --seed`")
 
 
 def run(context: Context, options: argparse.Namespace) -> None:
@@ -67,7 +69,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         CheckpointError: the training's files are missing or damaged, or of other data.
     """
     settings = load_stage(context.configs, context.cohort, "evaluate", EvaluateSettings)
-    paths, name = context.paths, run_name(options.algorithm, options.threshold)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
     table = patch_table(paths, options.threshold)
     table = table[table["split"].isin((VALIDATION, TEST))].reset_index(drop=True)
     predictions = predict(paths, name, table, settings)
@@ -112,8 +114,8 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
     Returns:
         wga and gba with the number of groups they range over (groups_judged), average, worst_class, auroc,
         patches, patients; `groups`: per `group_<g>` accuracy,
-        correct, patches, patients; `intervals`: per figure low, high and level, left out where there
-        is none.
+        correct, patches, patients; `tissue_fraction`: accuracy along it, where there is one; `intervals`:
+        per figure low, high and level, left out where there is none.
     """
     label_N, prediction_N, group_N = (
         predictions[column].to_numpy(np.int64) for column in ("label", "prediction", "group")
@@ -148,12 +150,57 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
             }
             for g in range(LAYOUT.n_groups)
         },
+        **_along_tissue(predictions, settings),
         "intervals": {
             figure: {"low": interval.low, "high": interval.high, "level": interval.level}
             for figure, interval in intervals.items()
             if math.isfinite(interval.low)
         },
     }
+
+
+def _along_tissue(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
+    """`tissue_fraction`: worst_bin with label, bin and accuracy; per `label_<y>` slope, area and `bins`.
+
+    Nothing where patches have no tissue fraction, as those of a published benchmark.
+    """
+    value = predictions.get("tissue_fraction")
+    if value is None or value.isna().any() or predictions.empty:
+        return {}
+    curve = attribute_curve(
+        predictions["label"],
+        predictions["prediction"],
+        value,
+        LAYOUT.n_classes,
+        patient=predictions["patient_id"].astype(str),
+        minimum_patches=settings.minimum_patches,
+        minimum_patients=settings.minimum_patients,
+    )
+    rows = [
+        {
+            "low": low,
+            "high": high,
+            "accuracy": _figure(curve.metrics.accuracy_G[b]),
+            "correct": int(curve.metrics.correct_G[b]),
+            "patches": int(curve.metrics.count_G[b]),
+            "patients": int(curve.patients_B[b]),
+        }
+        for b, (_, low, high) in enumerate(curve.bins.places)
+    ]
+    labels = {
+        f"label_{y}": {
+            "slope": _figure(curve.slope_K[y]),
+            "area": _figure(curve.area_K[y]),
+            "bins": {f"bin_{i}": rows[b] for i, b in enumerate(curve.bins.of_label(y))},
+        }
+        for y in range(LAYOUT.n_classes)
+    }
+    worst: dict[str, Any] = {"accuracy": NOT_ESTIMABLE}
+    if curve.worst_bin is not None:
+        label = curve.bins.places[curve.worst_bin][0]
+        place = curve.bins.of_label(label).index(curve.worst_bin)
+        worst = {"label": label, "bin": place, "accuracy": rows[curve.worst_bin]["accuracy"]}
+    return {"tissue_fraction": {"worst_bin": worst, **labels}}
 
 
 def _figure(value: float) -> float | str:

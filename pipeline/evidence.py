@@ -11,7 +11,17 @@ from typing import Any
 import pandas as pd
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, read_table, run_name
+from pipeline.artifacts import (
+    EXCLUDED,
+    INDEX,
+    PREDICTIONS,
+    SLIDES,
+    SPLITS,
+    Paths,
+    name_parts,
+    read_table,
+    run_name,
+)
 from pipeline.config import Context, load_cohort, load_yaml, merged
 from pipeline.gathering import table_fingerprints
 from pipeline.select import is_generated
@@ -165,8 +175,9 @@ def read_json(path: Path, stage: str) -> dict[str, Any]:
 def run_folders(context: Context) -> tuple[str, ...]:
     """Names of the present runs, in alphabetical order: trained, evaluated, and no left-overs.
 
-    A left-over is a run that configs/params.yaml does not list (any more), or one of other patches, splits
-    or attributes than the present ones: its test patients may be training patients now.
+    Runs of other seeds (`gerne-low-s2`) are left to `evenpatch compare`. A left-over is a run that
+    configs/params.yaml does not list (any more), or one of other patches, splits or attributes than the
+    present ones: its test patients may be training patients now.
 
     Raises:
         ArtifactError: there is none.
@@ -177,6 +188,7 @@ def run_folders(context: Context) -> tuple[str, ...]:
         path.parent.name
         for path in folder.glob("*/metrics.json")
         if (paths.training(path.parent.name) / "run.json").is_file()
+        and name_parts(path.parent.name)[2] is None
     )
     reasons = _left_over(context, found) if found else {}
     for name, reason in reasons.items():
@@ -207,8 +219,11 @@ def _left_over(context: Context, names: Sequence[str]) -> dict[str, str]:
 
 
 def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
-    """Algorithm and threshold of a run: as run.json says, else from its name `<algorithm>-<threshold>`."""
-    algorithm, _, threshold = name.rpartition("-")
+    """Algorithm and threshold of a run: as run.json says, else from its name `<algorithm>-<threshold>`.
+
+    A seed in the name, as in `<algorithm>-<threshold>-s2`, is no part of them.
+    """
+    algorithm, threshold, _ = name_parts(name)
     return str(record.get("algorithm", algorithm)), str(record.get("threshold", threshold))
 
 

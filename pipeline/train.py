@@ -2,6 +2,7 @@
 
 Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
 the candidate. Written are model.safetensors, model.json, history.csv, composition.json and run.json.
+With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
 A training that was interrupted goes on where its last validation was.
 """
 
@@ -31,7 +32,7 @@ from models.groups import TrainGroups
 from models.splitting import TRAIN, VALIDATION
 from patching.store import StoreAttributes
 from pipeline.artifacts import replacing, run_name
-from pipeline.config import Context, load_algorithm, load_stage
+from pipeline.config import Context, load_algorithm, load_stage, validated
 from pipeline.gathering import CLASSES, gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training import TrainStage
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which training."""
     parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
     parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+    parser.add_argument("--seed", type=int, help="another seed than the settings', in a run of its own")
 
 
 def run(context: Context, options: argparse.Namespace) -> None:
@@ -56,8 +58,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     started = time.monotonic()
     stage = load_stage(context.configs, context.cohort, "train", TrainStage)
+    if options.seed is not None:
+        stage = validated(TrainStage, stage.model_dump() | {"seed": options.seed}, "--seed")
     algorithm_settings = load_algorithm(context.configs, context.cohort, options.algorithm)
-    paths, name = context.paths, run_name(options.algorithm, options.threshold)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
     table = patch_table(paths, options.threshold)
     train, validation = (
         gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.continuous import AttributeBins, attribute_bins, attribute_curve, slope_statistics
+from models.continuous import AttributeBins, attribute_bins, attribute_curve
 from models.intervals import bootstrap, paired_difference
+from models.slopes import slope_statistics
 from patching.errors import GroupError
 
 VALUES = [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9]
@@ -34,6 +35,7 @@ def test_two_labels_by_hand() -> None:
 def test_a_bin_holds_its_lower_edge_and_the_last_one_its_upper() -> None:
     bins = AttributeBins((np.array([0.0, 0.5, 1.0]), np.array([0.2, 0.2])))
     assert len(bins) == 3
+    assert [list(bins.of_label(y)) for y in range(2)] == [[0, 1], [2]]
     assert bins.numbers([0, 0, 0, 0, 0, 1, 1], [-1, 0, 0.5, 1, 2, 0.2, 0.9]).tolist() == [0, 0, 1, 1, 1, 2, 2]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import Paths, read_table, replacing, run_name
+from pipeline.artifacts import Paths, name_parts, read_table, replacing, run_name
 
 
 def test_nothing_half_written_gets_the_name(tmp_path: Path) -> None:
@@ -56,3 +56,8 @@ def test_cohorts_do_not_share_a_folder() -> None:
     places = {name for name in vars(Paths) if isinstance(vars(Paths)[name], property)}
     assert not {getattr(one, name) for name in places} & {getattr(two, name) for name in places}
     assert one.training(run_name("gerne", "low")) == Path("root/outputs/one/train/gerne-low")
+
+
+@pytest.mark.parametrize("parts", [("gerne", "low", None), ("gerne", "low", 12), ("a-b", "s1", 0)])
+def test_a_runs_name_tells_its_parts(parts: tuple[str, str, int | None]) -> None:
+    assert name_parts(run_name(*parts)) == parts

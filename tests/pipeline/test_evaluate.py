@@ -1,6 +1,7 @@
 """The evaluate stage: predictions and figures of validation and test."""
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,11 @@ def context(trainable_cohort: Context) -> Context:
     return trainable_cohort
 
 
-def run(context: Context) -> tuple[pd.DataFrame, dict[str, Any]]:
-    evaluate.run(context, Namespace(algorithm="erm", threshold="low"))
-    folder = context.paths.evaluation("erm-low")
+def run(
+    context: Context, seed: int | None = None, name: str = "erm-low"
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    evaluate.run(context, Namespace(algorithm="erm", threshold="low", seed=seed))
+    folder = context.paths.evaluation(name)
     return pd.read_parquet(folder / "predictions.parquet"), json.loads((folder / "metrics.json").read_text())
 
 
@@ -95,6 +98,31 @@ def test_figures_follow_from_the_predictions(context: Context) -> None:
     assert metrics["test"]["average"] == pytest.approx((test["label"] == test["prediction"]).mean())
     interval = metrics["test"]["intervals"]["average"]
     assert interval["low"] <= metrics["test"]["average"] <= interval["high"]
+
+
+def test_figures_along_the_tissue_follow_from_the_predictions(context: Context) -> None:
+    predictions, metrics = run(context)
+    tissue = pd.read_parquet(context.paths.index).set_index("patch_id")["tissue_fraction"]
+    test = predictions[predictions["split"] == "test"].assign(right=lambda t: t["label"] == t["prediction"])
+    test["tissue"] = tissue[test["patch_id"]].to_numpy()
+    found = metrics["test"]["tissue_fraction"]
+    lowest = []
+    for label, part in test.groupby("label"):
+        bins = list(found[f"label_{label}"]["bins"].values())
+        assert len(bins) == 5
+        assert sum(each["patches"] for each in bins) == len(part)
+        for each in bins[:-1]:
+            inside = part[(part["tissue"] >= each["low"]) & (part["tissue"] < each["high"])]
+            assert (each["correct"], each["patches"]) == (inside["right"].sum(), len(inside))
+        slope = np.polyfit(part["tissue"], part["right"].astype(float), 1)[0]
+        assert found[f"label_{label}"]["slope"] == pytest.approx(slope, abs=1e-9)
+        lowest += [each["accuracy"] for each in bins if each["accuracy"] != NOT_ESTIMABLE]
+    assert found["worst_bin"]["accuracy"] == min(lowest, default=NOT_ESTIMABLE)
+
+
+def test_another_seed_is_a_run_of_its_own(context: Context) -> None:
+    shutil.copytree(context.paths.training("erm-low"), context.paths.training("erm-low-s7"))
+    assert run(context, 7, "erm-low-s7")[1] == run(context)[1]
 
 
 def test_a_model_is_not_judged_on_other_splits(context: Context) -> None:
@@ -133,7 +161,22 @@ def test_small_groups_are_not_estimable_and_out_of_the_worst() -> None:
     assert found["wga"] == pytest.approx(4 / 6)
     assert found["gba"] == pytest.approx((0.75 + 4 / 6) / 2)
     assert "group_1" not in found["intervals"]
+    assert "tissue_fraction" not in found
     json.dumps(found, allow_nan=False)
+
+
+def test_too_small_bins_of_tissue_are_not_estimable() -> None:
+    table = predictions_of(["a", "b"] * 10, [0] * 10 + [2] * 10, [1] * 19 + [0])
+    table["tissue_fraction"] = np.linspace(0, 1, 20)
+    found = split_metrics(table, EvaluateSettings(minimum_patches=2, minimum_patients=2, draws=10))
+    assert found["tissue_fraction"]["worst_bin"] == {"label": 1, "bin": 4, "accuracy": 0.5}
+    few = split_metrics(table, EvaluateSettings(minimum_patches=3, minimum_patients=2, draws=10))
+    assert few["tissue_fraction"]["worst_bin"] == {"accuracy": NOT_ESTIMABLE}
+    assert few["tissue_fraction"]["label_0"]["area"] == NOT_ESTIMABLE
+    assert few["tissue_fraction"]["label_0"]["slope"] == 0
+    json.dumps(few, allow_nan=False)
+    missing = split_metrics(table.assign(tissue_fraction=np.nan), EvaluateSettings(draws=10))
+    assert "tissue_fraction" not in missing
 
 
 def test_nothing_is_estimable_without_enough_of_anything() -> None:

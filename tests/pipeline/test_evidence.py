@@ -11,7 +11,7 @@ import yaml
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
-from pipeline.evidence import load_evidence, run_folders
+from pipeline.evidence import identity, load_evidence, run_folders
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_a_run_that_is_not_listed_any_more_is_left_out(
         assert run_folders(cohort) == ("erm-high", "erm-low", "gerne-high", "gerne-low")
     assert "class_balanced-low is left out" in caplog.text
     assert {run.algorithm for run in load_evidence(cohort, ()).runs} == {"erm", "gerne"}
+
+
+def test_runs_of_other_seeds_are_left_to_compare(cohort: Context, caplog: pytest.LogCaptureFixture) -> None:
+    for folder in (cohort.paths.training, cohort.paths.evaluation):
+        shutil.copytree(folder("gerne-low"), folder("gerne-low-s2"))
+    with caplog.at_level(logging.WARNING):
+        assert len(run_folders(cohort)) == 8
+    assert not caplog.text
+    assert identity("gerne-low-s2", {}) == ("gerne", "low")
 
 
 def test_runs_of_another_split_are_left_out(cohort: Context) -> None:

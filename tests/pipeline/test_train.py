@@ -15,7 +15,7 @@ from models.algorithms.registry import ALGORITHMS
 from models.checkpoint import load_classifier
 from patching.errors import ArtifactError, ConfigError, EmptyGroupError
 from pipeline import train
-from pipeline.artifacts import Paths
+from pipeline.artifacts import Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml
 from pipeline.training import TrainStage
@@ -35,9 +35,9 @@ def context(trainable_cohort: Context) -> Context:
     return trainable_cohort
 
 
-def run(context: Context, algorithm: str = "gerne", threshold: str = "low") -> Path:
-    train.run(context, Namespace(algorithm=algorithm, threshold=threshold))
-    return context.paths.training(f"{algorithm}-{threshold}")
+def run(context: Context, algorithm: str = "gerne", threshold: str = "low", seed: int | None = None) -> Path:
+    train.run(context, Namespace(algorithm=algorithm, threshold=threshold, seed=seed))
+    return context.paths.training(run_name(algorithm, threshold, seed))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -80,6 +80,17 @@ def test_the_same_seed_gives_the_same_model(context: Context) -> None:
     }
     run(context, "erm")
     assert first == {name: (folder / name).read_bytes() for name in first}
+
+
+def test_another_seed_is_a_run_of_its_own(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, other = run(context, "erm"), run(context, "erm", seed=5)
+    assert (settings.name, other.name) == ("erm-low", "erm-low-s5")
+    assert [read(folder / "run.json")["seed"] for folder in (settings, other)] == [0, 5]
+    assert read(settings / "run.json")["train_settings"] == read(other / "run.json")["train_settings"]
+    assert (settings / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+    arguments = ["train", "--cohort", "small", "--root", str(context.paths.root), "--seed", "-1"]
+    assert main(arguments) == 2
+    assert "seed = -1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
