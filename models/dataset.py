@@ -109,8 +109,33 @@ class SelectedPatches(AbstractPatches):
 
 
 @dataclass(frozen=True)
+class LabelledPatches:
+    """The patches of one split with the label of each, and nothing of their attribute: what a method
+    may see that is not given attributes, and a validation split where they are not known.
+
+    Attributes:
+        patient_N: patient of every patch, where known.
+    """
+
+    images: AbstractPatches
+    label_N: NDArray[np.int64]
+    patient_N: NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, rows_M: NDArray[np.int64]) -> "LabelledPatches":
+        """The given rows, in the given order; pixels are not copied."""
+        patient_M = None if self.patient_N is None else self.patient_N[rows_M]
+        return LabelledPatches(SelectedPatches(self.images, rows_M), self.label_N[rows_M], patient_M)
+
+
+@dataclass(frozen=True)
 class PatchData:
     """The patches of one split with label, attribute and tissue fraction of each.
+
+    Attributes:
+        patient_N: patient of every patch, where known; needed to hold patients out.
 
     Raises:
         GroupError: the columns differ in length.
@@ -120,6 +145,7 @@ class PatchData:
     label_N: NDArray[np.int64]
     attribute_N: NDArray[np.int64]
     tissue_fraction_N: NDArray[np.float64]
+    patient_N: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         lengths = [len(self), *map(len, (self.label_N, self.attribute_N, self.tissue_fraction_N))]
@@ -133,6 +159,11 @@ class PatchData:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def labelled(self) -> LabelledPatches:
+        """The same patches without attribute and tissue fraction."""
+        return LabelledPatches(self.images, self.label_N, self.patient_N)
+
     def subset(self, rows_M: NDArray[np.int64]) -> "PatchData":
         """The given rows, in the given order; pixels are not copied."""
         return PatchData(
@@ -140,6 +171,7 @@ class PatchData:
             self.label_N[rows_M],
             self.attribute_N[rows_M],
             self.tissue_fraction_N[rows_M],
+            None if self.patient_N is None else self.patient_N[rows_M],
         )
 
 

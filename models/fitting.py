@@ -1,30 +1,27 @@
 """From patches to a classifier: every candidate of an algorithm on equal terms, chosen by validation."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from models.algorithms.base import AbstractAlgorithm, Composition
-from models.algorithms.registry import candidates, make_algorithm
-from models.backbones.registry import make_backbone
+from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.registry import candidates, first_stage, make_algorithm
 from models.classifier import Classifier
+from models.composition import Composition, composition
 from models.dataset import PatchData
-from models.determinism import deterministic
+from models.first_models import FirstModels, second_settings
 from models.groups import GroupLayout, TrainGroups
-from models.normalization import Normalization, measure_normalization
+from models.normalization import measure_normalization
 from models.selection import Score
 from models.train_settings import TrainSettings
-from models.training import Trainer
-from patching.errors import DivergenceError
+from models.trainings import Trainings, backbone_of
+from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
 
 logger = logging.getLogger(__name__)
+
+Announce = Callable[[Mapping[str, Any], Composition], None]
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,10 @@ class Trial:
 
     Attributes:
         override: settings laid over the algorithm's.
-        score: what the selection compares; none if it diverged.
-        figures: the validation row of its best step; empty if it diverged.
-        history: of its training; empty if it diverged.
-        failure: why it diverged, or empty.
+        score: what the selection compares; none if it diverged or could not run.
+        figures: the validation row of its best step; empty if it failed.
+        history: of its training; empty if it failed.
+        failure: why it failed, or empty.
     """
 
     override: Mapping[str, Any]
@@ -52,19 +49,24 @@ class FitResult:
 
     Attributes:
         classifier: with the weights of the best step of the chosen candidate.
+        backbone: name of its network, and of the settings it is built with.
         algorithm_settings: of the chosen candidate, complete.
         history: of the chosen candidate, one row per validation (`TrainResult.history`).
-        composition: of the chosen candidate.
+        composition: of the chosen candidate, by the true groups.
         trials: every candidate in the order of the settings.
         chosen: its position in `trials`.
+        oracle: the best test figures that any state of any candidate reached, each by itself: what a
+            selection that looks at the test split would report. Empty unless asked for; chosen by nothing.
     """
 
     classifier: Classifier
+    backbone: tuple[str, dict[str, Any]]
     algorithm_settings: Mapping[str, Any]
     history: tuple[dict[str, float], ...]
     composition: Composition
     trials: tuple[Trial, ...]
     chosen: int
+    oracle: Mapping[str, float]
 
 
 def fit(
@@ -77,7 +79,9 @@ def fit(
     seed: int,
     n_attributes: int = 2,
     n_classes: int = 2,
+    oracle: PatchData | None = None,
     working_folder: Path | None = None,
+    announce: Announce | None = None,
     quiet: bool = False,
 ) -> FitResult:
     """Train every candidate of `algorithm` with the same budget and seed; keep the best on validation.
@@ -87,11 +91,13 @@ def fit(
         validation: the validation split; alone decides which state and which candidate is kept.
         algorithm: a key of models.algorithms.registry.ALGORITHMS.
         algorithm_settings: its YAML, `candidates` included.
-        settings: of the training.
+        settings: of the training; `attributes` says which of both splits' attributes may be used.
         seed: of initial weights, batches and augmentation.
         n_attributes: A, attribute values.
         n_classes: K, labels.
+        oracle: test patches, for `FitResult.oracle`.
         working_folder: where interrupted trainings are saved and taken up again.
+        announce: called with a candidate's override and composition before it is trained.
         quiet: no progress bars.
 
     Raises:
@@ -99,91 +105,95 @@ def fit(
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups.
         DivergenceError: every candidate diverged.
     """
-    groups = TrainGroups(GroupLayout(n_classes, n_attributes), train.label_N, train.attribute_N)
-    bound = bind_candidates(algorithm, algorithm_settings, groups)
-    normalization = measure_normalization(train.images, train.tissue_fraction_N, settings.transform)
-    trials: list[Trial] = []
-    best: tuple[Score, int, Classifier] | None = None
-    for number, (override, method) in enumerate(bound):
-        classifier = new_classifier(normalization, settings, train.images.channels, n_classes, seed)
-        trainer = Trainer(classifier, method, train, validation, settings, seed)
-        state_path = working_folder / f"{algorithm}-{number}.safetensors" if working_folder else None
-        trial = _attempt(trainer, override, state_path, f"{algorithm} {number + 1}/{len(bound)}", quiet=quiet)
-        trials.append(trial)
-        if trial.score is not None and (best is None or trial.score > best[0]):
-            best = trial.score, number, classifier
-    if best is None:
-        raise _all_diverged(trials)
-    _, chosen, classifier = best
-    method = bound[chosen][1]
-    complete = method.settings.model_dump(mode="json", exclude={"candidates"})
-    history = trials[chosen].history
-    return FitResult(classifier, complete, history, method.composition(), tuple(trials), chosen)
+    trainings = Trainings(
+        train=train,
+        validation=validation,
+        layout=GroupLayout(n_classes, n_attributes),
+        settings=settings,
+        normalization=measure_normalization(train.images, train.tissue_fraction_N, settings.transform),
+        seed=seed,
+        oracle=oracle,
+        working_folder=working_folder,
+        quiet=quiet,
+    )
+    return _Fit(trainings, algorithm, algorithm_settings, announce).run()
 
 
-def bind_candidates(
-    algorithm: str, settings: Mapping[str, Any], groups: TrainGroups
-) -> tuple[tuple[Mapping[str, Any], AbstractAlgorithm[Any]], ...]:
-    """Every candidate's override with its algorithm, bound to the groups; nothing is trained.
+class _Fit:
+    """The candidates of one method, one after the other."""
 
-    Raises:
-        ConfigError, EmptyGroupError, AlgorithmError: as `fit`.
-    """
-    overrides = candidates(settings)
-    return tuple((o, make_algorithm(algorithm, {**settings, **o}, groups)) for o in overrides)
+    def __init__(
+        self, trainings: Trainings, name: str, settings: Mapping[str, Any], announce: Announce | None
+    ) -> None:
+        self.trainings, self.name, self.settings, self.announce = trainings, name, settings, announce
+        self.overrides = candidates(settings)
+        self.first_models = FirstModels(trainings, name)
+        train = trainings.train
+        # For the table alone: a method that may not see attributes has its own view of the samples.
+        self.true_groups = TrainGroups(trainings.layout, train.label_N, train.attribute_N)
+        self.best: tuple[Score, int, Classifier, AbstractAlgorithm[Any, Any]] | None = None
 
-
-def new_classifier(
-    normalization: Normalization, settings: TrainSettings, channels: int, n_classes: int, seed: int
-) -> Classifier:
-    """An untrained classifier; the same seed gives the same weights.
-
-    Raises:
-        ConfigError: an unknown backbone or setting.
-        CheckpointError: starting weights that do not fit.
-    """
-    with deterministic(torch.device("cpu")):
-        torch.manual_seed(seed)
-        backbone = make_backbone(
-            settings.backbone, channels, n_classes, settings.backbone_settings, settings.weights
+    def run(self) -> FitResult:
+        # Settings and groups that cannot work are told before anything is trained.
+        bound = [None if self._first(o) else self._bound(o) for o in self.overrides]
+        trials = [self._attempt(number, bound[number]) for number in range(len(self.overrides))]
+        if self.best is None:
+            raise _all_diverged(trials)
+        _, chosen, classifier, method = self.best
+        rows = [row for trial in trials for row in trial.history]
+        oracle = {key: max(row[key] for row in rows) for key in rows[0] if key.startswith("oracle_")}
+        return FitResult(
+            classifier=classifier,
+            backbone=backbone_of(self.trainings.settings, method.assembly),
+            algorithm_settings=method.settings.model_dump(mode="json", exclude={"candidates"}),
+            history=trials[chosen].history,
+            composition=composition(method.expectation(), self.true_groups),
+            trials=tuple(trials),
+            chosen=chosen,
+            oracle=oracle,
         )
-    return Classifier(backbone, normalization, test_time_symmetries=settings.test_time_symmetries)
 
+    def _first(self, override: Mapping[str, Any]) -> Any:
+        return first_stage(self.name, {**self.settings, **override})
 
-def _attempt(
-    trainer: Trainer, override: Mapping[str, Any], state_path: Path | None, title: str, *, quiet: bool
-) -> Trial:
-    try:
-        result = trainer.run(
-            state_path=state_path, fingerprint=_fingerprint(trainer), title=title, quiet=quiet
-        )
-    except DivergenceError as error:
-        logger.warning("%s %s diverged: %s", title, dict(override), error)
-        return Trial(override, None, {}, (), failure=str(error))
-    figures = ", ".join(f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("wga", "gba", "average"))
-    logger.info("%s %s: best at step %d, validation %s", title, dict(override), result.best_step, figures)
-    return Trial(override, result.score, result.best, result.history)
+    def _bound(self, override: Mapping[str, Any]) -> AbstractAlgorithm[Any, Any]:
+        wanted = self._first(override)
+        first = self.first_models.get(wanted) if wanted else None
+        return make_algorithm(self.name, {**self.settings, **override}, self.trainings.known, first)
 
+    def _attempt(self, number: int, method: AbstractAlgorithm[Any, Any] | None) -> Trial:
+        override = self.overrides[number]
+        title = f"{self.name} {number + 1}/{len(self.overrides)}"
+        try:
+            return self._train(number, override, method or self._bound(override), title)
+        except DivergenceError as error:
+            logger.warning("%s %s diverged: %s", title, dict(override), error)
+            return Trial(override, None, {}, (), failure=str(error))
+        except (AlgorithmError, EmptyGroupError) as error:
+            # Of several candidates, one may ask for a pseudo-group that is empty.
+            if len(self.overrides) == 1:
+                raise
+            logger.warning("%s %s cannot run: %s", title, dict(override), error)
+            return Trial(override, None, {}, (), failure=str(error))
 
-def _fingerprint(trainer: Trainer) -> str:
-    """Of everything a training depends on: only a state with the same one may be taken up again."""
-    content = {
-        "settings": trainer.settings.model_dump(mode="json"),
-        "algorithm": [type(trainer.algorithm).__name__, trainer.algorithm.settings.model_dump(mode="json")],
-        "normalization": asdict(trainer.classifier.normalization),
-        "seed": trainer.seed,
-        "torch": torch.__version__,
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for data in (trainer.data, trainer.validation):
-        for column in (data.label_N, data.attribute_N, data.tissue_fraction_N):
-            digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()
+    def _train(
+        self, number: int, override: Mapping[str, Any], method: AbstractAlgorithm[Any, Any], title: str
+    ) -> Trial:
+        if self.announce:
+            self.announce(override, composition(method.expectation(), self.true_groups))
+        wanted, settings = self._first(override), self.trainings.settings
+        trainer = self.trainings.trainer(method, second_settings(settings, wanted) if wanted else settings)
+        result = self.trainings.run(trainer, f"{self.name}-{number}", title)
+        figures = trainer.judge.short(result.best)
+        logger.info("%s %s: best at step %d, %s", title, dict(override), result.best_step, figures)
+        if self.best is None or result.score > self.best[0]:
+            self.best = result.score, number, trainer.classifier, method
+        return Trial(override, result.score, result.best, result.history)
 
 
 def _all_diverged(trials: Sequence[Trial]) -> DivergenceError:
     return DivergenceError(
-        has=f"{len(trials)} of {len(trials)} candidates diverged; the last: {trials[-1].failure}",
+        has=f"{len(trials)} of {len(trials)} candidates failed; the last: {trials[-1].failure}",
         needs="one training that stays finite",
         do="lower learning_rate, set clip_norm, or lower beta",
     )

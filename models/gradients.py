@@ -1,24 +1,31 @@
 """Diagnosis of a step: how long the roles' gradients are, and how far they agree."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from models.algorithms.base import AbstractAlgorithm
-from models.batchnorm import Part
+from models.batchnorm import kept_statistics
+from models.networks import Networks
+from models.plans import Batch
 
 
 def gradient_figures(
-    parts: Sequence[Part], algorithm: AbstractAlgorithm[Any], parameters: Sequence[torch.nn.Parameter]
+    networks: Networks, algorithm: AbstractAlgorithm[Any, Any], batch: Batch
 ) -> dict[str, float]:
     """Norm of every role's gradient, and the cosine between the first and the last role's.
 
-    For GERNE these are |g_b|, |g_lb| and cos(g_b, g_lb) of one batch. Costs one backward pass per role;
-    the graph stays for the training's own.
+    For GERNE these are |g_b|, |g_lb| and cos(g_b, g_lb) of one batch. Costs a forward pass, and one
+    backward pass per role; leaves no trace in BatchNorm.
     """
+    networks.train_mode()
+    parameters = [p for p in networks.classifier.parameters() if p.requires_grad]
+    with kept_statistics(networks.main):
+        parts = networks.forward(algorithm.prepared(batch))
+    losses = [(algorithm.sample_losses(logits_BK, part), part) for logits_BK, part in parts]
     gradients_RP = [
-        _gradient(parts[min(role, len(parts) - 1)], role, parameters) for role in range(len(algorithm.roles))
+        _gradient(*losses[min(role, len(losses) - 1)], role, parameters)
+        for role in range(len(algorithm.roles))
     ]
     figures = {
         f"gradient_norm_{role}": float(gradient_P.norm())
@@ -30,8 +37,9 @@ def gradient_figures(
     return figures
 
 
-def _gradient(part: Part, role: int, parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
-    losses_N, plan = part
-    weights_N = torch.as_tensor(plan.weights_RN[role], dtype=torch.float32, device=losses_N.device)
+def _gradient(
+    losses_N: torch.Tensor, part: Batch, role: int, parameters: list[torch.nn.Parameter]
+) -> torch.Tensor:
+    weights_N = torch.as_tensor(part.plan.weights_RN[role], dtype=torch.float32, device=losses_N.device)
     role_loss = (weights_N * losses_N.float()).sum()
     return torch.cat([g.flatten() for g in torch.autograd.grad(role_loss, parameters, retain_graph=True)])

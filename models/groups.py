@@ -65,6 +65,40 @@ class GroupLayout:
 
 
 @dataclass(frozen=True)
+class TrainLabels:
+    """Label of every training sample, and nothing of its attribute; sample n is row n of the training split.
+
+    What a method gets that must not know attributes.
+
+    Raises:
+        GroupError: labels outside 0..n_classes-1, or no samples.
+    """
+
+    n_classes: int
+    label_N: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        self.undivided.group_N  # noqa: B018 - checks the values
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    @cached_property
+    def counts_K(self) -> NDArray[np.int64]:
+        """Samples of every class."""
+        return self.undivided.counts_KA[:, 0]
+
+    @cached_property
+    def undivided(self) -> "TrainGroups":
+        """Every class as one group: A = 1."""
+        return TrainGroups(GroupLayout(self.n_classes, 1), self.label_N, np.zeros_like(self.label_N))
+
+    def divided(self, attribute_N: NDArray[np.int64], n_attributes: int = 2) -> "TrainGroups":
+        """Groups by an attribute that was found, not given (pseudo-groups)."""
+        return TrainGroups(GroupLayout(self.n_classes, n_attributes), self.label_N, attribute_N)
+
+
+@dataclass(frozen=True)
 class TrainGroups:
     """Label and attribute of every training sample; sample n is row n of the training split.
 
@@ -87,6 +121,15 @@ class TrainGroups:
     def __len__(self) -> int:
         return len(self.group_N)
 
+    @property
+    def n_classes(self) -> int:
+        return self.layout.n_classes
+
+    @cached_property
+    def labels(self) -> TrainLabels:
+        """The same samples without their attributes."""
+        return TrainLabels(self.n_classes, self.label_N)
+
     @cached_property
     def group_N(self) -> NDArray[np.int64]:
         """Group number of every sample."""
@@ -105,6 +148,17 @@ class TrainGroups:
     def members(self, label: int, attribute: int) -> NDArray[np.int64]:
         """Samples of one group, in ascending order; empty where the group is."""
         return np.flatnonzero(self.group_N == self.layout.group(label, attribute))
+
+    def per_sample(self, values_KA: ArrayLike) -> NDArray[np.float64]:
+        """Share of every sample in its group's value, [N]: the value by the group's size."""
+        shared_KA = np.asarray(values_KA, dtype=np.float64) / np.maximum(self.counts_KA, 1)
+        each_N: NDArray[np.float64] = shared_KA.ravel()[self.group_N]
+        return each_N
+
+    def summed(self, values_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of a value over the samples of every group, [K, A]."""
+        sums_G = np.bincount(self.group_N, weights=values_N, minlength=self.layout.n_groups)
+        return sums_G.astype(np.float64).reshape(self.layout.n_classes, self.layout.n_attributes)
 
     def require_every_group(self) -> None:
         """Check that no group is empty.

@@ -1,6 +1,7 @@
 """Optimizer, schedules and precision of a training."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -26,9 +27,9 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
-def make_optimizer(classifier: Classifier, settings: TrainSettings) -> torch.optim.Optimizer:
-    """The optimizer named by the settings, over all trainable parameters."""
-    parameters = [p for p in classifier.parameters() if p.requires_grad]
+def make_optimizer(classifiers: Sequence[Classifier], settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer named by the settings, over all trainable parameters of all classifiers."""
+    parameters = [p for each in classifiers for p in each.parameters() if p.requires_grad]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.SGD(

@@ -32,17 +32,20 @@ class TrainingState:
     average: Tensors
     """Moving average of the weights; empty where there is none."""
     best: Tensors
+    companions: Tensors
+    """Weights of the networks trained beside it, keys prefixed by their names."""
+    method: Tensors
+    """What the method itself remembers from step to step (Group DRO's q)."""
     optimizer: dict[str, Any]
     """The optimizer's state_dict."""
 
 
+PARTS = ("model", "average", "best", "companions", "method")
+
+
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the state beside `path`, then rename."""
-    tensors = {
-        f"{part}/{key}": value
-        for part in ("model", "average", "best")
-        for key, value in getattr(state, part).items()
-    }
+    tensors = {f"{part}/{key}": value for part in PARTS for key, value in getattr(state, part).items()}
     for index, entries in state.optimizer["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if isinstance(v, torch.Tensor)}
     notes = {name: getattr(state, name) for name in ("fingerprint", "step", "history", "best_step")}
@@ -80,18 +83,26 @@ def load_state(path: Path, fingerprint: str, optimizer: torch.optim.Optimizer) -
     if notes["fingerprint"] != fingerprint:
         return None
     state: dict[int, Tensors] = {}
-    for key, value in _part(tensors, "optimizer").items():
+    for key, value in without_prefix(tensors, "optimizer").items():
         index, name = key.split("/", 1)
         state.setdefault(int(index), {})[name] = value
     return TrainingState(
         **notes,
-        model=_part(tensors, "model"),
-        average=_part(tensors, "average"),
-        best=_part(tensors, "best"),
+        model=without_prefix(tensors, "model"),
+        average=without_prefix(tensors, "average"),
+        best=without_prefix(tensors, "best"),
+        companions=without_prefix(tensors, "companions"),
+        method=without_prefix(tensors, "method"),
         optimizer={"state": state, "param_groups": optimizer.state_dict()["param_groups"]},
     )
 
 
-def _part(tensors: Tensors, name: str) -> Tensors:
+def prefixed(tensors: Tensors, name: str) -> Tensors:
+    """The same tensors, their keys under `name/`."""
+    return {f"{name}/{key}": value for key, value in tensors.items()}
+
+
+def without_prefix(tensors: Tensors, name: str) -> Tensors:
+    """The tensors under `name/`, by the rest of their keys."""
     prefix = f"{name}/"
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

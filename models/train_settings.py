@@ -17,7 +17,7 @@ from models.augment import Augmentation
 from models.batchnorm import BatchNormPolicy
 from models.classifier import Device
 from models.normalization import Transform
-from models.selection import SelectionRule
+from models.selection import Regime, SelectionRule
 
 
 class TrainSettings(BaseModel):
@@ -54,7 +54,10 @@ class TrainSettings(BaseModel):
     """Decay per step of an exponential moving average of the weights, which is then what is validated
     and kept; for small cohorts, whose single validations are noisy."""
 
-    selection: SelectionRule = "worst_group"
+    attributes: Regime = "known"
+    """Where attributes may be used: `known` in training and validation, `validation_only`, or `nowhere`.
+    Methods and selection get objects without the attributes that they may not see."""
+    selection: SelectionRule = "auto"
     minimum_validation_patches: NonNegativeInt = 10
     """Groups with fewer validation patches have no say in the selection."""
     selection_smoothing: PositiveInt = 1

@@ -1,8 +1,7 @@
-"""What every debiasing algorithm is: a plan of batches, and a linear combination of batch losses."""
+"""What every debiasing method is: a plan of batches, and what is minimized on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -10,7 +9,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from models.groups import TrainGroups
+from models.composition import Expectation
+from models.groups import TrainGroups, TrainLabels
+from models.networks import Networks
+from models.plans import Batch, BatchPlan
 
 
 class AlgorithmSettings(BaseModel):
@@ -24,93 +26,67 @@ class AlgorithmSettings(BaseModel):
     """Overrides that the train stage tries and selects by validation; not used by the algorithm."""
 
 
-@dataclass(frozen=True)
-class BatchPlan:
-    """The samples of one training step and their weight in every role.
-
-    A role is a batch of the paper's text (GERNE: biased, less biased; ERM: all). A sample may
-    serve several roles and is then forwarded once.
-
-    Attributes:
-        indices_N: samples of the training split, int64.
-        weights_RN: float64; row r sums to 1, so that role r's batch loss is sum_n w[r, n] * loss[n]. Where
-            samples are weighted by their group, it does so on average over batches.
-    """
-
-    indices_N: NDArray[np.int64]
-    weights_RN: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Composition:
-    """What an algorithm makes of the groups, [K, A] each; printed at start and stored with the run.
-
-    Attributes:
-        groups: of the training split; gives count and alpha.
-        p_by_role: p(a|y) of every role's batch, where there are several roles.
-        p_KA: the p(a|y) trained on, in expectation and as far as rounding keeps it.
-        share_KA: share of the group in the expected loss; sums to 1.
-        samples_KA: expected forward passes of the group per step.
-    """
-
-    groups: TrainGroups
-    p_by_role: Mapping[str, NDArray[np.float64]]
-    p_KA: NDArray[np.float64]
-    share_KA: NDArray[np.float64]
-    samples_KA: NDArray[np.float64]
-
-    def rows(self) -> list[dict[str, str | int | float]]:
-        """One row per group: group, count, alpha, p_<role>, p_trained, share, samples_per_step."""
-        columns = {
-            "alpha": self.groups.alpha_KA,
-            **{f"p_{role}": p_KA for role, p_KA in self.p_by_role.items()},
-            "p_trained": self.p_KA,
-            "share": self.share_KA,
-            "samples_per_step": self.samples_KA,
-        }
-        counts_G = self.groups.counts_KA.ravel().tolist()
-        names = self.groups.layout.names
-        return [
-            {"group": name, "count": count, **{key: float(values.flat[g]) for key, values in columns.items()}}
-            for g, (name, count) in enumerate(zip(names, counts_G, strict=True))
-        ]
-
-
+ViewT = TypeVar("ViewT", bound=TrainLabels | TrainGroups)
 SettingsT = TypeVar("SettingsT", bound=AlgorithmSettings)
 
 
-class AbstractAlgorithm(ABC, Generic[SettingsT]):
-    """A debiasing method, bound to the groups of one training split.
+class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
+    """A debiasing method, bound to one training split. Subclasses state their difference from ERM.
 
-    The training loss of a step is sum_r coefficients[r] * L_r, with L_r the weighted mean of the
-    per-sample losses in role r. Subclasses state their difference from ERM and nothing else.
+    `ViewT` says what the method may know: `TrainLabels` hold no attributes, so that a method that must
+    not see them cannot. By default the loss of a step is sum_r coefficients[r] * L_r, with L_r the
+    weighted mean of the per-sample losses in role r. A method differs by one or more of these, each a
+    line or a few: `batches` (what is drawn), `prepared` (what is done to the images), `sample_losses`,
+    `loss` (how they are combined), `objective` (all of it), `descend` (how a gradient is made of it).
+
+    Attributes:
+        train: the training split, as far as the method may know it.
+        state: tensors that the method changes from step to step; saved and restored with the training.
     """
 
     settings_type: ClassVar[type[AlgorithmSettings]]
-    roles: tuple[str, ...]
-    coefficients: tuple[float, ...]
+    view: ClassVar[type[TrainLabels] | type[TrainGroups]]
+    """The type behind ViewT."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Names of classifiers that are trained beside the main one, in `Networks.companions`."""
+    additive: ClassVar[bool] = True
+    """Whether the objective is a sum over samples, given the plan: only then can a step be computed in
+    parts, by several processes or one after the other."""
+    assembly: ClassVar[str | None] = None
+    """A backbone of models.backbones.registry that is built around the configured one, or none."""
+    roles: tuple[str, ...] = ("all",)
+    coefficients: tuple[float, ...] = (1.0,)
 
-    def __init__(self, groups: TrainGroups, settings: SettingsT) -> None:
-        self.groups = groups
+    def __init__(self, train: ViewT, settings: SettingsT) -> None:
+        self.train = train
         self.settings = settings
+        self.state: dict[str, torch.Tensor] = {}
 
     @property
-    @abstractmethod
     def samples_per_step(self) -> float:
         """Expected forward passes per step; budgets in samples seen are divided by it."""
+        return self.train.n_classes * self.settings.batch_size
 
     @abstractmethod
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batch plans without end; all randomness comes from children spawned from `rng`."""
 
     @abstractmethod
-    def composition(self) -> Composition:
-        """The table of groups printed at start; `.rows()` for storing."""
+    def expectation(self) -> Expectation:
+        """What happens to every sample on average; by groups it is the table printed at start."""
 
-    def sample_weights(self, plan: BatchPlan) -> NDArray[np.float64]:
-        """Weight of every sample in the combined loss: sum_r coefficients[r] * weights[r], shape [N]."""
-        weights_N: NDArray[np.float64] = np.asarray(self.coefficients) @ plan.weights_RN
-        return weights_N
+    def prepared(self, batch: Batch) -> Batch:
+        """The batch as the network sees it; mixing methods change it here."""
+        return batch
+
+    def sample_losses(self, logits_BK: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Per-sample losses [B] of fp32 logits; cross-entropy."""
+        return torch.nn.functional.cross_entropy(
+            logits_BK,
+            batch.label_B if batch.target_BK is None else batch.target_BK,
+            reduction="none",
+            label_smoothing=batch.label_smoothing,
+        )
 
     def loss(self, losses_N: torch.Tensor, plan: BatchPlan) -> torch.Tensor:
         """Combine per-sample losses [N] into the step's loss, in fp32.
@@ -119,3 +95,32 @@ class AbstractAlgorithm(ABC, Generic[SettingsT]):
         """
         weights_N = torch.as_tensor(self.sample_weights(plan), dtype=torch.float32, device=losses_N.device)
         return (weights_N * losses_N.float()).sum()
+
+    def sample_weights(self, plan: BatchPlan) -> NDArray[np.float64]:
+        """Weight of every sample in the combined loss: sum_r coefficients[r] * weights[r], shape [N]."""
+        weights_N: NDArray[np.float64] = np.asarray(self.coefficients) @ plan.weights_RN
+        return weights_N
+
+    def objective(self, networks: Networks, batch: Batch) -> torch.Tensor:
+        """What is minimized in a step, fp32."""
+        parts = networks.forward(batch)
+        return torch.stack(
+            [self.loss(self.sample_losses(logits_BK, part), part.plan) for logits_BK, part in parts]
+        ).sum()
+
+    def descend(
+        self,
+        objective: Callable[[], torch.Tensor],
+        parameters: Sequence[torch.nn.Parameter],
+        backward: Callable[[torch.Tensor], None],
+    ) -> float:
+        """Fill the parameters' gradients; returns the objective's value.
+
+        Args:
+            objective: computes the step's objective anew, with the same random draws, at every call.
+            parameters: of all networks.
+            backward: of a loss; adds to the gradients.
+        """
+        loss = objective()
+        backward(loss)
+        return float(loss.detach())

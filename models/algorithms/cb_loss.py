@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.reweighting import AbstractReweighter
+from models.groups import TrainLabels, conditional_distribution
 
 
 class CbLossSettings(AlgorithmSettings):
@@ -15,7 +16,7 @@ class CbLossSettings(AlgorithmSettings):
     """The paper's beta: 0 is ERM, towards 1 classes are weighted by the inverse of their size."""
 
 
-class CbLoss(AbstractReweighter[CbLossSettings]):
+class CbLoss(AbstractReweighter[TrainLabels, CbLossSettings]):
     """Weights proportional to 1 / E_y with E_y = (1 - overlap^n_y) / (1 - overlap).
 
     Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019. It needs
@@ -26,11 +27,12 @@ class CbLoss(AbstractReweighter[CbLossSettings]):
     """
 
     settings_type = CbLossSettings
+    view = TrainLabels
 
     def shares(self) -> NDArray[np.float64]:
-        alpha_KA, counts_K = self.groups.alpha_KA, self.groups.counts_KA.sum(axis=1)
+        counts_K = self.train.counts_K
+        conditional_distribution(counts_K[:, None])  # an empty class is an error
         # expm1 and log1p, because overlap^n is close to 1 on small classes.
         effective_K = -np.expm1(counts_K * np.log(self.settings.overlap)) if self.settings.overlap else 1.0
         share_K = counts_K / effective_K
-        share_KA: NDArray[np.float64] = alpha_KA * (share_K / share_K.sum())[:, None]
-        return share_KA
+        return self.train.undivided.per_sample((share_K / share_K.sum())[:, None])

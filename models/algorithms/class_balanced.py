@@ -1,19 +1,22 @@
-"""Class-balanced ERM: classes uniform, groups inside a class as they are."""
+"""Class-balanced ERM: classes uniform, samples of a class as they are."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.algorithms.quota import AbstractResampler
+from models.groups import TrainGroups, TrainLabels
 
 
-class ClassBalanced(AbstractResampler):
-    """Batches with p(y) = 1/K and p(a|y) = alpha_ya: GERNE's biased batch B_b, its case beta = -1.
-
-    The quotas keep p(a|y) at alpha in every batch. That changes nothing in expectation; with a
-    layout of one attribute value it is a plain uniform draw from each class.
+class ClassBalanced(AbstractResampler[TrainLabels]):
+    """Batches with p(y) = 1/K, uniform inside a class: in expectation GERNE's biased batch B_b, its
+    case beta = -1. It sees no attributes.
     """
 
+    view = TrainLabels
     generator = 0
+
+    def drawn_from(self) -> TrainGroups:
+        return self.train.undivided
 
     def distribution(self) -> NDArray[np.float64]:
         return self.groups.alpha_KA

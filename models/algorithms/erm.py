@@ -4,29 +4,32 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, BatchPlan, Composition
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, SettingsT
+from models.composition import Expectation
+from models.groups import TrainLabels
+from models.plans import BatchPlan
 from models.sampling import SampleStream
 
 
-class Erm(AbstractAlgorithm[AlgorithmSettings]):
-    """Batches of K * B samples, drawn uniformly from the training split (Vapnik 1992)."""
+class AbstractErm(AbstractAlgorithm[TrainLabels, SettingsT]):
+    """What draws as ERM does: K * B samples uniformly from the training split, without attributes."""
 
-    settings_type = AlgorithmSettings
-    roles = ("all",)
-    coefficients = (1.0,)
-
-    @property
-    def samples_per_step(self) -> float:
-        return self.groups.layout.n_classes * self.settings.batch_size
+    view = TrainLabels
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the split in random order."""
         n = int(self.samples_per_step)
-        stream = SampleStream(np.arange(len(self.groups)), rng.spawn(1)[0])
+        stream = SampleStream(np.arange(len(self.train)), rng.spawn(1)[0])
         weights_RN = np.full((1, n), 1 / n)
         while True:
             yield BatchPlan(stream.draw(n), weights_RN)
 
-    def composition(self) -> Composition:
-        share_KA = self.groups.counts_KA / len(self.groups)
-        return Composition(self.groups, {}, self.groups.alpha_KA, share_KA, share_KA * self.samples_per_step)
+    def expectation(self) -> Expectation:
+        share_N = np.full(len(self.train), 1 / len(self.train))
+        return Expectation(share_N, share_N * self.samples_per_step)
+
+
+class Erm(AbstractErm[AlgorithmSettings]):
+    """Batches of K * B samples, drawn uniformly from the training split (Vapnik 1992)."""
+
+    settings_type = AlgorithmSettings

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, FiniteFloat
 
-from models.algorithms.base import AbstractAlgorithm, BatchPlan, Composition
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.quota import QuotaSettings
+from models.composition import Expectation
 from models.groups import TrainGroups
+from models.plans import BatchPlan
 from models.sampling import GroupStreams, Quota, expected_samples
 from patching.errors import AlgorithmError, BetaBoundsError
 
@@ -35,7 +37,7 @@ class GerneSettings(QuotaSettings):
     """What happens to a beta outside the bounds."""
 
 
-class Gerne(AbstractAlgorithm[GerneSettings]):
+class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
     """L_ext = L_lb + beta (L_lb - L_b) = (1 + beta) L_lb - beta L_b.
 
     B_b has p(a|y) = alpha_ya, B_lb has p(a|y) = alpha_ya + c (1/A - alpha_ya), both uniform classes.
@@ -48,12 +50,13 @@ class Gerne(AbstractAlgorithm[GerneSettings]):
     """
 
     settings_type = GerneSettings
+    view = TrainGroups
 
-    def __init__(self, groups: TrainGroups, settings: GerneSettings) -> None:
-        super().__init__(groups, settings)
-        groups.require_every_group()
-        less_biased_KA = less_biased_distribution(groups.alpha_KA, settings.c)
-        self.biased = Quota(groups.alpha_KA, settings.batch_size, settings.rounding)
+    def __init__(self, train: TrainGroups, settings: GerneSettings) -> None:
+        super().__init__(train, settings)
+        train.require_every_group()
+        less_biased_KA = less_biased_distribution(train.alpha_KA, settings.c)
+        self.biased = Quota(train.alpha_KA, settings.batch_size, settings.rounding)
         self.less_biased = Quota(less_biased_KA, settings.batch_size, settings.rounding)
         # Rounding always to the same integers moves the distributions, and so the bounds.
         self.beta = self._bounded(_largest_beta(self.biased.effective(), self.less_biased.effective()))
@@ -69,8 +72,8 @@ class Gerne(AbstractAlgorithm[GerneSettings]):
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield plans with one row of weights per role; see `draws` for how the two are coupled."""
         rng_b, rng_lb = rng.spawn(2)
-        streams_b, streams_lb = GroupStreams(self.groups, rng_b), GroupStreams(self.groups, rng_lb)
-        n_classes, nested = self.groups.layout.n_classes, self.settings.draws == "nested"
+        streams_b, streams_lb = GroupStreams(self.train, rng_b), GroupStreams(self.train, rng_lb)
+        n_classes, nested = self.train.layout.n_classes, self.settings.draws == "nested"
         while True:
             offset_K = rng_b.random(n_classes)
             quota_b_KA = self.biased.round(offset_K)
@@ -82,15 +85,16 @@ class Gerne(AbstractAlgorithm[GerneSettings]):
             used_N = weights_RN.any(axis=0)
             yield BatchPlan(np.concatenate([*drawn_b, *drawn_lb])[used_N], weights_RN[:, used_N])
 
-    def composition(self) -> Composition:
+    def expectation(self) -> Expectation:
         biased_KA, less_biased_KA = self.biased.effective(), self.less_biased.effective()
         p_ext_KA = (1 + self.beta) * less_biased_KA - self.beta * biased_KA
         by_role = {
             "biased": self.biased.p_KA,
             "less_biased": self.less_biased.p_KA,
-            "ext": extrapolated_distribution(self.groups.alpha_KA, self.settings.c, self.beta),
+            "ext": extrapolated_distribution(self.train.alpha_KA, self.settings.c, self.beta),
         }
-        return Composition(self.groups, by_role, p_ext_KA, p_ext_KA / len(p_ext_KA), self._samples_KA())
+        share_N = self.train.per_sample(p_ext_KA / len(p_ext_KA))
+        return Expectation(share_N, self.train.per_sample(self._samples_KA()), by_role)
 
     def _weights(
         self, quota_b_KA: NDArray[np.int64], quota_lb_KA: NDArray[np.int64], kept_KA: NDArray[np.int64]

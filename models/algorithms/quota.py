@@ -7,8 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, BatchPlan, Composition
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, ViewT
+from models.composition import Expectation
 from models.groups import TrainGroups
+from models.plans import BatchPlan
 from models.sampling import GroupStreams, Quota, Rounding, expected_samples
 
 
@@ -19,27 +21,26 @@ class QuotaSettings(AlgorithmSettings):
     """How B * p(a|y) becomes a number of samples, see `models.sampling.Quota`."""
 
 
-class AbstractResampler(AbstractAlgorithm[QuotaSettings], ABC):
+class AbstractResampler(AbstractAlgorithm[ViewT, QuotaSettings], ABC):
     """ERM on batches with uniform classes and a chosen p(a|y)."""
 
     settings_type = QuotaSettings
-    roles = ("all",)
-    coefficients = (1.0,)
     generator: ClassVar[int]
     """Which of the two generators spawned from the run's draws the batches. GERNE's biased batch
     uses 0 and its less biased batch 1, so that its special cases see the same samples."""
 
-    def __init__(self, groups: TrainGroups, settings: QuotaSettings) -> None:
-        super().__init__(groups, settings)
+    def __init__(self, train: ViewT, settings: QuotaSettings) -> None:
+        super().__init__(train, settings)
+        self.groups = self.drawn_from()
         self.quota = Quota(self.distribution(), settings.batch_size, settings.rounding)
+
+    @abstractmethod
+    def drawn_from(self) -> TrainGroups:
+        """The groups that batches are drawn from."""
 
     @abstractmethod
     def distribution(self) -> NDArray[np.float64]:
         """The wanted p(a|y), [K, A]."""
-
-    @property
-    def samples_per_step(self) -> float:
-        return self.groups.layout.n_classes * self.settings.batch_size
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches of B samples per class."""
@@ -50,6 +51,7 @@ class AbstractResampler(AbstractAlgorithm[QuotaSettings], ABC):
             weights_N = np.repeat(self.quota.sample_weight(quota_KA), quota_KA.ravel())
             yield BatchPlan(np.concatenate(streams.draw(quota_KA)), weights_N[None])
 
-    def composition(self) -> Composition:
+    def expectation(self) -> Expectation:
         p_KA = self.quota.effective()
-        return Composition(self.groups, {}, p_KA, p_KA / len(p_KA), expected_samples(self.quota))
+        share_N = self.groups.per_sample(p_KA / len(p_KA))
+        return Expectation(share_N, self.groups.per_sample(expected_samples(self.quota)))

@@ -5,19 +5,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.algorithms.cb_loss import CbLoss
 from models.algorithms.class_balanced import ClassBalanced
 from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
+from models.algorithms.gerne_unknown import GerneUnknown
 from models.algorithms.group_resampling import GroupResampling
 from models.algorithms.reweight import ReWeight
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
-from models.groups import TrainGroups
-from patching.errors import ConfigError
+from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
+from models.groups import TrainGroups, TrainLabels
+from patching.errors import AlgorithmError, ConfigError
 
-ALGORITHMS: dict[str, type[AbstractAlgorithm[Any]]] = {
+ALGORITHMS: dict[str, type[AbstractAlgorithm[Any, Any]]] = {
     "erm": Erm,
     "class_balanced": ClassBalanced,
     "group_resampling": GroupResampling,
@@ -26,21 +28,58 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any]]] = {
     "subg": Subg,
     "cb_loss": CbLoss,
     "gerne": Gerne,
+    "gerne_unknown": GerneUnknown,
 }
 
 
-def make_algorithm(name: str, settings: Mapping[str, Any], groups: TrainGroups) -> AbstractAlgorithm[Any]:
-    """Bind the algorithm `name` to the groups of a training split.
+def make_algorithm(
+    name: str,
+    settings: Mapping[str, Any],
+    known: TrainGroups | TrainLabels,
+    first: FirstModel | None = None,
+) -> AbstractAlgorithm[Any, Any]:
+    """Bind the algorithm `name` to a training split.
 
     Args:
         name: a key of ALGORITHMS.
         settings: the algorithm's YAML, with one candidate laid over it where there are some.
-        groups: of the training split.
+        known: the training split, as far as it is known; a method that must not see attributes gets
+            the labels alone.
+        first: the first model of a two-stage method (`first_stage`).
 
     Raises:
         ConfigError: no such algorithm, or a wrong setting.
         EmptyGroupError: a group that the algorithm draws from is empty.
-        AlgorithmError: the settings do not fit the groups.
+        AlgorithmError: the settings do not fit the groups, or the method needs what is not known.
+    """
+    kind, checked = algorithm_type(name), checked_settings(name, settings)
+    train = _view(name, kind, known)
+    if not issubclass(kind, AbstractTwoStage):
+        return kind(train, checked)
+    if first is None:
+        raise AlgorithmError(
+            has=f"algorithm {name} without a first model",
+            needs="the first model of a two-stage method",
+            do="train it with models.fitting.fit, which does both stages",
+        )
+    return kind(train, checked, first)
+
+
+def first_stage(name: str, settings: Mapping[str, Any]) -> FirstStage | None:
+    """What the algorithm asks of a first model; none where it needs none.
+
+    Raises:
+        ConfigError: as `make_algorithm`.
+    """
+    kind, checked = algorithm_type(name), checked_settings(name, settings)
+    return kind.first_stage(checked) if issubclass(kind, AbstractTwoStage) else None
+
+
+def algorithm_type(name: str) -> type[AbstractAlgorithm[Any, Any]]:
+    """The class behind a name.
+
+    Raises:
+        ConfigError: no such algorithm.
     """
     if name not in ALGORITHMS:
         raise ConfigError(
@@ -48,12 +87,20 @@ def make_algorithm(name: str, settings: Mapping[str, Any], groups: TrainGroups) 
             needs=f"one of {', '.join(ALGORITHMS)}",
             do="correct the name, or add the algorithm to models/algorithms/registry.py",
         )
-    kind = ALGORITHMS[name]
+    return ALGORITHMS[name]
+
+
+def checked_settings(name: str, settings: Mapping[str, Any]) -> AlgorithmSettings:
+    """An algorithm's settings as its own model.
+
+    Raises:
+        ConfigError: no such algorithm, or a wrong setting.
+    """
+    kind = algorithm_type(name)
     try:
-        checked = kind.settings_type.model_validate(dict(settings))
+        return kind.settings_type.model_validate(dict(settings))
     except ValidationError as error:
         raise _config_error(name, error, kind.settings_type.model_fields) from error
-    return kind(groups, checked)
 
 
 def candidates(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -72,6 +119,21 @@ def candidates(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
             do="write e.g. `candidates: [{beta: 0.5}, {beta: 1.0}]`, or leave the key out",
         )
     return tuple(dict(override) for override in listed)
+
+
+def _view(
+    name: str, kind: type[AbstractAlgorithm[Any, Any]], known: TrainGroups | TrainLabels
+) -> TrainGroups | TrainLabels:
+    if kind.view is TrainLabels:
+        return known.labels if isinstance(known, TrainGroups) else known
+    if isinstance(known, TrainGroups):
+        return known
+    blind = ", ".join(other for other, each in ALGORITHMS.items() if each.view is TrainLabels)
+    raise AlgorithmError(
+        has=f"algorithm {name}, and training patches without attributes",
+        needs="the attribute of every training patch",
+        do=f"set `attributes: known` in the training's settings, or choose one of {blind}",
+    )
 
 
 def _config_error(name: str, error: ValidationError, known: Mapping[str, Any]) -> ConfigError:

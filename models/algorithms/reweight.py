@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.reweighting import AbstractReweighter
+from models.groups import TrainGroups
 
 
-class ReWeight(AbstractReweighter[AlgorithmSettings]):
+class ReWeight(AbstractReweighter[TrainGroups, AlgorithmSettings]):
     """Weights w_g = N / (G n_g), inverse to the group's size (Japkowicz, AAAI workshop 2000).
 
     The same expected loss as group resampling, with ERM's draws: a rare sample comes seldom and counts much.
@@ -16,6 +17,9 @@ class ReWeight(AbstractReweighter[AlgorithmSettings]):
         EmptyGroupError: a group without training samples.
     """
 
+    settings_type = AlgorithmSettings
+    view = TrainGroups
+
     def shares(self) -> NDArray[np.float64]:
-        self.groups.require_every_group()
-        return np.full(self.groups.counts_KA.shape, 1 / self.groups.layout.n_groups)
+        self.train.require_every_group()
+        return self.train.per_sample(np.full(self.train.counts_KA.shape, 1 / self.train.layout.n_groups))

@@ -5,17 +5,20 @@ from numpy.typing import NDArray
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.reweighting import AbstractReweighter
+from models.groups import TrainGroups
 
 
-class SqrtReWeight(AbstractReweighter[AlgorithmSettings]):
+class SqrtReWeight(AbstractReweighter[TrainGroups, AlgorithmSettings]):
     """Weights proportional to 1 / sqrt(n_g), so that a group's share is sqrt(n_g) / sum_h sqrt(n_h).
 
     Raises:
         EmptyGroupError: a group without training samples.
     """
 
+    settings_type = AlgorithmSettings
+    view = TrainGroups
+
     def shares(self) -> NDArray[np.float64]:
-        self.groups.require_every_group()
-        root_KA = np.sqrt(self.groups.counts_KA)
-        share_KA: NDArray[np.float64] = root_KA / root_KA.sum()
-        return share_KA
+        self.train.require_every_group()
+        root_KA = np.sqrt(self.train.counts_KA)
+        return self.train.per_sample(root_KA / root_KA.sum())

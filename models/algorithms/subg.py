@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, BatchPlan, Composition
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
+from models.composition import Expectation
 from models.groups import TrainGroups
+from models.plans import BatchPlan
 from models.sampling import SampleStream
 
 
-class Subg(AbstractAlgorithm[AlgorithmSettings]):
+class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
     """ERM on a subset with equal groups, drawn once (Idrissi et al., CLeaR 2022, "SUBG").
 
     Raises:
@@ -17,31 +19,24 @@ class Subg(AbstractAlgorithm[AlgorithmSettings]):
     """
 
     settings_type = AlgorithmSettings
-    roles = ("all",)
-    coefficients = (1.0,)
+    view = TrainGroups
 
-    def __init__(self, groups: TrainGroups, settings: AlgorithmSettings) -> None:
-        super().__init__(groups, settings)
-        groups.require_every_group()
-
-    @property
-    def samples_per_step(self) -> float:
-        return self.groups.layout.n_classes * self.settings.batch_size
+    def __init__(self, train: TrainGroups, settings: AlgorithmSettings) -> None:
+        super().__init__(train, settings)
+        train.require_every_group()
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the subset in random order."""
-        layout, smallest = self.groups.layout, int(self.groups.counts_KA.min())
+        layout, smallest = self.train.layout, int(self.train.counts_KA.min())
         rng_subset, rng_stream = rng.spawn(2)
         cells = [(y, a) for y in range(layout.n_classes) for a in range(layout.n_attributes)]
-        kept = [rng_subset.choice(self.groups.members(y, a), smallest, replace=False) for y, a in cells]
+        kept = [rng_subset.choice(self.train.members(y, a), smallest, replace=False) for y, a in cells]
         n = int(self.samples_per_step)
         stream, weights_RN = SampleStream(np.concatenate(kept), rng_stream), np.full((1, n), 1 / n)
         while True:
             yield BatchPlan(stream.draw(n), weights_RN)
 
-    def composition(self) -> Composition:
-        shape, n_groups = self.groups.counts_KA.shape, self.groups.layout.n_groups
-        share_KA = np.full(shape, 1 / n_groups)
-        return Composition(
-            self.groups, {}, np.full(shape, 1 / shape[1]), share_KA, share_KA * self.samples_per_step
-        )
+    def expectation(self) -> Expectation:
+        equal_KA = np.full(self.train.counts_KA.shape, 1 / self.train.layout.n_groups)
+        share_N = self.train.per_sample(equal_KA)
+        return Expectation(share_N, share_N * self.samples_per_step)

@@ -9,6 +9,7 @@ from torch import nn
 
 from models.backbones.densenet import densenet
 from models.backbones.efficientnet import efficientnet
+from models.backbones.perceptron import perceptron
 from models.backbones.resnet import resnet
 from models.backbones.weights import load_local_weights
 from patching.errors import ConfigError
@@ -22,6 +23,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "densenet_slim": partial(densenet, features=16, growth=8, blocks=(2, 4, 4, 2)),
     "densenet121": partial(densenet, features=64, growth=32, blocks=(6, 12, 24, 16)),
     "efficientnet-b0": partial(efficientnet, variant="b0"),
+    "mlp": partial(perceptron, side=28, hidden=(100, 100, 100)),
 }
 
 

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from models.heads import head_name
 from patching.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 def _stem_and_head(backbone: nn.Module) -> tuple[str, str]:
     convolutions = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
-    linears = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-    return f"{convolutions[0]}.weight", linears[-1]
+    # A perceptron has no convolution, and its first layer fits one image size only.
+    return f"{convolutions[0]}.weight" if convolutions else "", head_name(backbone)
 
 
 def _shape(tensors: dict[str, torch.Tensor], key: str) -> torch.Size | None:

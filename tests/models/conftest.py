@@ -1,12 +1,20 @@
 """Fixtures of the models' tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.registry import first_stage, make_algorithm
+from models.algorithms.two_stage import FirstModel
 from models.dataset import MemoryPatches, PatchData
+from models.groups import TrainGroups, TrainLabels
+from models.normalization import Normalization
 from models.train_settings import TrainSettings
+from models.trainings import new_classifier
 
 MakeData = Callable[..., PatchData]
 
@@ -37,6 +45,26 @@ def shortcut_data() -> MakeData:
         )
 
     return make
+
+
+def first_model(label_N: NDArray[np.int64], n_classes: int, seed: int = 4) -> FirstModel:
+    """A first model of a two-stage method that was never trained, and is wrong about one sample in five."""
+    rng = np.random.default_rng(seed)
+    wrong_N = rng.random(len(label_N)) < 0.2
+    said_N = np.where(wrong_N, (label_N + 1) % n_classes, label_N)
+    logits_NK = 2.0 * np.eye(n_classes)[said_N] + 0.5 * rng.standard_normal((len(label_N), n_classes))
+    classifier = new_classifier(
+        Normalization("none", (0.0,), (1.0,), (1.0,)), TrainSettings(), 1, n_classes, seed
+    )
+    return FirstModel(classifier, logits_NK.astype(np.float32), rng.random(len(label_N)) < 0.5)
+
+
+def bound(
+    name: str, settings: Mapping[str, Any], known: TrainGroups | TrainLabels
+) -> AbstractAlgorithm[Any, Any]:
+    """An algorithm of the registry; a two-stage method gets an untrained first model."""
+    first = first_model(known.label_N, known.n_classes) if first_stage(name, settings) else None
+    return make_algorithm(name, settings, known, first)
 
 
 @pytest.fixture

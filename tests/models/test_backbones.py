@@ -11,8 +11,11 @@ from models.backbones.registry import BACKBONES, make_backbone
 from models.backbones.weights import adapt_channels, load_local_weights
 from patching.errors import CheckpointError, ConfigError
 
+CONVOLUTIONAL = [name for name in BACKBONES if name != "mlp"]
+"""A perceptron takes images of one size."""
 
-@pytest.mark.parametrize("name", BACKBONES)
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_maps_images_of_any_channel_count_to_logits(name: str, channels: int) -> None:
     backbone = make_backbone(name, channels, 2).eval()
@@ -22,10 +25,17 @@ def test_maps_images_of_any_channel_count_to_logits(name: str, channels: int) ->
     assert torch.isfinite(logits_BK).all()
 
 
+def test_a_perceptron_takes_images_of_its_size() -> None:
+    mlp = make_backbone("mlp", 3, 10, {"side": 6, "hidden": [8, 7]})
+    assert mlp(torch.randn(2, 3, 6, 6)).shape == (2, 10)
+    assert [tuple(p.shape) for p in mlp.parameters() if p.ndim == 2] == [(8, 108), (7, 8), (10, 7)]
+    assert any(isinstance(module, nn.ReLU) for module in mlp.modules())
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_gradients_reach_every_parameter(name: str) -> None:
     torch.manual_seed(0)
-    backbone = make_backbone(name, 3, 4)
+    backbone = make_backbone(name, 3, 4, {"side": 32} if name == "mlp" else {})
     backbone(torch.randn(3, 3, 32, 32)).square().sum().backward()
     # A ReLU behind a one-pixel map may shut single layers; whole stages must not be cut off.
     reached = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in backbone.parameters()]
@@ -33,7 +43,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     assert sum(reached) >= 0.9 * len(reached)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_first_convolution_halves_the_image(name: str) -> None:
     stem = next(m for m in make_backbone(name, 3, 2).modules() if isinstance(m, nn.Conv2d))
     assert stem.stride == (2, 2)

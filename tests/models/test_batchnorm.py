@@ -1,14 +1,13 @@
 """BatchNorm policies: whose statistics normalize a role, and whose are remembered."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from models.algorithms.base import BatchPlan
-from models.batchnorm import BatchNormPolicy, forward_parts, train_mode
+from models.batchnorm import BatchNormPolicy, train_mode
+from models.networks import Networks
+from models.plans import Batch, BatchPlan
 
 # Five samples: 0 only biased, 1 and 2 shared, 3 and 4 only less biased.
 PLAN = BatchPlan(np.arange(5), np.array([[0.4, 0.3, 0.3, 0, 0], [0, 0.25, 0.25, 0.25, 0.25]]))
@@ -28,13 +27,11 @@ def images_BCHW() -> torch.Tensor:
     )
 
 
-def losses_of(model: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    labels_B = torch.tensor([0, 1, 0, 1, 1])
+LABEL_B = torch.tensor([0, 1, 0, 1, 1])
 
-    def losses(images_BCHW: torch.Tensor, rows_B: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(model(images_BCHW), labels_B[rows_B], reduction="none")
 
-    return losses
+def losses_of(logits_BK: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(logits_BK, label_B, reduction="none")
 
 
 def running_after(model: nn.Sequential, images_BCHW: torch.Tensor) -> torch.Tensor:
@@ -46,10 +43,13 @@ def running_after(model: nn.Sequential, images_BCHW: torch.Tensor) -> torch.Tens
 
 
 def run(
-    model: nn.Module, images_BCHW: torch.Tensor, policy: BatchNormPolicy
+    model: nn.Module, images_BCHW: torch.Tensor, policy: BatchNormPolicy, plan: BatchPlan = PLAN
 ) -> list[tuple[torch.Tensor, BatchPlan]]:
-    train_mode(model, policy)
-    return forward_parts(model, losses_of(model), images_BCHW, PLAN, policy)
+    """Per-sample losses of every part, with its plan."""
+    networks = Networks(model, model, batch_norm=policy)  # type: ignore[arg-type] # a plain net will do
+    networks.train_mode()
+    batch = Batch(images_BCHW, LABEL_B, plan, label_smoothing=0, mixing_seed=0)
+    return [(losses_of(logits_BK, part.label_B), part.plan) for logits_BK, part in networks.forward(batch)]
 
 
 def test_union_forwards_every_sample_once(model: nn.Sequential, images_BCHW: torch.Tensor) -> None:
@@ -70,7 +70,7 @@ def test_separate_forwards_every_role_and_remembers_the_last(
     assert biased[1].indices_N.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(biased[1].weights_RN, [[0.4, 0.3, 0.3], [0, 0, 0]])
     assert less_biased[1].indices_N.tolist() == [1, 2, 3, 4]
-    torch.testing.assert_close(less_biased[0], losses_of(model)(images_BCHW[1:], torch.arange(1, 5)))
+    torch.testing.assert_close(less_biased[0], losses_of(model(images_BCHW[1:]), LABEL_B[1:]))
     assert not torch.allclose(biased[0][1:], less_biased[0][:2])
 
 
@@ -81,7 +81,7 @@ def test_frozen_normalizes_by_running_statistics(model: nn.Sequential, images_BC
     assert model.training
     assert not model[1].training
     model.eval()
-    torch.testing.assert_close(losses_N, losses_of(model)(images_BCHW, torch.arange(5)))
+    torch.testing.assert_close(losses_N, losses_of(model(images_BCHW), LABEL_B))
 
 
 def test_frozen_is_undone_by_another_policy(model: nn.Sequential) -> None:
@@ -94,6 +94,6 @@ def test_one_role_is_the_same_under_union_and_separate(
     model: nn.Sequential, images_BCHW: torch.Tensor
 ) -> None:
     plan = BatchPlan(PLAN.indices_N, PLAN.weights_RN[1:])
-    ((losses_N, found),) = forward_parts(model, losses_of(model), images_BCHW, plan, "separate")
+    ((losses_N, found),) = run(model, images_BCHW, "separate", plan)
     assert losses_N.shape == (5,)
     assert found is plan

@@ -15,6 +15,7 @@ from models.algorithms.gerne import (
     extrapolated_distribution,
     less_biased_distribution,
 )
+from models.composition import composition
 from models.groups import GroupLayout, TrainGroups, conditional_distribution
 from patching.errors import AlgorithmError, BetaBoundsError
 
@@ -123,7 +124,7 @@ def test_clamping_warns(caplog: pytest.LogCaptureFixture) -> None:
         gerne = Gerne(train_groups([[3498, 184], [56, 1057]]), settings)
     assert gerne.beta == pytest.approx(3.222088, abs=1e-6)
     assert "clamped to 3.22209" in caplog.text
-    assert gerne.composition().p_KA.min() == pytest.approx(0, abs=1e-12)
+    assert composition(gerne.expectation(), gerne.train).p_KA.min() == pytest.approx(0, abs=1e-12)
 
 
 def test_fixed_rounding_moves_the_bounds() -> None:
@@ -132,7 +133,9 @@ def test_fixed_rounding_moves_the_bounds() -> None:
     Gerne(groups, GerneSettings(batch_size=4, beta=3.4))
     with pytest.raises(BetaBoundsError, match="from -1 to 3 "):
         Gerne(groups, GerneSettings(batch_size=4, beta=3.4, rounding="largest_remainder"))
-    kept = Gerne(groups, GerneSettings(batch_size=4, beta=1, rounding="largest_remainder")).composition()
+    kept = composition(
+        Gerne(groups, GerneSettings(batch_size=4, beta=1, rounding="largest_remainder")).expectation(), groups
+    )
     np.testing.assert_allclose(kept.p_KA, [[0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(kept.p_by_role["ext"], [[0.5, 0.5], [0.5, 0.5]])
 
@@ -140,15 +143,15 @@ def test_fixed_rounding_moves_the_bounds() -> None:
 def test_composition_by_hand() -> None:
     """Counts 90/10 and 20/80, B = 10, c = 0.5, beta = 1.5."""
     gerne = Gerne(train_groups([[90, 10], [20, 80]]), GerneSettings(batch_size=10, c=0.5, beta=1.5))
-    table = gerne.composition()
+    table = composition(gerne.expectation(), gerne.train)
     np.testing.assert_allclose(table.p_by_role["biased"], [[0.9, 0.1], [0.2, 0.8]])
     np.testing.assert_allclose(table.p_by_role["less_biased"], [[0.7, 0.3], [0.35, 0.65]])
     np.testing.assert_allclose(table.p_by_role["ext"], [[0.4, 0.6], [0.575, 0.425]])
     np.testing.assert_allclose(table.samples_KA, [[9, 3], [3.5, 8]])
     assert gerne.samples_per_step == pytest.approx(23.5)
-    independent = Gerne(gerne.groups, GerneSettings(batch_size=10, draws="independent"))
+    independent = Gerne(gerne.train, GerneSettings(batch_size=10, draws="independent"))
     assert independent.samples_per_step == pytest.approx(40)
-    assert Gerne(gerne.groups, GerneSettings(batch_size=10, beta=-1)).samples_per_step == pytest.approx(20)
+    assert Gerne(gerne.train, GerneSettings(batch_size=10, beta=-1)).samples_per_step == pytest.approx(20)
 
 
 def test_nested_batches_replace_only_what_they_must() -> None:

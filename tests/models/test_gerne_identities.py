@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.algorithms.base import AbstractAlgorithm, BatchPlan
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.plans import BatchPlan
 
 COUNTS = [[24, 6], [5, 19]]
 ROUNDINGS = ("stochastic", "largest_remainder", "exact_weights")
@@ -51,7 +52,7 @@ def losses(net: nn.Module, images: torch.Tensor, groups: TrainGroups, index_N: n
     return nn.functional.cross_entropy(logits_NK, label_N, reduction="none")
 
 
-def combined(algorithm: AbstractAlgorithm[Any], losses_N: torch.Tensor, plan: BatchPlan) -> torch.Tensor:
+def combined(algorithm: AbstractAlgorithm[Any, Any], losses_N: torch.Tensor, plan: BatchPlan) -> torch.Tensor:
     """The algorithm's loss, in double precision."""
     return (torch.as_tensor(algorithm.sample_weights(plan)) * losses_N).sum()
 
@@ -63,7 +64,7 @@ def gradient(net: nn.Module, loss: torch.Tensor) -> torch.Tensor:
 
 
 def trained(
-    algorithm: AbstractAlgorithm[Any], images: torch.Tensor, groups: TrainGroups
+    algorithm: AbstractAlgorithm[Any, Any], images: torch.Tensor, groups: TrainGroups
 ) -> dict[str, torch.Tensor]:
     """Weights and BatchNorm buffers after six steps of SGD with momentum, single precision."""
     net = network(torch.float32).train()
@@ -86,10 +87,19 @@ def assert_equal_to_the_bit(one: dict[str, torch.Tensor], two: dict[str, torch.T
 def test_beta_minus_one_is_class_balanced_erm_bit_for_bit(
     groups: TrainGroups, images_NCHW: torch.Tensor, rounding: str, draws: str
 ) -> None:
+    """On undivided classes; class-balanced ERM sees no attributes, so that it cannot draw by them."""
     common = {"batch_size": 6, "rounding": rounding}
-    gerne = make_algorithm("gerne", {**common, "c": 0.5, "beta": -1, "draws": draws}, groups)
+    undivided = groups.labels.undivided
+    gerne = make_algorithm("gerne", {**common, "c": 0.5, "beta": -1, "draws": draws}, undivided)
     balanced = make_algorithm("class_balanced", common, groups)
     assert_equal_to_the_bit(trained(gerne, images_NCHW, groups), trained(balanced, images_NCHW, groups))
+
+
+def test_beta_minus_one_is_class_balanced_erm_in_expectation(groups: TrainGroups) -> None:
+    gerne = make_algorithm("gerne", {"c": 0.5, "beta": -1}, groups).expectation()
+    balanced = make_algorithm("class_balanced", {}, groups).expectation()
+    np.testing.assert_allclose(gerne.share_N, balanced.share_N)
+    np.testing.assert_allclose(gerne.samples_N, balanced.samples_N)
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
@@ -118,7 +128,7 @@ def test_c_one_beta_zero_is_group_resampling_in_distribution_when_nested(groups:
     np.testing.assert_allclose(times_N, 3 / groups.counts_KA.ravel()[groups.group_N], rtol=0.08)
 
 
-def plans(algorithm: AbstractAlgorithm[Any]) -> Iterator[BatchPlan]:
+def plans(algorithm: AbstractAlgorithm[Any, Any]) -> Iterator[BatchPlan]:
     return islice(algorithm.batches(np.random.default_rng(5)), 3)
 
 

@@ -9,33 +9,40 @@ import numpy as np
 import pytest
 import torch
 
-from models.algorithms.base import AbstractAlgorithm, BatchPlan
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.registry import make_algorithm
+from models.composition import Expectation
 from models.dataset import PatchData
-from models.fitting import new_classifier
 from models.groups import GroupLayout, TrainGroups
 from models.normalization import measure_normalization
 from models.optimization import evenly_spaced, learning_rate, precision
+from models.plans import BatchPlan
+from models.selection import Judge
 from models.train_settings import TrainSettings
 from models.training import Trainer
+from models.trainings import new_classifier
 from patching.errors import CheckpointError, DivergenceError
 
 MakeData = Callable[..., PatchData]
 GERNE = {"batch_size": 8, "c": 0.5, "beta": 1.0}
 
 
-def bind(data: PatchData, name: str = "gerne", **settings: Any) -> AbstractAlgorithm[Any]:
+def bind(data: PatchData, name: str = "gerne", **settings: Any) -> AbstractAlgorithm[Any, Any]:
     groups = TrainGroups(GroupLayout(2, 2), data.label_N, data.attribute_N)
     return make_algorithm(name, GERNE | settings if name == "gerne" else {"batch_size": 8} | settings, groups)
 
 
 def trainer(
-    make: MakeData, settings: TrainSettings, algorithm: AbstractAlgorithm[Any] | None = None, seed: int = 1
+    make: MakeData,
+    settings: TrainSettings,
+    algorithm: AbstractAlgorithm[Any, Any] | None = None,
+    seed: int = 1,
 ) -> Trainer:
     train, validation = make(96), make(40, seed=9)
     normalization = measure_normalization(train.images, train.tissue_fraction_N, settings.transform)
     classifier = new_classifier(normalization, settings, 3, 2, seed)
-    return Trainer(classifier, algorithm or bind(train), train, validation, settings, seed)
+    judge = Judge(validation, GroupLayout(2, 2), settings.selection, settings.minimum_validation_patches, 1)
+    return Trainer(classifier, algorithm or bind(train), train.labelled, judge, settings, seed)
 
 
 def weights(made: Trainer) -> dict[str, torch.Tensor]:
@@ -46,11 +53,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[key], other[key]) for key in one)
 
 
-class Interrupting(AbstractAlgorithm[Any]):
+class Interrupting(AbstractAlgorithm[TrainGroups, Any]):
     """An algorithm whose batches stop coming, as when a process is told to end."""
 
-    def __init__(self, inner: AbstractAlgorithm[Any], after: int) -> None:
-        super().__init__(inner.groups, inner.settings)
+    def __init__(self, inner: AbstractAlgorithm[Any, Any], after: int) -> None:
+        super().__init__(inner.train, inner.settings)
         self.inner, self.after = inner, after
         self.roles, self.coefficients = inner.roles, inner.coefficients
 
@@ -64,8 +71,8 @@ class Interrupting(AbstractAlgorithm[Any]):
                 raise KeyboardInterrupt
             yield plan
 
-    def composition(self) -> Any:
-        return self.inner.composition()
+    def expectation(self) -> Expectation:
+        return self.inner.expectation()
 
 
 def test_same_seed_gives_the_same_weights(shortcut_data: MakeData, quick: TrainSettings) -> None:
@@ -143,7 +150,7 @@ def test_keeps_the_weights_of_the_best_validation(shortcut_data: MakeData, quick
     settings = quick.model_copy(update={"epochs": 6.0, "learning_rate": 0.1, "schedule": "constant"})
     made = trainer(shortcut_data, settings)
     result = made.run(quiet=True)
-    logits_NK = made.classifier.predict_logits(made.validation.images.chunks())
+    logits_NK = made.classifier.predict_logits(made.judge.patches.images.chunks())
     figures = made.judge.figures(logits_NK)
     assert figures["validation_wga"] == result.best["validation_wga"]
     assert figures["validation_loss"] == pytest.approx(result.best["validation_loss"])
