@@ -3,11 +3,13 @@
 Stages know this file and nothing of each other. `patch_id` is the one join key.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -199,6 +201,33 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame
             do=f"run `evenpatch {stage}` again: the file is from another version",
         )
     return table
+
+
+def read_json(path: Path, stage: str) -> dict[str, Any]:
+    """Read a JSON mapping written by a stage.
+
+    Raises:
+        ArtifactError: no such file, or not a JSON mapping.
+    """
+    if not path.is_file():
+        raise ArtifactError(
+            has=f"no file {path}",
+            needs=f"the output of `evenpatch {stage}`",
+            do=f"run `evenpatch {stage}`, or `dvc repro`",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(
+            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ArtifactError(
+            has=f"{path} with a {type(content).__name__} at the top",
+            needs="a mapping",
+            do=f"run `evenpatch {stage}` again",
+        )
+    return content
 
 
 @contextmanager

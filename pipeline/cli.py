@@ -16,6 +16,7 @@ from pipeline.config import Context, load_yaml
 
 STAGES: dict[str, tuple[str, str]] = {
     "phantom": ("pipeline.phantom", "generate a synthetic multimodal cohort"),
+    "import": ("pipeline.import_images", "read a published benchmark's images as a cohort, ready to train"),
     "ingest": ("pipeline.ingest", "check slides.csv and every slide; list what cannot be used, and why"),
     "tile": ("pipeline.tile", "cut slides into patches with tissue fraction and label"),
     "verify": ("pipeline.verify", "check every chunk of the patch stores against its checksum"),
@@ -71,7 +72,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="evenpatch",
         description="Patch-wise tumor classification that holds up in every group, not only on average.",
         epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, "
-        "track. `dvc repro` runs them all; `register` is yours to call.",
+        "track. `dvc repro` runs them all; `register` is yours to call. A benchmark of images takes `import` "
+        "instead of the first four.",
     )
     parser.add_argument("--version", action="version", version=f"evenpatch {version('evenpatch')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

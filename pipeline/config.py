@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
@@ -37,10 +37,15 @@ class Settings(BaseModel):
 
 
 class CohortFile(Settings):
-    """configs/cohorts/<name>.yaml: where the slides are, and what differs from the stages' defaults."""
+    """configs/cohorts/<name>.yaml: where the slides are, and what differs from the stages' defaults.
 
-    manifest: str
+    A cohort has slides (`manifest`) or is a published benchmark (`benchmark`), whose images are imported.
+    """
+
+    manifest: str | None = None
     """Path of slides.csv, relative to the repository's root; `$(NAME:-default)` reads the environment."""
+    benchmark: dict[str, Any] | None = None
+    """Instead of slides: `layout`, `folder` and that layout's own settings (pipeline.benchmarks.registry)."""
     description: str
     """One sentence for the report."""
     phantom: dict[str, Any] = {}
@@ -55,6 +60,12 @@ class CohortFile(Settings):
     # pydantic keeps the name `register` for itself.
     registration: dict[str, Any] = Field(alias="register")
     study: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _slides_or_benchmark(self) -> Self:
+        if (self.manifest is None) == (self.benchmark is None):
+            raise ValueError("give manifest (slides) or benchmark (imported images), and only one of them")
+        return self
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
@@ -164,6 +175,31 @@ def load_cohort(configs: Path, cohort: str) -> CohortFile:
     """Read configs/cohorts/<cohort>.yaml."""
     path = configs / "cohorts" / f"{cohort}.yaml"
     return validated(CohortFile, load_yaml(path), str(path))
+
+
+def require_slides(cohort: CohortFile, name: str, what: str) -> None:
+    """Check that the cohort has slides, and so a tissue fraction for every patch.
+
+    Raises:
+        ConfigError: it is an imported benchmark.
+    """
+    if cohort.benchmark is not None:
+        raise ConfigError(
+            has=f"the cohort {name}, a benchmark whose images are imported",
+            needs=f"a cohort of slides (`manifest`) for {what}",
+            do=f"run `evenpatch import --cohort {name}`, then train, evaluate and track "
+            "(docs/benchmark-cohorts.md)",
+        )
+
+
+def slides_manifest(cohort: CohortFile, name: str) -> str:
+    """Path of the cohort's slides.csv, variables replaced.
+
+    Raises:
+        ConfigError: the cohort is an imported benchmark and has no slides, or a variable is not set.
+    """
+    require_slides(cohort, name, "ingest and tile")
+    return expanded(cohort.manifest or "")
 
 
 def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT]) -> SettingsT:

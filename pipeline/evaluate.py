@@ -20,17 +20,20 @@ from models.checkpoint import ModelCard, load_classifier
 from models.classifier import Device, choose_device
 from models.continuous import attribute_curve
 from models.determinism import deterministic
+from models.groups import GroupLayout
 from models.intervals import bootstrap, patient_statistics
 from models.metrics import auroc, group_metrics, patients_per_group
 from models.splitting import TEST, VALIDATION
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, replacing, run_name
 from pipeline.config import Context, Settings, load_stage
-from pipeline.gathering import gathered, patch_table, table_fingerprints
+from pipeline.gathering import gathered, patch_table, read_layout, table_fingerprints
 
 logger = logging.getLogger(__name__)
 
 GIB = 2**30
+MOST_PAIRED = 3000
+"""Patients up to which the AUROC gets an interval: it needs a table of all pairs of them."""
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
 
@@ -72,11 +75,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
     table = patch_table(paths, options.threshold)
     table = table[table["split"].isin((VALIDATION, TEST))].reset_index(drop=True)
+    layout = read_layout(paths, options.threshold).groups
     predictions = predict(paths, name, table, settings)
     with replacing(paths.evaluation(name) / "predictions.parquet") as part:
         predictions[list(PREDICTIONS)].to_parquet(part, index=False)
     metrics = {
-        split: split_metrics(predictions[predictions["split"] == split], settings)
+        split: split_metrics(predictions[predictions["split"] == split], settings, layout)
         for split in (VALIDATION, TEST)
     }
     with replacing(paths.evaluation(name) / "metrics.json") as part:
@@ -91,7 +95,9 @@ def shown(figure: float | str) -> str:
 
 
 def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:
-    """`table` with `probability` of tumor and `prediction`, the class of the larger probability.
+    """`table` with `prediction`, the class of the largest probability, and `probability`.
+
+    `probability` is that of label 1 (tumor); with more than two classes, that of the predicted class.
 
     Raises:
         CheckpointError: as `run`.
@@ -102,14 +108,17 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
     device = choose_device(settings.device)
     with deterministic(device):
         probability_NK = classifier.to(device).predict_patches(data.images)
+    two = probability_NK.shape[1] == 2
     return table.assign(
-        probability=probability_NK[:, 1].astype(np.float64),
+        probability=(probability_NK[:, 1] if two else probability_NK.max(axis=1)).astype(np.float64),
         prediction=probability_NK.argmax(axis=1).astype(np.int64),
     )
 
 
-def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
-    """Figures of one split, ready for JSON.
+def split_metrics(
+    predictions: pd.DataFrame, settings: EvaluateSettings, layout: GroupLayout = LAYOUT
+) -> dict[str, Any]:
+    """Figures of one split, ready for JSON; the AUROC only with two classes.
 
     Returns:
         wga and gba with the number of groups they range over (groups_judged), average, worst_class, auroc,
@@ -121,26 +130,33 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
         predictions[column].to_numpy(np.int64) for column in ("label", "prediction", "group")
     )
     patient_N = predictions["patient_id"].to_numpy(str)
-    probability_N = predictions["probability"].to_numpy(np.float64)
+    patients = len(np.unique(patient_N))
+    probability_N = predictions["probability"].to_numpy(np.float64) if layout.n_classes == 2 else None
     minimum = {
         "minimum_patches": settings.minimum_patches,
         "minimum_patients": settings.minimum_patients,
     }
-    metrics = group_metrics(label_N, prediction_N, group_N, LAYOUT.n_groups, patient=patient_N, **minimum)
+    metrics = group_metrics(label_N, prediction_N, group_N, layout.n_groups, patient=patient_N, **minimum)
     statistics = patient_statistics(
-        label_N, prediction_N, group_N, patient_N, LAYOUT.n_groups, probability=probability_N, **minimum
+        label_N,
+        prediction_N,
+        group_N,
+        patient_N,
+        layout.n_groups,
+        probability=probability_N if patients <= MOST_PAIRED else None,
+        **minimum,
     )
     intervals = bootstrap(statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed)
-    patients_G = patients_per_group(group_N, LAYOUT.n_groups, patient_N)
+    patients_G = patients_per_group(group_N, layout.n_groups, patient_N)
     return {
         "wga": _figure(metrics.wga),
         "gba": _figure(metrics.gba),
         "groups_judged": int(metrics.estimable_G.sum()),
         "average": _figure(metrics.average),
         "worst_class": _figure(metrics.worst_class),
-        "auroc": _figure(auroc(label_N, probability_N)),
+        "auroc": _figure(math.nan if probability_N is None else auroc(label_N, probability_N)),
         "patches": len(predictions),
-        "patients": len(np.unique(patient_N)),
+        "patients": patients,
         "groups": {
             f"group_{g}": {
                 "accuracy": _figure(metrics.accuracy_G[g]),
@@ -148,7 +164,7 @@ def split_metrics(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
                 "patches": int(metrics.count_G[g]),
                 "patients": int(patients_G[g]),
             }
-            for g in range(LAYOUT.n_groups)
+            for g in range(layout.n_groups)
         },
         **_along_tissue(predictions, settings),
         "intervals": {

@@ -1,11 +1,9 @@
 """Everything the report shows, read once from the earlier stages' outputs."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,11 +17,12 @@ from pipeline.artifacts import (
     SPLITS,
     Paths,
     name_parts,
+    read_json,
     read_table,
     run_name,
 )
-from pipeline.config import Context, load_cohort, load_yaml, merged
-from pipeline.gathering import table_fingerprints
+from pipeline.config import Context, load_cohort, load_yaml, merged, require_slides
+from pipeline.gathering import GIVEN, table_fingerprints
 from pipeline.select import is_generated
 
 logger = logging.getLogger(__name__)
@@ -120,8 +119,10 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
 
     Raises:
         ArtifactError: a stage's output is missing, or no training has been evaluated.
+        ConfigError: the cohort is an imported benchmark.
     """
-    paths = context.paths
+    paths, cohort = context.paths, load_cohort(context.configs, context.cohort)
+    require_slides(cohort, context.cohort, "the report")
     splits = read_table(paths.splits, SPLITS, "split")
     slides = read_table(paths.slides, SLIDES, "ingest")
     index = read_table(paths.index, INDEX, "tile").merge(splits, on="patient_id", validate="m:1")
@@ -130,7 +131,6 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         for path, stage in ((paths.ingest_excluded, "ingest"), (paths.patches / "excluded.csv", "tile"))
         if path.is_file()
     ]
-    cohort = load_cohort(context.configs, context.cohort)
     return Evidence(
         paths=paths,
         description=cohort.description,
@@ -143,33 +143,6 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         histogram=read_table(paths.histogram, (), "attribute"),
         runs=_runs(context, index, order),
     )
-
-
-def read_json(path: Path, stage: str) -> dict[str, Any]:
-    """Read a JSON mapping written by a stage.
-
-    Raises:
-        ArtifactError: no such file, or not a JSON mapping.
-    """
-    if not path.is_file():
-        raise ArtifactError(
-            has=f"no file {path}",
-            needs=f"the output of `evenpatch {stage}`",
-            do=f"run `evenpatch {stage}`, or `dvc repro`",
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtifactError(
-            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
-        ) from error
-    if not isinstance(content, dict):
-        raise ArtifactError(
-            has=f"{path} with a {type(content).__name__} at the top",
-            needs="a mapping",
-            do=f"run `evenpatch {stage}` again",
-        )
-    return content
 
 
 def run_folders(context: Context) -> tuple[str, ...]:
@@ -206,7 +179,9 @@ def run_folders(context: Context) -> tuple[str, ...]:
 def _left_over(context: Context, names: Sequence[str]) -> dict[str, str]:
     """Why a run is not of the present configuration and data, for those that are not."""
     listed = load_yaml(context.configs / "params.yaml")
-    wanted = {run_name(a, t) for a in listed.get("algorithms", ()) for t in listed.get("thresholds", ())}
+    imported = load_cohort(context.configs, context.cohort).benchmark is not None
+    thresholds = (GIVEN,) if imported else listed.get("thresholds", ())
+    wanted = {run_name(a, t) for a in listed.get("algorithms", ()) for t in thresholds}
     reasons = {name: "configs/params.yaml does not list it" for name in names if name not in wanted}
     for name in wanted.intersection(names):
         record = read_json(context.paths.training(name) / "run.json", "train")

@@ -26,7 +26,7 @@ from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.zarr_files import Source, is_url
 from pipeline.artifacts import SLIDES, Paths, replacing
-from pipeline.config import Context, Settings, expanded, load_cohort, load_stage, validated
+from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest, validated
 from pipeline.excluded import require_budget, write_excluded
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Check the cohort and write what the next stages read.
 
     Raises:
-        ConfigError: a setting is unknown or out of its range.
+        ConfigError: a setting is unknown or out of its range, or the cohort has no slides.
         ManifestError: slides.csv breaks its rules.
         ErrorBudgetError: more slides are excluded than the budget allows, or all of them.
     """
@@ -81,7 +81,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.error_budget is not None:
         changed = settings.model_dump() | {"error_budget": options.error_budget}
         settings = validated(IngestSettings, changed, "--error-budget")
-    manifest = context.paths.root / expanded(load_cohort(context.configs, context.cohort).manifest)
+    cohort = load_cohort(context.configs, context.cohort)
+    manifest = context.paths.root / slides_manifest(cohort, context.cohort)
     rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)
     examined, excluded = examine_cohort(rows, settings)
     # A table of an earlier run must not outlive a run that failed.

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from patching.errors import ArtifactError, RegistryError
-from pipeline.artifacts import Paths
-from pipeline.config import Context, Settings, load_stage
-from pipeline.evidence import GROUP_NAMES, read_json
+from pipeline.artifacts import Paths, read_json
+from pipeline.config import Context, Settings, load_cohort, load_stage, require_slides
+from pipeline.evidence import GROUP_NAMES
 from pipeline.model_store import Logged, ModelStore
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         RegistryError: nothing is tracked, no run is a candidate, or the gate holds.
+        ConfigError: the cohort is an imported benchmark.
     """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a model to register")
     settings = load_stage(context.configs, context.cohort, "register", RegisterSettings)
     alias = options.alias or settings.alias
     store = ModelStore(context.paths.root, context.cohort)

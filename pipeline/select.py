@@ -23,6 +23,8 @@ from pipeline.config import (
     load_cohort,
     load_stage,
     load_yaml,
+    require_slides,
+    slides_manifest,
     validated,
 )
 from pipeline.owners import OWNERS, owner
@@ -38,11 +40,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Point configs/params.yaml at the cohort, unless it already does.
 
     Raises:
-        ConfigError: no such cohort, or a setting of any stage or algorithm is wrong.
+        ConfigError: no such cohort, an imported one, or a setting of any stage or algorithm is wrong.
         MissingFileError: the manifest of a real cohort does not exist.
     """
     path = context.configs / "params.yaml"
     current = load_yaml(path)
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "`dvc repro`")
     check(context, current.get("algorithms") or ())
     chosen = {"cohort": context.cohort, **source(context)}
     if all(current.get(key) == value for key, value in chosen.items()):
@@ -84,7 +87,7 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
 def source(context: Context) -> dict[str, object]:
     """What the ingest stage depends on: a generated folder, or a manifest that must exist."""
     cohort = load_cohort(context.configs, context.cohort)
-    manifest = Path(expanded(cohort.manifest))
+    manifest = Path(slides_manifest(cohort, context.cohort))
     if is_generated(cohort, context.paths):
         return {"source": manifest.parent.as_posix(), "phantoms": [context.cohort]}
     absolute = context.paths.root / manifest
@@ -99,4 +102,6 @@ def source(context: Context) -> dict[str, object]:
 
 def is_generated(cohort: CohortFile, paths: Paths) -> bool:
     """Whether the cohort's slides are those of its own phantom stage."""
+    if cohort.manifest is None:
+        return False
     return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"

@@ -41,7 +41,9 @@ class PatchModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Columns `probability` (of tumor) and `prediction` (0 or 1), one row per patch.
+        """Columns `probability` and `prediction` (0, 1, ...), one row per patch.
+
+        The probability is that of class 1 (tumor); with more than two classes, that of the predicted one.
 
         Raises:
             MlflowException: a cell is not a patch the model can take; a server answers with status 400.
@@ -100,9 +102,10 @@ def _refused(has: str, needs: str) -> MlflowException:
 
 
 def _table(probability_NK: NDArray[np.float32]) -> pd.DataFrame:
+    two = probability_NK.shape[1] == 2
     return pd.DataFrame(
         {
-            "probability": probability_NK[:, 1].astype(np.float64),
+            "probability": (probability_NK[:, 1] if two else probability_NK.max(axis=1)).astype(np.float64),
             "prediction": probability_NK.argmax(axis=1).astype(np.int64),
         }
     )

@@ -30,7 +30,7 @@ from models.fitting import fit
 from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from patching.manifest import fingerprint
 from pipeline.artifacts import INDEX, Paths, read_table, replacing
-from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.config import Context, load_algorithm, load_cohort, load_stage, require_slides, validated
 from pipeline.gathering import gathered, store_attributes
 from pipeline.study_summary import CELL, StudySettings, summarize
 from pipeline.thresholds import AttributeSettings
@@ -83,8 +83,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: the patch index is missing.
-        ConfigError, GroupError, AlgorithmError: a fold cannot be trained; finished cells are kept.
+        ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
     """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
     settings = load_stage(context.configs, context.cohort, "study", StudySettings)
     options_given = ((key, getattr(options, key)) for key in ("repeats", "workers"))
     chosen = {key: value for key, value in options_given if value is not None}

@@ -17,10 +17,10 @@ from rich.progress import track
 
 from models.checkpoint import CARD, WEIGHTS, load_card
 from patching.manifest import fingerprint
-from pipeline.artifacts import Paths, replacing
+from pipeline.artifacts import Paths, read_json, replacing
 from pipeline.config import Context
 from pipeline.curves import curves_figure
-from pipeline.evidence import identity, read_json, run_folders
+from pipeline.evidence import identity, run_folders
 from pipeline.flattening import flat, metrics_of
 from pipeline.model_store import ModelStore, TrainingRecord
 from pipeline.provenance import git_commit

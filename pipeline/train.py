@@ -13,7 +13,8 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,21 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from models.algorithms.base import AbstractAlgorithm
-from models.attributes import LAYOUT
 from models.checkpoint import ModelCard, NormalizationCard, save_classifier
-from models.dataset import PatchData
-from models.fitting import FitResult, Trial, bind_candidates, fit
-from models.groups import TrainGroups
+from models.composition import Composition
+from models.fitting import FitResult, Trial, fit
 from models.splitting import TRAIN, VALIDATION
 from patching.store import StoreAttributes
 from pipeline.artifacts import replacing, run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
-from pipeline.gathering import CLASSES, gathered, patch_table, store_attributes, table_fingerprints
+from pipeline.gathering import (
+    NamedLayout,
+    gathered,
+    patch_table,
+    read_layout,
+    store_attributes,
+    table_fingerprints,
+)
 from pipeline.training import TrainStage
 
 logger = logging.getLogger(__name__)
@@ -63,12 +68,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     algorithm_settings = load_algorithm(context.configs, context.cohort, options.algorithm)
     paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
     table = patch_table(paths, options.threshold)
+    layout = read_layout(paths, options.threshold)
     train, validation = (
         gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
         for split in (TRAIN, VALIDATION)
     )
     logger.info("%s: %d training and %d validation patches", name, len(train), len(validation))
-    _print_compositions(name, bind_candidates(options.algorithm, algorithm_settings, _groups(train)))
     interrupted = paths.outputs / "interrupted" / name
     result = fit(
         train,
@@ -77,12 +82,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
         algorithm_settings=algorithm_settings,
         settings=stage.training(paths),
         seed=stage.seed,
-        n_attributes=LAYOUT.n_attributes,
+        n_attributes=layout.groups.n_attributes,
+        n_classes=layout.groups.n_classes,
         working_folder=interrupted,
+        announce=partial(_print_composition, name),
     )
-    card = _card(
-        store_attributes(paths, table), stage, result, options, table_fingerprints(paths, options.threshold)
-    )
+    fingerprints = table_fingerprints(paths, options.threshold)
+    card = _card(store_attributes(paths, table), layout, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)
     _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
@@ -90,12 +96,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     print(f"{name}: {len(result.trials)} trial(s); chosen by validation: {override or 'the only one'}")
 
 
-def _groups(train: PatchData) -> TrainGroups:
-    return TrainGroups(LAYOUT, train.label_N, train.attribute_N)
-
-
 def _card(
     store: StoreAttributes,
+    layout: NamedLayout,
     stage: TrainStage,
     result: FitResult,
     options: argparse.Namespace,
@@ -103,10 +106,10 @@ def _card(
 ) -> ModelCard:
     groups, normalization = result.composition.groups, result.classifier.normalization
     return ModelCard(
-        backbone=stage.backbone,
-        backbone_settings=stage.backbone_settings,
+        backbone=result.backbone[0],
+        backbone_settings=result.backbone[1],
         channels=store.channels,
-        classes=CLASSES,
+        classes=layout.classes,
         normalization=NormalizationCard(
             transform=normalization.transform,
             mean=normalization.mean_C,
@@ -173,15 +176,14 @@ def _without_nan(figures: Mapping[str, float]) -> dict[str, float | str]:
     }
 
 
-def _print_compositions(name: str, bound: Sequence[tuple[Mapping[str, Any], AbstractAlgorithm[Any]]]) -> None:
+def _print_composition(name: str, override: Mapping[str, Any], composition: Composition) -> None:
     console = Console()
     # A log file is as wide as it needs to be.
     console.width = max(console.width, 140)
-    for override, algorithm in bound:
-        rows = algorithm.composition().rows()
-        table = Table(box=SIMPLE, title=f"{name} {dict(override) or ''}: what the batches are made of")
-        for column in rows[0]:
-            table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        console.print(table)
+    rows = composition.rows()
+    table = Table(box=SIMPLE, title=f"{name} {dict(override) or ''}: what the batches are made of")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)

@@ -21,13 +21,14 @@ from packaging.utils import canonicalize_name
 from models.algorithms.registry import ALGORITHMS, candidates
 from models.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
+from pipeline.benchmarks.registry import make_benchmark
 from pipeline.cli import STAGES
 from pipeline.config import CohortFile, load_algorithm, load_cohort, load_stage
 from pipeline.owners import OWNERS, owner
 from tests.models.conftest import bound
 
 ROOT = Path(__file__).resolve().parent.parent
-COHORTS = ("lc25000", "pshg", "phantom")
+COHORTS = ("lc25000", "pshg", "phantom", "cmnist", "waterbirds", "celeba", "cifar10c", "bffhq")
 """The shipped ones: users put their own beside them."""
 
 
@@ -45,6 +46,15 @@ def test_every_yaml_of_configs_has_an_owner() -> None:
 @pytest.mark.parametrize("stage", OWNERS)
 def test_every_cohort_overlays_every_stage(cohort: str, stage: str) -> None:
     load_stage(ROOT / "configs", cohort, stage, owner(stage))
+
+
+@pytest.mark.parametrize(
+    "cohort", [each for each in COHORTS if load_cohort(ROOT / "configs", each).benchmark]
+)
+def test_every_benchmark_cohort_has_a_known_layout(cohort: str) -> None:
+    found = load_cohort(ROOT / "configs", cohort)
+    make_benchmark(found.benchmark or {}, cohort)
+    assert found.tile["patch"]["size"] == (found.benchmark or {}).get("side", 28)
 
 
 @pytest.mark.parametrize("cohort", COHORTS)
