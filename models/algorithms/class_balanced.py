@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.algorithms.quota import AbstractResampler
+from models.algorithms.quota import AbstractResampler, QuotaSettings
 from models.groups import TrainGroups, TrainLabels
 
 
-class ClassBalanced(AbstractResampler[TrainLabels]):
+class ClassBalanced(AbstractResampler[TrainLabels, QuotaSettings]):
     """Batches with p(y) = 1/K, uniform inside a class: in expectation GERNE's biased batch B_b, its
     case beta = -1. It sees no attributes.
     """

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,27 @@ class QuotaSettings(AlgorithmSettings):
     """How B * p(a|y) becomes a number of samples, see `models.sampling.Quota`."""
 
 
-class AbstractResampler(AbstractAlgorithm[ViewT, QuotaSettings], ABC):
-    """ERM on batches with uniform classes and a chosen p(a|y)."""
+QuotaSettingsT = TypeVar("QuotaSettingsT", bound=QuotaSettings)
 
-    settings_type = QuotaSettings
+
+class AbstractResampler(AbstractAlgorithm[ViewT, QuotaSettingsT], ABC, Generic[ViewT, QuotaSettingsT]):
+    """ERM on batches of K * B samples with uniform classes and a chosen p(a|y).
+
+    Attributes:
+        groups: what is drawn from; its classes share the batch equally.
+        quota: of every group of a batch.
+    """
+
+    settings_type: ClassVar[type[AlgorithmSettings]] = QuotaSettings
     generator: ClassVar[int]
     """Which of the two generators spawned from the run's draws the batches. GERNE's biased batch
     uses 0 and its less biased batch 1, so that its special cases see the same samples."""
 
-    def __init__(self, train: ViewT, settings: QuotaSettings) -> None:
+    def __init__(self, train: ViewT, settings: QuotaSettingsT) -> None:
         super().__init__(train, settings)
         self.groups = self.drawn_from()
-        self.quota = Quota(self.distribution(), settings.batch_size, settings.rounding)
+        per_class = train.n_classes * settings.batch_size // self.groups.n_classes
+        self.quota = Quota(self.distribution(), per_class, settings.rounding)
 
     @abstractmethod
     def drawn_from(self) -> TrainGroups:
@@ -55,3 +64,22 @@ class AbstractResampler(AbstractAlgorithm[ViewT, QuotaSettings], ABC):
         p_KA = self.quota.effective()
         share_N = self.groups.per_sample(p_KA / len(p_KA))
         return Expectation(share_N, self.groups.per_sample(expected_samples(self.quota)))
+
+
+class AbstractGroupResampler(AbstractResampler[TrainGroups, QuotaSettingsT], ABC):
+    """What draws every group equally often: p(y) = 1/K and p(a|y) = 1/A.
+
+    Raises:
+        EmptyGroupError: a group without training samples.
+    """
+
+    view = TrainGroups
+    generator = 1
+
+    def drawn_from(self) -> TrainGroups:
+        return self.train
+
+    def distribution(self) -> NDArray[np.float64]:
+        self.train.require_every_group()
+        counts_KA = self.train.counts_KA
+        return np.full(counts_KA.shape, 1 / counts_KA.shape[1])
