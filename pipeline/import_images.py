@@ -80,7 +80,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
 
 def association(benchmark: Benchmark) -> dict[str, Any]:
-    """Entry of groups.json: names, counts {split: [K][A]}, p(a|y) and Cramér's V, as of a threshold.
+    """Entry of groups.json, as of a threshold without value: names, counts, p(a|y) and Cramér's V by split.
 
     Raises:
         EmptyGroupError: a class without training images.
@@ -92,7 +92,6 @@ def association(benchmark: Benchmark) -> dict[str, Any]:
     listed = {split: counts_KA.tolist() for split, counts_KA in counts.items()}
     strength = {split: cramers_v(counts_KA) for split, counts_KA in counts.items()}
     return {
-        "value": None,
         "how": f"{benchmark.attribute_name}, given with the images",
         "classes": list(named.classes),
         "attributes": list(named.attributes),

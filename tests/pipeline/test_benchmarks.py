@@ -172,7 +172,10 @@ def test_an_import_leaves_what_four_stages_leave(root: Path, name: str) -> None:
     layout = read_layout(paths, GIVEN)
     assert (layout.classes, layout.attributes) == (benchmark.classes, benchmark.attributes)
     assert (table["group"] == table["label"] * len(layout.attributes) + table["attribute"]).all()
-    counts = json.loads(paths.groups.read_text())["thresholds"][GIVEN]["counts"]
+    figures = json.loads(paths.groups.read_text())["thresholds"][GIVEN]
+    assert "value" not in figures
+    assert len(figures["group_names"]) == len(layout.names) == layout.groups.n_groups
+    counts = figures["counts"]
     for split, images in benchmark.splits.items():
         part = table[table["split"] == split]
         assert part["patient_id"].tolist() == images.name_N.tolist()
