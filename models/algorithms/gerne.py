@@ -44,6 +44,10 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
     A role whose coefficient is 0 (B_lb at beta = -1, B_b at beta = 0) is not forwarded at all, so
     that BatchNorm does not see it.
 
+    Attributes:
+        bounds: smallest and largest beta on these groups: `beta_bounds`, after the batches' rounding.
+        beta: the one that is used.
+
     Raises:
         EmptyGroupError: a group without training samples.
         BetaBoundsError: beta outside the bounds, unless `outside_bounds` is `clamp`.
@@ -59,7 +63,8 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
         self.biased = Quota(train.alpha_KA, settings.batch_size, settings.rounding)
         self.less_biased = Quota(less_biased_KA, settings.batch_size, settings.rounding)
         # Rounding always to the same integers moves the distributions, and so the bounds.
-        self.beta = self._bounded(_largest_beta(self.biased.effective(), self.less_biased.effective()))
+        self.bounds = -1.0, _largest_beta(self.biased.effective(), self.less_biased.effective())
+        self.beta = self._bounded(self.bounds[1])
         both = {"biased": -self.beta, "less_biased": 1 + self.beta}
         self._active = [coefficient != 0 for coefficient in both.values()]
         self.roles = tuple(role for role, coefficient in both.items() if coefficient != 0)
