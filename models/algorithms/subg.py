@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.composition import Expectation
@@ -27,12 +28,10 @@ class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the subset in random order."""
-        layout, smallest = self.train.layout, int(self.train.counts_KA.min())
         rng_subset, rng_stream = rng.spawn(2)
-        cells = [(y, a) for y in range(layout.n_classes) for a in range(layout.n_attributes)]
-        kept = [rng_subset.choice(self.train.members(y, a), smallest, replace=False) for y, a in cells]
         n = int(self.samples_per_step)
-        stream, weights_RN = SampleStream(np.concatenate(kept), rng_stream), np.full((1, n), 1 / n)
+        stream = SampleStream(balanced_subset(self.train, rng_subset), rng_stream)
+        weights_RN = np.full((1, n), 1 / n)
         while True:
             yield BatchPlan(stream.draw(n), weights_RN)
 
@@ -40,3 +39,10 @@ class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
         equal_KA = np.full(self.train.counts_KA.shape, 1 / self.train.layout.n_groups)
         share_N = self.train.per_sample(equal_KA)
         return Expectation(share_N, share_N * self.samples_per_step)
+
+
+def balanced_subset(groups: TrainGroups, rng: np.random.Generator) -> NDArray[np.int64]:
+    """As many samples of every group as the smallest has, drawn without replacement; group after group."""
+    layout, smallest = groups.layout, int(groups.counts_KA.min())
+    cells = [(y, a) for y in range(layout.n_classes) for a in range(layout.n_attributes)]
+    return np.concatenate([rng.choice(groups.members(y, a), smallest, replace=False) for y, a in cells])
