@@ -24,6 +24,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "attribute": ("pipeline.attribute", "binarize the tissue fraction into attribute and group"),
     "train": ("pipeline.train", "train one algorithm at one threshold"),
     "evaluate": ("pipeline.evaluate", "predict validation and test patches; metrics per group"),
+    "compare": ("pipeline.compare", "put methods side by side: tables with intervals and differences"),
     "report": ("pipeline.report", "write the offline HTML report"),
     "track": ("pipeline.track", "log runs and models to MLflow (idempotent)"),
     "register": ("pipeline.register", "move the registry alias to the best model that passes the gate"),

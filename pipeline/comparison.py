@@ -86,13 +86,7 @@ class Difference:
     @property
     def reading(self) -> Reading:
         """What the worst-group interval allows to say."""
-        if not estimable(self.wga):
-            return "unknown"
-        if not self.judged:
-            return "few"
-        if not self.wga.excludes_zero:
-            return "open"
-        return "better" if self.wga.low > 0 else "worse"
+        return reading_of(self.wga, judged=self.judged)
 
 
 @dataclass(frozen=True)
@@ -110,6 +104,17 @@ class Comparison:
 def estimable(interval: Interval) -> bool:
     """Whether there is a figure and an interval."""
     return all(math.isfinite(value) for value in (interval.estimate, interval.low, interval.high))
+
+
+def reading_of(difference: Interval, *, judged: bool) -> Reading:
+    """What the interval of a difference allows to say; `judged`: whether there are patients enough."""
+    if not estimable(difference):
+        return "unknown"
+    if not judged:
+        return "few"
+    if not difference.excludes_zero:
+        return "open"
+    return "better" if difference.low > 0 else "worse"
 
 
 def compare(
