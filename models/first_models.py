@@ -35,7 +35,8 @@ class FirstModels:
         """The first model of this description.
 
         Raises:
-            AlgorithmError: patients are to be left out, and they are not known or too few.
+            AlgorithmError: patients are too few for the folds or for holding some out, or folds are asked
+                for and patients are not known.
             DivergenceError, CheckpointError: of its training.
         """
         found = next((model for stage, model in self._made if stage == wanted), None)
@@ -69,7 +70,9 @@ class FirstModels:
         algorithm = make_algorithm(
             wanted.algorithm, wanted.algorithm_settings, _subset(self.trainings.known, rows_M)
         )
-        trainer = self.trainings.trainer(algorithm, first_settings(self.trainings.settings, wanted), data)
+        settings = first_settings(self.trainings.settings, wanted)
+        judged_on = data if wanted.judged_on == "training" else None
+        trainer = self.trainings.trainer(algorithm, settings, data, judged_on)
         result = self.trainings.run(trainer, name, f"{self.name}, first model")
         figures = ", ".join(
             f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("worst_class", "class_balanced")
@@ -78,8 +81,10 @@ class FirstModels:
         return trainer.classifier
 
     def _held_out(self, share: float) -> NDArray[np.bool_]:
-        """Samples of about that share of the patients."""
-        if not share:
+        """Samples of about that share of the patients; none where patients are not known."""
+        if share and self.trainings.train.patient_N is None:
+            logger.warning("%s: patients are not known, so that none is held out", self.name)
+        if not share or self.trainings.train.patient_N is None:
             return np.zeros(len(self.trainings.train), dtype=bool)
         held_N: NDArray[np.bool_] = self._folds(max(2, round(1 / share))) == 0
         return held_N

@@ -22,7 +22,7 @@ from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.heads import only_head
 from models.normalization import Normalization
 from models.selection import Judge
-from models.train_settings import TrainSettings
+from models.train_settings import CHANGES_NO_RESULT, TrainSettings
 from models.training import Trainer, TrainResult
 
 
@@ -58,11 +58,11 @@ class Trainings:
         groups = TrainGroups(self.layout, self.train.label_N, self.train.attribute_N)
         return groups if self.settings.attributes == "known" else groups.labels
 
-    def judge(self, settings: TrainSettings) -> Judge:
-        """Of the validation split, without its attributes where the regime has none."""
-        patches = self.validation.labelled if settings.attributes == "nowhere" else self.validation
+    def judge(self, settings: TrainSettings, patches: PatchData | LabelledPatches | None = None) -> Judge:
+        """Of the validation split, without its attributes where the regime has none, or of other patches."""
+        known = self.validation.labelled if settings.attributes == "nowhere" else self.validation
         return Judge(
-            patches,
+            known if patches is None else patches,
             self.layout,
             settings.selection,
             settings.minimum_validation_patches,
@@ -90,6 +90,7 @@ class Trainings:
         algorithm: AbstractAlgorithm[Any, Any],
         settings: TrainSettings,
         data: LabelledPatches | None = None,
+        judged_on: PatchData | LabelledPatches | None = None,
     ) -> Trainer:
         """A training of a fresh classifier, or of the first model's.
 
@@ -97,6 +98,7 @@ class Trainings:
             algorithm: bound to `data`.
             settings: of this training.
             data: what is trained on; by default the whole training split.
+            judged_on: what decides which state is kept; by default the validation split.
         """
         if isinstance(algorithm, AbstractTwoStage) and algorithm.trains == "head":
             settings = settings.model_copy(update={"batch_norm": "frozen"})
@@ -107,7 +109,7 @@ class Trainings:
             self.classifier(algorithm),
             algorithm,
             self.train.labelled if data is None else data,
-            self.judge(settings),
+            self.judge(settings, judged_on),
             settings,
             self.seed,
             companions=companions,
@@ -134,7 +136,7 @@ class Trainings:
         """Of everything a training depends on: only a state with the same one may be taken up again."""
         algorithm = trainer.algorithm
         content = {
-            "settings": trainer.settings.model_dump(mode="json"),
+            "settings": trainer.settings.model_dump(mode="json", exclude=set(CHANGES_NO_RESULT)),
             "algorithm": [type(algorithm).__name__, algorithm.settings.model_dump(mode="json")],
             "normalization": asdict(trainer.classifier.normalization),
             "seed": trainer.seed,

@@ -26,9 +26,12 @@ class FirstStage:
         learning_rate: factor on the training's.
         weight_decay: factor on the training's.
         selection: rule that keeps its best state; none: the training's.
+        judged_on: the split that rule looks at. `training` is for a model that shall show the training
+            split's bias, where the validation split does not have it.
         folds: above 1, training samples are scored by models that never saw their patient; every one of
             them is trained with this stage's budget.
-        held_out: share of the training patients that the first model does not see.
+        held_out: share of the training patients that the first model does not see; none where patients
+            are not known.
     """
 
     algorithm: str = "erm"
@@ -37,6 +40,7 @@ class FirstStage:
     learning_rate: float = 1.0
     weight_decay: float = 1.0
     selection: SelectionRule | None = None
+    judged_on: Literal["validation", "training"] = "validation"
     folds: int = 1
     held_out: float = 0.0
 
