@@ -40,7 +40,7 @@ def test_starting_up_imports_neither_torch_nor_mlflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("stage", ["ingest", "tile", "split", "attribute", "select"])
+@pytest.mark.parametrize("stage", ["import", "ingest", "tile", "split", "attribute", "select"])
 def test_data_stages_do_not_wait_for_torch(stage: str) -> None:
     code = f"import sys, {STAGES[stage][0]}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
