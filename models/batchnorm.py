@@ -33,5 +33,15 @@ def kept_statistics(model: nn.Module, *, keep: bool = True) -> Iterator[None]:
             module.track_running_stats = tracks
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether there is any BatchNorm in the model."""
+    return bool(_batch_norms(model))
+
+
+def synchronize(model: nn.Module) -> None:
+    """Make every BatchNorm inside the model take its statistics over all processes (torch: on GPUs only)."""
+    nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+
+
 def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

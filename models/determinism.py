@@ -12,6 +12,13 @@ def seed_of_step(seed: int, step: int) -> int:
     return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
 
 
+def seed_of_part(step_seed: int, part: int, rank: int) -> int:
+    """Seed of dropout in one part of a step; the step's own for the first part of the first process."""
+    if part == rank == 0:
+        return step_seed
+    return int(np.random.SeedSequence([step_seed, part, rank]).generate_state(1)[0])
+
+
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
     """Exact float32 and repeatable kernels on GPUs; random state and settings are put back afterwards."""

@@ -51,6 +51,8 @@ class Networks:
         parts = []
         for role in range(roles):
             part = _only(batch, role)
+            if not len(part):
+                continue
             with kept_statistics(self.main, keep=role < roles - 1):
                 parts.append((self.main(part.images_BCHW).float(), part))
         return parts

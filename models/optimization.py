@@ -37,6 +37,20 @@ def make_optimizer(classifiers: Sequence[Classifier], settings: TrainSettings) -
     )
 
 
+def move_average(
+    average: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], step: int, decay: float
+) -> None:
+    """Move an average of weights towards those after `step` steps."""
+    # Ramped up, or the random initial weights would weigh in for long.
+    ramped = min(decay, (1 + step) / (10 + step))
+    for key, value in weights.items():
+        own = average[key]
+        if value.is_floating_point():
+            own.lerp_(value.to(own.device), 1 - ramped)
+        else:
+            own.copy_(value)
+
+
 def evenly_spaced(steps: int, validations: int) -> frozenset[int]:
     """Steps after which to validate: `validations` of them as far as there are steps, the last included."""
     return frozenset(math.ceil(steps * i / validations) for i in range(1, validations + 1))

@@ -1,6 +1,8 @@
 """The state of a training that was interrupted: one safetensors file, written whole or not at all."""
 
 import json
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from patching.errors import CheckpointError
 
@@ -26,6 +29,10 @@ class TrainingState:
     """Of settings, algorithm, data and seed: a state of another training is not taken up."""
     step: int
     """Steps done."""
+    samples_seen: int
+    """In these steps."""
+    window: list[dict[str, float]]
+    """Figures of the steps since the last validation."""
     history: list[dict[str, float]]
     best_step: int
     model: Tensors
@@ -39,8 +46,52 @@ class TrainingState:
     optimizer: dict[str, Any]
     """The optimizer's state_dict."""
 
+    def capture(
+        self,
+        model: nn.Module,
+        companions: Mapping[str, nn.Module],
+        method: Tensors,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Copy what a step changes outside the state."""
+        self.model, self.method = copied(model.state_dict()), copied(method)
+        self.companions = {}
+        for name, companion in companions.items():
+            self.companions |= prefixed(copied(companion.state_dict()), name)
+        self.optimizer = optimizer.state_dict()
 
+
+NOTES = ("fingerprint", "step", "samples_seen", "window", "history", "best_step")
 PARTS = ("model", "average", "best", "companions", "method")
+
+
+class StateFile:
+    """Where a training's state is kept.
+
+    Args:
+        path: of the file.
+        minutes: after which it is due to be saved again.
+        writes: whether this process is the one that writes; all read.
+    """
+
+    def __init__(self, path: Path, minutes: float, *, writes: bool) -> None:
+        self._path, self._seconds, self._writes = path, 60 * minutes, writes
+        self._saved_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether too much would be lost by now."""
+        return self._writes and time.monotonic() - self._saved_at > self._seconds
+
+    def load(self, fingerprint: str, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+        """As `load_state`."""
+        return load_state(self._path, fingerprint, optimizer)
+
+    def save(self, state: TrainingState) -> None:
+        """Write the state, if this process is the one."""
+        if self._writes:
+            save_state(self._path, state)
+            self._saved_at = time.monotonic()
 
 
 def save_state(path: Path, state: TrainingState) -> None:
@@ -48,7 +99,7 @@ def save_state(path: Path, state: TrainingState) -> None:
     tensors = {f"{part}/{key}": value for part in PARTS for key, value in getattr(state, part).items()}
     for index, entries in state.optimizer["state"].items():
         tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if isinstance(v, torch.Tensor)}
-    notes = {name: getattr(state, name) for name in ("fingerprint", "step", "history", "best_step")}
+    notes = {name: getattr(state, name) for name in NOTES}
     path.parent.mkdir(parents=True, exist_ok=True)
     part_path = path.with_name(f".{path.name}.part")
     save_file(
@@ -95,6 +146,11 @@ def load_state(path: Path, fingerprint: str, optimizer: torch.optim.Optimizer) -
         method=without_prefix(tensors, "method"),
         optimizer={"state": state, "param_groups": optimizer.state_dict()["param_groups"]},
     )
+
+
+def copied(tensors: Tensors) -> Tensors:
+    """The same values in memory of their own."""
+    return {key: value.detach().clone() for key, value in tensors.items()}
 
 
 def prefixed(tensors: Tensors, name: str) -> Tensors:

@@ -1,6 +1,8 @@
-"""One step of a training: read, augment, minimize."""
+"""One step of a training: minimize what was loaded for it, in one part or several."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +11,13 @@ import torch
 from accelerate import Accelerator
 
 from models.algorithms.base import AbstractAlgorithm
-from models.augment import Augmenter
-from models.classifier import to_tensor
-from models.dataset import LabelledPatches
-from models.determinism import seed_of_step
+from models.determinism import seed_of_part
 from models.gradients import gradient_figures
+from models.loading import LoadedPart, LoadedStep
 from models.networks import Networks
 from models.optimization import learning_rate
-from models.plans import Batch, BatchPlan
+from models.plans import Batch
+from models.processes import summed, total
 from models.train_settings import TrainSettings
 from patching.errors import DivergenceError
 
@@ -27,52 +28,74 @@ class Stepper:
 
     networks: Networks
     algorithm: AbstractAlgorithm[Any, Any]
-    data: LabelledPatches
-    augmenter: Augmenter
     accelerator: Accelerator
     optimizer: torch.optim.Optimizer
     settings: TrainSettings
-    seed: int
     steps: int
 
-    def __call__(self, plan: BatchPlan, step: int) -> dict[str, float]:
+    def __call__(self, loaded: LoadedStep) -> dict[str, float]:
         """Take step 0..steps-1.
 
         Returns:
-            train_loss, learning_rate, gradient_norm, clip_rate, and the diagnosis where asked for.
+            train_loss, learning_rate, gradient_norm, clip_rate, and the diagnosis where asked for; of the
+            whole step, and the same in every process.
 
         Raises:
             DivergenceError: names the step and its patches.
         """
-        step_seed = seed_of_step(self.seed, step)
-        batch = self._batch(plan, step_seed)
+        step = loaded.number
         figures = {"learning_rate": self._set_learning_rate(step)}
         if self.settings.log_gradients and step % self.settings.log_gradients_every == 0:
-            torch.manual_seed(step_seed)
-            figures |= gradient_figures(self.networks, self.algorithm, batch)
+            figures |= gradient_figures(self.networks, self.algorithm, self._seeded(loaded), self._summed)
         self.networks.train_mode()
         parameters = self.networks.parameters()
-
-        def objective() -> torch.Tensor:
-            torch.manual_seed(step_seed)
-            return self.algorithm.objective(self.networks, self.algorithm.prepared(batch))
-
-        figures["train_loss"] = self.algorithm.descend(objective, parameters, self.accelerator.backward)
+        figures["train_loss"] = self._descend(loaded, parameters)
         figures |= self._clip(parameters)
-        self._check_finite(figures, plan, step)
+        self._check_finite(figures, loaded)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return figures
 
-    def _batch(self, plan: BatchPlan, step_seed: int) -> Batch:
+    def _descend(self, loaded: LoadedStep, parameters: list[torch.nn.Parameter]) -> float:
+        """Add up the gradients of the step's parts, here and in the other processes; the whole loss."""
+        loss = 0.0
+        for number, part in enumerate(loaded.parts):
+            batch, seed = self._batch(loaded, part), self._seed(loaded, number)
+            last = number == len(loaded.parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.networks.main):
+                loss += self.algorithm.descend(self._objective(batch, seed), parameters, self._backward)
+        return total(self.accelerator, loss)
+
+    def _objective(self, batch: Batch, seed: int) -> Callable[[], torch.Tensor]:
+        def objective() -> torch.Tensor:
+            torch.manual_seed(seed)
+            return self.algorithm.objective(self.networks, self.algorithm.prepared(batch))
+
+        return objective
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        # The processes' gradients are averaged, and their losses are to be added.
+        self.accelerator.backward(loss * self.accelerator.num_processes)
+
+    def _seeded(self, loaded: LoadedStep) -> Iterator[Batch]:
+        for number, part in enumerate(loaded.parts):
+            torch.manual_seed(self._seed(loaded, number))
+            yield self._batch(loaded, part)
+
+    def _seed(self, loaded: LoadedStep, part: int) -> int:
+        return seed_of_part(loaded.seed, part, self.accelerator.process_index)
+
+    def _summed(self, values: torch.Tensor) -> torch.Tensor:
+        return summed(self.accelerator, values)
+
+    def _batch(self, loaded: LoadedStep, part: LoadedPart) -> Batch:
         device = self.accelerator.device
-        images_NHWC = self.augmenter(self.data.images.read(plan.indices_N), step_seed)
         return Batch(
-            images_BCHW=to_tensor(images_NHWC, device),
-            label_B=torch.from_numpy(self.data.label_N[plan.indices_N]).to(device),
-            plan=plan,
+            images_BCHW=part.images_NHWC.to(device, non_blocking=True).permute(0, 3, 1, 2),
+            label_B=torch.from_numpy(part.label_N).to(device),
+            plan=part.plan,
             label_smoothing=self.settings.label_smoothing,
-            mixing_seed=step_seed,
+            mixing_seed=loaded.seed,
         )
 
     def _set_learning_rate(self, step: int) -> float:
@@ -86,14 +109,14 @@ class Stepper:
         norm = float(self.accelerator.clip_grad_norm_(parameters, limit or math.inf))
         return {"gradient_norm": norm, "clip_rate": float(limit is not None and norm > limit)}
 
-    def _check_finite(self, figures: dict[str, float], plan: BatchPlan, step: int) -> None:
+    def _check_finite(self, figures: dict[str, float], loaded: LoadedStep) -> None:
         loss, norm = figures["train_loss"], figures["gradient_norm"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
-                has=f"loss {loss} and gradient norm {norm} at step {step + 1} of {self.steps}, "
-                f"on the training patches {plan.indices_N.tolist()}",
+                has=f"loss {loss} and gradient norm {norm} at step {loaded.number + 1} of {self.steps}, "
+                f"on the training patches {loaded.plan.indices_N.tolist()}",
                 needs="finite numbers",
-                do="lower learning_rate, set clip_norm, or lower beta (the last validated state is kept)",
+                do="lower learning_rate, set clip_norm, or lower beta (the last saved state is kept)",
             )
 
 

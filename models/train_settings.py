@@ -19,6 +19,9 @@ from models.classifier import Device
 from models.normalization import Transform
 from models.selection import Regime, SelectionRule
 
+CHANGES_NO_RESULT = ("prefetch", "save_minutes")
+"""Settings with which the same training goes on."""
+
 
 class TrainSettings(BaseModel):
     """Everything about a training that is not the algorithm's; an unknown key is an error."""
@@ -49,6 +52,10 @@ class TrainSettings(BaseModel):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     clip_norm: PositiveFloat | None = None
     """Largest norm of the combined gradient; none: not clipped."""
+    micro_batch: PositiveInt | None = None
+    """Samples of one forward pass, at most, where a step's do not fit in the device's memory; none: all at
+    once. The parts of a step hold its groups and roles evenly, and their gradients are added up: that changes
+    only rounding, dropout's draws, and what BatchNorm sees where it is not frozen: the parts."""
     batch_norm: BatchNormPolicy = "union"
     weight_average: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of an exponential moving average of the weights, which is then what is validated
@@ -65,6 +72,11 @@ class TrainSettings(BaseModel):
     validate_every: PositiveFloat = 1.0
     """Epochs of samples seen between two validations."""
 
+    prefetch: NonNegativeInt | None = None
+    """Steps whose patches are read and augmented ahead, each in a thread of its own; none: as the cores allow
+    on a GPU, 0 on a CPU. Changes no result."""
+    save_minutes: PositiveFloat = 10.0
+    """After which the state is saved between two validations, so that a kill costs no more."""
     device: Device = "auto"
     mixed_precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on a GPU that has it, else fp32."""

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -9,18 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
 from models.augment import Augmenter
 from models.classifier import Classifier
 from models.dataset import LabelledPatches, PatchData
 from models.determinism import deterministic
+from models.interruption import StopRequest, StopRequested, stop_requests
+from models.loading import Loader, steps_ahead
 from models.networks import Networks
-from models.optimization import evenly_spaced, make_optimizer, precision
+from models.optimization import evenly_spaced, make_optimizer, move_average
+from models.processes import (
+    check_agreement,
+    check_batch_norm,
+    check_divisible,
+    make_accelerator,
+    predict_logits,
+    total,
+)
 from models.progress import training_progress
-from models.resume import Tensors, TrainingState, load_state, prefixed, save_state, without_prefix
+from models.resume import StateFile, TrainingState, copied, without_prefix
 from models.selection import Judge, Score
+from models.sharing import Sharing
 from models.stepping import Stepper, mean_figures
 from models.train_settings import TrainSettings
 
@@ -61,6 +73,9 @@ class Trainer:
         seed: of batches, augmentation and dropout. On a CPU the same seed gives the same weights.
         companions: initialized; one of every name in `algorithm.companions`.
         oracle: a judge of test patches, for columns `oracle_*` of the history that nothing is chosen by.
+
+    Raises:
+        ConfigError: the algorithm or BatchNorm cannot do with a step in parts, or with several processes.
     """
 
     def __init__(
@@ -78,7 +93,9 @@ class Trainer:
         self.classifier, self.algorithm, self.settings, self.seed = classifier, algorithm, settings, seed
         self.data, self.judge, self.oracle = train, judge, oracle
         self.companions = dict(companions or {})
-        self.accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision=precision(settings))
+        self.accelerator = make_accelerator(settings)
+        check_divisible(type(algorithm).__name__, algorithm, settings)
+        check_batch_norm(classifier, settings, self.accelerator)
         optimizer = make_optimizer([classifier, *self.companions.values()], settings)
         main, *others, self.optimizer = self.accelerator.prepare(
             classifier, *self.companions.values(), optimizer
@@ -93,13 +110,19 @@ class Trainer:
         self.step = Stepper(
             networks=self.networks,
             algorithm=algorithm,
-            data=train,
-            augmenter=Augmenter(settings.augmentation, classifier.normalization.raw_std_C),
             accelerator=self.accelerator,
             optimizer=self.optimizer,
             settings=settings,
-            seed=seed,
             steps=self.steps,
+        )
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.load = Loader(
+            data=train,
+            augmenter=Augmenter(settings.augmentation, classifier.normalization.raw_std_C),
+            sharing=Sharing(algorithm.strata_N, rank, processes, settings.micro_batch),
+            seed=seed,
+            ahead=steps_ahead(settings, self.accelerator.device, processes),
+            pinned=self.accelerator.device.type == "cuda",
         )
 
     def run(
@@ -113,7 +136,8 @@ class Trainer:
         """Train for the whole budget and keep the best state.
 
         Args:
-            state_path: where the state is saved at every validation; taken up if it is of this training.
+            state_path: where the state is saved at every validation, after `save_minutes`, and when the
+                process is told to end; taken up if it is of this training.
             fingerprint: tells this training from every other.
             title: of the progress bar.
             quiet: no progress bar.
@@ -121,38 +145,63 @@ class Trainer:
         Raises:
             DivergenceError: names the step and its patches; the last saved state is kept.
             CheckpointError: the saved state is damaged.
+            StopRequested: SIGTERM or Ctrl-C came; the state of the last finished step is saved.
         """
-        state = self._start(state_path, fingerprint)
-        with deterministic(self.accelerator.device), training_progress(quiet=quiet) as progress:
+        first = self.accelerator.is_main_process
+        file = StateFile(state_path, self.settings.save_minutes, writes=first) if state_path else None
+        state = self._start(file, fingerprint)
+        plans = self.algorithm.batches(np.random.default_rng(self.seed))
+        # Batches have memory (the pass of every group), so that resuming replays them.
+        remaining = islice(plans, state.step, self.steps)
+        with (
+            deterministic(self.accelerator.device),
+            training_progress(quiet=quiet or not first) as progress,
+            stop_requests() as request,
+            self.load.steps(remaining, state.step) as steps,
+        ):
             bar = progress.add_task(title, total=self.steps, completed=state.step, figures="")
-            plans = self.algorithm.batches(np.random.default_rng(self.seed))
-            window: list[dict[str, float]] = []
-            samples_seen = state.history[-1]["samples_seen"] if state.history else 0
-            # Batches have memory (the pass of every group), so that resuming replays them.
-            for plan in islice(plans, state.step, self.steps):
-                window.append(self.step(plan, state.step))
+            for loaded in steps:
+                state.window.append(self.step(loaded))
                 state.step += 1
-                self._move_average(state)
-                samples_seen += len(plan)
+                state.samples_seen += len(loaded.plan)
+                if self.settings.weight_average is not None:
+                    move_average(
+                        state.average, self.classifier.state_dict(), state.step, self.settings.weight_average
+                    )
                 progress.update(bar, completed=state.step)
-                if state.step in self.validation_steps:
-                    row = self._validate(state, samples_seen, mean_figures(window))
-                    progress.update(bar, figures=self.judge.short(row))
-                    window = []
-                    if state_path:
-                        save_state(state_path, state)
+                validated = state.step in self.validation_steps
+                if validated:
+                    progress.update(bar, figures=self.judge.short(self._validate(state)))
+                self._save(file, state, request, validated=validated)
         # Autocast belongs to training: whoever predicts later does so in float32.
         self.accelerator.unwrap_model(self.networks.main, keep_fp32_wrapper=False)
         self.classifier.load_state_dict(state.best)
         return TrainResult(tuple(state.history), state.best_step, self._score(state, state.best_step))
 
-    def _start(self, state_path: Path | None, fingerprint: str) -> TrainingState:
-        found = load_state(state_path, fingerprint, self.optimizer) if state_path else None
+    def logits(self, patches: LabelledPatches | PatchData) -> NDArray[np.float32]:
+        """Logits [N, K] by the classifier as it is now, the same in every process."""
+        return predict_logits(self.accelerator, self.classifier, patches.images)
+
+    def _save(
+        self, file: StateFile | None, state: TrainingState, request: StopRequest, *, validated: bool
+    ) -> None:
+        """Save where it is time to; all processes end at the same step."""
+        stopping = bool(total(self.accelerator, request.number))
+        if file and (validated or stopping or file.due):
+            if not validated:
+                self._capture(state)
+            file.save(state)
+        if stopping:
+            raise StopRequested(request.number or signal.SIGTERM)
+
+    def _start(self, file: StateFile | None, fingerprint: str) -> TrainingState:
+        found = file.load(fingerprint, self.optimizer) if file else None
+        check_agreement(self.accelerator, found.step if found else 0)
         if found is None:
-            weights = _copy(self.classifier.state_dict())
-            average = _copy(weights) if self.settings.weight_average else {}
+            weights = copied(self.classifier.state_dict())
+            average = copied(weights) if self.settings.weight_average else {}
             return TrainingState(
-                fingerprint=fingerprint, step=0, history=[], best_step=0,
+                fingerprint=fingerprint, step=0, samples_seen=0, window=[], history=[], best_step=0,
                 model=weights, average=average, best={}, companions={}, method={},
                 optimizer=self.optimizer.state_dict(),
             )  # fmt: skip
@@ -166,52 +215,27 @@ class Trainer:
         found.average = {key: value.to(device) for key, value in found.average.items()}
         return found
 
-    def _move_average(self, state: TrainingState) -> None:
-        if self.settings.weight_average is None:
-            return
-        # Ramped up, or the random initial weights would weigh in for long.
-        decay = min(self.settings.weight_average, (1 + state.step) / (10 + state.step))
-        for key, value in self.classifier.state_dict().items():
-            own = state.average[key]
-            if value.is_floating_point():
-                own.lerp_(value.to(own.device), 1 - decay)
-            else:
-                own.copy_(value)
+    def _capture(self, state: TrainingState) -> None:
+        state.capture(self.classifier, self.companions, self.algorithm.state, self.optimizer)
 
-    def _validate(
-        self, state: TrainingState, samples_seen: float, means: dict[str, float]
-    ) -> dict[str, float]:
-        state.model = _copy(self.classifier.state_dict())
-        state.companions = _copy(
-            {
-                key: value
-                for name, companion in self.companions.items()
-                for key, value in prefixed(companion.state_dict(), name).items()
-            }
-        )
-        state.method = _copy(self.algorithm.state)
-        state.optimizer = self.optimizer.state_dict()
+    def _validate(self, state: TrainingState) -> dict[str, float]:
+        self._capture(state)
         judged = state.average or state.model
         self.classifier.load_state_dict(judged)
-        epoch = round(samples_seen / len(self.data), 4)
-        position = {"step": state.step, "samples_seen": samples_seen, "epoch": epoch}
+        epoch = round(state.samples_seen / len(self.data), 4)
+        position = {"step": state.step, "samples_seen": state.samples_seen, "epoch": epoch}
         with self.accelerator.autocast():
-            row = {**position, **means, **self.judge.figures(self._logits(self.judge.patches))}
+            figures = self.judge.figures(self.logits(self.judge.patches))
+            row = {**position, **mean_figures(state.window), **figures}
             if self.oracle:
-                found = self.oracle.figures(self._logits(self.oracle.patches))
+                found = self.oracle.figures(self.logits(self.oracle.patches))
                 row |= {f"oracle_{key}": found[f"validation_{key}"] for key in ("wga", "gba", "average")}
+        state.window = []
         state.history.append(row)
         if not state.best or self._score(state, state.step) > self._score(state, state.best_step):
-            state.best, state.best_step = _copy(judged), state.step
+            state.best, state.best_step = copied(judged), state.step
         self.classifier.load_state_dict(state.model)
         return row
 
-    def _logits(self, patches: LabelledPatches | PatchData) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return self.classifier.predict_logits(patches.images.chunks(256))
-
     def _score(self, state: TrainingState, step: int) -> Score:
         return self.judge.score([row for row in state.history if row["step"] <= step])
-
-
-def _copy(tensors: Tensors) -> Tensors:
-    return {key: value.detach().clone() for key, value in tensors.items()}

@@ -67,6 +67,12 @@ class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
         """Expected forward passes per step; budgets in samples seen are divided by it."""
         return self.train.n_classes * self.settings.batch_size
 
+    @property
+    def strata_N(self) -> NDArray[np.int64]:
+        """Group of every training sample, as far as the method knows it: where a step is done in parts, each
+        gets its share of every one."""
+        return self.train.group_N if isinstance(self.train, TrainGroups) else self.train.label_N
+
     @abstractmethod
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batch plans without end; all randomness comes from children spawned from `rng`."""
