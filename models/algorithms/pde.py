@@ -48,7 +48,7 @@ class Pde(AbstractAlgorithm[TrainGroups, PdeSettings]):
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through S in random order; at an expansion a new pass begins."""
-        rng_subset, rng_rest, rng_stream = rng.spawn(3)
+        rng_subset, rng_stream, rng_rest = rng.spawn(3)
         start_M = balanced_subset(self.train, rng_subset)
         rest_M = rng_rest.permutation(np.setdiff1d(np.arange(len(self.train)), start_M))
         n = int(self.samples_per_step)
