@@ -12,7 +12,10 @@ from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
 from models.algorithms.gerne_unknown import GerneUnknown
 from models.algorithms.group_resampling import GroupResampling
+from models.algorithms.lisa import Lisa
+from models.algorithms.mixup import Mixup
 from models.algorithms.reweight import ReWeight
+from models.algorithms.sam import Sam
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
 from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
@@ -27,6 +30,9 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any, Any]]] = {
     "sqrt_reweight": SqrtReWeight,
     "subg": Subg,
     "cb_loss": CbLoss,
+    "mixup": Mixup,
+    "lisa": Lisa,
+    "sam": Sam,
     "gerne": Gerne,
     "gerne_unknown": GerneUnknown,
 }
