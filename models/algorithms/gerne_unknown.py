@@ -70,6 +70,10 @@ class GerneUnknown(AbstractTwoStage[TrainLabels, GerneUnknownSettings]):
         )
 
     @property
+    def strata_N(self) -> NDArray[np.int64]:
+        return self.known_case.strata_N
+
+    @property
     def samples_per_step(self) -> float:
         return self.known_case.samples_per_step
 
