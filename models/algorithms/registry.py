@@ -8,13 +8,19 @@ from pydantic import ValidationError
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.algorithms.cb_loss import CbLoss
 from models.algorithms.class_balanced import ClassBalanced
+from models.algorithms.cnc import Cnc
+from models.algorithms.crt import Crt
+from models.algorithms.dfr import Dfr
 from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
 from models.algorithms.gerne_unknown import GerneUnknown
 from models.algorithms.group_resampling import GroupResampling
+from models.algorithms.jtt import Jtt
 from models.algorithms.lisa import Lisa
 from models.algorithms.mixup import Mixup
+from models.algorithms.pde import Pde
 from models.algorithms.reweight import ReWeight
+from models.algorithms.reweight_crt import ReWeightCrt
 from models.algorithms.sam import Sam
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
@@ -30,6 +36,12 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any, Any]]] = {
     "sqrt_reweight": SqrtReWeight,
     "subg": Subg,
     "cb_loss": CbLoss,
+    "pde": Pde,
+    "jtt": Jtt,
+    "crt": Crt,
+    "reweight_crt": ReWeightCrt,
+    "dfr": Dfr,
+    "cnc": Cnc,
     "mixup": Mixup,
     "lisa": Lisa,
     "sam": Sam,
