@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from models.algorithms.balanced_softmax import BalancedSoftmax
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.algorithms.cb_loss import CbLoss
 from models.algorithms.class_balanced import ClassBalanced
@@ -14,14 +15,20 @@ from models.algorithms.dfr import Dfr
 from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
 from models.algorithms.gerne_unknown import GerneUnknown
+from models.algorithms.group_dro import GroupDro
 from models.algorithms.group_resampling import GroupResampling
+from models.algorithms.irm import Irm
 from models.algorithms.jtt import Jtt
+from models.algorithms.lc import Lc
+from models.algorithms.lff import Lff
 from models.algorithms.lisa import Lisa
+from models.algorithms.mat import Mat
 from models.algorithms.mixup import Mixup
 from models.algorithms.pde import Pde
 from models.algorithms.reweight import ReWeight
 from models.algorithms.reweight_crt import ReWeightCrt
 from models.algorithms.sam import Sam
+from models.algorithms.spectral_decoupling import SpectralDecoupling
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
 from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
@@ -36,6 +43,13 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any, Any]]] = {
     "sqrt_reweight": SqrtReWeight,
     "subg": Subg,
     "cb_loss": CbLoss,
+    "balanced_softmax": BalancedSoftmax,
+    "group_dro": GroupDro,
+    "irm": Irm,
+    "spectral_decoupling": SpectralDecoupling,
+    "lff": Lff,
+    "lc": Lc,
+    "mat": Mat,
     "pde": Pde,
     "jtt": Jtt,
     "crt": Crt,
