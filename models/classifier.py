@@ -42,9 +42,13 @@ class Classifier(nn.Module):
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Logits [B, K] of raw pixels, any float dtype."""
-        intensity_BCHW = TRANSFORMS[self.normalization.transform](images_BCHW.float())
-        logits_BK: torch.Tensor = self.backbone((intensity_BCHW - self.mean_1C11) / self.std_1C11)
+        logits_BK: torch.Tensor = self.backbone(self.normalized(images_BCHW))
         return logits_BK
+
+    def normalized(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """What the backbone sees of raw pixels, float32."""
+        intensity_BCHW = TRANSFORMS[self.normalization.transform](images_BCHW.float())
+        return (intensity_BCHW - self.mean_1C11) / self.std_1C11
 
     def predict_proba(self, patches_NHWC: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
         """Probabilities [N, K] of raw patches [N, H, W, C] of any dtype; in eval mode, without gradients."""

@@ -62,6 +62,6 @@ def _gradient(
         weights_N = torch.as_tensor(part.plan.weights_RN[role], dtype=torch.float32, device=losses_N.device)
         if weights_N.any():
             loss = (weights_N * losses_N.float()).sum()
-            own = torch.autograd.grad(loss, parameters, retain_graph=True)
+            own = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
             gradient_P += torch.cat([g.flatten() for g in own])
     return gradient_P

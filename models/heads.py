@@ -15,6 +15,14 @@ def head_of(backbone: nn.Module) -> nn.Linear:
     return [module for module in backbone.modules() if isinstance(module, nn.Linear)][-1]
 
 
+def take_head(backbone: nn.Module) -> int:
+    """Take the last linear layer away, so that the backbone gives features [B, D]; returns D."""
+    width = head_of(backbone).in_features
+    parent, _, name = head_name(backbone).rpartition(".")
+    setattr(backbone.get_submodule(parent), name, nn.Identity())
+    return width
+
+
 def features_and_logits(
     model: nn.Module, backbone: nn.Module, images_BCHW: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

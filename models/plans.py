@@ -42,6 +42,7 @@ class Batch:
         label_smoothing: of the training's settings.
         mixing_seed: of random draws that belong to the step, such as mixing; the same in every process.
         target_BK: what replaces the labels where samples are mixed, rows that sum to 1; none: the labels.
+        progress: share of the training's steps that are done, from 0 to below 1.
     """
 
     images_BCHW: torch.Tensor
@@ -50,6 +51,7 @@ class Batch:
     label_smoothing: float
     mixing_seed: int
     target_BK: torch.Tensor | None = None
+    progress: float = 0.0
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -96,6 +96,7 @@ class Stepper:
             plan=part.plan,
             label_smoothing=self.settings.label_smoothing,
             mixing_seed=loaded.seed,
+            progress=loaded.number / self.steps,
         )
 
     def _set_learning_rate(self, step: int) -> float:

@@ -22,7 +22,7 @@ class MixupSettings(AlgorithmSettings):
 
 
 class Mixup(AbstractErm[MixupSettings]):
-    """ERM on x = lambda x_i + (1 - lambda) x_j and y = lambda y_i + (1 - lambda) y_j (equation 2).
+    """ERM on x = lambda x_i + (1 - lambda) x_j and y = lambda y_i + (1 - lambda) y_j.
 
     As in the paper's figure 1, lambda ~ Beta(alpha, alpha) is drawn once per batch, whose samples are paired
     with themselves in random order. The tissue fraction of a mixed patch is mixed with it; what attribute

@@ -1,7 +1,7 @@
 """What methods share that train a biased network on purpose and tell by it which samples are hard: LfF, DFA.
 
 Nam et al., "Learning from Failure: Training Debiased Classifier from Biased Classifier", NeurIPS 2020
-(arXiv 2007.02561), equations 1 and 3; the averages are those of its authors' code.
+(arXiv 2007.02561); the averages are those of its authors' code.
 """
 
 import numpy as np

@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from models.backbones.deep_and_shallow import DeepAndShallow
 from models.backbones.densenet import densenet
+from models.backbones.disentangled import Disentangled
 from models.backbones.efficientnet import efficientnet
 from models.backbones.perceptron import perceptron
 from models.backbones.resnet import resnet
@@ -26,6 +28,13 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mlp": partial(perceptron, side=28, hidden=(100, 100, 100)),
 }
 
+ASSEMBLIES: dict[str, Callable[[Callable[[], nn.Module], int], nn.Module]] = {
+    "disentangled": Disentangled,
+    "deep_and_shallow": DeepAndShallow,
+}
+"""Networks built around a backbone, of a function that makes one and the number of classes. Their settings
+are `of`, the backbone's name, and `of_settings`."""
+
 
 def make_backbone(
     name: str,
@@ -37,16 +46,19 @@ def make_backbone(
     """Build a network that maps images [B, C, H, W] to logits [B, K].
 
     Args:
-        name: a key of BACKBONES.
+        name: a key of BACKBONES or ASSEMBLIES.
         in_channels: C, any number from 1.
         n_classes: K.
         settings: keyword arguments of the MONAI class, over the table's own.
-        weights: a local safetensors file to start from; see `load_local_weights`.
+        weights: a local safetensors file to start from; see `load_local_weights`. An assembly's backbones
+            all start from it.
 
     Raises:
         ConfigError: no such backbone, or a setting that the MONAI class does not know.
         CheckpointError: the weights do not fit.
     """
+    if name in ASSEMBLIES:
+        return _assembled(name, in_channels, n_classes, settings or {}, weights)
     if name not in BACKBONES:
         raise ConfigError(
             has=f"backbone {name!r}",
@@ -64,3 +76,19 @@ def make_backbone(
     if weights is not None:
         load_local_weights(backbone, weights)
     return backbone
+
+
+def _assembled(
+    name: str, in_channels: int, n_classes: int, settings: Mapping[str, Any], weights: Path | None
+) -> nn.Module:
+    if set(settings) != {"of", "of_settings"} or settings["of"] not in BACKBONES:
+        raise ConfigError(
+            has=f"backbone {name} with {dict(settings)}",
+            needs=f"of, one of {', '.join(BACKBONES)}, and of_settings",
+            do="set backbone and backbone_settings to those of the parts; the algorithm builds the rest",
+        )
+
+    def part() -> nn.Module:
+        return make_backbone(settings["of"], in_channels, n_classes, settings["of_settings"], weights)
+
+    return ASSEMBLIES[name](part, n_classes)
