@@ -12,6 +12,7 @@ from models.algorithms.two_stage import FirstModel, FirstStage
 from models.classifier import Classifier
 from models.groups import TrainGroups, TrainLabels
 from models.train_settings import TrainSettings
+from models.training import Trainer
 from models.trainings import Trainings
 from patching.errors import AlgorithmError
 
@@ -51,20 +52,18 @@ class FirstModels:
         unseen_N = self._held_out(wanted.held_out)
         number = len(self._made)
         if fold_N is None:
-            classifier = self._fit(wanted, ~unseen_N, f"{self.name}-first-{number}")
-            logits_NK = classifier.predict_logits(train.images.chunks(256))
-            return FirstModel(classifier, logits_NK, unseen_N)
+            trainer = self._fit(wanted, ~unseen_N, f"{self.name}-first-{number}")
+            return FirstModel(trainer.classifier, trainer.logits(train), unseen_N)
         logits_NK = np.empty((len(train), self.trainings.layout.n_classes), np.float32)
         classifiers: list[Classifier] = []
         for fold in range(wanted.folds):
-            classifiers.append(
-                self._fit(wanted, (fold_N != fold) & ~unseen_N, f"{self.name}-first-{number}-{fold}")
-            )
+            trainer = self._fit(wanted, (fold_N != fold) & ~unseen_N, f"{self.name}-first-{number}-{fold}")
             rows_M = np.flatnonzero(fold_N == fold)
-            logits_NK[rows_M] = classifiers[-1].predict_logits(train.subset(rows_M).images.chunks(256))
+            logits_NK[rows_M] = trainer.logits(train.subset(rows_M))
+            classifiers.append(trainer.classifier)
         return FirstModel(classifiers[0], logits_NK, unseen_N)
 
-    def _fit(self, wanted: FirstStage, seen_N: NDArray[np.bool_], name: str) -> Classifier:
+    def _fit(self, wanted: FirstStage, seen_N: NDArray[np.bool_], name: str) -> Trainer:
         rows_M = np.flatnonzero(seen_N)
         data = self.trainings.train.subset(rows_M).labelled
         algorithm = make_algorithm(
@@ -78,7 +77,7 @@ class FirstModels:
             f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("worst_class", "class_balanced")
         )
         logger.info("%s: first model best at step %d, validation %s", name, result.best_step, figures)
-        return trainer.classifier
+        return trainer
 
     def _held_out(self, share: float) -> NDArray[np.bool_]:
         """Samples of about that share of the patients; none where patients are not known."""

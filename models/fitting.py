@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.registry import candidates, first_stage, make_algorithm
+from models.algorithms.registry import algorithm_type, candidates, first_stage, make_algorithm
 from models.classifier import Classifier
 from models.composition import Composition, composition
 from models.dataset import PatchData
 from models.first_models import FirstModels, second_settings
 from models.groups import GroupLayout, TrainGroups
 from models.normalization import measure_normalization
+from models.processes import check_divisible
 from models.selection import Score
 from models.train_settings import TrainSettings
 from models.trainings import Trainings, backbone_of
@@ -135,6 +136,7 @@ class _Fit:
 
     def run(self) -> FitResult:
         # Settings and groups that cannot work are told before anything is trained.
+        check_divisible(self.name, algorithm_type(self.name), self.trainings.settings)
         bound = [None if self._first(o) else self._bound(o) for o in self.overrides]
         trials = [self._attempt(number, bound[number]) for number in range(len(self.overrides))]
         if self.best is None:

@@ -20,8 +20,12 @@ class StopRequested(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"signal {number}")
-        self.exit_code = 128 + number
+        super().__init__(number)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a process that the signal ended."""
+        return 128 + int(self.args[0])
 
 
 class StopRequest:

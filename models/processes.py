@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from models.algorithms.base import AbstractAlgorithm
 from models.batchnorm import has_batch_norm, synchronize
@@ -46,11 +48,13 @@ def one_of_several() -> Iterator[None]:
 
 def make_accelerator(settings: TrainSettings) -> Accelerator:
     """The device of this process, its precision, and its place among the processes."""
-    # Buffers are equal everywhere: BatchNorm is frozen or synchronized.
-    together = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(
-        cpu=settings.device == "cpu", mixed_precision=precision(settings), kwargs_handlers=[together]
-    )
+    return Accelerator(cpu=settings.device == "cpu", mixed_precision=precision(settings))
+
+
+def leave_buffers(network: nn.Module) -> None:
+    """Spare forward passes an exchange of buffers: BatchNorm is frozen or synchronized, they are equal."""
+    if isinstance(network, DistributedDataParallel):
+        network.broadcast_buffers = False
 
 
 def check_divisible(

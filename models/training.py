@@ -25,6 +25,7 @@ from models.processes import (
     check_agreement,
     check_batch_norm,
     check_divisible,
+    leave_buffers,
     make_accelerator,
     predict_logits,
     total,
@@ -100,6 +101,7 @@ class Trainer:
         main, *others, self.optimizer = self.accelerator.prepare(
             classifier, *self.companions.values(), optimizer
         )
+        leave_buffers(main)
         self.networks = Networks(
             main, classifier, dict(zip(self.companions, others, strict=True)), settings.batch_norm
         )

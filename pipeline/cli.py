@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from models.interruption import StopRequested
 from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
@@ -35,6 +36,8 @@ STAGES: dict[str, tuple[str, str]] = {
 
 CHOOSING = ("phantom", "select")
 """Verbs that say what the cohort is; every other verb works on the one they chose."""
+IN_PROCESSES = ("train",)
+"""Verbs that torchrun may start in several processes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
+        _check_processes(options.verb)
         options.run(options)
     except EvenpatchError as error:
         print(f"evenpatch {options.verb}: {type(error).__name__}\n{error}", file=sys.stderr)
@@ -62,10 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"evenpatch {options.verb}: {type(told).__name__}\n{told}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"evenpatch {options.verb}: stopped; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return stopped.exit_code if isinstance(stopped, StopRequested) else 130
     return 0
+
+
+def _check_processes(verb: str) -> None:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and verb not in IN_PROCESSES:
+        raise ConfigError(
+            has=f"evenpatch {verb}, started {processes} times by torchrun",
+            needs=f"one process; together work only {', '.join(IN_PROCESSES)}",
+            do=f"start `evenpatch {verb}` by itself",
+        )
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

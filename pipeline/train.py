@@ -3,7 +3,8 @@
 Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
 the candidate. Written are model.safetensors, model.json, history.csv, composition.json and run.json.
 With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
-A training that was interrupted goes on where its last validation was.
+A training that was interrupted (Ctrl-C, SIGTERM) saves the step it is at, and the same command goes on there;
+one that was killed goes on where it was last saved. Several GPUs: docs/scale.md.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from rich.table import Table
 from models.checkpoint import ModelCard, NormalizationCard, save_classifier
 from models.composition import Composition
 from models.fitting import FitResult, Trial, fit
+from models.processes import is_first_process, one_of_several
 from models.splitting import TRAIN, VALIDATION
 from patching.store import StoreAttributes
 from pipeline.artifacts import replacing, run_name
@@ -61,6 +63,11 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: an earlier stage's output is missing.
         ConfigError, AlgorithmError, GroupError, StoreError, CheckpointError, DivergenceError: see `fit`.
     """
+    with one_of_several():
+        _run(context, options)
+
+
+def _run(context: Context, options: argparse.Namespace) -> None:
     started = time.monotonic()
     stage = load_stage(context.configs, context.cohort, "train", TrainStage)
     if options.seed is not None:
@@ -85,8 +92,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
         n_attributes=layout.groups.n_attributes,
         n_classes=layout.groups.n_classes,
         working_folder=interrupted,
-        announce=partial(_print_composition, name),
+        announce=partial(_print_composition, name) if is_first_process() else None,
     )
+    if not is_first_process():
+        return
     fingerprints = table_fingerprints(paths, options.threshold)
     card = _card(store_attributes(paths, table), layout, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)

@@ -19,6 +19,7 @@ from pipeline.artifacts import Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml
 from pipeline.training import TrainStage
+from tests.models.test_processes import launch
 
 SIDE = 32
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
@@ -161,3 +162,27 @@ def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
 def test_starting_weights_are_resolved_against_the_root(tmp_path: Path) -> None:
     stage = TrainStage.model_validate({"weights": "weights/start.safetensors"})
     assert stage.training(Paths(tmp_path, "small")).weights == tmp_path / "weights" / "start.safetensors"
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_one_writes(context: Context, repository: Path) -> None:
+    options = ["--root", str(context.paths.root), "--cohort", "small", "--algorithm", "gerne"]
+    file = context.configs / "cohorts" / "small.yaml"
+    content = load_yaml(file) | {"train": QUICK | {"batch_norm": "frozen"}}
+    file.write_text(yaml.safe_dump(content))
+    alone = run(context)
+    expected = pd.read_csv(alone / "history.csv")
+    (alone / "history.csv").unlink()
+    (alone / "model.safetensors").unlink()
+    ran = launch(2, ["-m", "pipeline.cli", "train", *options], repository)
+    assert ran.returncode == 0, ran.stderr
+    names = ["composition.json", "history.csv", "model.json", "model.safetensors", "run.json"]
+    assert sorted(path.name for path in alone.iterdir()) == names
+    found = pd.read_csv(alone / "history.csv")
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
+    load_classifier(alone)
+    assert ran.stdout.count("chosen by validation") == 1
+    assert ran.stdout.count("what the batches are made of") == 2  # two candidates
+    assert ran.stderr.count("training and") == 1
+    refused = launch(2, ["-m", "pipeline.cli", "attribute", *options[:4]], repository)
+    assert "by itself" in refused.stderr
