@@ -150,6 +150,10 @@ class Paths:
         """Folder of a repeated cross-validation."""
         return self.outputs / "study"
 
+    def tuning(self, run: str) -> Path:
+        """Folder of one search: trials.csv, best.yaml, tune.json, tune.png, journal.log."""
+        return self.outputs / "tune" / run
+
     @property
     def results(self) -> Path:
         """Folder of the compare verb: table.md, table.tex, table.html, table.json."""

@@ -30,6 +30,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "track": ("pipeline.track", "log runs and models to MLflow (idempotent)"),
     "register": ("pipeline.register", "move the registry alias to the best model that passes the gate"),
     "study": ("pipeline.study", "repeat the patient-level cross-validation over seeds"),
+    "tune": ("pipeline.tune", "search an algorithm's settings on validation patients"),
     "select": ("pipeline.select", "choose the cohort that `dvc repro` works on"),
 }
 

@@ -60,6 +60,7 @@ class CohortFile(Settings):
     # pydantic keeps the name `register` for itself.
     registration: dict[str, Any] = Field(alias="register")
     study: dict[str, Any] = {}
+    tune: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _slides_or_benchmark(self) -> Self:

@@ -15,6 +15,7 @@ OWNERS = {
     "report": "pipeline.panels.base.ReportSettings",
     "register": "pipeline.register.RegisterSettings",
     "study": "pipeline.study_summary.StudySettings",
+    "tune": "pipeline.search_space.TuneSettings",
 }
 """Stage to settings model, by name: importing them all takes seconds."""
 

@@ -19,7 +19,12 @@ from patching.errors import ConfigError
 _DECIMALS = 10_000
 
 
-def largest_beta(name: str, settings: Mapping[str, Any], known: TrainGroups | TrainLabels) -> float:
+def largest_beta(
+    name: str,
+    settings: Mapping[str, Any],
+    known: TrainGroups | TrainLabels,
+    largest_position: float = math.inf,
+) -> float:
     """Largest legal beta of a method of GERNE's kind; infinite where every group is as frequent as any other.
 
     For unknown attributes the pseudo-groups' sizes follow from t alone, whichever samples are hard.
@@ -28,6 +33,7 @@ def largest_beta(name: str, settings: Mapping[str, Any], known: TrainGroups | Tr
         name: of the method in the registry.
         settings: its YAML; c, t, batch_size and rounding decide.
         known: the training split.
+        largest_position: a limit of one's own on c (beta + 1).
 
     Raises:
         ConfigError: a wrong setting, or a method without beta.
@@ -49,7 +55,8 @@ def largest_beta(name: str, settings: Mapping[str, Any], known: TrainGroups | Tr
         )
     own = checked.model_dump(include=set(GerneSettings.model_fields)) | {"beta": -1.0}
     method = make_algorithm("gerne", own, groups)
-    return method.bounds[1] if isinstance(method, Gerne) else math.nan
+    legal = method.bounds[1] if isinstance(method, Gerne) else math.nan
+    return max(-1.0, min(legal, largest_position / checked.c - 1.0))
 
 
 def beta_at(share: float, largest: float) -> float:

@@ -55,7 +55,8 @@ def test_every_proposal_is_legal(
     groups = groups_of(counts)
     own = {"c": c, "rounding": rounding, "batch_size": batch_size}
     # An unbiased split has no upper bound: a search caps the position.
-    beta = beta_at(share, min(largest_beta("gerne", own, groups), 3 / c - 1))
+    beta = beta_at(share, largest_beta("gerne", own, groups, 3.0))
+    assert c * (beta + 1) <= 3.0 + 1e-9
     make_algorithm("gerne", own | {"beta": beta}, groups)
     if rounding == "stochastic":
         p_KA = extrapolated_distribution(groups.alpha_KA, c, beta)
@@ -75,7 +76,7 @@ def test_every_proposal_for_pseudo_groups_is_legal(
 ) -> None:
     labels = groups_of([[size] for size in sizes]).labels
     own = {"c": c, "t": t}
-    beta = beta_at(share, min(largest_beta("gerne_unknown", own, labels), 3 / c - 1))
+    beta = beta_at(share, largest_beta("gerne_unknown", own, labels, 3.0))
     bound("gerne_unknown", own | {"beta": beta}, labels)
 
 
