@@ -1,5 +1,6 @@
 """Augmentation: area-preserving, deterministic, for any dtype and channel count."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import albumentations
@@ -77,3 +78,37 @@ def test_transforms_draw_independently_of_each_other() -> None:
     image_HWC, _ = blob("float32", 1)
     drawn = Augmenter("default", [float(image_HWC.std())])(np.stack([image_HWC] * 40), seed=0)
     assert len({each.tobytes() for each in drawn}) > 20
+
+
+@pytest.mark.parametrize("preset", ["symmetries", "default"])
+def test_the_place_decides_and_not_the_company(preset: Augmentation) -> None:
+    image_HWC, _ = blob("uint16", 2)
+    images_NHWC = np.stack([image_HWC] * 9)
+    augmenter = Augmenter(preset, [500.0, 300.0])
+    whole = augmenter(images_NHWC, seed=11)
+    some_M = np.array([7, 2, 3])
+    np.testing.assert_array_equal(augmenter(images_NHWC[some_M], 11, some_M), whole[some_M])
+    assert not np.array_equal(augmenter(images_NHWC[:3], 11, some_M), whole[:3])
+
+
+def test_threads_share_an_augmenter() -> None:
+    image_HWC, _ = blob("uint16", 2)
+    images_NHWC = np.stack([image_HWC] * 16)
+    augmenter = Augmenter("default", [500.0, 300.0])
+    expected = [augmenter(images_NHWC, seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as executor:
+        for one, other in zip(
+            executor.map(lambda seed: augmenter(images_NHWC, seed), range(8)), expected, strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_places_and_seeds_draw_independently() -> None:
+    """Offsets of neighboring places and seeds are not alike, and fill their range evenly."""
+    flat_NHWC = np.zeros((400, 2, 2, 1), np.float32)
+    augmenter = Augmenter("default", [1.0])
+    drawn = np.concatenate([augmenter(flat_NHWC, seed).mean(axis=(1, 2, 3)) for seed in range(4)])
+    moved = drawn[np.abs(drawn) > 1e-3]
+    assert 0.4 < len(moved) / len(drawn) < 0.85
+    assert len(np.unique(moved)) == len(moved)
+    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.1

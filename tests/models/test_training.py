@@ -14,9 +14,10 @@ from models.algorithms.registry import make_algorithm
 from models.composition import Expectation
 from models.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
+from models.networks import Networks
 from models.normalization import measure_normalization
 from models.optimization import evenly_spaced, learning_rate, precision
-from models.plans import BatchPlan
+from models.plans import Batch, BatchPlan
 from models.selection import Judge
 from models.train_settings import TrainSettings
 from models.training import Trainer
@@ -180,6 +181,59 @@ def test_divergence_names_step_and_patches_and_keeps_the_state(
     resumed.run(state_path=path, fingerprint="a", quiet=True)
     made.run(quiet=True)
     assert same(weights(made), weights(resumed))
+
+
+def test_divergence_with_companions_names_step_and_patches_and_keeps_the_state(
+    shortcut_data: MakeData, quick: TrainSettings, tmp_path: Path
+) -> None:
+    """A gradient that is not finite in a network beside the classifier alone, whose loss stays finite."""
+    path, steps = tmp_path / "last.safetensors", []
+
+    class Beside(Interrupting):
+        companions = ("biased",)
+        poisoned = -1
+
+        def objective(self, networks: Networks, batch: Batch) -> torch.Tensor:
+            beside = super().objective(networks.using("biased"), batch)
+            steps.append(batch.plan.indices_N.tolist())
+            if len(steps) == self.poisoned:
+                beside.register_hook(lambda gradient: gradient * math.nan)
+            return super().objective(networks, batch) + beside
+
+    def made(poisoned: int) -> Trainer:
+        plain = trainer(shortcut_data, quick)
+        method = Beside(plain.algorithm, -1)
+        method.poisoned = poisoned
+        beside = new_classifier(plain.classifier.normalization, quick, 3, 2, seed=8)
+        return Trainer(
+            trainer(shortcut_data, quick).classifier, method, plain.data, plain.judge, quick, 1,
+            companions={"biased": beside},
+        )  # fmt: skip
+
+    whole = made(-1)
+    whole.run(quiet=True)
+    steps.clear()
+    poisoned = min(whole.validation_steps) + 1
+    with pytest.raises(DivergenceError, match=f"gradient norm nan at step {poisoned} of") as caught:
+        made(poisoned).run(state_path=path, fingerprint="a", quiet=True)
+    assert str(steps[-1]) in caught.value.has
+    resumed = made(-1)
+    resumed.run(state_path=path, fingerprint="a", quiet=True)
+    assert same(weights(whole), weights(resumed))
+    biased, expected = resumed.companions["biased"].state_dict(), whole.companions["biased"].state_dict()
+    assert same(biased, expected)
+
+
+def test_parts_of_a_step_train_as_the_whole(shortcut_data: MakeData, quick: TrainSettings) -> None:
+    settings = quick.model_copy(update={"batch_norm": "frozen", "log_gradients": True})
+    whole = trainer(shortcut_data, settings)
+    parts = trainer(shortcut_data, settings.model_copy(update={"micro_batch": 5, "prefetch": 2}))
+    before, one, other = weights(whole), whole.run(quiet=True), parts.run(quiet=True)
+    for key, value in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[key], value, rtol=1e-4, atol=1e-5)
+    assert not same(before, weights(parts))
+    for expected, found in zip(one.history, other.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_gradients_are_clipped_and_the_rate_is_logged(shortcut_data: MakeData, quick: TrainSettings) -> None:
