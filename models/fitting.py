@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.registry import algorithm_type, candidates, first_stage, make_algorithm
+from models.algorithms.registry import algorithm_type, candidates, first_stage, make_algorithm, view_of
 from models.classifier import Classifier
 from models.composition import Composition, composition
 from models.dataset import PatchData
@@ -135,7 +135,8 @@ class _Fit:
         self.best: tuple[Score, int, Classifier, AbstractAlgorithm[Any, Any]] | None = None
 
     def run(self) -> FitResult:
-        # Settings and groups that cannot work are told before anything is trained.
+        # What cannot work is told before anything is trained, a first model included.
+        view_of(self.name, self.trainings.known)
         check_divisible(self.name, algorithm_type(self.name), self.trainings.settings)
         bound = [None if self._first(o) else self._bound(o) for o in self.overrides]
         trials = [self._attempt(number, bound[number]) for number in range(len(self.overrides))]

@@ -85,7 +85,7 @@ def make_algorithm(
         AlgorithmError: the settings do not fit the groups, or the method needs what is not known.
     """
     kind, checked = algorithm_type(name), checked_settings(name, settings)
-    train = _view(name, kind, known)
+    train = view_of(name, known)
     if not issubclass(kind, AbstractTwoStage):
         return kind(train, checked)
     if first is None:
@@ -153,10 +153,14 @@ def candidates(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(dict(override) for override in listed)
 
 
-def _view(
-    name: str, kind: type[AbstractAlgorithm[Any, Any]], known: TrainGroups | TrainLabels
-) -> TrainGroups | TrainLabels:
-    if kind.view is TrainLabels:
+def view_of(name: str, known: TrainGroups | TrainLabels) -> TrainGroups | TrainLabels:
+    """What the algorithm gets of what is known of the training split.
+
+    Raises:
+        ConfigError: no such algorithm.
+        AlgorithmError: it needs attributes, and they are not known.
+    """
+    if algorithm_type(name).view is TrainLabels:
         return known.labels if isinstance(known, TrainGroups) else known
     if isinstance(known, TrainGroups):
         return known
