@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test lint format clean benchmark-tiling benchmark-faults
+.PHONY: help repro report study test lint format clean benchmark-cmnist benchmark-tiling benchmark-faults
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=.
 
 test: $(READY) lint ## linters, types, import arrow and all tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+benchmark-cmnist: $(READY) ## GERNE's table on Colored MNIST, about 1.5 hours on two cores: make benchmark-cmnist [ARGS="--ratios 0.005 --seeds 0"]
+	$(BIN)/python -m benchmarks.cmnist $(ARGS)
 
 benchmark-tiling: $(READY) ## measure tiling beside the decoder's limit (ARGS="--quick", ... docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.tiling $(ARGS)

@@ -5,7 +5,6 @@ ICCV 2025 (arXiv 2503.13236), section 4.2 and Algorithm 2.
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,6 @@ class GerneUnknownSettings(GerneSettings, TwoStageSettings):
     """Share of every class that counts as hard; at most 1/2 where no attributes are known for validation."""
     folds: PositiveInt = 1
     """Above 1, every sample is scored by a biased model that never saw its patient."""
-    biased_judged_on: Literal["validation", "training"] = "validation"
-    """Split whose class-balanced accuracy chooses the biased model's state; `training` where validation is
-    not distributed as training, as in benchmarks with a balanced one: it would choose the least biased."""
     biased_learning_rate: PositiveFloat = 0.1
     """Factor on the training's, for the biased model: slow, so that it learns what is easy."""
     biased_weight_decay: PositiveFloat = 2.0
@@ -65,7 +61,6 @@ class GerneUnknown(AbstractTwoStage[TrainLabels, GerneUnknownSettings]):
             learning_rate=settings.biased_learning_rate,
             weight_decay=settings.biased_weight_decay,
             selection="class_balanced",
-            judged_on=settings.biased_judged_on,
             folds=settings.folds,
         )
 

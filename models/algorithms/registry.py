@@ -1,6 +1,7 @@
 """The table of algorithms, and the way from settings to an algorithm."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,9 @@ from models.algorithms.cb_loss import CbLoss
 from models.algorithms.class_balanced import ClassBalanced
 from models.algorithms.cnc import Cnc
 from models.algorithms.crt import Crt
+from models.algorithms.denetdm import Denetdm
+from models.algorithms.depth_experts import DepthExperts
+from models.algorithms.dfa import Dfa
 from models.algorithms.dfr import Dfr
 from models.algorithms.erm import Erm
 from models.algorithms.gerne import Gerne
@@ -31,7 +35,7 @@ from models.algorithms.sam import Sam
 from models.algorithms.spectral_decoupling import SpectralDecoupling
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
+from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainGroups, TrainLabels
 from patching.errors import AlgorithmError, ConfigError
 
@@ -59,6 +63,9 @@ ALGORITHMS: dict[str, type[AbstractAlgorithm[Any, Any]]] = {
     "mixup": Mixup,
     "lisa": Lisa,
     "sam": Sam,
+    "dfa": Dfa,
+    "depth_experts": DepthExperts,
+    "denetdm": Denetdm,
     "gerne": Gerne,
     "gerne_unknown": GerneUnknown,
 }
@@ -104,7 +111,9 @@ def first_stage(name: str, settings: Mapping[str, Any]) -> FirstStage | None:
         ConfigError: as `make_algorithm`.
     """
     kind, checked = algorithm_type(name), checked_settings(name, settings)
-    return kind.first_stage(checked) if issubclass(kind, AbstractTwoStage) else None
+    if not (issubclass(kind, AbstractTwoStage) and isinstance(checked, TwoStageSettings)):
+        return None
+    return replace(kind.first_stage(checked), judged_on=checked.first_judged_on)
 
 
 def algorithm_type(name: str) -> type[AbstractAlgorithm[Any, Any]]:

@@ -77,6 +77,9 @@ class TwoStageSettings(AlgorithmSettings):
 
     first_share: float = Field(default=0.3, gt=0, lt=1)
     """Share of the budget in samples seen that the first model gets."""
+    first_judged_on: Literal["validation", "training"] = "validation"
+    """Split that chooses the first model's state; `training` where validation is not distributed as training,
+    as in benchmarks with a balanced one: it would choose the state with the least bias."""
 
 
 class AbstractTwoStage(AbstractAlgorithm[ViewT, SettingsT], ABC, Generic[ViewT, SettingsT]):
@@ -98,3 +101,6 @@ class AbstractTwoStage(AbstractAlgorithm[ViewT, SettingsT], ABC, Generic[ViewT, 
     @abstractmethod
     def first_stage(cls, settings: SettingsT) -> FirstStage:
         """What the first training is like."""
+
+    def begin(self, fresh: Classifier) -> None:
+        """Hand weights of the first model to the fresh second one, before it is trained; by default none."""

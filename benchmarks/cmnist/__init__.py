@@ -1,0 +1,1 @@
+"""Colored MNIST: our rows beside GERNE's published ones."""

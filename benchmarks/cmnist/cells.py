@@ -1,0 +1,121 @@
+"""One cell of the table: a method, a ratio and a seed, trained, chosen by validation, tested once."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.dataset import MemoryPatches, PatchData
+from models.fitting import FitResult, fit
+from models.groups import GroupLayout
+from models.metrics import group_metrics
+from models.selection import Score
+from models.splitting import TEST, TRAIN, VALIDATION
+from models.train_settings import TrainSettings
+from patching.errors import DivergenceError
+from pipeline.artifacts import replacing
+from pipeline.benchmarks.colored_mnist import colored_mnist
+
+LAYOUT = GroupLayout(10, 10)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that decides a cell's result."""
+
+    method: str
+    ratio: float
+    seed: int
+    settings: dict[str, Any]
+    trains: tuple[dict[str, Any], ...]
+    torch: str = version("torch")
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.method}-{self.ratio:g}-s{self.seed}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal content: a finished cell with the same one is not trained again."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def load_data(folder: Path, ratio: float) -> dict[str, PatchData]:
+    """The splits of one ratio; the same images for every seed and method."""
+    return {
+        split: PatchData(
+            MemoryPatches(found.images), found.label_N, found.attribute_N, np.ones(len(found.label_N))
+        )
+        for split, found in colored_mnist(folder, ratio).items()
+    }
+
+
+def train_cell(data_folder: Path, folder: Path, cell: Cell) -> str:
+    """Train and test one cell on one thread, and write its record; returns its name."""
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    data = load_data(data_folder, cell.ratio)
+    fits = [found for changes in cell.trains if (found := _fit(data, cell, changes)) is not None]
+    best = max(range(len(fits)), key=lambda i: _score(fits[i]))
+    result, changes = fits[best], cell.trains[best]
+    test = data[TEST]
+    prediction_N = result.classifier.predict_patches(test.images).argmax(axis=1)
+    group_N = LAYOUT.group(test.label_N, test.attribute_N)
+    tested = group_metrics(test.label_N, prediction_N, group_N, LAYOUT.n_groups)
+    record = {
+        "fingerprint": cell.fingerprint,
+        "method": cell.method,
+        "ratio": cell.ratio,
+        "seed": cell.seed,
+        "trials": sum(len(each.trials) for each in fits),
+        "chosen": {**result.trials[result.chosen].override, **changes},
+        "validation_gba": result.trials[result.chosen].figures["validation_gba"],
+        "gba": tested.gba,
+        "wga": tested.wga,
+        "average": tested.average,
+        "oracle_gba": max(each.oracle["oracle_gba"] for each in fits),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    with replacing(folder / f"{cell.name}.json") as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return cell.name
+
+
+def _fit(data: dict[str, PatchData], cell: Cell, changes: dict[str, Any]) -> FitResult | None:
+    try:
+        return fit(
+            data[TRAIN],
+            data[VALIDATION],
+            algorithm=cell.method,
+            algorithm_settings=cell.settings["algorithm"],
+            settings=TrainSettings.model_validate(cell.settings["train"] | changes),
+            seed=cell.seed,
+            n_classes=LAYOUT.n_classes,
+            n_attributes=LAYOUT.n_attributes,
+            oracle=data[TEST],
+            quiet=True,
+        )
+    except DivergenceError:
+        # Too high a learning rate for one method is a finding, not the end of the table.
+        return None
+
+
+def _score(result: FitResult) -> Score:
+    score = result.trials[result.chosen].score
+    return Score(-np.inf, -np.inf, -np.inf) if score is None else score
+
+
+def is_done(folder: Path, cell: Cell) -> bool:
+    """Whether its record is there, of the same content."""
+    path = folder / f"{cell.name}.json"
+    if not path.is_file():
+        return False
+    known: bool = json.loads(path.read_text(encoding="utf-8"))["fingerprint"] == cell.fingerprint
+    return known
