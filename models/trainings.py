@@ -76,7 +76,7 @@ class Trainings:
             if algorithm.trains == "head":
                 only_head(going_on.backbone, self.seed)
             return going_on
-        return new_classifier(
+        fresh = new_classifier(
             self.normalization,
             self.settings,
             self.train.images.channels,
@@ -84,6 +84,9 @@ class Trainings:
             self.seed if seed is None else seed,
             assembly=algorithm.assembly,
         )
+        if isinstance(algorithm, AbstractTwoStage):
+            algorithm.begin(fresh)
+        return fresh
 
     def trainer(
         self,
