@@ -154,6 +154,10 @@ class Paths:
         """Folder of one search: trials.csv, best.yaml, tune.json, tune.png, journal.log."""
         return self.outputs / "tune" / run
 
+    def sweep(self, run: str) -> Path:
+        """Folder of one sweep over learning rates: sweep.json, table.md, sweep.png, points/."""
+        return self.outputs / "sweep" / run
+
     @property
     def results(self) -> Path:
         """Folder of the compare verb: table.md, table.tex, table.html, table.json."""

@@ -1,6 +1,6 @@
 """Many trainings on the same patches that differ in settings alone: what `tune` and `sweep` are made of.
 
-They see training and validation patches; the test split is read by none of them.
+They are made of training and validation patches; test patches are read where a stage asks for them by name.
 """
 
 import fcntl
@@ -144,7 +144,8 @@ class Bench:
                 seed=self.stage.seed,
                 n_attributes=self.layout.groups.n_attributes,
                 n_classes=self.layout.groups.n_classes,
-                working_folder=working_folder,
+                # What was saved for other data or settings is not found there.
+                working_folder=working_folder / self.identity()[:12],
                 quiet=True,
             )
         except DivergenceError as error:
@@ -170,12 +171,8 @@ def load_bench(context: Context, threshold: str, epochs: float | None = None) ->
     if epochs is not None:
         stage = validated(TrainStage, stage.model_dump() | {"epochs": epochs}, "epochs")
     paths = context.paths
-    table = patch_table(paths, threshold)
-    train, validation = (
-        gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
-        for split in (TRAIN, VALIDATION)
-    )
-    store = store_attributes(paths, table)
+    train, validation = (read_split(context, threshold, split, stage) for split in (TRAIN, VALIDATION))
+    store = store_attributes(paths, patch_table(paths, threshold))
     return Bench(
         context=context,
         threshold=threshold,
@@ -189,6 +186,16 @@ def load_bench(context: Context, threshold: str, epochs: float | None = None) ->
             "patch": {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype},
         },
     )
+
+
+def read_split(context: Context, threshold: str, split: str, stage: TrainStage) -> PatchData:
+    """The patches of one split, in memory up to the train stage's limit.
+
+    Raises:
+        ArtifactError, StoreError: as `load_bench`.
+    """
+    table = patch_table(context.paths, threshold)
+    return gathered(context.paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
 
 
 def written(figures: Mapping[str, float]) -> dict[str, float | None]:

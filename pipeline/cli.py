@@ -31,6 +31,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "register": ("pipeline.register", "move the registry alias to the best model that passes the gate"),
     "study": ("pipeline.study", "repeat the patient-level cross-validation over seeds"),
     "tune": ("pipeline.tune", "search an algorithm's settings on validation patients"),
+    "sweep": ("pipeline.sweep", "train along a grid of learning rates; robustness and compressibility"),
     "select": ("pipeline.select", "choose the cohort that `dvc repro` works on"),
 }
 

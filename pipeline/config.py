@@ -61,6 +61,7 @@ class CohortFile(Settings):
     registration: dict[str, Any] = Field(alias="register")
     study: dict[str, Any] = {}
     tune: dict[str, Any] = {}
+    sweep: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _slides_or_benchmark(self) -> Self:

@@ -16,6 +16,7 @@ OWNERS = {
     "register": "pipeline.register.RegisterSettings",
     "study": "pipeline.study_summary.StudySettings",
     "tune": "pipeline.search_space.TuneSettings",
+    "sweep": "pipeline.sweep.SweepSettings",
 }
 """Stage to settings model, by name: importing them all takes seconds."""
 
