@@ -1,7 +1,11 @@
 """What holds for every algorithm of the registry."""
 
 import json
+import math
+import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +18,13 @@ import yaml
 from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
 from models.algorithms.reweighting import AbstractReweighter
 from models.composition import composition
+from models.dataset import PatchData
+from models.fitting import FitResult, fit
 from models.groups import GroupLayout, TrainGroups
+from models.loading import LoadedStep
 from models.plans import BatchPlan
+from models.stepping import Stepper
+from models.train_settings import TrainSettings
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound
 
@@ -177,3 +186,71 @@ def test_every_shipped_yaml_makes_its_algorithm(name: str, repository: Path, gro
     for override in candidates(settings):
         algorithm = bound(name, {**settings, **override}, groups)
         assert next(algorithm.batches(np.random.default_rng(0))).indices_N.size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_yaml_begins_with_its_source(name: str, repository: Path) -> None:
+    text = (repository / "configs" / "algorithms" / f"{name}.yaml").read_text()
+    comment = " ".join(line for line in text.splitlines() if line.startswith("#"))
+    assert text.startswith("# ")
+    assert re.search(r"arXiv \d{4}\.\d{4,5}|\b(19|20)\d\d\b", comment), "a paper, by arXiv number or year"
+
+
+@pytest.fixture
+def tiny_fit(
+    shortcut_data: Callable[..., PatchData], quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[FitResult, int]]:
+    """Fits a tiny network in a few steps; also tells how many. `stop`: the step that is interrupted."""
+    settings = quick.model_copy(
+        update={
+            "backbone": "resnet10_slim",
+            "backbone_settings": {"planes": [4, 4, 8, 8]},
+            "augmentation": "none",
+            "epochs": 4.0,
+            "validate_every": 0.25,
+        }
+    )
+    take, patient_N = Stepper.__call__, np.array([f"p{n // 2 % 5}" for n in range(24)])
+
+    def run(name: str, folder: Path, stop: int = 0) -> tuple[FitResult, int]:
+        steps = 0
+
+        def counted(self: Stepper, loaded: LoadedStep) -> dict[str, float]:
+            nonlocal steps
+            steps += 1
+            if steps == stop:
+                raise KeyboardInterrupt
+            return take(self, loaded)
+
+        monkeypatch.setattr(Stepper, "__call__", counted)
+        result = fit(
+            replace(shortcut_data(24, tie=0.6, side=16), patient_N=patient_N),
+            shortcut_data(8, tie=0.5, seed=9, side=16),
+            algorithm=name,
+            algorithm_settings={"batch_size": 4},
+            settings=settings,
+            seed=0,
+            working_folder=folder,
+            quiet=True,
+        )
+        return result, steps
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_and_goes_on_from_an_interruption_as_if_there_had_been_none(
+    name: str, tiny_fit: Callable[..., tuple[FitResult, int]], tmp_path: Path
+) -> None:
+    """To the last bit: weights, history, and whatever the method remembers from step to step."""
+    whole, steps = tiny_fit(name, tmp_path / "whole")
+    assert steps >= 2
+    assert len(whole.history) >= 2
+    assert all(math.isfinite(row["train_loss"]) for row in whole.history)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_fit(name, tmp_path / "stopped", stop=steps)
+    resumed, left = tiny_fit(name, tmp_path / "stopped")
+    assert left < steps, "what was done is not done again"
+    assert repr(resumed.trials) == repr(whole.trials)
+    weights = resumed.classifier.state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in whole.classifier.state_dict().items())
