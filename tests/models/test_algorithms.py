@@ -208,6 +208,7 @@ def tiny_fit(
             "augmentation": "none",
             "epochs": 4.0,
             "validate_every": 0.25,
+            "log_gradients": True,
         }
     )
     take, patient_N = Stepper.__call__, np.array([f"p{n // 2 % 5}" for n in range(24)])
