@@ -1,6 +1,7 @@
 """Fixtures of the models' tests."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.registry import first_stage, make_algorithm
-from models.algorithms.two_stage import FirstModel
+from models.algorithms.registry import ALGORITHMS, first_stage, make_algorithm
+from models.algorithms.two_stage import AbstractTwoStage, FirstModel
 from models.dataset import MemoryPatches, PatchData
 from models.groups import TrainGroups, TrainLabels
 from models.normalization import Normalization
@@ -65,6 +66,18 @@ def bound(
     """An algorithm of the registry; a two-stage method gets an untrained first model."""
     first = first_model(known.label_N, known.n_classes) if first_stage(name, settings) else None
     return make_algorithm(name, settings, known, first)
+
+
+def with_fitting_first_model(
+    name: str, algorithm: AbstractAlgorithm[Any, Any], normalization: Normalization, settings: TrainSettings
+) -> None:
+    """Give a two-stage method an untrained first model of the architecture that it asks for."""
+    wanted = first_stage(name, {})
+    if wanted and isinstance(algorithm, AbstractTwoStage):
+        assembly = ALGORITHMS[wanted.algorithm].assembly
+        channels = len(normalization.mean_C)
+        fitting = new_classifier(normalization, settings, channels, 2, seed=9, assembly=assembly)
+        algorithm.first = replace(algorithm.first, classifier=fitting)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from models.sharing import Sharing
 from models.train_settings import TrainSettings
 from models.trainings import new_classifier
 from patching.errors import AlgorithmError, ConfigError
-from tests.models.conftest import bound
+from tests.models.conftest import bound, with_fitting_first_model
 
 MakeData = Callable[..., PatchData]
 LAYOUT = GroupLayout(2, 2)
@@ -104,10 +104,10 @@ def gradient(
     return torch.cat([p.grad.flatten() for p in networks.parameters() if p.grad is not None])
 
 
-def made(data: PatchData, backbone: str, **changes: Any) -> Networks:
+def made(data: PatchData, backbone: str, assembly: str | None = None, **changes: Any) -> Networks:
     settings = TrainSettings(backbone=backbone, **changes)
     normalization = Normalization("none", (400.0,) * 3, (200.0,) * 3, (200.0,) * 3)
-    classifier = new_classifier(normalization, settings, data.images.channels, 2, seed=0)
+    classifier = new_classifier(normalization, settings, data.images.channels, 2, 0, assembly=assembly)
     return Networks(classifier, classifier, batch_norm=settings.batch_norm)
 
 
@@ -142,7 +142,8 @@ def test_every_additive_method_is_the_sum_of_its_parts(name: str, shortcut_data:
     """Who cannot compute a step in parts has to say `additive = False`."""
     data = shortcut_data(120)
     algorithm = bound(name, {"batch_size": 9}, TrainGroups(LAYOUT, data.label_N, data.attribute_N))
-    networks = made(data, "mlp", backbone_settings={"side": 32}, batch_norm="frozen")
+    networks = made(data, "resnet10_slim", algorithm.assembly, batch_norm="frozen")
+    with_fitting_first_model(name, algorithm, networks.classifier.normalization, TrainSettings())
     whole = first_batch(algorithm, data)
     expected = gradient(algorithm, networks, [whole])
     positions = Sharing(algorithm.strata_N, micro_batch=4).parts(whole.plan)
