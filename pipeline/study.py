@@ -7,74 +7,33 @@ and study.png, the figures with intervals over patients. An interrupted study go
 """
 
 import argparse
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.progress import track
 
-from models.attributes import LAYOUT, ThresholdRule, attribute_table
-from models.determinism import deterministic
-from models.fitting import fit
-from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
-from patching.manifest import fingerprint
-from pipeline.artifacts import INDEX, Paths, read_table, replacing
-from pipeline.config import Context, load_algorithm, load_cohort, load_stage, require_slides, validated
-from pipeline.gathering import gathered, store_attributes
-from pipeline.study_summary import CELL, StudySettings, summarize
-from pipeline.thresholds import AttributeSettings
-from pipeline.training import TrainStage
+from patching.errors import AlgorithmError
+from pipeline.artifacts import INDEX, Paths, read_table
+from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
+from pipeline.study_cells import Cell, is_done, planned, train_cell
+from pipeline.study_summary import StudySettings, summarize
 
 logger = logging.getLogger(__name__)
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training of the study: everything that decides its result.
-
-    Attributes:
-        index_fingerprint: SHA-256 of the patch index.
-        patch: spec, channels and dtype of the stores, which the index does not hold.
-    """
-
-    repeat: int
-    fold: int
-    threshold: str
-    algorithm: str
-    algorithm_settings: dict[str, Any]
-    train_settings: dict[str, Any]
-    rule: dict[str, Any]
-    split: dict[str, Any]
-    index_fingerprint: str
-    patch: dict[str, Any]
-    versions: dict[str, str]
-
-    @property
-    def name(self) -> str:
-        return f"r{self.repeat}-f{self.fold}-{self.algorithm}-{self.threshold}"
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for equal content: a finished cell with the same one is not trained again."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much."""
     parser.add_argument("--repeats", type=int, help="of the cross-validation (default: configs/study.yaml)")
+    parser.add_argument(
+        "--algorithms", nargs="+", help="files of configs/algorithms (default: configs/study.yaml)"
+    )
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")
 
 
@@ -87,9 +46,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
     settings = load_stage(context.configs, context.cohort, "study", StudySettings)
-    options_given = ((key, getattr(options, key)) for key in ("repeats", "workers"))
+    options_given = ((key, getattr(options, key)) for key in ("repeats", "algorithms", "workers"))
     chosen = {key: value for key, value in options_given if value is not None}
-    settings = validated(StudySettings, settings.model_dump() | chosen, "--repeats, --workers")
+    settings = validated(StudySettings, settings.model_dump() | chosen, "--repeats, --algorithms, --workers")
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"
@@ -99,109 +58,44 @@ def run(context: Context, options: argparse.Namespace) -> None:
     missing.sort(key=lambda cell: -len(cell.algorithm_settings.get("candidates", ())))
     for name in _finished(context.paths, folder, missing, settings.workers):
         logger.debug("finished %s", name)
-    predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in cells])
     records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
+    kept, left_out = without_failures(cells, records)
+    ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
+    settings = settings.model_copy(update={"algorithms": ran})
+    predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
     patients = index[["patch_id", "patient_id"]]
-    Console().print(summarize(context, settings, predictions.merge(patients, on="patch_id"), records))
+    Console().print(
+        summarize(context, settings, predictions.merge(patients, on="patch_id"), records, left_out)
+    )
     for name in ("table.md", "study.json", "study.png"):
         logger.info("wrote %s", context.paths.study / name)
 
 
-def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
-    """Every training of the study, in order of repeat, fold, threshold, algorithm."""
-    attribute = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
-    train = load_stage(context.configs, context.cohort, "train", TrainStage)
-    digest = fingerprint([context.paths.index])
-    store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
-    patch = {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype}
-    versions = {name: version(name) for name in ("torch", "monai", "numpy")}
-    for repeat in range(settings.repeats):
-        for fold in range(settings.folds):
-            split = SplitSettings(
-                method="folds",
-                folds=settings.folds,
-                fold=fold,
-                repeat=repeat,
-                validation=settings.validation,
-                seed=settings.seed,
-            )
-            for threshold in attribute.thresholds:
-                for algorithm in settings.algorithms:
-                    yield Cell(
-                        repeat=repeat,
-                        fold=fold,
-                        threshold=threshold,
-                        algorithm=algorithm,
-                        algorithm_settings=load_algorithm(context.configs, context.cohort, algorithm),
-                        train_settings=train.model_dump(mode="json"),
-                        rule=attribute.thresholds[threshold].model_dump(),
-                        split=split.model_dump(),
-                        index_fingerprint=digest,
-                        patch=patch,
-                        versions=versions,
-                    )
+def without_failures(
+    cells: Sequence[Cell], records: Sequence[dict[str, Any]]
+) -> tuple[list[Cell], list[str]]:
+    """The cells of the methods that ran in every fold, and a sentence about every other method.
 
+    A method that is missing in some folds would be compared on other patients than the rest.
 
-def is_done(folder: Path, cell: Cell) -> bool:
-    """Whether the cell's files are there, whole, and of the same settings and data."""
-    record, table = folder / f"{cell.name}.json", folder / f"{cell.name}.parquet"
-    if not (record.is_file() and table.is_file()):
-        return False
-    known: bool = json.loads(record.read_text(encoding="utf-8"))["fingerprint"] == cell.fingerprint
-    return known
-
-
-def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
-    """Train one cell on one thread and write its test predictions; returns the cell's name."""
-    torch.set_num_threads(1)
-    index = read_table(paths.index, INDEX, "tile")
-    split = SplitSettings.model_validate(cell.split)
-    splits = assign_splits(patients_table(index), split)
-    stage = TrainStage.model_validate(cell.train_settings)
-    table = index.merge(splits, on="patient_id", validate="m:1")
-    rule = ThresholdRule.model_validate(cell.rule)
-    attributes, figures = attribute_table(table, {cell.threshold: rule})
-    table = table.merge(attributes, on="patch_id", validate="1:1")
-    train, validation, test = (
-        gathered(paths, table[table["split"] == part], int(stage.memory_limit_gib * GIB))
-        for part in (TRAIN, VALIDATION, TEST)
-    )
-    result = fit(
-        train,
-        validation,
-        algorithm=cell.algorithm,
-        algorithm_settings=cell.algorithm_settings,
-        settings=stage.training(paths),
-        seed=int(np.random.SeedSequence([stage.seed, cell.repeat, cell.fold]).generate_state(1)[0]),
-        n_attributes=LAYOUT.n_attributes,
-        quiet=True,
-    )
-    with deterministic(torch.device("cpu")):
-        probability_NK = result.classifier.predict_patches(test.images)
-    tested = table[table["split"] == TEST]
-    predictions = tested[["patch_id", "label", "attribute", "group"]].assign(
-        repeat=cell.repeat,
-        fold=cell.fold,
-        threshold=cell.threshold,
-        algorithm=cell.algorithm,
-        probability=probability_NK[:, 1].astype(np.float64),
-        prediction=probability_NK.argmax(axis=1).astype(np.int64),
-    )
-    record = {
-        "fingerprint": cell.fingerprint,
-        "name": cell.name,
-        "algorithm": cell.algorithm,
-        "threshold": cell.threshold,
-        "tissue_fraction_above": figures[cell.threshold]["value"],
-        "n_trials": len(result.trials),
-        "chosen": dict(result.trials[result.chosen].override),
-        "best_step": result.trials[result.chosen].figures["step"],
-    }
-    with replacing(folder / f"{cell.name}.parquet") as part:
-        predictions[list(CELL)].to_parquet(part, index=False)
-    with replacing(folder / f"{cell.name}.json") as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return cell.name
+    Raises:
+        AlgorithmError: no method ran in every fold.
+    """
+    failed: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record.get("failure"):
+            failed.setdefault(record["algorithm"], []).append(record)
+    remarks = [
+        f"{name} is left out: it could not be trained in {len(found)} of "
+        f"{sum(cell.algorithm == name for cell in cells)} cells; {found[0]['name']}: {found[0]['failure']}"
+        for name, found in failed.items()
+    ]
+    kept = [cell for cell in cells if cell.algorithm not in failed]
+    if not kept:
+        raise AlgorithmError(
+            has="; ".join(remarks), needs="one method that runs in every fold", do="see the reasons above"
+        )
+    return kept, remarks
 
 
 def _finished(paths: Paths, folder: Path, cells: Sequence[Cell], workers: int) -> Iterator[str]:

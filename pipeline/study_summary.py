@@ -55,13 +55,18 @@ class StudySettings(Settings):
 
 
 def summarize(
-    context: Context, settings: StudySettings, predictions: pd.DataFrame, records: Sequence[Mapping[str, Any]]
+    context: Context,
+    settings: StudySettings,
+    predictions: pd.DataFrame,
+    records: Sequence[Mapping[str, Any]],
+    left_out: Sequence[str] = (),
 ) -> Group:
     """Write predictions.parquet, study.json, table.md and study.png; return the tables to print.
 
     Args:
         predictions: columns CELL and patient_id, of every cell.
         records: of the cells.
+        left_out: sentences about methods that could not be trained.
     """
     folder = context.paths.study
     with replacing(folder / "predictions.parquet") as part:
@@ -77,10 +82,10 @@ def summarize(
     with replacing(folder / "study.json") as part:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with replacing(folder / "table.md") as part:
-        part.write_text(markdown(figures), encoding="utf-8")
+        part.write_text(markdown(figures, left_out), encoding="utf-8")
     with replacing(folder / "study.png") as part:
         draw(figures, part)
-    return printed(context.cohort, figures)
+    return Group(printed(context.cohort, figures), *left_out)
 
 
 def statistics_of(predictions: pd.DataFrame, settings: StudySettings) -> PatientStatistics:
@@ -133,7 +138,7 @@ def _written(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float | s
     }
 
 
-def markdown(figures: Mapping[str, Any]) -> str:
+def markdown(figures: Mapping[str, Any], left_out: Sequence[str] = ()) -> str:
     """The study as a Markdown table: one row per threshold and algorithm, then the paired differences."""
     head = (
         "| threshold | algorithm | WGA | GBA | average | AUROC | spread of WGA over repeats |\n" + "|---" * 7
@@ -148,7 +153,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
         for name, row in content["differences"].items():
             cells = [_cell(row[metric], sign="+") for metric in METRICS]
             lines.append("| " + " | ".join([threshold, f"{content['candidate']} − {name}", *cells]) + " |")
-    lines += [f"\n{remark}" for remark in remarks(figures)]
+    lines += [f"\n{remark}" for remark in (*remarks(figures), *left_out)]
     return "\n".join(lines) + "\n"
 
 

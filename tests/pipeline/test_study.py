@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 
 from models.attributes import LAYOUT
-from pipeline import study
+from pipeline import study, study_cells
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.study_summary import StudySettings, markdown, printed, statistics_of
@@ -35,12 +35,12 @@ def settings_of(context: Context) -> StudySettings:
     return load_stage(context.configs, context.cohort, "study", StudySettings)
 
 
-def train_here(context: Context, cell: study.Cell) -> None:
-    study.train_cell(context.paths, context.paths.study / "cells", cell)
+def train_here(context: Context, cell: study_cells.Cell) -> None:
+    study_cells.train_cell(context.paths, context.paths.study / "cells", cell)
 
 
 def test_plans_every_training_once(context: Context) -> None:
-    names = [cell.name for cell in study.planned(context, settings_of(context))]
+    names = [cell.name for cell in study_cells.planned(context, settings_of(context))]
     assert len(names) == len(set(names)) == 2 * 2 * 2 * 2
     assert names[0] == "r0-f0-erm-low"
     assert names[-1] == "r1-f1-gerne-high"
@@ -49,7 +49,7 @@ def test_plans_every_training_once(context: Context) -> None:
 def test_every_patient_is_tested_once_per_repeat(context: Context) -> None:
     wanted = pd.read_parquet(context.paths.index)["patch_id"]
     tested = []
-    for cell in study.planned(context, settings_of(context)):
+    for cell in study_cells.planned(context, settings_of(context)):
         if (cell.repeat, cell.algorithm, cell.threshold) == (0, "erm", "low"):
             train_here(context, cell)
             table = pd.read_parquet(context.paths.study / "cells" / f"{cell.name}.parquet")
@@ -61,19 +61,19 @@ def test_every_patient_is_tested_once_per_repeat(context: Context) -> None:
 
 def test_a_finished_training_is_kept_until_something_changes(context: Context) -> None:
     folder = context.paths.study / "cells"
-    cell = next(study.planned(context, settings_of(context)))
-    assert not study.is_done(folder, cell)
+    cell = next(study_cells.planned(context, settings_of(context)))
+    assert not study_cells.is_done(folder, cell)
     train_here(context, cell)
-    assert study.is_done(folder, cell)
+    assert study_cells.is_done(folder, cell)
     file = context.configs / "cohorts" / "small.yaml"
     content = yaml.safe_load(file.read_text())
     content["train"]["learning_rate"] = 0.01
     file.write_text(yaml.safe_dump(content))
-    assert not study.is_done(folder, next(study.planned(context, settings_of(context))))
+    assert not study_cells.is_done(folder, next(study_cells.planned(context, settings_of(context))))
 
 
 def test_the_same_training_gives_the_same_predictions(context: Context) -> None:
-    cell = next(study.planned(context, settings_of(context)))
+    cell = next(study_cells.planned(context, settings_of(context)))
     path = context.paths.study / "cells" / f"{cell.name}.parquet"
     train_here(context, cell)
     first = path.read_bytes()
@@ -86,7 +86,7 @@ def test_writes_figures_table_and_picture(
     context: Context, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    study.run(context, Namespace(repeats=1, workers=2))
+    study.run(context, Namespace(repeats=1, algorithms=None, workers=2))
     content = json.loads((context.paths.study / "study.json").read_text())
     assert set(content["thresholds"]) == {"low", "high"}
     assert len(content["cells"]) == 1 * 2 * 2 * 2
@@ -181,3 +181,31 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
     for wrong in ("0", "-1"):
         assert main(["study", "--cohort", "small", "--root", root, "--repeats", wrong]) == 2
         assert f"repeats = {wrong}" in capsys.readouterr().err
+
+
+def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One hard sample in ten thousand: the pseudo-group is empty in every fold.
+    file = context.configs / "cohorts" / f"{context.cohort}.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["algorithms"]["gerne_unknown"] = {"t": 0.0001, "candidates": [{}]}
+    file.write_text(yaml.safe_dump(content))
+    command = ["study", "--cohort", context.cohort, "--root", str(context.paths.root), "--repeats", "1"]
+    assert main([*command, "--algorithms", "erm", "gerne_unknown"]) == 0
+    said = "gerne_unknown is left out: it could not be trained in 4 of 4 cells"
+    assert said in capsys.readouterr().out.replace("\n", " ")
+    table = (context.paths.study / "table.md").read_text()
+    assert said in table
+    assert "EmptyGroupError" in table
+    assert "| low | erm |" in table
+    assert "| low | gerne_unknown |" not in table
+    cell = next(
+        cell
+        for cell in study_cells.planned(
+            context, settings_of(context).model_copy(update={"repeats": 1, "algorithms": ("gerne_unknown",)})
+        )
+    )
+    assert study_cells.is_done(context.paths.study / "cells", cell)
+    assert main([*command, "--algorithms", "gerne_unknown"]) == 2
+    assert "one method that runs in every fold" in capsys.readouterr().err
