@@ -150,13 +150,9 @@ class Paths:
         """Folder of a repeated cross-validation."""
         return self.outputs / "study"
 
-    def tuning(self, run: str) -> Path:
-        """Folder of one search: trials.csv, best.yaml, tune.json, tune.png, journal.log."""
-        return self.outputs / "tune" / run
-
-    def sweep(self, run: str) -> Path:
-        """Folder of one sweep over learning rates: sweep.json, table.md, sweep.png, points/."""
-        return self.outputs / "sweep" / run
+    def trials(self, verb: str, run: str) -> Path:
+        """Folder of a search (tune: docs/tune.md) or of a sweep (sweep: docs/learning-rates.md)."""
+        return self.outputs / verb / run
 
     @property
     def results(self) -> Path:

@@ -92,7 +92,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     splits = {"validation": bench.validation}
     if options.test:
         splits["test"] = read_split(context, options.threshold, TEST, bench.stage)
-    folder = context.paths.sweep(run_name(options.algorithm, options.threshold))
+    folder = context.paths.trials("sweep", run_name(options.algorithm, options.threshold))
     with alone(folder):
         _Sweep(options.algorithm, settings, base, bench, splits, folder).run()
 

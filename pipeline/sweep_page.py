@@ -5,15 +5,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
 
-from pipeline.drawing import ACCENT, INK, MUTED, RULE, TUMOR, canvas
+from pipeline.drawing import ACCENT, INK, MUTED, TUMOR, canvas
 
 _PRUNED = "wga_pruned_"
-_SHADES = ("#9cc4dc", "#5a9cc2", "#0b5a83", "#06324a")
+_FIGURES = {
+    "wga": "WGA",
+    "gba": "GBA",
+    "minority_confident_mispredictions": "confidently wrong on the minority",
+    "activation_sparsity": "activations near zero",
+}
+_SHORT = {
+    "learning rate": "rate",
+    "confidently wrong on the minority": "minority\nwrong",
+    "activations near zero": "near\nzero",
+    "steps clipped": "clip",
+}
+"""Headings for a terminal."""
+_SHADES = ("#2f8fc4", "#00845f", "#c98500", "#a8527f", "#6d7780")
+_MARKS = ("s", "^", "v", "P", "*")
 
 
 class Point(NamedTuple):
@@ -63,14 +77,19 @@ def draw(title: str, points: Sequence[Point], path: Path) -> None:
     """Write a PNG: robustness and compressibility against the learning rate, one row per split."""
     trained = [point for point in points if not point.failure]
     splits = list(trained[0].figures)
-    with canvas(9.2, 0.9 + 2.9 * len(splits), rows=len(splits), columns=2, sharex=True) as (figure, axes):
+    with canvas(9.2, 1.6 + 2.4 * len(splits), rows=len(splits), columns=2, sharex=True, sharey=True) as (
+        figure,
+        axes,
+    ):
         for row, split in zip(axes, splits, strict=True):
             _draw_robustness(row[0], trained, split)
             _draw_compressibility(row[1], trained, split)
             for axis in row:
                 _finish(axis, points)
-        for axis in axes[-1]:
+            row[0].set_ylabel("%")
+        for axis, columns in zip(axes[-1], (1, 2), strict=True):
             axis.set_xlabel("learning rate")
+            axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=columns)
         figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
         figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
 
@@ -78,21 +97,22 @@ def draw(title: str, points: Sequence[Point], path: Path) -> None:
 def _draw_robustness(axis: Axes, points: Sequence[Point], split: str) -> None:
     _line(axis, points, split, "gba", "group-balanced accuracy", color=MUTED, marker="s")
     _line(axis, points, split, "wga", "worst-group accuracy", color=ACCENT, marker="o")
-    name = "confident mispredictions of the minority"
     look = {"color": TUMOR, "marker": "X", "linestyle": "--"}
-    _line(axis, points, split, "minority_confident_mispredictions", name, **look)
-    axis.set(title=f"robustness ({split})", ylabel="% of patches")
+    _line(
+        axis, points, split, "minority_confident_mispredictions", "minority confidently mispredicted", **look
+    )
+    axis.set_title(f"robustness, {split}")
 
 
 def _draw_compressibility(axis: Axes, points: Sequence[Point], split: str) -> None:
+    _line(axis, points, split, "wga", "WGA, all weights", color=ACCENT, marker="o")
     levels = [key for key in points[0].figures[split] if key.startswith(_PRUNED)]
-    for position, key in enumerate(levels):
-        name = f"WGA without {float(key.removeprefix(_PRUNED)):.0%} of the weights"
-        shade = _SHADES[min(position, len(_SHADES) - 1)]
-        _line(axis, points, split, key, name, color=shade, marker="o")
+    for key, shade, mark in zip(levels, _SHADES, _MARKS, strict=False):
+        name = f"WGA, {float(key.removeprefix(_PRUNED)):.0%} pruned"
+        _line(axis, points, split, key, name, color=shade, marker=mark, linewidth=1.2)
     look = {"color": INK, "marker": "D", "linestyle": "--"}
     _line(axis, points, split, "activation_sparsity", "activations near zero", **look)
-    axis.set(title=f"compressibility ({split})", ylabel="% of patches or activations")
+    axis.set_title(f"compressibility, {split}")
 
 
 def _line(axis: Axes, points: Sequence[Point], split: str, key: str, name: str, **look: Any) -> None:
@@ -104,11 +124,15 @@ def _line(axis: Axes, points: Sequence[Point], split: str, key: str, name: str, 
 def _finish(axis: Axes, points: Sequence[Point]) -> None:
     axis.set(xscale="log", ylim=(-0.03, 1.03))
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     if points[-1].failure:
         end = points[-1].learning_rate
-        axis.axvspan(end / 1.12, end * 1.12, color=RULE)
-        axis.annotate("diverged", (end, 0.5), rotation=90, ha="center", va="center", color=MUTED)
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=1)
+        axis.axvline(end, color=MUTED, linestyle=":", linewidth=1.2)
+        axis.annotate(
+            "diverged", (end, 0.98), (-3, 0), textcoords="offset points",
+            rotation=90, ha="right", va="top", color=MUTED,
+        )  # fmt: skip
 
 
 def _tables(points: Sequence[Point]) -> dict[str, dict[str, list[str]]]:
@@ -120,30 +144,20 @@ def _tables(points: Sequence[Point]) -> dict[str, dict[str, list[str]]]:
 def _columns(
     points: Sequence[Point], split: str, figures: Mapping[str, float | None]
 ) -> dict[str, list[str]]:
-    names = {
-        "wga": "WGA",
-        "gba": "GBA",
-        "minority_confident_mispredictions": "confidently wrong on the minority",
-        "activation_sparsity": "activations near zero",
-    }
-    names |= {
-        key: f"WGA pruned by {float(key.removeprefix(_PRUNED)):.0%}"
-        for key in figures
-        if key.startswith(_PRUNED)
-    }
+    pruned = {key: float(key.removeprefix(_PRUNED)) for key in figures if key.startswith(_PRUNED)}
+    names = _FIGURES | {key: f"WGA pruned by {share:.0%}" for key, share in pruned.items()}
     columns = {"learning rate": [f"{point.learning_rate:g}" for point in points]}
     for key, name in names.items():
-        columns[name] = [
-            "diverged" if point.failure else _number(point.figures[split][key]) for point in points
-        ]
-    columns["steps clipped"] = ["diverged" if p.failure else f"{p.clip_rate or 0:.0%}" for p in points]
+        missing = "diverged" if key == "wga" else "–"
+        columns[name] = [missing if p.failure else _number(p.figures[split][key]) for p in points]
+    columns["steps clipped"] = ["–" if p.failure else f"{p.clip_rate or 0:.0%}" for p in points]
     return columns
 
 
 def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1), title=title)
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), title=title)
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(_SHORT.get(name, name.replace(" pruned by ", "\n-")), justify="right")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table

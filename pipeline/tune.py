@@ -57,7 +57,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     ranges = checked_space(settings, options.algorithm, base)
     bench = load_bench(context, options.threshold, settings.epochs)
     name = run_name(options.algorithm, options.threshold)
-    with alone(context.paths.tuning(name)):
+    with alone(context.paths.trials("tune", name)):
         _Tune(context, name, options.algorithm, settings, base, ranges, bench).run()
 
 
@@ -97,7 +97,7 @@ class _Tune:
     ) -> None:
         self.context, self.name, self.algorithm, self.settings = context, name, algorithm, settings
         self.base, self.ranges, self.bench = base, ranges, bench
-        self.folder = context.paths.tuning(name)
+        self.folder = context.paths.trials("tune", name)
         self.working = context.paths.outputs / "interrupted" / f"tune-{name}"
         self.identity = bench.identity(
             algorithm=algorithm,

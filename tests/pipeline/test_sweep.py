@@ -80,7 +80,7 @@ def run(context: Context, *, test: bool = False, algorithm: str = "erm") -> None
 
 
 def result_of(context: Context, name: str = "erm-low") -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((context.paths.sweep(name) / "sweep.json").read_text())
+    content: dict[str, Any] = json.loads((context.paths.trials("sweep", name) / "sweep.json").read_text())
     return content
 
 
@@ -125,7 +125,7 @@ def test_the_grid_ends_where_a_training_diverges(
     result = result_of(context)
     assert result["diverged_at"] == 1.0
     assert [bool(point["failure"]) for point in result["points"]] == [False, False, True]
-    table = (context.paths.sweep("erm-low") / "table.md").read_text()
+    table = (context.paths.trials("sweep", "erm-low") / "table.md").read_text()
     assert "| 1 | diverged |" in table
     assert "diverged at a learning rate of 1; larger ones were not tried" in table
     assert "larger ones were not tried" in " ".join(capsys.readouterr().out.split())
@@ -136,7 +136,9 @@ def test_the_grid_ends_where_a_training_diverges(
 def test_a_grid_without_divergence_says_so(context: Context, stub: StubFit) -> None:
     run(context)
     assert result_of(context)["diverged_at"] is None
-    assert "No training diverged up to 10" in (context.paths.sweep("erm-low") / "table.md").read_text()
+    assert (
+        "No training diverged up to 10" in (context.paths.trials("sweep", "erm-low") / "table.md").read_text()
+    )
 
 
 def test_the_lowest_learning_rate_must_work(context: Context, stub: StubFit) -> None:
@@ -183,7 +185,7 @@ def test_the_test_split_is_read_only_where_asked_for(
     run(context, test=True)
     assert read[2:] == [{"train"}, {"validation"}, {"test"}]
     assert set(result_of(context)["points"][0]["figures"]) == {"validation", "test"}
-    table = (context.paths.sweep("erm-low") / "table.md").read_text()
+    table = (context.paths.trials("sweep", "erm-low") / "table.md").read_text()
     assert table.count("| learning rate |") == 2
     assert "## test" in table
 
@@ -191,7 +193,7 @@ def test_the_test_split_is_read_only_where_asked_for(
 def test_a_sweep_for_real(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     overlay(context, sweep=SMALL | {"points": 2, "highest": 0.1})
     run(context, algorithm="gerne")
-    folder = context.paths.sweep("gerne-low")
+    folder = context.paths.trials("sweep", "gerne-low")
     for point in result_of(context, "gerne-low")["points"]:
         figures = point["figures"]["validation"]
         assert all(0 <= value <= 1 for key, value in figures.items() if key != "minority_patches")

@@ -29,6 +29,7 @@ from pipeline.config import Context, load_algorithm, load_yaml, validated
 from pipeline.mlflow_store import connect
 from pipeline.search import Search, proposal
 from pipeline.search_space import Range, TuneSettings
+from pipeline.trial_store import TrialStore
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"trials": 4, "startup": 2}
@@ -83,8 +84,10 @@ class StubFit:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> StubFit:
+    """Trains nothing, and logs nothing to MLflow, which takes a second to connect."""
     found = StubFit()
     monkeypatch.setattr(attempts, "fit", found)
+    monkeypatch.setattr(tune, "TrialStore", lambda *_: Namespace(log=lambda *_: None, finish=lambda *_: None))
     return found
 
 
@@ -93,7 +96,9 @@ def search(context: Context, trials: int | None = None, algorithm: str = "gerne"
 
 
 def result_of(context: Context) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((context.paths.tuning("gerne-low") / "tune.json").read_text())
+    content: dict[str, Any] = json.loads(
+        (context.paths.trials("tune", "gerne-low") / "tune.json").read_text()
+    )
     return content
 
 
@@ -150,13 +155,11 @@ def test_finished_trials_are_not_repeated_and_more_can_follow(
 
 
 def test_an_interrupted_search_ends_as_an_uninterrupted_one(
-    context: Context, stub: StubFit, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    context: Context, stub: StubFit, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     whole = Paths(tmp_path_factory.mktemp("whole"), "small")
     shutil.copytree(context.paths.root, whole.root, dirs_exist_ok=True)
     search(Context("small", whole, whole.root / "configs"))
-    # MLflow writes the store that it connected to into the environment.
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     expected, stub.calls[:] = stub.searched, []
     stub.error = lambda n: KeyboardInterrupt() if n == 3 else None
     with pytest.raises(KeyboardInterrupt):
@@ -186,7 +189,7 @@ def test_a_diverged_trial_is_recorded_and_told(context: Context, stub: StubFit) 
     assert (result["n_trials"], result["n_failed"]) == (4, 1)
     assert "4 trials (1 failed)" in result["caution"]
     assert "loss nan" in result["trials"][1]["failure"]
-    table = pd.read_csv(context.paths.tuning("gerne-low") / "trials.csv")
+    table = pd.read_csv(context.paths.trials("tune", "gerne-low") / "trials.csv")
     assert table["trial"].tolist() == ["erm", "group_resampling", "0", "1", "2", "3"]
     assert table["state"].tolist() == ["finished"] * 3 + ["failed"] + ["finished"] * 2
 
@@ -224,7 +227,7 @@ def test_the_test_split_is_never_read(
 
 def test_the_best_settings_can_be_pasted(context: Context, stub: StubFit) -> None:
     search(context)
-    text = (context.paths.tuning("gerne-low") / "best.yaml").read_text()
+    text = (context.paths.trials("tune", "gerne-low") / "best.yaml").read_text()
     assert "expect optimism" in text
     overlay(context.paths.root, **yaml.safe_load(text))
     settings = load_algorithm(context.configs, "small", "gerne")
@@ -234,7 +237,10 @@ def test_the_best_settings_can_be_pasted(context: Context, stub: StubFit) -> Non
     checked_settings("gerne", settings)
 
 
-def test_every_training_is_a_child_run_once(context: Context, stub: StubFit) -> None:
+def test_every_training_is_a_child_run_once(
+    context: Context, stub: StubFit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "TrialStore", TrialStore)
     stub.error = lambda n: diverged() if n == 1 else None
     search(context)
     search(context, trials=5)
@@ -259,7 +265,7 @@ def test_every_training_is_a_child_run_once(context: Context, stub: StubFit) -> 
 
 def test_two_processes_do_not_search_the_same(context: Context, stub: StubFit) -> None:
     with (
-        attempts.alone(context.paths.tuning("gerne-low")),
+        attempts.alone(context.paths.trials("tune", "gerne-low")),
         pytest.raises(ArtifactError, match="another process"),
     ):
         search(context)
@@ -358,7 +364,7 @@ def test_a_rule_over_groups_needs_groups(context: Context) -> None:
 
 def test_a_search_for_real(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     search(context, trials=2)
-    folder, result = context.paths.tuning("gerne-low"), result_of(context)
+    folder, result = context.paths.trials("tune", "gerne-low"), result_of(context)
     assert {trial["failure"] for trial in result["trials"]} == {""}
     assert result["references"]["erm"]["position"] is None
     assert 0 <= result["best"]["figures"]["validation_wga"] <= 1
@@ -391,5 +397,5 @@ def test_the_first_model_is_trained_once_for_all_trials(
     first = [taken for title, taken in done if "first model" in title]
     assert len(first) == 2
     assert first[0] > 0 == first[1]
-    result = json.loads((context.paths.tuning("gerne_unknown-low") / "tune.json").read_text())
+    result = json.loads((context.paths.trials("tune", "gerne_unknown-low") / "tune.json").read_text())
     assert result["rule"] == "validation_worst_class"
