@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.algorithms.registry import make_algorithm
 from models.algorithms.two_stage import FirstModel, FirstStage
 from models.dataset import PatchData
 from models.first_models import FirstModels, first_settings, second_settings
@@ -20,6 +21,7 @@ from models.train_settings import TrainSettings
 from models.training import Trainer
 from models.trainings import Trainings
 from patching.errors import AlgorithmError
+from tests.models.conftest import first_model
 
 MakeData = Callable[..., PatchData]
 N = 66
@@ -162,6 +164,23 @@ def test_unknown_patients_are_not_held_out_and_it_is_told(
     first = made.get(FirstStage(algorithm_settings={"batch_size": 8}, share=0.2, held_out=0.3))
     assert not first.unseen_N.any()
     assert "patients are not known" in caplog.text
+
+
+def test_a_state_that_began_with_another_first_model_is_not_taken_up(
+    shortcut_data: MakeData, quick: TrainSettings, tmp_path: Path
+) -> None:
+    made = trainings(shortcut_data, quick.model_copy(update={"epochs": 1.0}))
+    label_N = made.train.label_N
+    last: dict[bool, list[dict[str, torch.Tensor]]] = {True: [], False: []}
+    for saved in (True, False):
+        own = replace(made, working_folder=tmp_path if saved else None)
+        for seed in (1, 2):
+            jtt = make_algorithm("jtt", {"batch_size": 8}, made.known, first_model(label_N, 2, seed))
+            trainer = own.trainer(jtt, own.settings)
+            own.run(trainer, "jtt-0", "")
+            last[saved].append(trainer.classifier.state_dict())
+    assert all(torch.equal(value, last[False][1][key]) for key, value in last[True][1].items())
+    assert not all(torch.equal(value, last[False][0][key]) for key, value in last[True][1].items())
 
 
 def test_predictions_and_probabilities_of_the_own_class() -> None:
