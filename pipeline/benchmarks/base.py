@@ -116,8 +116,10 @@ def numbered(values: ArrayLike, names: Sequence[str], what: str, origin: Path) -
     found = np.asarray(values)
     # A column of floats comes from empty cells.
     if found.dtype.kind not in "iub" or (found.size and not 0 <= found.min() <= found.max() < len(names)):
+        # As text, since words and empty cells of one column have no order.
+        shown = sorted(set(map(str, found.tolist())))[:8]
         raise ManifestError(
-            has=f"{origin}: {what} with the values {', '.join(map(str, np.unique(found)[:8]))}",
+            has=f"{origin}: {what} with the values {', '.join(shown)}",
             needs=f"whole numbers from 0 to {len(names) - 1}: {', '.join(names)}",
             do="correct the table, or the names in the cohort's `benchmark` section",
         )

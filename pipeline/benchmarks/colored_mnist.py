@@ -6,6 +6,7 @@ of 55,000 images that GERNE is measured on.
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -224,14 +225,15 @@ def _read_mnist(folder: Path) -> dict[str, NDArray[np.uint8]]:
     try:
         with np.load(path) as arrays:
             mnist = {name: arrays[name] for name in names}
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    # TypeError: a single array, which numpy gives without its archive.
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ManifestError(
             has=f"{path}: {error}", needs=f"the plain arrays {', '.join(names)}", do=_GET
         ) from error
     for part in ("train", "test"):
         image, label = mnist[f"x_{part}"], mnist[f"y_{part}"]
         sound = image.dtype == np.uint8 and image.ndim == 3 and label.shape == (len(image),)
-        if not sound or np.bincount(label).size > _DIGITS:
+        if not sound or label.dtype.kind not in "iu" or not np.isin(label, range(_DIGITS)).all():
             raise ManifestError(
                 has=f"{path}: x_{part} {image.dtype} {image.shape}, y_{part} {label.shape}",
                 needs="uint8 images [N, H, W] and a digit 0 to 9 for each",

@@ -42,12 +42,22 @@ class ImageFiles:
         """
         path = self._paths[row]
         try:
-            with Image.open(path) as image:
+            # No other format is tried: some of them run a program.
+            with Image.open(path, formats=("JPEG", "PNG")) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise _unreadable(path, f"pixels of the mode {image.mode}, more than 8 bits")
                 return np.asarray(squared(image.convert("RGB"), self._side))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise UnreadableSlideError(
-                has=f"{path}: {error}", needs="a whole JPEG or PNG", do="unpack the benchmark's images again"
-            ) from error
+        # Pillow has no error of its own: a text chunk that is too large, for one, is a ValueError.
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+            raise _unreadable(path, str(error)) from error
+
+
+def _unreadable(path: Path, reason: str) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        has=f"{path}: {reason}",
+        needs="a whole JPEG or PNG of 8 bits a channel",
+        do="unpack the benchmark's images again",
+    )
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:
@@ -59,8 +69,8 @@ def squared(image: Image.Image, side: int) -> Image.Image:
     if image.size == (side, side):
         return image
     width, height = image.size
-    scale = side / min(width, height)
-    size = max(side, round(width * scale)), max(side, round(height * scale))
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
-    resized = image.resize(size, Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + side, top + side))
+    shorter = min(width, height)
+    left, top = (width - shorter) / 2, (height - shorter) / 2
+    # Cut before it is scaled: a strip of 1 by 20,000 pixels would become one of 1,024 by 20 million.
+    box = (left, top, left + shorter, top + shorter)
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)

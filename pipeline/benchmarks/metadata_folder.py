@@ -7,7 +7,7 @@ same folder. SubpopBench (YyzHarry/SubpopBench) writes metadata_<name>.csv with 
 its benchmarks: the same table under other column names, which are settings here.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -102,12 +102,13 @@ def image_sets(
 
     Raises:
         MissingFileError: an image is not there.
-        ManifestError: an unknown label, attribute or split, an image twice, or a split without images.
+        ManifestError: an unknown label, attribute or split, an image twice or outside the folder, or a split
+            without images.
     """
     label_N = numbered(table["label"], names[0], "the label", origin)
     attribute_N = numbered(table["attribute"], names[1], "the attribute", origin)
     split_N = numbered(table["split"], SPLITS, "the split", origin)
-    name_N = table["image"].to_numpy(np.str_)
+    name_N = _inside(table["image"], origin)
     _check(name_N, split_N, origin)
     result: dict[str, ImageSet[Images]] = {}
     for number, split in enumerate(SPLITS):
@@ -115,6 +116,19 @@ def image_sets(
         files = ImageFiles([images / name for name in name_N[rows]], side)
         result[split] = ImageSet(files, label_N[rows], attribute_N[rows], name_N[rows])
     return result
+
+
+def _inside(names: pd.Series, origin: Path) -> NDArray[np.str_]:
+    """Names without `.` and doubled slashes, so that a file has one name, and none leaves the folder."""
+    paths = [PurePosixPath(str(name)) for name in names]
+    outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
+    if outside:
+        raise ManifestError(
+            has=f"{origin}: {outside[0]}, outside the folder of the images, and {len(outside) - 1} more",
+            needs="names that start in that folder",
+            do="correct the table, or `benchmark.images`",
+        )
+    return np.array([path.as_posix() for path in paths], dtype=np.str_)
 
 
 def _check(name_N: NDArray[np.str_], split_N: NDArray[np.int64], origin: Path) -> None:

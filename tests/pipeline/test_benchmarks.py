@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
 from models.checkpoint import load_card
+from patching.errors import UnreadableSlideError
 from patching.store import PatchStore
 from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths, read_table
-from pipeline.benchmarks.image_files import squared
+from pipeline.benchmarks.image_files import ImageFiles, squared
 from pipeline.benchmarks.registry import LAYOUTS, make_benchmark
 from pipeline.cli import main
 from pipeline.gathering import GIVEN, TISSUE, patch_table, read_layout
@@ -248,6 +250,43 @@ def test_images_become_squares_of_their_middle() -> None:
     assert squared(same, 4) is same
 
 
+def test_a_long_strip_is_cut_before_it_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def spied(self: Image.Image, size: tuple[int, int], *options: Any, **named: Any) -> Image.Image:
+        asked.append(tuple(size))
+        return resize(self, (1, 1) if max(size) > 512 else size, *options, **named)
+
+    strip = Image.new("L", (1, 20_000))
+    monkeypatch.setattr(Image.Image, "resize", spied)
+    squared(strip, 512)
+    # Scaled first, it would have 5 billion pixels.
+    assert asked == [(512, 512)]
+
+
+def write_sixteen_bits(path: Path) -> None:
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(path)
+
+
+def write_gif(path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(path, format="GIF")
+
+
+def write_large_text(path: Path) -> None:
+    information = PngInfo()
+    information.add_text("note", "x" * (4 * MAX_TEXT_CHUNK), zip=True)
+    Image.new("RGB", (9, 9)).save(path, pnginfo=information)
+
+
+@pytest.mark.parametrize("write", [write_sixteen_bits, write_gif, write_large_text])
+def test_what_is_no_picture_of_8_bits_is_told(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "image.png"
+    write(path)
+    with pytest.raises(UnreadableSlideError, match=r"image\.png"):
+        ImageFiles([path], 9)[0]
+
+
 def test_the_layout_of_the_attribute_stage_is_two_by_two(trainable_template: Path) -> None:
     assert read_layout(Paths(trainable_template, "small"), "low") == TISSUE
     assert (TISSUE.groups.n_classes, TISSUE.groups.n_attributes) == (2, 2)
@@ -268,6 +307,16 @@ def change_table(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -
         (lambda table: table.assign(img_filename=table["img_filename"].iloc[0]), "48 times"),
         (lambda table: table.assign(img_filename="gone.jpg", y=0).iloc[:1], "no image of the split"),
         (lambda table: table.replace({table["img_filename"].iloc[9]: "gone.jpg"}), "gone.jpg, and 0 more"),
+        (lambda table: table.assign(y=["x", *[None] * (len(table) - 1)]), "the label with the values nan, x"),
+        (lambda table: table.replace({table["img_filename"].iloc[9]: "../a.jpg"}), "../a.jpg, outside"),
+        (lambda table: table.replace({table["img_filename"].iloc[9]: "/etc/a.jpg"}), "/etc/a.jpg, outside"),
+        # The same file under two names would be learned from and tested.
+        (
+            lambda table: table.replace(
+                {table["img_filename"].iloc[40]: f"./{table['img_filename'].iloc[0]}"}
+            ),
+            "2 times",
+        ),
     ],
 )
 def test_a_bad_table_is_told(

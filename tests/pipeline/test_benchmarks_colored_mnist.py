@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from models.groups import GroupLayout
 from patching.errors import ConfigError, ManifestError, MissingFileError
@@ -134,6 +135,19 @@ def test_bad_files_are_told(tiny: Path) -> None:
     (tiny / "mnist.npz").write_bytes(b"no archive")
     with pytest.raises(ManifestError, match="plain arrays"):
         colored_mnist(tiny, n_validation=20)
+    with (tiny / "mnist.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ManifestError, match="plain arrays"):
+        colored_mnist(tiny, n_validation=20)
     (tiny / "mnist.npz").unlink()
     with pytest.raises(MissingFileError, match=r"mnist\.npz"):
+        colored_mnist(tiny, n_validation=20)
+
+
+@pytest.mark.parametrize("digits", [np.full(60, 0.5), np.full(60, -1), np.full(60, 10), np.full(60, None)])
+def test_digits_are_whole_numbers_from_0_to_9(tiny: Path, digits: NDArray[np.generic]) -> None:
+    with np.load(tiny / "mnist.npz") as arrays:
+        content = dict(arrays)
+    np.savez(tiny / "mnist.npz", **content | {"y_train": digits})
+    with pytest.raises(ManifestError, match=r"mnist\.npz"):
         colored_mnist(tiny, n_validation=20)
