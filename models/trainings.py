@@ -145,9 +145,13 @@ class Trainings:
             "seed": trainer.seed,
             "torch": torch.__version__,
             "rows": len(trainer.data),
+            "oracle": self.oracle is not None,
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        columns: list[NDArray[Any]] = [trainer.data.label_N]
+        # Who is trained on, and what chooses the state, may differ between first models of one fit.
+        columns: list[NDArray[Any]] = [trainer.data.label_N, trainer.judge.patches.label_N]
+        if trainer.data.patient_N is not None:
+            columns.append(trainer.data.patient_N)
         for data in (self.train, self.validation):
             columns += [data.label_N, data.attribute_N, data.tissue_fraction_N]
         if isinstance(algorithm, AbstractTwoStage):

@@ -1,0 +1,83 @@
+"""What a saved training must have in common with the one that takes it up."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.algorithms.two_stage import FirstStage
+from models.dataset import PatchData
+from models.first_models import FirstModels
+from models.fitting import FitResult, fit
+from models.groups import GroupLayout
+from models.normalization import measure_normalization
+from models.train_settings import TrainSettings
+from models.trainings import Trainings
+
+MakeData = Callable[..., PatchData]
+
+
+@pytest.fixture
+def tiny(quick: TrainSettings) -> TrainSettings:
+    return quick.model_copy(
+        update={"backbone": "mlp", "backbone_settings": {"side": 16}, "augmentation": "none"}
+    )
+
+
+def first_logits(
+    make: MakeData, settings: TrainSettings, stage: FirstStage, folder: Path, patients: int = 6
+) -> Any:
+    """Of a first model that is saved under the name of whichever comes first."""
+    train = replace(make(40, side=16), patient_N=np.array([f"p{n // 2 % patients}" for n in range(40)]))
+    normalization = measure_normalization(train.images, train.tissue_fraction_N, "none")
+    made = Trainings(
+        train, make(16, tie=0.5, seed=9, side=16), GroupLayout(2, 2), settings, normalization, seed=0,
+        working_folder=folder, quiet=True,
+    )  # fmt: skip
+    return FirstModels(made, "jtt").get(stage).logits_NK
+
+
+def test_a_first_model_that_another_split_has_chosen_is_not_taken_up(
+    shortcut_data: MakeData, tiny: TrainSettings, tmp_path: Path
+) -> None:
+    settings = tiny.model_copy(update={"epochs": 8.0, "learning_rate": 0.05, "schedule": "constant"})
+    stage = FirstStage(algorithm_settings={"batch_size": 4}, selection="average")
+    by_training = replace(stage, judged_on="training")
+    one, other = (
+        first_logits(shortcut_data, settings, each, tmp_path / str(i))
+        for i, each in enumerate((stage, by_training))
+    )
+    assert not np.array_equal(one, other), "else this would show nothing"
+    first_logits(shortcut_data, settings, stage, tmp_path / "both")
+    again = first_logits(shortcut_data, settings, by_training, tmp_path / "both")
+    np.testing.assert_array_equal(again, other)
+
+
+def test_a_first_model_of_other_patients_is_not_taken_up(
+    shortcut_data: MakeData, tiny: TrainSettings, tmp_path: Path
+) -> None:
+    stage = FirstStage(algorithm_settings={"batch_size": 4}, held_out=0.5)
+    expected = first_logits(shortcut_data, tiny, stage, tmp_path / "alone", patients=4)
+    first_logits(shortcut_data, tiny, stage, tmp_path / "both", patients=2)
+    again = first_logits(shortcut_data, tiny, stage, tmp_path / "both", patients=4)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_a_training_without_test_figures_is_not_taken_up_where_they_are_asked_for(
+    shortcut_data: MakeData, tiny: TrainSettings, tmp_path: Path
+) -> None:
+    def fitted(oracle: PatchData | None) -> FitResult:
+        return fit(
+            shortcut_data(24, side=16), shortcut_data(8, seed=9, side=16), algorithm="erm",
+            algorithm_settings={"batch_size": 4}, settings=tiny, seed=0, oracle=oracle,
+            working_folder=tmp_path, quiet=True,
+        )  # fmt: skip
+
+    assert not fitted(None).oracle
+    assert set(fitted(shortcut_data(8, seed=5, side=16)).oracle) == {
+        "oracle_wga", "oracle_gba", "oracle_average",
+    }  # fmt: skip
+    assert not fitted(None).oracle
