@@ -54,21 +54,24 @@ class Search:
     def __init__(self, journal: Path, identity: str, settings: TuneSettings) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings = settings
+        _mend(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         self._study = optuna.create_study(
             storage=storage, study_name=identity, direction="maximize", load_if_exists=True
         )
-        others = [s for s in optuna.get_all_study_summaries(storage) if s.study_name != identity]
-        self.earlier = sum(each.n_trials for each in others)
-        """Trials of other settings or data in the same journal."""
+        others = set(optuna.get_all_study_names(storage)) - {identity}
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in others]
+        self.earlier = sum(len(_recorded(each)) for each in studies)
+        """Finished and failed trials of other settings or data in the same journal."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._close(trial.number, trial.user_attrs.get(_RECORD))
 
     @property
     def told(self) -> list[Told]:
         """Finished and failed trials in order; those that were interrupted are no trials."""
-        recorded = [t for t in self._study.get_trials(deepcopy=False) if _RECORD in t.user_attrs]
-        return [Told(number, trial.user_attrs[_RECORD]) for number, trial in enumerate(recorded)]
+        return [
+            Told(number, trial.user_attrs[_RECORD]) for number, trial in enumerate(_recorded(self._study))
+        ]
 
     @property
     def best(self) -> Told | None:
@@ -107,6 +110,21 @@ class Search:
             self._study.tell(number, state=TrialState.FAIL)
         else:
             self._study.tell(number, record["score"][0])
+
+
+def _recorded(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that were finished or failed, not those that were interrupted."""
+    return [trial for trial in study.get_trials(deepcopy=False) if _RECORD in trial.user_attrs]
+
+
+def _mend(journal: Path) -> None:
+    """Drop a last line that a kill or a full disk cut short: Optuna would write on behind it, and then
+    could not read the journal any more."""
+    if not journal.is_file():
+        return
+    with journal.open("r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
 
 
 def proposal(

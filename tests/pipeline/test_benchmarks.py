@@ -255,7 +255,7 @@ def test_a_long_strip_is_cut_before_it_is_scaled(monkeypatch: pytest.MonkeyPatch
     resize = Image.Image.resize
 
     def spied(self: Image.Image, size: tuple[int, int], *options: Any, **named: Any) -> Image.Image:
-        asked.append(tuple(size))
+        asked.append(size)
         return resize(self, (1, 1) if max(size) > 512 else size, *options, **named)
 
     strip = Image.new("L", (1, 20_000))

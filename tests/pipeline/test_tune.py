@@ -182,6 +182,28 @@ def test_other_settings_are_another_search(context: Context, stub: StubFit) -> N
     assert "after 4 trials of other settings or data" in result_of(context)["caution"]
 
 
+def test_interrupted_trials_are_no_earlier_trials(context: Context, stub: StubFit) -> None:
+    stub.error = lambda n: KeyboardInterrupt() if n == 3 else None
+    with pytest.raises(KeyboardInterrupt):
+        search(context)
+    stub.error = lambda _: None
+    overlay(context.paths.root, train=QUICK | {"learning_rate": 0.01})
+    search(context)
+    # Two were finished; the third never was.
+    assert result_of(context)["n_earlier"] == 2
+
+
+def test_a_journal_that_was_cut_short_goes_on(context: Context, stub: StubFit) -> None:
+    search(context, trials=3)
+    journal = context.paths.trials("tune", "gerne-low") / "journal.log"
+    with journal.open("a", encoding="utf-8") as file:
+        file.write('{"op_code": 4, "work')
+    search(context)
+    assert len(stub.searched) == 4
+    search(context, trials=5)
+    assert len(stub.searched) == 5
+
+
 def test_a_diverged_trial_is_recorded_and_told(context: Context, stub: StubFit) -> None:
     stub.error = lambda n: diverged() if n == 2 else None
     search(context)
