@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from models.algorithms.registry import ALGORITHMS, candidates
+from models.algorithms.two_stage import AbstractTwoStage
 from models.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
 from pipeline.benchmarks.registry import make_benchmark
@@ -91,6 +92,20 @@ def test_dvc_can_change_every_parameter_file(file: str, tmp_path: Path) -> None:
     apply_overrides(copy, [f"{key}='changed'"])
     assert yaml.safe_load(copy.read_text(encoding="utf-8")) == content | {key: "changed"}
     assert value != "changed"
+
+
+def test_the_methods_page_tells_what_every_method_sees() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    told = {
+        name: ([cell.strip() for cell in row.split("|")][2:5])
+        for row in rows
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    for name, kind in ALGORITHMS.items():
+        sees = "groups" if kind.view is TrainGroups else "labels"
+        stages = "yes" if issubclass(kind, AbstractTwoStage) else ""
+        assert told[name] == [sees, "yes" if kind.additive else "no", stages], name
 
 
 def dvc_stages() -> Mapping[str, Mapping[str, Any]]:
