@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from models.interruption import StopRequested
+from pipeline import split
 from pipeline.artifacts import Paths
 from pipeline.cli import STAGES, main
 
@@ -79,3 +81,19 @@ def test_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("evenpatch 0.")
+
+
+@pytest.mark.parametrize(("stopped", "code"), [(StopRequested(15), 143), (KeyboardInterrupt(), 130)])
+def test_told_to_end_it_says_how_to_go_on(
+    stopped: KeyboardInterrupt,
+    code: int,
+    small_cohort: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr(split, "run", stop)
+    assert main(["split", "--root", str(small_cohort.root), "--cohort", "small"]) == code
+    assert "the same command goes on" in capsys.readouterr().err
