@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test lint format clean benchmark-cmnist benchmark-tiling benchmark-faults
+.PHONY: help repro report study test lint format clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,9 @@ benchmark-cmnist: $(READY) ## GERNE's table on Colored MNIST, about 1.5 hours on
 
 benchmark-tiling: $(READY) ## measure tiling beside the decoder's limit (ARGS="--quick", ... docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.tiling $(ARGS)
+
+benchmark-train-step: $(READY) ## time of a training step beside its network alone, on this machine's device (ARGS="--quick", ...)
+	$(BIN)/python -m benchmarks.train_step $(ARGS)
 
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
