@@ -103,8 +103,8 @@ def fit(
 
     Raises:
         ConfigError: an unknown name or setting.
-        EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups.
-        DivergenceError: every candidate diverged.
+        EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
+        DivergenceError: every candidate failed, and not all for that reason.
     """
     trainings = Trainings(
         train=train,
@@ -133,6 +133,7 @@ class _Fit:
         # For the table alone: a method that may not see attributes has its own view of the samples.
         self.true_groups = TrainGroups(trainings.layout, train.label_N, train.attribute_N)
         self.best: tuple[Score, int, Classifier, AbstractAlgorithm[Any, Any]] | None = None
+        self.cannot_run: list[AlgorithmError | EmptyGroupError] = []
 
     def run(self) -> FitResult:
         # What cannot work is told before anything is trained, a first model included.
@@ -141,7 +142,7 @@ class _Fit:
         bound = [None if self._first(o) else self._bound(o) for o in self.overrides]
         trials = [self._attempt(number, bound[number]) for number in range(len(self.overrides))]
         if self.best is None:
-            raise _all_diverged(trials)
+            raise self._failure(trials)
         _, chosen, classifier, method = self.best
         rows = [row for trial in trials for row in trial.history]
         oracle = {key: max(row[key] for row in rows) for key in rows[0] if key.startswith("oracle_")}
@@ -177,6 +178,7 @@ class _Fit:
             if len(self.overrides) == 1:
                 raise
             logger.warning("%s %s cannot run: %s", title, dict(override), error)
+            self.cannot_run.append(error)
             return Trial(override, None, {}, (), failure=str(error))
 
     def _train(
@@ -193,10 +195,12 @@ class _Fit:
             self.best = result.score, number, trainer.classifier, method
         return Trial(override, result.score, result.best, result.history)
 
-
-def _all_diverged(trials: Sequence[Trial]) -> DivergenceError:
-    return DivergenceError(
-        has=f"{len(trials)} of {len(trials)} candidates failed; the last: {trials[-1].failure}",
-        needs="one training that stays finite",
-        do="lower learning_rate, set clip_norm, or lower beta",
-    )
+    def _failure(self, trials: Sequence[Trial]) -> DivergenceError | AlgorithmError | EmptyGroupError:
+        """Why there is no classifier; where nothing diverged, with the last candidate's own advice."""
+        if len(self.cannot_run) == len(trials):
+            return self.cannot_run[-1]
+        return DivergenceError(
+            has=f"{len(trials)} of {len(trials)} candidates failed; the last: {trials[-1].failure}",
+            needs="one training that stays finite",
+            do="lower learning_rate, set clip_norm, or lower beta",
+        )

@@ -68,6 +68,15 @@ def test_a_diverged_candidate_loses_and_the_rest_goes_on(
     assert caplog.text.count("diverged") == 2
 
 
+def test_candidates_that_all_cannot_run_tell_why_and_not_that_they_diverged(
+    shortcut_data: MakeData, quick: TrainSettings
+) -> None:
+    candidates = [{"t": 0.001}, {"t": 0.002}]
+    with pytest.raises(EmptyGroupError, match=r"t = 0\.002 and 48 training samples") as told:
+        run(shortcut_data, quick, "gerne_unknown", first_share=0.1, candidates=candidates)
+    assert "set t" in told.value.do
+
+
 def test_composition_and_normalization_are_of_the_training_split(
     shortcut_data: MakeData, quick: TrainSettings
 ) -> None:
