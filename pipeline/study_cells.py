@@ -128,7 +128,9 @@ def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
             quiet=True,
         )
     except (AlgorithmError, EmptyGroupError, DivergenceError) as error:
-        _write_record(folder, cell, {"failure": f"{type(error).__name__}: {error}"})
+        # Predictions of other settings, from an earlier study, are not this cell's.
+        (folder / f"{cell.name}.parquet").unlink(missing_ok=True)
+        _write_record(folder, cell, {"failure": f"{type(error).__name__}: {error.in_one_line}"})
         return cell.name
     with deterministic(torch.device("cpu")):
         probability_NK = result.classifier.predict_patches(test.images)

@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from models.attributes import LAYOUT
 from models.intervals import Interval, PatientStatistics, bootstrap, paired_difference, patient_statistics
@@ -85,7 +86,7 @@ def summarize(
         part.write_text(markdown(figures, left_out), encoding="utf-8")
     with replacing(folder / "study.png") as part:
         draw(figures, part)
-    return Group(printed(context.cohort, figures), *left_out)
+    return Group(printed(context.cohort, figures), *map(Text, left_out))
 
 
 def statistics_of(predictions: pd.DataFrame, settings: StudySettings) -> PatientStatistics:

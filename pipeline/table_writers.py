@@ -57,7 +57,7 @@ def markdown(page: Page) -> str:
 
 
 def _markdown_rows(block: Block) -> Iterator[str]:
-    yield _markdown_row(block.head)
+    yield _markdown_row(tuple(map(markdown_text, block.head)))
     yield "|---" * len(block.head) + "|"
     for row in block.rows:
         cells = [markdown_text(" ".join(cell.lines)) for cell in row.cells]

@@ -18,7 +18,7 @@ from models.metrics import group_metrics
 from pipeline.artifacts import ATTRIBUTES, Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context
-from pipeline.gathering import GIVEN, TISSUE, NamedLayout
+from pipeline.gathering import GIVEN, TISSUE, NamedLayout, write_attributes
 from pipeline.pooling import layout_of, pools_of
 from pipeline.study_summary import CELL
 from pipeline.table_page import Cell, figure_cell, number
@@ -456,6 +456,17 @@ def test_every_written_form_says_the_same(strange: Context, name: str) -> None:
         assert remark in told
     assert STRANGE in told
     assert "not corrected for the number of comparisons" in told
+
+
+def test_names_of_groups_do_not_break_a_markdown_table(strange: Context) -> None:
+    table = pd.read_parquet(strange.paths.attribute_table("low"))
+    named = NamedLayout(("a|b", "c_d"), ("few", "much"))
+    write_attributes(strange.paths.attribute_table("low"), table, named)
+    compare(strange)
+    content = (strange.paths.results / "table.md").read_text()
+    assert r"a\|b, few" in content
+    for lines in re.findall(r"(?:^\|.*\n)+", content, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines.splitlines()}) == 1
 
 
 def test_the_page_is_escaped_and_complete_in_itself(strange: Context) -> None:

@@ -1,7 +1,9 @@
 """The study: every patient tested once per repeat, finished trainings kept, pooled figures right."""
 
+import io
 import json
 import logging
+import re
 from argparse import Namespace
 from typing import Any
 
@@ -15,7 +17,7 @@ from models.attributes import LAYOUT
 from pipeline import study, study_cells
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
-from pipeline.study_summary import StudySettings, markdown, printed, statistics_of
+from pipeline.study_summary import StudySettings, markdown, printed, statistics_of, summarize
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"repeats": 2, "folds": 2, "algorithms": ["erm", "gerne"], "draws": 50, "workers": 1}
@@ -183,6 +185,16 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
         assert f"repeats = {wrong}" in capsys.readouterr().err
 
 
+def test_brackets_in_a_reason_are_printed_as_they_are(context: Context) -> None:
+    settings = settings_of(context).model_copy(update={"repeats": 1, "algorithms": ("erm",)})
+    table = predictions(1).assign(algorithm="erm", threshold="low")
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(
+        summarize(context, settings, table, [], ["erm: group [tumor] and [/b] are empty"])
+    )
+    assert "erm: group [tumor] and [/b] are empty" in shown.getvalue()
+
+
 def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,12 +204,16 @@ def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
     content["algorithms"]["gerne_unknown"] = {"t": 0.0001, "candidates": [{}]}
     file.write_text(yaml.safe_dump(content))
     command = ["study", "--cohort", context.cohort, "--root", str(context.paths.root), "--repeats", "1"]
+    stale = context.paths.study / "cells" / "r0-f0-gerne_unknown-low.parquet"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of other settings")
     assert main([*command, "--algorithms", "erm", "gerne_unknown"]) == 0
+    assert not stale.exists()
     said = "gerne_unknown is left out: it could not be trained in 4 of 4 cells"
     assert said in capsys.readouterr().out.replace("\n", " ")
     table = (context.paths.study / "table.md").read_text()
     assert said in table
-    assert "EmptyGroupError" in table
+    assert re.search(r"EmptyGroupError: .+; needs .+; .+$", table)  # on one line
     assert "| low | erm |" in table
     assert "| low | gerne_unknown |" not in table
     cell = next(
