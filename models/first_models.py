@@ -52,24 +52,27 @@ class FirstModels:
         unseen_N = self._held_out(wanted.held_out)
         number = len(self._made)
         if fold_N is None:
-            trainer = self._fit(wanted, ~unseen_N, f"{self.name}-first-{number}")
+            trainer = self._fit(wanted, ~unseen_N, unseen_N, f"{self.name}-first-{number}")
             return FirstModel(trainer.classifier, trainer.logits(train), unseen_N)
         logits_NK = np.empty((len(train), self.trainings.layout.n_classes), np.float32)
         classifiers: list[Classifier] = []
         for fold in range(wanted.folds):
-            trainer = self._fit(wanted, (fold_N != fold) & ~unseen_N, f"{self.name}-first-{number}-{fold}")
+            seen_N = (fold_N != fold) & ~unseen_N
+            trainer = self._fit(wanted, seen_N, unseen_N, f"{self.name}-first-{number}-{fold}")
             rows_M = np.flatnonzero(fold_N == fold)
             logits_NK[rows_M] = trainer.logits(train.subset(rows_M))
             classifiers.append(trainer.classifier)
         return FirstModel(classifiers[0], logits_NK, unseen_N)
 
-    def _fit(self, wanted: FirstStage, seen_N: NDArray[np.bool_], name: str) -> Trainer:
+    def _fit(
+        self, wanted: FirstStage, seen_N: NDArray[np.bool_], held_out_N: NDArray[np.bool_], name: str
+    ) -> Trainer:
         rows_M = np.flatnonzero(seen_N)
         data = self.trainings.train.subset(rows_M).labelled
         algorithm = make_algorithm(
             wanted.algorithm, wanted.algorithm_settings, _subset(self.trainings.known, rows_M)
         )
-        settings = first_settings(self.trainings.settings, wanted)
+        settings = first_settings(self.trainings.settings, wanted, 1 - float(held_out_N.mean()))
         judged_on = data if wanted.judged_on == "training" else None
         trainer = self.trainings.trainer(algorithm, settings, data, judged_on)
         result = self.trainings.run(trainer, name, f"{self.name}, first model")
@@ -107,10 +110,17 @@ class FirstModels:
         return fold_N
 
 
-def first_settings(settings: TrainSettings, wanted: FirstStage) -> TrainSettings:
-    """Settings of the first training."""
+def first_settings(settings: TrainSettings, wanted: FirstStage, seen: float = 1.0) -> TrainSettings:
+    """Settings of the first training.
+
+    Args:
+        settings: of the whole.
+        wanted: how the first training differs.
+        seen: share of the training split that is not held out. The fewer samples are passed through more
+            often, so that the first training has its share of the budget in samples seen.
+    """
     changes: dict[str, Any] = {
-        "epochs": settings.epochs * wanted.share,
+        "epochs": settings.epochs * wanted.share / seen,
         "learning_rate": settings.learning_rate * wanted.learning_rate,
         "weight_decay": settings.weight_decay * wanted.weight_decay,
         "selection": wanted.selection or settings.selection,

@@ -28,8 +28,9 @@ class FirstStage:
         selection: rule that keeps its best state; none: the training's.
         judged_on: the split that rule looks at. `training` is for a model that shall show the training
             split's bias, where the validation split does not have it.
-        folds: above 1, training samples are scored by models that never saw their patient; every one of
-            them is trained with this stage's budget.
+        folds: above 1, training samples are scored by models that never saw their patient. Every one of
+            them passes through its own samples as often as one first model through all: together they cost
+            folds - 1 times this stage's share, which is above the budget from 3 folds on.
         held_out: share of the training patients that the first model does not see; none where patients
             are not known.
     """

@@ -16,12 +16,14 @@ from models.algorithms.registry import first_stage, make_algorithm
 from models.algorithms.two_stage import AbstractTwoStage, FirstModel
 from models.classifier import Classifier
 from models.dataset import PatchData
+from models.first_models import FirstModels, second_settings
 from models.groups import GroupLayout, TrainGroups
 from models.heads import head_of, only_head
 from models.networks import Networks
 from models.normalization import measure_normalization
 from models.plans import Batch
 from models.train_settings import TrainSettings
+from models.training import Trainer, TrainResult
 from models.trainings import Trainings, new_classifier
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound, first_model
@@ -188,3 +190,33 @@ def test_the_last_layer_starts_anew(heads: Heads) -> None:
         head_of(other).weight.fill_(100.0)
     only_head(other, seed=3)
     assert torch.equal(head_of(backbone).weight, head_of(other).weight)
+
+
+def test_dfr_has_the_whole_budget_in_spite_of_those_held_out(
+    shortcut_data: MakeData, quick: TrainSettings
+) -> None:
+    # Twelve of 48 samples are held out: of 6 epochs the features get 5, which are 20 / 3 of what they see.
+    train = replace(
+        shortcut_data(48, tie=0.75, side=16), patient_N=np.array([f"p{n // 2 % 4}" for n in range(48)])
+    )
+    settings = quick.model_copy(
+        update={"backbone": "mlp", "backbone_settings": {"side": 16}, "epochs": 6.0, "augmentation": "none"}
+    )
+    normalization = measure_normalization(train.images, train.tissue_fraction_N, "none")
+    made = Trainings(train, train, LAYOUT, settings, normalization, seed=0, quiet=True)
+    seen: list[float] = []
+    run = made.run
+
+    def recorded(trainer: Trainer, name: str, title: str) -> TrainResult:
+        result = run(trainer, name, title)
+        seen.append(result.history[-1]["samples_seen"])
+        return result
+
+    object.__setattr__(made, "run", recorded)
+    stage = first_stage("dfr", {"batch_size": 4, "first_share": 5 / 6, "held_out": 0.25})
+    assert stage is not None
+    first = FirstModels(made, "dfr").get(stage)
+    assert first.unseen_N.sum() == 12
+    dfr = make_algorithm("dfr", {"batch_size": 4}, made.known, first)
+    made.run(made.trainer(dfr, second_settings(settings, stage)), "dfr-0", "")
+    assert seen == pytest.approx([240, 48], abs=8), "within a step"
