@@ -17,7 +17,7 @@ class Expectation:
     Attributes:
         share_N: share of the sample in the expected loss; sums to 1. GERNE's may be negative.
         samples_N: expected forward passes of the sample per step.
-        p_by_role: p(a|y) [K, A] of every role's batch, where the method aims at some.
+        p_by_role: p(a|y) [K, A] of every role's batch by the true groups, where the method aims at some.
     """
 
     share_N: NDArray[np.float64]
@@ -65,5 +65,5 @@ def composition(expectation: Expectation, groups: TrainGroups) -> Composition:
     share_KA = groups.summed(expectation.share_N)
     of_class_K1 = share_KA.sum(axis=1, keepdims=True)
     p_KA = np.divide(share_KA, of_class_K1, out=np.zeros_like(share_KA), where=of_class_K1 != 0)
-    fitting = {role: p for role, p in expectation.p_by_role.items() if np.shape(p) == groups.counts_KA.shape}
-    return Composition(groups, fitting, p_KA, share_KA, groups.summed(expectation.samples_N))
+    samples_KA = groups.summed(expectation.samples_N)
+    return Composition(groups, expectation.p_by_role, p_KA, share_KA, samples_KA)

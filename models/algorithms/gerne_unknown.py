@@ -5,6 +5,7 @@ ICCV 2025 (arXiv 2503.13236), section 4.2 and Algorithm 2.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,8 @@ class GerneUnknown(AbstractTwoStage[TrainLabels, GerneUnknownSettings]):
         return self.known_case.batches(rng)
 
     def expectation(self) -> Expectation:
-        return self.known_case.expectation()
+        """The known case's, without its p(a|y), which is of pseudo-attributes."""
+        return replace(self.known_case.expectation(), p_by_role={})
 
 
 def hard_samples(

@@ -9,6 +9,7 @@ import pytest
 from models.algorithms.gerne_unknown import GerneUnknown, hard_samples
 from models.algorithms.registry import first_stage, make_algorithm
 from models.algorithms.two_stage import FirstModel
+from models.composition import composition
 from models.dataset import PatchData
 from models.first_models import FirstModels, first_settings
 from models.groups import GroupLayout, TrainGroups, TrainLabels
@@ -101,6 +102,17 @@ def test_it_is_the_known_case_on_its_pseudo_groups(n_classes: int, draws: str) -
         assert own.indices_N.tolist() == its.indices_N.tolist()
         np.testing.assert_array_equal(own.weights_RN, its.weights_RN)
     np.testing.assert_array_equal(unknown.expectation().share_N, known.expectation().share_N)
+
+
+def test_the_table_of_the_true_groups_tells_nothing_of_pseudo_groups() -> None:
+    """Both are 2 x 2, but the true attribute is here independent of what is hard."""
+    labels = TrainLabels(2, np.arange(80) // 2 % 2)
+    unknown = make_algorithm("gerne_unknown", {"t": 0.1}, labels, first_model(labels.label_N, 2))
+    table = composition(
+        unknown.expectation(), TrainGroups(GroupLayout(2, 2), labels.label_N, np.arange(80) % 2)
+    )
+    assert not table.p_by_role
+    assert set(table.rows()[0]) == {"group", "count", "alpha", "p_trained", "share", "samples_per_step"}
 
 
 def test_bounds_of_beta_are_those_of_the_pseudo_groups() -> None:
