@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.progress import track
 
 from patching.errors import AlgorithmError
-from pipeline.artifacts import INDEX, Paths, read_table
+from pipeline.artifacts import INDEX, Paths, read_table, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
+from pipeline.searched import searched_trials
 from pipeline.study_cells import Cell, is_done, planned, train_cell
 from pipeline.study_summary import StudySettings, summarize
 
@@ -60,12 +61,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
         logger.debug("finished %s", name)
     records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
     kept, left_out = without_failures(cells, records)
+    remarks = [*left_out, *searched_before(context.paths, kept)]
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
     settings = settings.model_copy(update={"algorithms": ran})
     predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
     patients = index[["patch_id", "patient_id"]]
     Console().print(
-        summarize(context, settings, predictions.merge(patients, on="patch_id"), records, left_out)
+        summarize(context, settings, predictions.merge(patients, on="patch_id"), records, remarks)
     )
     for name in ("table.md", "study.json", "study.png"):
         logger.info("wrote %s", context.paths.study / name)
@@ -96,6 +98,17 @@ def without_failures(
             has="; ".join(remarks), needs="one method that runs in every fold", do="see the reasons above"
         )
     return kept, remarks
+
+
+def searched_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
+    """A sentence about every method with settings of `evenpatch tune`, whose patients the study tests."""
+    settings = {(cell.algorithm, cell.threshold): cell.algorithm_settings for cell in cells}
+    return [
+        f"{algorithm} at threshold {threshold} is too good: its settings are the best of {trials} trials of "
+        "`evenpatch tune`, chosen on validation patients that this study tests."
+        for (algorithm, threshold), own in settings.items()
+        if (trials := searched_trials(paths.trials("tune", run_name(algorithm, threshold)), own))
+    ]
 
 
 def _finished(paths: Paths, folder: Path, cells: Sequence[Cell], workers: int) -> Iterator[str]:

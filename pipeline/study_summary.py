@@ -60,14 +60,14 @@ def summarize(
     settings: StudySettings,
     predictions: pd.DataFrame,
     records: Sequence[Mapping[str, Any]],
-    left_out: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Group:
     """Write predictions.parquet, study.json, table.md and study.png; return the tables to print.
 
     Args:
         predictions: columns CELL and patient_id, of every cell.
         records: of the cells.
-        left_out: sentences about methods that could not be trained.
+        notes: sentences about methods that could not be trained, or that know patients of the test.
     """
     folder = context.paths.study
     with replacing(folder / "predictions.parquet") as part:
@@ -83,10 +83,10 @@ def summarize(
     with replacing(folder / "study.json") as part:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with replacing(folder / "table.md") as part:
-        part.write_text(markdown(figures, left_out), encoding="utf-8")
+        part.write_text(markdown(figures, notes), encoding="utf-8")
     with replacing(folder / "study.png") as part:
         draw(figures, part)
-    return Group(printed(context.cohort, figures), *map(Text, left_out))
+    return Group(printed(context.cohort, figures), *map(Text, notes))
 
 
 def statistics_of(predictions: pd.DataFrame, settings: StudySettings) -> PatientStatistics:
@@ -139,7 +139,7 @@ def _written(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float | s
     }
 
 
-def markdown(figures: Mapping[str, Any], left_out: Sequence[str] = ()) -> str:
+def markdown(figures: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
     """The study as a Markdown table: one row per threshold and algorithm, then the paired differences."""
     head = (
         "| threshold | algorithm | WGA | GBA | average | AUROC | spread of WGA over repeats |\n" + "|---" * 7
@@ -154,7 +154,7 @@ def markdown(figures: Mapping[str, Any], left_out: Sequence[str] = ()) -> str:
         for name, row in content["differences"].items():
             cells = [_cell(row[metric], sign="+") for metric in METRICS]
             lines.append("| " + " | ".join([threshold, f"{content['candidate']} − {name}", *cells]) + " |")
-    lines += [f"\n{remark}" for remark in (*remarks(figures), *left_out)]
+    lines += [f"\n{remark}" for remark in (*remarks(figures), *notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from models.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
-from pipeline.artifacts import Paths, name_parts, read_json, read_table
+from pipeline.artifacts import Paths, name_parts, read_json, read_table, run_name
 from pipeline.evidence import identity
 from pipeline.gathering import table_fingerprints
+from pipeline.searched import searched_trials
 from pipeline.study_summary import CELL
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ class Tested:
         name: of the run or repeat, for messages.
         source: `split`, one training on one split; `study`, one repeat of a cross-validation.
         seed: of the training; of a study, its repeat.
-        trials: candidates that each selection chose from, ascending; empty where that was not recorded.
-        shared: settings that the seeds of an algorithm must share.
+        trials: candidates that each selection chose from, those of a search included, ascending; empty where
+            that was not recorded.
+        shared: settings, and fingerprints of the data, that the seeds of an algorithm must share.
         oracle: figures selected on the test patches, by name; no estimate of anything.
         patches: NEEDED, patient_id, tissue_fraction (NaN where there is none) and maybe probability, of the
             positive class; in the order of patch_id.
@@ -119,7 +121,10 @@ def _evaluated(paths: Paths, folder: Path, index: pd.DataFrame) -> Tested:
     algorithm, threshold = identity(folder.name, record)
     metrics = folder / "metrics.json"
     seed = record.get("seed", name_parts(folder.name)[2])
-    trials = (int(record["n_trials"]),) if "n_trials" in record else ()
+    search = folder.resolve().parent.parent / "tune" / run_name(algorithm, threshold)
+    # The best trial of a search is trained again as one candidate, or among some.
+    searched = max(searched_trials(search, record.get("algorithm_settings", {})) - 1, 0)
+    trials = (int(record["n_trials"]) + searched,) if "n_trials" in record else ()
     return Tested(
         name=folder.name,
         source="split",
@@ -140,10 +145,10 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that selection chooses for each seed anew."""
+    """Settings and data, without the settings that selection chooses for each seed anew."""
     tried = {key for trial in record.get("trials", ()) for key in trial.get("override", {})}
     own = {key: value for key, value in record.get("algorithm_settings", {}).items() if key not in tried}
-    return dict(record.get("train_settings", {})) | own
+    return dict(record.get("train_settings", {})) | own | dict(record.get("fingerprints", {}))
 
 
 def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:

@@ -330,6 +330,22 @@ def test_seeds_must_be_trained_alike_and_count_once(
     assert "gerne-low-s7 with different epochs, selection" in refused(three, capsys)
 
 
+def test_seeds_of_other_data_are_not_pooled(three: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(three, "gerne", predicted((1, 1, 1, 1)), seed=7, fingerprints={"splits.csv": "0" * 64})
+    assert "gerne-low-s7 with different splits.csv" in refused(three, capsys, "gerne-low", "gerne-low-s7")
+
+
+def test_trials_of_a_search_count(three: Context) -> None:
+    path = three.paths.trials("tune", "gerne-low") / "tune.json"
+    path.parent.mkdir(parents=True)
+    content = {"n_trials": 20, "n_earlier": 5, "best": {"settings": {"beta": 1.0}}}
+    path.write_text(json.dumps(content))
+    (section,) = compare(three)["sections"]
+    # Seed 0 has the settings of the best trial, and chose from two of its own; seed 4 has others.
+    assert method(section, "gerne")["trials"] == [2, 26]
+    assert method(section, "group_resampling")["trials"] == [2]
+
+
 def test_another_candidate_and_its_variants(three: Context) -> None:
     write_run(three, "gerne_unknown", predicted((0.7, 0.7, 0.7, 0.7)))
     pairs = [(d["candidate"], d["reference"]) for d in compare(three)["sections"][0]["differences"]]

@@ -185,6 +185,19 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
         assert f"repeats = {wrong}" in capsys.readouterr().err
 
 
+def test_settings_of_a_search_are_told(context: Context) -> None:
+    cells = list(study_cells.planned(context, settings_of(context)))
+    assert study.searched_before(context.paths, cells) == []
+    path = context.paths.trials("tune", "gerne-low") / "tune.json"
+    path.parent.mkdir(parents=True)
+    best = {"candidates": [{"beta": 0.5}]}
+    for settings, told in ((best | {"c": 0.123}, 0), (best, 1)):
+        path.write_text(json.dumps({"n_trials": 20, "n_earlier": 0, "best": {"settings": settings}}))
+        found = study.searched_before(context.paths, cells)
+        assert len(found) == told
+    assert found[0].startswith("gerne at threshold low is too good: its settings are the best of 20 trials")
+
+
 def test_brackets_in_a_reason_are_printed_as_they_are(context: Context) -> None:
     settings = settings_of(context).model_copy(update={"repeats": 1, "algorithms": ("erm",)})
     table = predictions(1).assign(algorithm="erm", threshold="low")
