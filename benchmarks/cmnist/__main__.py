@@ -7,10 +7,12 @@ table.png. Nothing is chosen on the test images.
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
@@ -34,6 +36,7 @@ def cells(
             settings={
                 "algorithm": method.settings,
                 "train": settings.train | {"attributes": method.attributes},
+                **({"name": method.algorithm} if method.algorithm else {}),
             },
             trains=method.train,
         )
@@ -45,8 +48,14 @@ def cells(
     ]
 
 
+def is_current(settings: Settings, record: Mapping[str, Any]) -> bool:
+    """Whether a record is of these settings, and not of earlier ones."""
+    made = cells(settings, [record["method"]], [record["ratio"]], [record["seed"]])
+    return any(cell.fingerprint == record["fingerprint"] for cell in made)
+
+
 def main() -> None:
-    """Train what is missing, then write the table over all that was ever trained."""
+    """Train what is missing, then write the table over all that was trained with these settings."""
     settings = load()
     parser = argparse.ArgumentParser(prog="benchmarks.cmnist", description=__doc__)
     parser.add_argument("--methods", nargs="+", choices=settings.methods, default=list(settings.methods))
@@ -63,7 +72,7 @@ def main() -> None:
         futures = [pool.submit(train_cell, DATA, folder, cell) for cell in missing]
         for future in track(as_completed(futures), "Colored MNIST", total=len(futures)):
             future.result()
-    print(table.write(settings, OUTPUT))
+    print(table.write(settings, OUTPUT, partial(is_current, settings)))
     print(f"{(time.monotonic() - started) / 60:.1f} minutes; {OUTPUT / 'table.md'}")
 
 

@@ -18,7 +18,7 @@ from models.metrics import group_metrics
 from models.selection import Score
 from models.splitting import TEST, TRAIN, VALIDATION
 from models.train_settings import TrainSettings
-from patching.errors import DivergenceError
+from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import replacing
 from pipeline.benchmarks.colored_mnist import colored_mnist
 
@@ -61,39 +61,42 @@ def train_cell(data_folder: Path, folder: Path, cell: Cell) -> str:
     """Train and test one cell on one thread, and write its record; returns its name."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    data = load_data(data_folder, cell.ratio)
-    fits = [found for changes in cell.trains if (found := _fit(data, cell, changes)) is not None]
-    best = max(range(len(fits)), key=lambda i: _score(fits[i]))
-    result, changes = fits[best], cell.trains[best]
-    test = data[TEST]
-    prediction_N = result.classifier.predict_patches(test.images).argmax(axis=1)
-    group_N = LAYOUT.group(test.label_N, test.attribute_N)
-    tested = group_metrics(test.label_N, prediction_N, group_N, LAYOUT.n_groups)
-    record = {
-        "fingerprint": cell.fingerprint,
-        "method": cell.method,
-        "ratio": cell.ratio,
-        "seed": cell.seed,
-        "trials": sum(len(each.trials) for each in fits),
-        "chosen": {**result.trials[result.chosen].override, **changes},
-        "validation_gba": result.trials[result.chosen].figures["validation_gba"],
-        "gba": tested.gba,
-        "wga": tested.wga,
-        "average": tested.average,
-        "oracle_gba": max(each.oracle["oracle_gba"] for each in fits),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    found = _tested(load_data(data_folder, cell.ratio), cell)
+    own = {name: getattr(cell, name) for name in ("fingerprint", "method", "ratio", "seed")}
+    record = own | found | {"seconds": round(time.monotonic() - started, 1)}
     with replacing(folder / f"{cell.name}.json") as part:
         part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return cell.name
 
 
-def _fit(data: dict[str, PatchData], cell: Cell, changes: dict[str, Any]) -> FitResult | None:
+def _tested(data: dict[str, PatchData], cell: Cell) -> dict[str, Any]:
+    """What the record tells of the trainings; where all failed, why the last one did."""
+    made = [(_fit(data, cell, changes), changes) for changes in cell.trains]
+    fits = [(result, changes) for result, changes in made if isinstance(result, FitResult)]
+    if not fits:
+        return {"failure": made[-1][0]}
+    result, changes = max(fits, key=lambda each: _score(each[0]))
+    test = data[TEST]
+    prediction_N = result.classifier.predict_patches(test.images).argmax(axis=1)
+    group_N = LAYOUT.group(test.label_N, test.attribute_N)
+    tested = group_metrics(test.label_N, prediction_N, group_N, LAYOUT.n_groups)
+    return {
+        "trials": sum(len(each.trials) for each, _ in fits),
+        "chosen": {**result.trials[result.chosen].override, **changes},
+        "validation_gba": result.trials[result.chosen].figures["validation_gba"],
+        "gba": tested.gba,
+        "wga": tested.wga,
+        "average": tested.average,
+        "oracle_gba": max(each.oracle["oracle_gba"] for each, _ in fits),
+    }
+
+
+def _fit(data: dict[str, PatchData], cell: Cell, changes: dict[str, Any]) -> FitResult | str:
     try:
         return fit(
             data[TRAIN],
             data[VALIDATION],
-            algorithm=cell.method,
+            algorithm=cell.settings.get("name", cell.method),
             algorithm_settings=cell.settings["algorithm"],
             settings=TrainSettings.model_validate(cell.settings["train"] | changes),
             seed=cell.seed,
@@ -102,9 +105,9 @@ def _fit(data: dict[str, PatchData], cell: Cell, changes: dict[str, Any]) -> Fit
             oracle=data[TEST],
             quiet=True,
         )
-    except DivergenceError:
+    except (DivergenceError, AlgorithmError, EmptyGroupError) as error:
         # Too high a learning rate for one method is a finding, not the end of the table.
-        return None
+        return error.in_one_line
 
 
 def _score(result: FitResult) -> Score:

@@ -28,12 +28,18 @@ ORACLE = (
 )
 
 
-def read_records(folder: Path) -> Records:
-    """Finished cells by method and ratio, in order of seeds."""
+def read_records(folder: Path, current: Callable[[Mapping[str, Any]], bool]) -> Records:
+    """Finished cells by method and ratio, in order of seeds.
+
+    Args:
+        folder: of the records.
+        current: whether a record is of the settings as they are now; others are left out.
+    """
     found: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault((record["method"], record["ratio"]), []).append(record)
+        if current(record):
+            found.setdefault((record["method"], record["ratio"]), []).append(record)
     return found
 
 
@@ -74,13 +80,18 @@ def _cell(
     name: str,
     ratio: float,
 ) -> str:
-    mean, spread = PUBLISHED[name][ratio]
-    paper = f"paper {mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
+    mean, spread = PUBLISHED[name][ratio] if name in PUBLISHED else (None, None)
+    paper = "" if mean is None else f"paper {mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
     if not found:
         return f"not run<br>{paper}"
-    values = [figure(record) for record in found]
+    finished = [record for record in found if "failure" not in record]
+    failed = f"{len(found) - len(finished)} of {len(found)} failed"
+    if not finished:
+        return f"{failed}<br>{paper}"
+    values = [figure(record) for record in finished]
     own = f"**{np.mean(values):.2f}** ± {np.std(values, ddof=1) if len(values) > 1 else np.nan:.2f}"
-    return f"{own} ({found[0]['trials']})<br>{paper}"
+    told = f" ({finished[0]['trials']})" + (f", {failed}" if len(finished) < len(found) else "")
+    return f"{own}{told}<br>{paper}"
 
 
 def draw(settings: Settings, records: Records, path: Path) -> None:
@@ -93,9 +104,11 @@ def draw(settings: Settings, records: Records, path: Path) -> None:
     ):
         for axis, ratio in zip(axes[0], ratios, strict=True):
             for row, (name, _) in enumerate(methods):
-                values = [100 * record["gba"] for record in records.get((name, ratio), ())]
+                found = records.get((name, ratio), ())
+                values = [100 * record["gba"] for record in found if "failure" not in record]
                 axis.plot(values, [row] * len(values), "o", color=color(row), markersize=4)
-                axis.plot(PUBLISHED[name][ratio][0], row, "o", color="black", markerfacecolor="none")
+                if name in PUBLISHED:
+                    axis.plot(PUBLISHED[name][ratio][0], row, "o", color="black", markerfacecolor="none")
             axis.set(title=f"{100 * ratio:g} % conflicting", xlim=(0, 100), xlabel="GBA, %")
             axis.set_yticks(range(len(methods)), [_label(method) for _, method in methods])
         axes[0, 0].invert_yaxis()
@@ -107,9 +120,9 @@ def _label(method: Method) -> str:
     return title if method.attributes == "known" else f"{title} (validation only)"
 
 
-def write(settings: Settings, folder: Path) -> str:
-    """Write table.md and table.png of the finished cells; returns the table."""
-    records = read_records(folder / "cells")
+def write(settings: Settings, folder: Path, current: Callable[[Mapping[str, Any]], bool]) -> str:
+    """Write table.md and table.png of the finished cells of these settings; returns the table."""
+    records = read_records(folder / "cells", current)
     text = markdown(settings, records)
     with replacing(folder / "table.md") as part:
         part.write_text(text, encoding="utf-8")
