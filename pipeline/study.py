@@ -24,6 +24,7 @@ from pipeline.artifacts import INDEX, Paths, read_table, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
 from pipeline.searched import searched_trials
 from pipeline.study_cells import Cell, is_done, planned, train_cell
+from pipeline.study_choice import BEST, best_on_validation
 from pipeline.study_summary import StudySettings, summarize
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
     settings = settings.model_copy(update={"algorithms": ran})
     predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
-    patients = index[["patch_id", "patient_id"]]
-    Console().print(
-        summarize(context, settings, predictions.merge(patients, on="patch_id"), records, remarks)
-    )
+    predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")
+    best = best_on_validation(predictions, records)
+    if best is not None:
+        predictions = pd.concat([predictions, best])
+        settings = settings.model_copy(update={"algorithms": (*ran, BEST)})
+    Console().print(summarize(context, settings, predictions, records, remarks))
     for name in ("table.md", "study.json", "study.png"):
         logger.info("wrote %s", context.paths.study / name)
 

@@ -165,6 +165,7 @@ def _outcome(result: FitResult) -> dict[str, Any]:
         "n_trials": len(result.trials),
         "chosen": dict(chosen.override),
         "best_step": chosen.figures["step"],
+        "validation": None if chosen.score is None else [float(figure) for figure in chosen.score],
     }
 
 

@@ -17,6 +17,7 @@ from models.attributes import LAYOUT
 from pipeline import study, study_cells
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
+from pipeline.study_choice import BEST, best_on_validation
 from pipeline.study_summary import StudySettings, markdown, printed, statistics_of, summarize
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
@@ -183,6 +184,8 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
     for wrong in ("0", "-1"):
         assert main(["study", "--cohort", "small", "--root", root, "--repeats", wrong]) == 2
         assert f"repeats = {wrong}" in capsys.readouterr().err
+    assert main(["study", "--cohort", "small", "--root", root, "--algorithms", "erm", "erm"]) == 2
+    assert "every algorithm once" in capsys.readouterr().err
 
 
 def test_settings_of_a_search_are_told(context: Context) -> None:
@@ -238,3 +241,31 @@ def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
     assert study_cells.is_done(context.paths.study / "cells", cell)
     assert main([*command, "--algorithms", "gerne_unknown"]) == 2
     assert "one method that runs in every fold" in capsys.readouterr().err
+
+
+def test_the_best_on_validation_is_chosen_in_every_fold() -> None:
+    predictions = pd.DataFrame(
+        [
+            {"patch_id": f"p{fold}", "repeat": 0, "fold": fold, "threshold": "low", "algorithm": name}
+            for fold in (0, 1)
+            for name in ("erm", "gerne")
+        ]
+    )
+    records: list[dict[str, Any]] = [
+        {"name": f"r0-f{fold}-{name}-low", "algorithm": name, "threshold": "low", "validation": score}
+        for fold, name, score in (
+            (0, "erm", [0.5, 0.6, -1.0]),
+            (0, "gerne", [0.5, 0.7, -2.0]),
+            (1, "erm", [0.4, 0.9, -1.0]),
+            (1, "gerne", [0.3, 0.9, -1.0]),
+        )
+    ]
+    failed = {"name": "r0-f1-jtt-low", "algorithm": "jtt", "threshold": "low", "failure": "empty"}
+    best = best_on_validation(predictions, [*records, failed])
+    assert best is not None
+    assert best["patch_id"].tolist() == ["p0", "p1"]
+    assert best.index.tolist() == [1, 2]  # GERNE in fold 0 by its GBA, ERM in fold 1
+    assert set(best["algorithm"]) == {BEST}
+    without_score = [record | {"validation": None} for record in records]
+    assert best_on_validation(predictions, without_score) is None
+    assert best_on_validation(predictions[predictions["algorithm"] == "erm"], records) is None
