@@ -18,6 +18,8 @@ class Method(BaseModel):
 
     title: str
     """As the published table calls it."""
+    algorithm: str | None = None
+    """A name of the registry; none: the row's own."""
     attributes: Regime
     """Where they may be used: the row stands in that part of the table."""
     ratios: tuple[float, ...] | None = None
