@@ -1,6 +1,7 @@
 """Runs and model versions of one cohort in MLflow, in the project's own terms."""
 
 import io
+import math
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -139,13 +140,7 @@ class ModelStore:
     def _log_values(self, run_id: str, record: TrainingRecord) -> None:
         params = [Param(name, value) for name, value in record.params.items()]
         metrics = [Metric(name, value, 0, 0) for name, value in record.metrics.items()]
-        for row in record.history.to_dict("records"):
-            step = int(row["step"])
-            metrics += [
-                Metric(f"history/{name}", float(value), 0, step)
-                for name, value in row.items()
-                if name != "step"
-            ]
+        metrics += history_metrics(record.history)
         for start in range(0, max(len(params), len(metrics)), _BATCH):
             part = slice(start, start + _BATCH)
             self._client.log_batch(run_id, metrics=metrics[part], params=params[part])
@@ -180,3 +175,13 @@ class ModelStore:
             return mlflow.register_model(
                 model_uri, self.model, await_registration_for=60, tags=dict(record.version_tags)
             )
+
+
+def history_metrics(history: pd.DataFrame) -> list[Metric]:
+    """`history/<column>` by step, without what is not estimable, as WGA where attributes are not known."""
+    return [
+        Metric(f"history/{name}", float(value), 0, int(row["step"]))
+        for row in history.to_dict("records")
+        for name, value in row.items()
+        if name != "step" and math.isfinite(value)
+    ]

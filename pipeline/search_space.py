@@ -29,10 +29,15 @@ class Range(Settings):
         between = self.low is not None or self.high is not None
         if [between, self.choices is not None, self.share_of_bounds is not None].count(True) != 1:
             raise ValueError(
-                "give low and high, or choices, or share_of_bounds (null takes back what configs/tune.yaml has)"
+                "give low and high, or choices, or share_of_bounds "
+                "(null takes back what configs/tune.yaml has)"
             )
         if between and (self.low is None or self.high is None or self.low > self.high):
             raise ValueError("give low and high, low first")
+        if (self.log or self.whole) and not between:
+            raise ValueError(
+                "log and whole are for low and high (false takes back what configs/tune.yaml has)"
+            )
         if self.log and not (self.low and self.low > 0):
             raise ValueError("log needs low above 0")
         if self.whole and not all(float(x).is_integer() for x in (self.low or 0, self.high or 0)):

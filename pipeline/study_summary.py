@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
@@ -53,6 +53,14 @@ class StudySettings(Settings):
     """A group of fewer patients is not estimable."""
     workers: PositiveInt = 2
     """Processes, one thread each."""
+
+    @field_validator("algorithms")
+    @classmethod
+    def _once_each(cls, algorithms: tuple[str, ...]) -> tuple[str, ...]:
+        # Two processes would write the same cell, and its predictions would count twice.
+        if not algorithms or len(set(algorithms)) < len(algorithms):
+            raise ValueError("name every algorithm once, and at least one")
+        return algorithms
 
 
 def summarize(

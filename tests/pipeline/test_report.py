@@ -15,6 +15,7 @@ from pipeline import report
 from pipeline.artifacts import Paths
 from pipeline.comparison import Difference, bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
+from pipeline.curves import panels_of
 from pipeline.evidence import load_evidence
 from pipeline.panels import sheets
 from pipeline.panels.base import ReportSettings, Sources
@@ -258,3 +259,13 @@ def test_no_training_is_an_error(small_cohort: Paths) -> None:
 def test_estimable_needs_all_three_numbers() -> None:
     assert estimable(interval(0.5, 0.4, 0.6))
     assert not estimable(interval(0.5, math.nan, math.nan))
+
+
+def test_curves_show_what_validation_knew() -> None:
+    columns = ("validation_worst_class", "validation_class_balanced")
+    always = {"train_loss": [0.7, 0.6], "validation_wga": [np.nan, np.nan]}
+    blind = pd.DataFrame(always | {column: [0.5, 0.6] for column in columns})
+    known = blind.assign(validation_wga=[0.1, 0.2])
+    assert [column for column, _ in panels_of([blind, blind])][1:] == list(columns)
+    for histories in ([blind, known], [known], [blind.drop(columns=columns[0])]):
+        assert [column for column, _ in panels_of(histories)][1:] == ["validation_wga", "validation_gba"]

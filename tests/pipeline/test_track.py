@@ -5,6 +5,8 @@ from argparse import Namespace
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 
 from patching.errors import ArtifactError, RegistryError
@@ -13,7 +15,7 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.flattening import flat, metrics_of
 from pipeline.mlflow_store import connect, experiment_id, tracking_uri, workspace
-from pipeline.model_store import ModelStore
+from pipeline.model_store import ModelStore, history_metrics
 
 
 @pytest.fixture
@@ -33,6 +35,12 @@ def test_a_second_call_changes_nothing(tracked_cohort: Context, client: mlflow.M
         v.version for v in before
     ]
     assert len(before) == len(receipt) == 3
+
+
+def test_what_is_not_estimable_is_no_metric_of_the_history() -> None:
+    history = pd.DataFrame({"step": [3, 6], "validation_wga": [np.nan, np.nan], "train_loss": [0.5, np.nan]})
+    found = [(metric.key, metric.step, metric.value) for metric in history_metrics(history)]
+    assert found == [("history/train_loss", 3, 0.5)]
 
 
 def test_a_run_holds_parameters_figures_history_and_files(

@@ -353,6 +353,7 @@ def test_the_shipped_space_is_valid_for_every_algorithm_in_it(repository: Path) 
             "share_of_bounds is for beta",
         ),
         ({"space": {"gerne": {"beta": {"share_of_bounds": [0.5, 1.2]}}}}, "from 0 to 1"),
+        ({"space": {"gerne": {"batch_size": {"choices": [8, 16], "whole": True}}}}, "log and whole are for"),
     ],
 )
 def test_wrong_settings_end_with_code_2(
