@@ -4,6 +4,8 @@ Sagawa, Koh, Hashimoto, Liang, "Distributionally Robust Neural Networks for Grou
 of Regularization for Worst-Case Generalization", ICLR 2020 (arXiv 1911.08731), Algorithm 1 and section 3.3.
 """
 
+import math
+
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
@@ -40,7 +42,8 @@ class GroupDro(AbstractGroupResampler[GroupDroSettings]):
     def __init__(self, train: TrainGroups, settings: GroupDroSettings) -> None:
         super().__init__(train, settings)
         n_groups = train.layout.n_groups
-        self.state["q_G"] = torch.full((n_groups,), 1 / n_groups)
+        # As a logarithm: a q that had become 0 would stay 0 however the losses turn.
+        self.state["log_q_G"] = torch.full((n_groups,), -math.log(n_groups))
 
     def loss(self, losses_N: torch.Tensor, plan: BatchPlan) -> torch.Tensor:
         """Update q, then weight the groups' adjusted losses by it."""
@@ -48,6 +51,6 @@ class GroupDro(AbstractGroupResampler[GroupDroSettings]):
         count_G = torch.from_numpy(self.train.counts_KA.ravel()).to(losses_N.device)
         mean_G = group_means(losses_N.float(), group_N, len(count_G))
         adjusted_G = mean_G + self.settings.adjustment / count_G.sqrt()
-        log_q_G = self.state["q_G"].to(losses_N.device).log()
-        self.state["q_G"] = (log_q_G + self.settings.step_size * adjusted_G.detach()).softmax(dim=0)
-        return self.state["q_G"] @ adjusted_G
+        log_q_G = self.state["log_q_G"].to(losses_N.device)
+        self.state["log_q_G"] = (log_q_G + self.settings.step_size * adjusted_G.detach()).log_softmax(dim=0)
+        return self.state["log_q_G"].exp() @ adjusted_G
