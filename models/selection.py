@@ -141,7 +141,8 @@ def _resolved(rule: SelectionRule, *, grouped: bool) -> SelectionRule:
         return "worst_group" if grouped else "worst_class"
     if rule in OF_GROUPS and not grouped:
         raise ConfigError(
-            has=f"selection: {rule}, and validation patches without attributes (attributes: nowhere)",
+            has=f"selection: {rule}, and patches to choose by without attributes (attributes: nowhere, or "
+            "first_judged_on: training)",
             needs="a rule that needs no attributes",
             do="set selection to auto, worst_class, class_balanced or average",
         )

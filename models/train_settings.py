@@ -40,7 +40,8 @@ class TrainSettings(BaseModel):
     """A preset of models.augment.PRESETS."""
 
     epochs: PositiveFloat = 12.0
-    """Budget in samples seen, as multiples of the training split; the same for every algorithm."""
+    """Budget in samples seen, as multiples of the training split; the same for every algorithm, also where
+    one passes a sample through several networks, or twice (LfF, LC, DFA, DeNetDM, SAM)."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.05
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -63,7 +64,8 @@ class TrainSettings(BaseModel):
 
     attributes: Regime = "known"
     """Where attributes may be used: `known` in training and validation, `validation_only`, or `nowhere`.
-    Methods and selection get objects without the attributes that they may not see."""
+    Methods and selection get objects without the attributes that they may not see. The tissue fraction of the
+    training patches weights their normalization in every regime."""
     selection: SelectionRule = "auto"
     minimum_validation_patches: NonNegativeInt = 10
     """Groups with fewer validation patches have no say in the selection."""

@@ -143,6 +143,15 @@ def test_a_rule_over_groups_needs_attributes_in_validation(
         fitted(shortcut_data, quick.model_copy(update={"selection": rule}), "nowhere")
 
 
+def test_a_rule_over_groups_cannot_choose_a_first_model_by_training_patches(
+    shortcut_data: MakeData, quick: TrainSettings
+) -> None:
+    settings = quick.model_copy(update={"selection": "group_balanced"})
+    own = {"batch_size": 8, "first_judged_on": "training"}
+    with pytest.raises(ConfigError, match="first_judged_on: training"):
+        fitted(shortcut_data, settings, "known", "crt", algorithm_settings=own)
+
+
 def test_without_attributes_group_figures_are_undefined(
     shortcut_data: MakeData, quick: TrainSettings
 ) -> None:
