@@ -29,6 +29,8 @@ from pipeline.study_summary import StudySettings, summarize
 
 logger = logging.getLogger(__name__)
 
+OPTIONS = ("repeats", "algorithms", "thresholds", "workers")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much."""
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithms", nargs="+", help="files of configs/algorithms (default: configs/study.yaml)"
     )
+    parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")
 
 
@@ -48,9 +51,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
     settings = load_stage(context.configs, context.cohort, "study", StudySettings)
-    options_given = ((key, getattr(options, key)) for key in ("repeats", "algorithms", "workers"))
+    options_given = ((key, getattr(options, key)) for key in OPTIONS)
     chosen = {key: value for key, value in options_given if value is not None}
-    settings = validated(StudySettings, settings.model_dump() | chosen, "--repeats, --algorithms, --workers")
+    told = ", ".join(f"--{option}" for option in OPTIONS)
+    settings = validated(StudySettings, settings.model_dump() | chosen, told)
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"

@@ -16,7 +16,7 @@ from models.attributes import LAYOUT, ThresholdRule, attribute_table
 from models.determinism import deterministic
 from models.fitting import FitResult, fit
 from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
-from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
+from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from patching.manifest import fingerprint
 from pipeline.artifacts import INDEX, Paths, read_table, replacing
 from pipeline.config import Context, load_algorithm, load_stage
@@ -60,8 +60,20 @@ class Cell:
 
 
 def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
-    """Every training of the study, in order of repeat, fold, threshold, algorithm."""
+    """Every training of the study, in order of repeat, fold, threshold, algorithm.
+
+    Raises:
+        ConfigError: a threshold that the attribute stage does not have.
+    """
     attribute = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
+    thresholds = settings.thresholds or tuple(attribute.thresholds)
+    unknown = set(thresholds) - set(attribute.thresholds)
+    if unknown:
+        raise ConfigError(
+            has=f"thresholds {', '.join(sorted(unknown))}",
+            needs=f"some of {', '.join(attribute.thresholds)}",
+            do="correct the name, or add the threshold to the attribute stage's settings",
+        )
     train = load_stage(context.configs, context.cohort, "train", TrainStage)
     digest = fingerprint([context.paths.index])
     store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
@@ -77,7 +89,7 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
                 validation=settings.validation,
                 seed=settings.seed,
             )
-            for threshold in attribute.thresholds:
+            for threshold in thresholds:
                 for algorithm in settings.algorithms:
                     yield Cell(
                         repeat=repeat,

@@ -14,6 +14,7 @@ import yaml
 from rich.console import Console
 
 from models.attributes import LAYOUT
+from patching.errors import ConfigError
 from pipeline import study, study_cells
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
@@ -47,6 +48,13 @@ def test_plans_every_training_once(context: Context) -> None:
     assert len(names) == len(set(names)) == 2 * 2 * 2 * 2
     assert names[0] == "r0-f0-erm-low"
     assert names[-1] == "r1-f1-gerne-high"
+
+
+def test_plans_the_named_thresholds_alone(context: Context) -> None:
+    settings = settings_of(context).model_copy(update={"thresholds": ("high",)})
+    assert {cell.threshold for cell in study_cells.planned(context, settings)} == {"high"}
+    with pytest.raises(ConfigError, match="some of low, high"):
+        list(study_cells.planned(context, settings.model_copy(update={"thresholds": ("medium",)})))
 
 
 def test_every_patient_is_tested_once_per_repeat(context: Context) -> None:
@@ -89,7 +97,7 @@ def test_writes_figures_table_and_picture(
     context: Context, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    study.run(context, Namespace(repeats=1, algorithms=None, workers=2))
+    study.run(context, Namespace(repeats=1, algorithms=None, thresholds=None, workers=2))
     content = json.loads((context.paths.study / "study.json").read_text())
     assert set(content["thresholds"]) == {"low", "high"}
     assert len(content["cells"]) == 1 * 2 * 2 * 2
