@@ -41,6 +41,8 @@ class StudySettings(Settings):
     """Of folds; the training's own seed is in configs/train.yaml."""
     algorithms: tuple[str, ...] = ("erm", "class_balanced", "group_resampling", "gerne")
     """Files of configs/algorithms."""
+    thresholds: tuple[str, ...] | None = None
+    """Of the attribute stage; none: all of them."""
     candidate: str = "gerne"
     """Compared with every other, in pairs."""
     draws: PositiveInt = 2000
