@@ -13,6 +13,12 @@ from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.config import Context
 
 
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test begins without a server: MLflow sets the variable itself, to the store it used last."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture
 def small_cohort(tmp_path: Path, repository: Path) -> Paths:
     """What ingest and tile write, of 24 patients with a slide each; patient 003 is fixed to test.
