@@ -177,8 +177,13 @@ def _outcome(result: FitResult) -> dict[str, Any]:
         "n_trials": len(result.trials),
         "chosen": dict(chosen.override),
         "best_step": chosen.figures["step"],
-        "validation": None if chosen.score is None else [float(figure) for figure in chosen.score],
+        "validation": None if chosen.score is None else [_finite(figure) for figure in chosen.score],
     }
+
+
+def _finite(figure: float) -> float | None:
+    """JSON has no -inf, which is what a figure counts as that is not estimable."""
+    return float(figure) if np.isfinite(figure) else None
 
 
 def _write_record(folder: Path, cell: Cell, outcome: dict[str, Any]) -> None:

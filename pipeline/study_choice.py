@@ -1,5 +1,6 @@
 """What a study's reader gets who tries all methods and trusts validation."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ def best_on_validation(predictions: pd.DataFrame, records: Sequence[dict[str, An
     for record in records:
         if record["algorithm"] in names:
             repeat_fold = record["name"].split(f"-{record['algorithm']}-")[0]
-            score = tuple(record.get("validation") or ())
+            figures = record.get("validation") or ()
+            score = tuple(-math.inf if figure is None else figure for figure in figures)
             scores.setdefault((repeat_fold, record["threshold"]), []).append((score, record["algorithm"]))
     if len(names) < 2 or not all(score for found in scores.values() for score, _ in found):
         return None

@@ -56,13 +56,12 @@ class StudySettings(Settings):
     workers: PositiveInt = 2
     """Processes, one thread each."""
 
-    @field_validator("algorithms")
+    @field_validator("algorithms", "thresholds")
     @classmethod
-    def _once_each(cls, algorithms: tuple[str, ...]) -> tuple[str, ...]:
-        # Two processes would write the same cell, and its predictions would count twice.
-        if not algorithms or len(set(algorithms)) < len(algorithms):
-            raise ValueError("name every algorithm once, and at least one")
-        return algorithms
+    def _once_each(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and not 0 < len(names) == len(set(names)):
+            raise ValueError("name each once, or two processes write the same cell; and at least one")
+        return names
 
 
 def summarize(

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
 
 from models.attributes import LAYOUT
+from models.selection import Score
 from patching.errors import ConfigError
 from pipeline import study, study_cells
 from pipeline.cli import main
@@ -193,7 +195,7 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
         assert main(["study", "--cohort", "small", "--root", root, "--repeats", wrong]) == 2
         assert f"repeats = {wrong}" in capsys.readouterr().err
     assert main(["study", "--cohort", "small", "--root", root, "--algorithms", "erm", "erm"]) == 2
-    assert "every algorithm once" in capsys.readouterr().err
+    assert "name each once" in capsys.readouterr().err
 
 
 def test_settings_of_a_search_are_told(context: Context) -> None:
@@ -277,3 +279,25 @@ def test_the_best_on_validation_is_chosen_in_every_fold() -> None:
     without_score = [record | {"validation": None} for record in records]
     assert best_on_validation(predictions, without_score) is None
     assert best_on_validation(predictions[predictions["algorithm"] == "erm"], records) is None
+
+
+def test_a_figure_that_is_not_estimable_is_written_and_loses() -> None:
+    names = ("erm", "gerne")
+    scores = {"erm": Score(-np.inf, 0.9, -0.1), "gerne": Score(0.4, -np.inf, -0.2)}
+    records = []
+    for name in names:
+        trial = Namespace(override={}, figures={"step": 1.0}, score=scores[name])
+        outcome = study_cells._outcome(Namespace(trials=(trial,), chosen=0))  # type: ignore[arg-type]
+        json.dumps(outcome, allow_nan=False)
+        records.append({"name": f"r0-f0-{name}-low", "algorithm": name, "threshold": "low", **outcome})
+    table = pd.concat([predictions(1).assign(algorithm=name, threshold="low", fold=0) for name in names])
+    best = best_on_validation(table.assign(chosen=table["algorithm"]), records)
+    assert best is not None
+    assert set(best["chosen"]) == {"gerne"}
+
+
+def test_the_settings_name_everything_once() -> None:
+    with pytest.raises(ValidationError, match="name each once"):
+        StudySettings(thresholds=("low", "low"))
+    with pytest.raises(ValidationError, match="name each once"):
+        StudySettings(algorithms=())
