@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.algorithms.registry import candidates
 from models.dataset import MemoryPatches, PatchData
 from models.fitting import FitResult, fit
 from models.groups import GroupLayout
@@ -81,7 +82,7 @@ def _tested(data: dict[str, PatchData], cell: Cell) -> dict[str, Any]:
     group_N = LAYOUT.group(test.label_N, test.attribute_N)
     tested = group_metrics(test.label_N, prediction_N, group_N, LAYOUT.n_groups)
     return {
-        "trials": sum(len(each.trials) for each, _ in fits),
+        "trials": len(candidates(cell.settings["algorithm"])) * len(cell.trains),
         "chosen": {**result.trials[result.chosen].override, **changes},
         "validation_gba": result.trials[result.chosen].figures["validation_gba"],
         "gba": tested.gba,
