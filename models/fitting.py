@@ -172,14 +172,14 @@ class _Fit:
             return self._train(number, override, method or self._bound(override), title)
         except DivergenceError as error:
             logger.warning("%s %s diverged: %s", title, dict(override), error)
-            return Trial(override, None, {}, (), failure=str(error))
+            return Trial(override, None, {}, (), failure=error.in_one_line)
         except (AlgorithmError, EmptyGroupError) as error:
             # Of several candidates, one may ask for a pseudo-group that is empty.
             if len(self.overrides) == 1:
                 raise
             logger.warning("%s %s cannot run: %s", title, dict(override), error)
             self.cannot_run.append(error)
-            return Trial(override, None, {}, (), failure=str(error))
+            return Trial(override, None, {}, (), failure=error.in_one_line)
 
     def _train(
         self, number: int, override: Mapping[str, Any], method: AbstractAlgorithm[Any, Any], title: str

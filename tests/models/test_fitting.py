@@ -63,8 +63,9 @@ def test_a_diverged_candidate_loses_and_the_rest_goes_on(
     shortcut_data: MakeData, quick: TrainSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     wild = quick.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
-    with pytest.raises(DivergenceError, match=r"2 of 2 candidates.*step"):
+    with pytest.raises(DivergenceError, match=r"2 of 2 candidates.*step") as told:
         run(shortcut_data, wild, "gerne", candidates=[{"beta": 0.5}, {"beta": 1.0}])
+    assert "\n" not in told.value.has, "one error's three lines, not two"
     assert caplog.text.count("diverged") == 2
 
 
