@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.registry import algorithm_type, candidates, first_stage, make_algorithm, view_of
 from models.classifier import Classifier
@@ -106,12 +108,14 @@ def fit(
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
         DivergenceError: every candidate failed, and not all for that reason.
     """
+    known = settings.attributes == "known"
+    weight_N = train.tissue_fraction_N if known else np.ones(len(train))
     trainings = Trainings(
         train=train,
         validation=validation,
         layout=GroupLayout(n_classes, n_attributes),
         settings=settings,
-        normalization=measure_normalization(train.images, train.tissue_fraction_N, settings.transform),
+        normalization=measure_normalization(train.images, weight_N, settings.transform),
         seed=seed,
         oracle=oracle,
         working_folder=working_folder,

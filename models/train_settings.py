@@ -64,8 +64,8 @@ class TrainSettings(BaseModel):
 
     attributes: Regime = "known"
     """Where attributes may be used: `known` in training and validation, `validation_only`, or `nowhere`.
-    Methods and selection get objects without the attributes that they may not see. The tissue fraction of the
-    training patches weights their normalization in every regime."""
+    Methods and selection get objects without the attributes that they may not see. Nor has the tissue
+    fraction, of which the attribute is made, a say in the normalization where it is not known in training."""
     selection: SelectionRule = "auto"
     minimum_validation_patches: NonNegativeInt = 10
     """Groups with fewer validation patches have no say in the selection."""

@@ -58,6 +58,8 @@ def test_records_of_other_settings_are_not_in_the_table(settings: Settings, tmp_
     assert records == {("gerne", 0.005): [kept, further]}
     assert "| GERNE | **55.00** ± 7.07 (2)<br>paper 77.79 ± 0.90 |" in markdown(settings, records)
     assert "| GERNE, independent batches | not run" in markdown(settings, records)
+    assert "oracle" not in markdown(settings, records)
+    assert "| oracle GERNE | **60.00** ± 0.00 (2)<br>paper" in markdown(settings, records, oracle=True)
     assert is_done(tmp_path, one_cell(settings))
     assert not is_done(tmp_path, one_cell(settings, seed=1))
 

@@ -62,6 +62,9 @@ def main() -> None:
     parser.add_argument("--ratios", nargs="+", type=float, default=list(settings.published_ratios))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(settings.seeds))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes of one thread")
+    parser.add_argument(
+        "--oracle", action="store_true", help="also tell what a choice on the test images gives"
+    )
     options = parser.parse_args()
     folder, started = OUTPUT / "cells", time.monotonic()
     wanted = cells(settings, options.methods, options.ratios, options.seeds)
@@ -72,7 +75,7 @@ def main() -> None:
         futures = [pool.submit(train_cell, DATA, folder, cell) for cell in missing]
         for future in track(as_completed(futures), "Colored MNIST", total=len(futures)):
             future.result()
-    print(table.write(settings, OUTPUT, partial(is_current, settings)))
+    print(table.write(settings, OUTPUT, partial(is_current, settings), oracle=options.oracle))
     print(f"{(time.monotonic() - started) / 60:.1f} minutes; {OUTPUT / 'table.md'}")
 
 

@@ -175,7 +175,10 @@ def test_attributes_that_may_not_be_used_change_nothing(
     shortcut_data: MakeData, quick: TrainSettings, name: str, regime: Regime
 ) -> None:
     def scrambled(data: PatchData) -> PatchData:
-        return replace(data, attribute_N=np.random.default_rng(1).permutation(data.attribute_N))
+        order_N = np.random.default_rng(1).permutation(len(data))
+        # The attribute is made of the tissue fraction.
+        fraction_N = data.tissue_fraction_N[order_N]
+        return replace(data, attribute_N=data.attribute_N[order_N], tissue_fraction_N=fraction_N)
 
     train, validation = shortcut_data(64, tie=0.8), shortcut_data(32, tie=0.6, seed=9)
     own = {"batch_size": 8, "candidates": [{"first_share": 0.4}, {"first_share": 0.6}]}

@@ -50,6 +50,12 @@ def test_a_run_with_a_group_that_is_not_estimable_is_no_candidate() -> None:
         choose({"a": runs["a"]}, RULE)
 
 
+def test_a_figure_over_classes_asks_for_no_groups() -> None:
+    rule = RULE.model_copy(update={"figure": "worst_class"})
+    runs = {"a": {"validation/worst_class": 0.6}, "b": {"validation/worst_class": 0.7}}
+    assert choose(runs, rule) == "b"
+
+
 def test_a_refusal_names_the_setting_that_caused_it() -> None:
     with pytest.raises(RegistryError) as caught:
         choose({"a": figures(0.9, groups=3), "b": figures(0.4)}, RULE)
