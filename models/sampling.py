@@ -1,7 +1,7 @@
 """Which samples a training step sees: quotas of groups, and streams of samples inside them."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.groups import TrainGroups
+from models.plans import BatchPlan
 from patching.errors import AlgorithmError
 
 Rounding = Literal["stochastic", "largest_remainder", "exact_weights"]
@@ -48,6 +49,16 @@ class SampleStream:
                 used.add(member)
         self._queue.extendleft(reversed(skipped))
         return np.array(taken, dtype=np.int64)
+
+
+def passes(members_M: NDArray[np.int64], n: int, rng: np.random.Generator) -> Iterator[BatchPlan]:
+    """Plans of `n` equal samples that pass through `members_M` in random order, without end.
+
+    A sample that is listed twice comes twice in every pass, and may come twice in a batch.
+    """
+    stream, weights_RN = SampleStream(np.arange(len(members_M)), rng), np.full((1, n), 1 / n)
+    while True:
+        yield BatchPlan(members_M[stream.draw(n)], weights_RN)
 
 
 class GroupStreams:

@@ -8,7 +8,7 @@ from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, Setting
 from models.composition import Expectation
 from models.groups import TrainLabels
 from models.plans import BatchPlan
-from models.sampling import SampleStream
+from models.sampling import passes
 
 
 class AbstractErm(AbstractAlgorithm[TrainLabels, SettingsT]):
@@ -18,11 +18,7 @@ class AbstractErm(AbstractAlgorithm[TrainLabels, SettingsT]):
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the split in random order."""
-        n = int(self.samples_per_step)
-        stream = SampleStream(np.arange(len(self.train)), rng.spawn(1)[0])
-        weights_RN = np.full((1, n), 1 / n)
-        while True:
-            yield BatchPlan(stream.draw(n), weights_RN)
+        return passes(np.arange(len(self.train)), int(self.samples_per_step), rng.spawn(1)[0])
 
     def expectation(self) -> Expectation:
         share_N = np.full(len(self.train), 1 / len(self.train))

@@ -9,7 +9,7 @@ from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
 from models.composition import Expectation
 from models.groups import TrainLabels
 from models.plans import BatchPlan
-from models.sampling import SampleStream
+from models.sampling import passes
 from patching.errors import AlgorithmError
 
 
@@ -59,13 +59,8 @@ class Jtt(AbstractTwoStage[TrainLabels, JttSettings]):
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through D_up in random order; one may hold a sample more than once."""
-        n = int(self.samples_per_step)
         upsampled_M = np.repeat(np.arange(len(self.train)), self.copies_N)
-        # Of places in D_up, because a stream of samples would never give one twice in a batch.
-        stream = SampleStream(np.arange(len(upsampled_M)), rng.spawn(1)[0])
-        weights_RN = np.full((1, n), 1 / n)
-        while True:
-            yield BatchPlan(upsampled_M[stream.draw(n)], weights_RN)
+        return passes(upsampled_M, int(self.samples_per_step), rng.spawn(1)[0])
 
     def expectation(self) -> Expectation:
         share_N = self.copies_N / self.copies_N.sum()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.algorithms.base import AbstractAlgorithm, SettingsT, ViewT
 from models.composition import Expectation
 from models.plans import BatchPlan
-from models.sampling import SampleStream
+from models.sampling import passes
 
 
 class AbstractReweighter(AbstractAlgorithm[ViewT, SettingsT], ABC):
@@ -31,11 +31,9 @@ class AbstractReweighter(AbstractAlgorithm[ViewT, SettingsT], ABC):
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the split in random order."""
-        n = int(self.samples_per_step)
-        stream = SampleStream(np.arange(len(self.train)), rng.spawn(1)[0])
-        while True:
-            indices_N = stream.draw(n)
-            yield BatchPlan(indices_N, self.weight_N[None, indices_N] / n)
+        everything = np.arange(len(self.train))
+        for plan in passes(everything, int(self.samples_per_step), rng.spawn(1)[0]):
+            yield BatchPlan(plan.indices_N, plan.weights_RN * self.weight_N[plan.indices_N])
 
     def expectation(self) -> Expectation:
         drawn_N = np.full(len(self.train), self.samples_per_step / len(self.train))

@@ -9,7 +9,7 @@ from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.composition import Expectation
 from models.groups import TrainGroups
 from models.plans import BatchPlan
-from models.sampling import SampleStream
+from models.sampling import passes
 
 
 class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
@@ -29,11 +29,7 @@ class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the subset in random order."""
         rng_subset, rng_stream = rng.spawn(2)
-        n = int(self.samples_per_step)
-        stream = SampleStream(balanced_subset(self.train, rng_subset), rng_stream)
-        weights_RN = np.full((1, n), 1 / n)
-        while True:
-            yield BatchPlan(stream.draw(n), weights_RN)
+        return passes(balanced_subset(self.train, rng_subset), int(self.samples_per_step), rng_stream)
 
     def expectation(self) -> Expectation:
         equal_KA = np.full(self.train.counts_KA.shape, 1 / self.train.layout.n_groups)
