@@ -92,8 +92,10 @@ class FirstModels:
         return held_N
 
     def _folds(self, folds: int) -> NDArray[np.int64]:
-        """Fold of every training sample: patients in random order, each into the smallest fold so far."""
-        patient_N = self.trainings.train.patient_N
+        """Fold of every training sample: patients in random order, each into the fold that has the fewest
+        samples of the patient's most frequent class so far, so that every fold has every class."""
+        train, n_classes = self.trainings.train, self.trainings.layout.n_classes
+        patient_N = train.patient_N
         n_patients = 0 if patient_N is None else len(np.unique(patient_N))
         if patient_N is None or n_patients < folds:
             raise AlgorithmError(
@@ -101,11 +103,14 @@ class FirstModels:
                 needs="at least one patient per fold, so that no model scores a patient it has seen",
                 do="lower the number of folds, or score in sample (folds: 1, held_out: 0)",
             )
-        names, number_N, size_P = np.unique(patient_N, return_inverse=True, return_counts=True)
-        fold_P, filled = np.zeros(len(names), np.int64), np.zeros(folds, np.int64)
+        names, number_N = np.unique(patient_N, return_inverse=True)
+        size_PK = np.zeros((len(names), n_classes), np.int64)
+        np.add.at(size_PK, (number_N, train.label_N), 1)
+        fold_P, filled_FK = np.zeros(len(names), np.int64), np.zeros((folds, n_classes), np.int64)
         for patient in np.random.default_rng(self.trainings.seed).permutation(len(names)):
-            fold_P[patient] = filled.argmin()
-            filled[filled.argmin()] += size_P[patient]
+            of_class_F = filled_FK[:, size_PK[patient].argmax()]
+            fold_P[patient] = np.lexsort((filled_FK.sum(axis=1), of_class_F))[0]
+            filled_FK[fold_P[patient]] += size_PK[patient]
         fold_N: NDArray[np.int64] = fold_P[number_N]
         return fold_N
 

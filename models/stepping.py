@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
 from models.determinism import seed_of_part
@@ -115,7 +116,7 @@ class Stepper:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergenceError(
                 has=f"loss {loss} and gradient norm {norm} at step {loaded.number + 1} of {self.steps}, "
-                f"on the training patches {loaded.plan.indices_N.tolist()}",
+                f"on the training patches {_named(loaded.plan.indices_N)}",
                 needs="finite numbers",
                 do="lower learning_rate, set clip_norm, or lower beta (the last saved state is kept)",
             )
@@ -125,3 +126,8 @@ def mean_figures(window: list[dict[str, float]]) -> dict[str, float]:
     """Mean of every figure over the steps that have it."""
     keys = dict.fromkeys(key for figures in window for key in figures)
     return {key: float(np.mean([figures[key] for figures in window if key in figures])) for key in keys}
+
+
+def _named(indices_N: NDArray[np.int64], most: int = 64) -> str:
+    further = f" and {len(indices_N) - most} more" if len(indices_N) > most else ""
+    return f"{indices_N[:most].tolist()}{further}"

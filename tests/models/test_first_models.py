@@ -233,3 +233,18 @@ def test_interrupted_in_either_stage_it_ends_with_the_same_weights(
     expected = whole.classifier.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in resumed.classifier.state_dict().items())
     assert resumed.history == whole.history
+
+
+def test_every_fold_has_every_class(shortcut_data: MakeData, quick: TrainSettings) -> None:
+    """Three of twelve patients are of class 0: at random, a fold often has none of them."""
+    data = shortcut_data(120)
+    number_N = np.arange(120) // 2
+    patient_N = np.where(data.label_N == 0, number_N % 3, 3 + number_N % 9).astype(str)
+    ready = trainings(shortcut_data, quick)
+    for seed in range(6):
+        made = replace(ready, train=replace(data, patient_N=patient_N), seed=seed)
+        fold_N = FirstModels(made, "any")._folds(3)
+        assert {tuple(pair) for pair in np.unique(np.stack([fold_N, data.label_N], axis=1), axis=0)} == {
+            (fold, label) for fold in range(3) for label in range(2)
+        }
+        assert len({(p, f) for p, f in zip(patient_N, fold_N, strict=True)}) == 12
