@@ -35,7 +35,7 @@ study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=.
 test: $(READY) lint ## linters, types, import arrow and all tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
-benchmark-cmnist: $(READY) ## GERNE's table on Colored MNIST, about 1.5 hours on two cores: make benchmark-cmnist [ARGS="--ratios 0.005 --seeds 0"]
+benchmark-cmnist: $(READY) ## GERNE's table on Colored MNIST, about 80 minutes on two cores: make benchmark-cmnist [ARGS="--ratios 0.005 --seeds 0"]
 	$(BIN)/python -m benchmarks.cmnist $(ARGS)
 
 benchmark-tiling: $(READY) ## measure tiling beside the decoder's limit (ARGS="--quick", ... docs/benchmarks.md)
