@@ -17,7 +17,7 @@ from models.first_models import FirstModels, second_settings
 from models.groups import GroupLayout, TrainGroups
 from models.normalization import measure_normalization
 from models.processes import check_divisible
-from models.selection import Score
+from models.selection import Score, resolved_rule
 from models.train_settings import TrainSettings
 from models.trainings import Trainings, backbone_of
 from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
@@ -108,6 +108,7 @@ def fit(
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
         DivergenceError: every candidate failed, and not all for that reason.
     """
+    resolved_rule(settings.selection, grouped=settings.attributes != "nowhere")
     known = settings.attributes == "known"
     weight_N = train.tissue_fraction_N if known else np.ones(len(train))
     trainings = Trainings(

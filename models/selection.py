@@ -62,7 +62,7 @@ class Judge:
         smoothing: int,
     ) -> None:
         self.patches = patches
-        self.rule = _resolved(rule, grouped=isinstance(patches, PatchData))
+        self.rule = resolved_rule(rule, grouped=isinstance(patches, PatchData))
         self._label_N = patches.label_N
         self._smoothing, self._minimum = smoothing, max(minimum, 1)
         self._grouped = isinstance(patches, PatchData)
@@ -136,7 +136,12 @@ class Judge:
         return float(np.mean(means)) if means else float(losses_N.mean())
 
 
-def _resolved(rule: SelectionRule, *, grouped: bool) -> SelectionRule:
+def resolved_rule(rule: SelectionRule, *, grouped: bool) -> SelectionRule:
+    """The rule behind `auto`, checked against what is known of the patches to choose by.
+
+    Raises:
+        ConfigError: a rule over groups, and patches without attributes.
+    """
     if rule == "auto":
         return "worst_group" if grouped else "worst_class"
     if rule in OF_GROUPS and not grouped:

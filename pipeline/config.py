@@ -212,6 +212,14 @@ def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT]) -
 
 
 def load_algorithm(configs: Path, cohort: str, algorithm: str) -> dict[str, Any]:
-    """Settings of an algorithm for a cohort, still a mapping: its own model is in `models.algorithms`."""
+    """Settings of an algorithm for a cohort, still a mapping: its own model is in `models.algorithms`.
+
+    What the cohort's section sets, the candidates of the algorithm's own file no longer change.
+    """
     section = load_cohort(configs, cohort).algorithms.get(algorithm, {})
-    return merged(load_yaml(configs / "algorithms" / f"{algorithm}.yaml"), section)
+    settings = merged(load_yaml(configs / "algorithms" / f"{algorithm}.yaml"), section)
+    listed = settings.get("candidates")
+    if "candidates" in section or not isinstance(listed, list):
+        return settings
+    left = [{key: value for key, value in each.items() if key not in section} for each in listed]
+    return settings | {"candidates": [each for n, each in enumerate(left) if each not in left[:n]]}

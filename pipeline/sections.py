@@ -52,7 +52,8 @@ def _section(tested: Sequence[Tested], settings: TableSettings) -> Section:
     return Section(
         source=first.source,
         threshold=first.threshold,
-        value=settings.thresholds.get(first.threshold),
+        # A study has its thresholds from every fold's own training patients.
+        value=settings.thresholds.get(first.threshold) if first.source == "split" else None,
         settings=drawing,
         layout=named,
         metrics=metrics,

@@ -40,7 +40,7 @@ class ClassNormalizedLosses:
         self, state: dict[str, torch.Tensor], name: str, label_N: NDArray[np.int64], decay: float
     ) -> None:
         self.state, self.name, self.decay = state, name, decay
-        self.label_N = torch.from_numpy(label_N)
+        self.label_N = torch.tensor(label_N)
         state[name] = torch.full((len(label_N),), -1.0)
 
     def update(self, losses_B: torch.Tensor, indices_B: NDArray[np.int64]) -> torch.Tensor:

@@ -4,12 +4,22 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, PositiveInt
 
 from patching.errors import ConfigError
-from pipeline.config import CohortFile, Settings, expanded, load_cohort, load_yaml, merged, validated
+from pipeline.config import (
+    CohortFile,
+    Settings,
+    expanded,
+    load_algorithm,
+    load_cohort,
+    load_yaml,
+    merged,
+    validated,
+)
 
 
 class Example(Settings):
@@ -57,7 +67,7 @@ def test_a_misspelt_section_is_told_without_the_whole_file() -> None:
         validated(CohortFile, content, "mine.yaml")
     assert "a" * 60 not in caught.value.has
     assert "b" * 60 not in caught.value.has
-    assert "register, study)" in caught.value.needs
+    assert "register, study, tune, sweep)" in caught.value.needs
     assert "registration" not in caught.value.needs
 
 
@@ -119,3 +129,26 @@ def test_a_cohort_without_a_section_is_told_which(tmp_path: Path) -> None:
     (tmp_path / "cohorts" / "mine.yaml").write_text("manifest: a.csv\ndescription: Mine.\n")
     with pytest.raises(ConfigError, match=r"tile = .*: Field required"):
         load_cohort(tmp_path, "mine")
+
+
+def test_what_a_cohort_sets_its_candidates_do_not_change(tmp_path: Path) -> None:
+    (tmp_path / "cohorts").mkdir()
+    (tmp_path / "algorithms").mkdir()
+    (tmp_path / "algorithms" / "gerne.yaml").write_text(
+        "c: 0.5\nbeta: 1.0\ncandidates: [{beta: 1.0}, {beta: 1.5}, {beta: 1.0, c: 1.0}]\n"
+    )
+    for section, expected in (
+        ({}, [{"beta": 1.0}, {"beta": 1.5}, {"beta": 1.0, "c": 1.0}]),
+        ({"beta": 0.25}, [{}, {"c": 1.0}]),
+        ({"beta": 0.25, "c": 1.0}, [{}]),
+        ({"beta": 0.25, "candidates": [{"beta": 2.0}]}, [{"beta": 2.0}]),
+    ):
+        cohort = {
+            key: {}
+            for key in ("ingest", "tile", "split", "attribute", "train", "evaluate", "report", "register")
+        }
+        content = cohort | {"manifest": "a.csv", "description": "A.", "algorithms": {"gerne": section}}
+        (tmp_path / "cohorts" / "mine.yaml").write_text(yaml.safe_dump(content))
+        settings = load_algorithm(tmp_path, "mine", "gerne")
+        assert settings["candidates"] == expected
+        assert settings["beta"] == section.get("beta", 1.0)
