@@ -113,7 +113,10 @@ class Quota:
                 differ by no more than they must.
         """
         if self.rounding == "stochastic":
-            ends_KA = np.floor(self.cumulative_KA + offset_K[:, None]).astype(np.int64)
+            # An offset just below 1 may round B plus it up to B + 1.
+            ends_KA = (
+                np.floor(self.cumulative_KA + offset_K[:, None]).clip(max=self.batch_size).astype(np.int64)
+            )
             return np.diff(ends_KA, axis=1, prepend=0)
         quota_KA = np.stack([self._largest_remainder(p_A) for p_A in self.p_KA])
         if self.rounding == "exact_weights":

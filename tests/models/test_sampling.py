@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.sampling import Quota, Rounding, SampleStream, expected_samples
@@ -71,6 +71,7 @@ def test_every_member_is_equally_likely_beside_a_coupled_stream() -> None:
     np.testing.assert_allclose(times_M / 6000, 5 / 9, rtol=0.04)
 
 
+@example(np.array([[1.0]]), 5, "stochastic", np.nextafter(1, 0))
 @given(distributions(), st.integers(5, 64), st.sampled_from(ROUNDINGS), st.floats(0, 1, exclude_max=True))
 def test_quotas_sum_to_the_batch_size(p_KA: np.ndarray, batch: int, rounding: Rounding, u: float) -> None:
     quota = Quota(p_KA, batch, rounding)

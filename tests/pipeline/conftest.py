@@ -15,8 +15,9 @@ from pipeline.config import Context
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test begins without a server: MLflow sets the variable itself, to the store it used last."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    """Every test begins without a server: MLflow sets the variables itself, to the store it used last."""
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture

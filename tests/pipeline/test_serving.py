@@ -62,6 +62,7 @@ def test_a_fresh_process_without_pickle_gives_the_evaluations_probabilities(
     )
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": tracking_uri(tracked_cohort.paths.root),
+        "MLFLOW_REGISTRY_URI": tracking_uri(tracked_cohort.paths.root),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
@@ -80,6 +81,7 @@ def test_a_fresh_process_without_pickle_gives_the_evaluations_probabilities(
 
 def test_nothing_in_the_registered_model_is_pickled(tracked_cohort: Context) -> None:
     mlflow.set_tracking_uri(tracking_uri(tracked_cohort.paths.root))
+    mlflow.set_registry_uri(tracking_uri(tracked_cohort.paths.root))
     folder = Path(mlflow.artifacts.download_artifacts("models:/evenpatch-toy/1"))
     names = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert not names & {".pkl", ".pt", ".pth", ".bin"}
