@@ -143,6 +143,14 @@ def test_a_rule_over_groups_needs_attributes_in_validation(
         fitted(shortcut_data, quick.model_copy(update={"selection": rule}), "nowhere")
 
 
+def test_a_rule_that_cannot_work_is_refused_before_a_first_model_is_trained(
+    shortcut_data: MakeData, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainings, "run", lambda *_: pytest.fail("something was trained"))
+    with pytest.raises(ConfigError, match="selection: worst_group"):
+        fitted(shortcut_data, quick.model_copy(update={"selection": "worst_group"}), "nowhere", "jtt")
+
+
 def test_a_rule_over_groups_cannot_choose_a_first_model_by_training_patches(
     shortcut_data: MakeData, quick: TrainSettings
 ) -> None:

@@ -228,6 +228,8 @@ def write_study(context: Context, repeats: int) -> None:
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_a_studys_repeats_are_pooled(context: Context, *, as_folder: bool) -> None:
     write_study(context, repeats=2)
+    context.paths.groups.parent.mkdir(parents=True, exist_ok=True)
+    context.paths.groups.write_text(json.dumps({"thresholds": {"low": {"value": 0.5}}}))
     (section,) = compare(context, str(context.paths.study) if as_folder else "study")["sections"]
     gerne = method(section, "gerne")
     assert (gerne["seeds"], gerne["trials"]) == ([0, 1], [2, 3])
@@ -237,7 +239,11 @@ def test_a_studys_repeats_are_pooled(context: Context, *, as_folder: bool) -> No
     assert section["differences"][0]["figures"]["gba"]["spread"] != "not estimable"
     # One patch moved from little to much tissue in the second of two repeats.
     assert list(section["groups"].values()) == [79.5, 80.5, 80, 80]
-    assert "2–3" in (context.paths.results / "table.md").read_text()
+    told = (context.paths.results / "table.md").read_text()
+    assert "2–3" in told
+    # Every fold has a threshold of its own, which is not the single split's.
+    assert section["tissue_fraction_above"] is None
+    assert "“Much tissue”" not in told
 
 
 def test_single_cells_can_be_named(context: Context) -> None:
