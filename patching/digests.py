@@ -2,11 +2,27 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from patching.errors import UnreadableSlideError
 from patching.readers.zarr_files import Source, ZarrFiles, is_url
 from patching.readers.zarr_metadata import read_image
+
+
+def fingerprint(paths: Sequence[Source]) -> str:
+    """SHA-256 of a slide's content.
+
+    Of one file it is what `sha256sum` prints; of several it is taken over their digests; of a folder over
+    its files' names and digests, in order. Of an address only the documents are read, not the pixels.
+
+    Raises:
+        UnreadableSlideError: a file or folder that cannot be read, or not to its end.
+    """
+    digests = [digest for path in paths for digest in content_digests(path)]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def content_digests(source: Source) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from patching.digests import fingerprint
 from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
 from patching.geometry import Location, Size
-from patching.manifest import SlideRow, fingerprint
+from patching.manifest import SlideRow
 from patching.readers.base import AbstractSlide
 from patching.readers.registration import SubpixelShift, modality_shifts
 from patching.readers.stack_reader import Shift, StackSlide

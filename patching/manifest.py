@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import hashlib
 import logging
 import math
 import re
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from patching.digests import content_digests
 from patching.errors import ManifestError
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
@@ -102,21 +100,6 @@ def _tell_misspelled(path: Path, header: Sequence[str]) -> None:
         for meant in difflib.get_close_matches(name.lower(), absent, n=1, cutoff=_ALIKE):
             if name not in REQUIRED + OPTIONAL:
                 logger.warning("%s: unknown column %r is not used; is it `%s`?", path, name, meant)
-
-
-def fingerprint(paths: Sequence[Source]) -> str:
-    """SHA-256 of a slide's content.
-
-    Of one file it is what `sha256sum` prints; of several it is taken over their digests; of a folder over
-    its files' names and digests, in order. Of an address only the documents are read, not the pixels.
-
-    Raises:
-        UnreadableSlideError: a file or folder that cannot be read, or not to its end.
-    """
-    digests = [digest for path in paths for digest in content_digests(path)]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import google_crc32c
 
+from patching.digests import fingerprint
 from patching.errors import AnnotationError
-from patching.manifest import SlideRow, fingerprint
+from patching.manifest import SlideRow
 from patching.settings import TileSettings
 from patching.store import partial
 

@@ -3,17 +3,9 @@
 Stages know this file and nothing of each other. `patch_id` is the one join key.
 """
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-
-from patching.errors import ArtifactError
 
 SLIDES = (
     "slide_id",
@@ -176,72 +168,3 @@ def name_parts(name: str) -> tuple[str, str, int | None]:
         return whole, last, None
     algorithm, _, threshold = whole.rpartition("-")
     return algorithm, threshold, int(last[1:])
-
-
-def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:
-    """Read a CSV or parquet hand-over and check its columns.
-
-    Identifiers are read as strings, so that a slide called `007` keeps its name.
-
-    Raises:
-        ArtifactError: the file is missing, or lacks a column; names the stage that writes it.
-    """
-    if not path.is_file():
-        raise ArtifactError(
-            has=f"no file {path}",
-            needs=f"the output of `evenpatch {stage}`",
-            do=f"run `evenpatch {stage}`, or `dvc repro`",
-        )
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        text = ("slide_id", "patient_id", "image", "channels", "annotation", "split")
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ArtifactError(
-            has=f"{path} without {', '.join(missing)}",
-            needs=f"the columns {', '.join(columns)}",
-            do=f"run `evenpatch {stage}` again: the file is from another version",
-        )
-    return table
-
-
-def read_json(path: Path, stage: str) -> dict[str, Any]:
-    """Read a JSON mapping written by a stage.
-
-    Raises:
-        ArtifactError: no such file, or not a JSON mapping.
-    """
-    if not path.is_file():
-        raise ArtifactError(
-            has=f"no file {path}",
-            needs=f"the output of `evenpatch {stage}`",
-            do=f"run `evenpatch {stage}`, or `dvc repro`",
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtifactError(
-            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
-        ) from error
-    if not isinstance(content, dict):
-        raise ArtifactError(
-            has=f"{path} with a {type(content).__name__} at the top",
-            needs="a mapping",
-            do=f"run `evenpatch {stage}` again",
-        )
-    return content
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, and rename it to `path` once the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patc
 """
 
 import argparse
-import json
 import logging
 
 import pandas as pd
@@ -14,8 +13,9 @@ import pandas as pd
 from models.attributes import attribute_table, tissue_histogram
 from models.splitting import TRAIN
 from patching.errors import ArtifactError
-from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths, read_table, replacing
+from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
 from pipeline.config import Context, load_stage
+from pipeline.files import read_table, replacing, write_json
 from pipeline.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing(paths.histogram) as part:
         histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
         histogram.to_csv(part, index=False, lineterminator="\n")
-    with replacing(paths.groups) as part:
-        part.write_text(json.dumps({"thresholds": figures}, indent=2) + "\n")
+    write_json(paths.groups, {"thresholds": figures})
     for name, content in figures.items():
         logger.info(
             "%s: tissue fraction > %.4f; training counts %s, Cramér's V %.2f",

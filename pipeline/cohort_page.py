@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from patching.contact_sheet import draw_contact_sheet
 from patching.drawing import write_picture
 from patching.store import PatchStore, StoreAttributes
-from pipeline.artifacts import EXCLUDED, Paths, read_table, replacing
+from pipeline.artifacts import EXCLUDED, Paths
+from pipeline.files import read_table, replacing
 from pipeline.pages import jpeg_uri, make_environment, small_picture
 from pipeline.quality_table import quality_rows
 from pipeline.sheets import sheet_group

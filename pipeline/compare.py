@@ -15,9 +15,10 @@ from typing import Any
 from rich.console import Console
 
 from patching.errors import ConfigError
-from pipeline.artifacts import Paths, read_json, replacing
+from pipeline.artifacts import Paths
 from pipeline.comparison import BootstrapSettings, bootstrap_settings
 from pipeline.config import Context, load_cohort, load_stage
+from pipeline.files import read_json, replacing
 from pipeline.gathering import NamedLayout, read_layout
 from pipeline.panels.base import ReportSettings
 from pipeline.provenance import versions

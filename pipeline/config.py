@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
@@ -202,6 +202,13 @@ def slides_manifest(cohort: CohortFile, name: str) -> str:
     """
     require_slides(cohort, name, "ingest and tile")
     return expanded(cohort.manifest or "")
+
+
+def is_generated(cohort: CohortFile, paths: Paths) -> bool:
+    """Whether the cohort's slides are those of its own phantom stage."""
+    if cohort.manifest is None:
+        return False
+    return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"
 
 
 def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT]) -> SettingsT:

@@ -6,7 +6,6 @@ bootstrap over patients. A figure that too few patches or patients stand behind 
 """
 
 import argparse
-import json
 import logging
 import math
 from typing import Any
@@ -25,8 +24,9 @@ from models.intervals import bootstrap, patient_statistics
 from models.metrics import auroc, group_metrics, patients_per_group
 from models.splitting import TEST, VALIDATION
 from patching.errors import CheckpointError
-from pipeline.artifacts import PREDICTIONS, Paths, replacing, run_name
+from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, Settings, load_stage
+from pipeline.files import replacing, write_json
 from pipeline.gathering import gathered, patch_table, read_layout, table_fingerprints
 
 logger = logging.getLogger(__name__)
@@ -83,8 +83,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         split: split_metrics(predictions[predictions["split"] == split], settings, layout)
         for split in (VALIDATION, TEST)
     }
-    with replacing(paths.evaluation(name) / "metrics.json") as part:
-        part.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(paths.evaluation(name) / "metrics.json", metrics)
     for split, figures in metrics.items():
         logger.info("%s, %s: WGA %s, GBA %s", name, split, *(shown(figures[key]) for key in ("wga", "gba")))
 

@@ -9,21 +9,10 @@ from typing import Any
 import pandas as pd
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import (
-    EXCLUDED,
-    INDEX,
-    PREDICTIONS,
-    SLIDES,
-    SPLITS,
-    Paths,
-    name_parts,
-    read_json,
-    read_table,
-    run_name,
-)
-from pipeline.config import Context, load_cohort, load_yaml, merged, require_slides
+from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, name_parts, run_name
+from pipeline.config import Context, is_generated, load_cohort, load_yaml, merged, require_slides
+from pipeline.files import read_json, read_table
 from pipeline.gathering import GIVEN, table_fingerprints
-from pipeline.select import is_generated
 
 logger = logging.getLogger(__name__)
 

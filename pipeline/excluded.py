@@ -10,7 +10,8 @@ import pandas as pd
 
 from patching.errors import ErrorBudgetError, EvenpatchError
 from patching.manifest import SlideRow
-from pipeline.artifacts import EXCLUDED, replacing
+from pipeline.artifacts import EXCLUDED
+from pipeline.files import replacing
 
 logger = logging.getLogger(__name__)
 _NAMED = 3

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from models.dataset import PatchData, StoreRows, gather
 from models.groups import GroupLayout
 from patching.errors import ArtifactError
-from patching.manifest import fingerprint
 from patching.store import PatchStore, StoreAttributes
-from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths, read_table
+from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
+from pipeline.files import file_fingerprint, read_table
 
 GIVEN = "given"
 """Stands for a threshold's name where the attribute came with the images."""
@@ -133,4 +133,4 @@ def store_attributes(paths: Paths, table: pd.DataFrame) -> StoreAttributes:
 def table_fingerprints(paths: Paths, threshold: str) -> dict[str, str]:
     """SHA-256 of the tables that decide what is trained on at a threshold, of those that exist."""
     files = (paths.index, paths.splits, paths.attribute_table(threshold))
-    return {path.name: fingerprint([path]) for path in files if path.is_file()}
+    return {path.name: file_fingerprint([path]) for path in files if path.is_file()}

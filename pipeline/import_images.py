@@ -8,7 +8,6 @@ own, and has no tissue fraction. An import that was interrupted starts over.
 
 import argparse
 import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -26,10 +25,11 @@ from patching.errors import ConfigError, ManifestError
 from patching.readers.base import RGB
 from patching.store import PatchStore, PatchTable, StoreAttributes
 from patching.store_writer import write_store
-from pipeline.artifacts import INDEX, SLIDES, Paths, replacing
+from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.benchmarks.base import Benchmark, Images, ImageSet, required
 from pipeline.benchmarks.registry import make_benchmark
 from pipeline.config import Context, expanded, load_cohort
+from pipeline.files import replacing, write_json
 from pipeline.gathering import GIVEN, NamedLayout, write_attributes
 from pipeline.patch_index import patch_index
 
@@ -71,8 +71,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
     stores = [_stored(paths, split, benchmark, digest) for split in SPLITS]
     _write_tables(paths, benchmark, stores, settings.folder)
-    with replacing(paths.groups) as part:
-        part.write_text(json.dumps({"thresholds": {GIVEN: figures}}, indent=2) + "\n", encoding="utf-8")
+    write_json(paths.groups, {"thresholds": {GIVEN: figures}})
     for split in SPLITS:
         count_G = benchmark.splits[split].counts(benchmark.layout).ravel()
         numbers = count_G.sum(), count_G.size, benchmark.attribute_name, count_G.min(), count_G.max()

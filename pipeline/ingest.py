@@ -7,7 +7,6 @@ slides.csv, with fingerprint, size and pixel type, and paths relative to the rep
 import argparse
 import csv
 import hashlib
-import json
 import logging
 import os
 from collections import Counter, defaultdict
@@ -25,9 +24,10 @@ from patching.examination import Examined, examine, misfits
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.zarr_files import Source, is_url
-from pipeline.artifacts import SLIDES, Paths, replacing
+from pipeline.artifacts import SLIDES, Paths
 from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest, validated
 from pipeline.excluded import require_budget, write_excluded
+from pipeline.files import replacing, write_json
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
@@ -118,8 +118,7 @@ def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, Ev
     columns = (*SLIDES, *set_columns, *(name for name in extras if name not in SLIDES))
     _write_csv(paths.slides, columns, [_slide_cells(slide, paths.root) for slide in examined])
     summary = summarize(examined, excluded)
-    with replacing(paths.ingested / "summary.json") as part:
-        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(paths.ingested / "summary.json", summary)
 
 
 def _write_csv(path: Path, columns: Sequence[str], cells: Iterable[Mapping[str, Any]]) -> None:

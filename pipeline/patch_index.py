@@ -1,6 +1,5 @@
 """index.parquet and summary.json: what the stores of a cohort hold, whoever wrote them."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from patching.manifest import SlideRow
 from patching.store import PatchStore
-from pipeline.artifacts import INDEX, Paths, replacing
+from pipeline.artifacts import INDEX, Paths
+from pipeline.files import replacing, write_json
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
@@ -31,8 +31,7 @@ def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, Pat
     failed = {row.slide_id for row in rows} - set(stores)
     summary = summarize(index, [row.slide_id for row in rows], failed, dropped)
     _tell(summary)
-    with replacing(paths.patches / "summary.json") as part:
-        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(paths.patches / "summary.json", summary)
     return index
 
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from patching.errors import ArtifactError, RegistryError
-from pipeline.artifacts import Paths, read_json
+from pipeline.artifacts import Paths
 from pipeline.config import Context, Settings, load_cohort, load_stage, require_slides
 from pipeline.evidence import GROUP_NAMES
+from pipeline.files import read_json
 from pipeline.model_store import Logged, ModelStore
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 from rich.progress import track
 
-from pipeline.artifacts import replacing
 from pipeline.comparison import bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
 from pipeline.evidence import Evidence, load_evidence
+from pipeline.files import replacing
 from pipeline.pages import make_environment
 from pipeline.panels.base import Panel, ReportSettings, Sources
 from pipeline.panels.registry import PANELS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import read_json
+from pipeline.files import read_json
 
 
 def searched_trials(folder: Path, settings: Mapping[str, Any]) -> int:

@@ -9,16 +9,14 @@ import argparse
 import logging
 import os
 from collections.abc import Iterable
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from patching.errors import ConfigError, MissingFileError
-from pipeline.artifacts import Paths, replacing
 from pipeline.config import (
-    CohortFile,
     Context,
-    expanded,
+    is_generated,
     load_algorithm,
     load_cohort,
     load_stage,
@@ -27,6 +25,7 @@ from pipeline.config import (
     slides_manifest,
     validated,
 )
+from pipeline.files import replacing
 from pipeline.owners import OWNERS, owner
 
 log = logging.getLogger(__name__)
@@ -98,10 +97,3 @@ def source(context: Context) -> dict[str, object]:
             do="correct `manifest` in the cohort's file, or the variable it names",
         )
     return {"source": Path(os.path.normpath(manifest)).as_posix(), "phantoms": []}
-
-
-def is_generated(cohort: CohortFile, paths: Paths) -> bool:
-    """Whether the cohort's slides are those of its own phantom stage."""
-    if cohort.manifest is None:
-        return False
-    return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"

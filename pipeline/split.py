@@ -10,8 +10,9 @@ import logging
 import pandas as pd
 
 from models.splitting import SplitSettings, assign_splits, patients_table
-from pipeline.artifacts import INDEX, SLIDES, read_table, replacing
+from pipeline.artifacts import INDEX, SLIDES
 from pipeline.config import Context, load_stage, validated
+from pipeline.files import read_table, replacing
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.progress import track
 
 from patching.errors import AlgorithmError
-from pipeline.artifacts import INDEX, Paths, read_table, run_name
+from pipeline.artifacts import INDEX, Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
+from pipeline.files import read_table
 from pipeline.searched import searched_trials
 from pipeline.study_cells import Cell, is_done, planned, train_cell
 from pipeline.study_choice import BEST, best_on_validation

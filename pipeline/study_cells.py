@@ -17,9 +17,9 @@ from models.determinism import deterministic
 from models.fitting import FitResult, fit
 from models.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
-from patching.manifest import fingerprint
-from pipeline.artifacts import INDEX, Paths, read_table, replacing
+from pipeline.artifacts import INDEX, Paths
 from pipeline.config import Context, load_algorithm, load_stage
+from pipeline.files import file_fingerprint, read_table, replacing, write_json
 from pipeline.gathering import gathered, store_attributes
 from pipeline.study_summary import CELL, StudySettings
 from pipeline.thresholds import AttributeSettings
@@ -75,7 +75,7 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
             do="correct the name, or add the threshold to the attribute stage's settings",
         )
     train = load_stage(context.configs, context.cohort, "train", TrainStage)
-    digest = fingerprint([context.paths.index])
+    digest = file_fingerprint([context.paths.index])
     store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
     patch = {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype}
     versions = {name: version(name) for name in ("torch", "monai", "numpy")}
@@ -194,5 +194,4 @@ def _write_record(folder: Path, cell: Cell, outcome: dict[str, Any]) -> None:
         "threshold": cell.threshold,
         **outcome,
     }
-    with replacing(folder / f"{cell.name}.json") as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / f"{cell.name}.json", record)

@@ -1,6 +1,5 @@
 """Figures of a study: pooled over the folds of every repeat, with intervals over patients."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from rich.text import Text
 
 from models.attributes import LAYOUT
 from models.intervals import Interval, PatientStatistics, bootstrap, paired_difference, patient_statistics
-from pipeline.artifacts import replacing
 from pipeline.config import Context, Settings
 from pipeline.drawing import canvas, color, marker
+from pipeline.files import replacing, write_json
 
 CELL = (
     "patch_id", "repeat", "fold", "threshold", "algorithm",
@@ -89,8 +88,7 @@ def summarize(
         "thresholds": figures,
         "cells": list(records),
     }
-    with replacing(folder / "study.json") as part:
-        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(folder / "study.json", content)
     with replacing(folder / "table.md") as part:
         part.write_text(markdown(figures, notes), encoding="utf-8")
     with replacing(folder / "study.png") as part:

@@ -29,9 +29,10 @@ from models.fitting import FitResult
 from models.metrics import group_metrics
 from models.splitting import TEST
 from patching.errors import AlgorithmError
-from pipeline.artifacts import replacing, run_name
+from pipeline.artifacts import run_name
 from pipeline.attempts import Bench, alone, load_bench, read_split, written
 from pipeline.config import Context, Settings, load_algorithm, load_stage
+from pipeline.files import replacing, write_json
 from pipeline.sweep_page import Point, draw, markdown, printed
 
 logger = logging.getLogger(__name__)
@@ -148,9 +149,7 @@ class _Sweep:
             if kept.pop("identity") == identity:
                 return Point(**kept)
         point = self._train(rate)
-        with replacing(path) as part:
-            content = {"identity": identity, **point._asdict()}
-            part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, {"identity": identity, **point._asdict()})
         return point
 
     def _train(self, rate: float) -> Point:
@@ -204,8 +203,7 @@ class _Sweep:
             "diverged_at": next((point.learning_rate for point in points if point.failure), None),
             "points": [point._asdict() for point in points],
         }
-        with replacing(self.folder / "sweep.json") as part:
-            part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(self.folder / "sweep.json", content)
         with replacing(self.folder / "table.md") as part:
             part.write_text(markdown(self.title, points), encoding="utf-8")
         with replacing(self.folder / "sweep.png") as part:

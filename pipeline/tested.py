@@ -11,8 +11,9 @@ import pandas as pd
 
 from models.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
-from pipeline.artifacts import Paths, name_parts, read_json, read_table, run_name
+from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.evidence import identity
+from pipeline.files import read_json, read_table
 from pipeline.gathering import table_fingerprints
 from pipeline.searched import searched_trials
 from pipeline.study_summary import CELL

@@ -27,10 +27,11 @@ from patching.grid import PatchSpec
 from patching.manifest import read_manifest
 from patching.settings import TileSettings
 from patching.store import PatchStore, StoreAttributes
-from pipeline.artifacts import SLIDES, Paths, read_table
+from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort_page import write_cohort_page
 from pipeline.config import Context, load_stage, validated
 from pipeline.excluded import require_budget, write_excluded
+from pipeline.files import read_table
 from pipeline.patch_index import write_index
 
 logger = logging.getLogger(__name__)

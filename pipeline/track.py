@@ -7,7 +7,6 @@ outputs/<cohort>/track/runs.json.
 """
 
 import argparse
-import json
 import logging
 from typing import Any
 
@@ -16,11 +15,11 @@ import pandas as pd
 from rich.progress import track
 
 from models.checkpoint import CARD, WEIGHTS, load_card
-from patching.manifest import fingerprint
-from pipeline.artifacts import Paths, read_json, replacing
+from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.curves import curves_figure
 from pipeline.evidence import identity, run_folders
+from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.model_store import ModelStore, TrainingRecord
 from pipeline.provenance import git_commit
@@ -46,8 +45,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     names = run_folders(context)
     store = ModelStore(paths.root, context.cohort)
     receipts = [_tracked(store, paths, name) for name in track(names, "track", transient=True)]
-    with replacing(paths.tracked) as part:
-        part.write_text(json.dumps({"runs": receipts}, indent=2) + "\n", encoding="utf-8")
+    write_json(paths.tracked, {"runs": receipts})
     logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, store.uri)
 
 
@@ -59,7 +57,7 @@ def _tracked(store: ModelStore, paths: Paths, name: str) -> dict[str, Any]:
         logged = store.log(training_record(paths, name, digest))
         logger.info("logged %s: version %s of %s", name, logged.version, logged.model)
     if paths.report.is_file():
-        store.refresh(logged, "evenpatch.report", fingerprint([paths.report]), "report", paths.report)
+        store.refresh(logged, "evenpatch.report", file_fingerprint([paths.report]), "report", paths.report)
     algorithm, threshold = identity(name, read_json(paths.training(name) / "run.json", "train"))
     return {
         "run": name,
@@ -75,7 +73,7 @@ def _tracked(store: ModelStore, paths: Paths, name: str) -> dict[str, Any]:
 def training_fingerprint(paths: Paths, name: str) -> str:
     """SHA-256 of what makes a training: its weights, its card and its figures."""
     training, evaluation = paths.training(name), paths.evaluation(name)
-    return fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
+    return file_fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
 
 
 def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
@@ -84,7 +82,7 @@ def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
     card, record = load_card(training), read_json(training / "run.json", "train")
     metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
     history = pd.read_csv(training / "history.csv")
-    data = fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
+    data = file_fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
     shape, dtype = patch_form(card)
     identities = {
         "run": name,

@@ -8,7 +8,6 @@ one that was killed goes on where it was last saved. Several GPUs: docs/scale.md
 """
 
 import argparse
-import json
 import logging
 import math
 import platform
@@ -31,8 +30,9 @@ from models.fitting import FitResult, Trial, fit
 from models.processes import is_first_process, one_of_several
 from models.splitting import TRAIN, VALIDATION
 from patching.store import StoreAttributes
-from pipeline.artifacts import replacing, run_name
+from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.files import replacing, write_json
 from pipeline.gathering import (
     NamedLayout,
     gathered,
@@ -164,8 +164,7 @@ def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds:
         "seconds": round(seconds, 1),
     }
     for name, content in (("composition.json", composition), ("run.json", record)):
-        with replacing(folder / name) as part:
-            part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(folder / name, content)
 
 
 def _trial_record(trial: Trial) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a search writes: trials.csv, best.yaml, tune.json, tune.png, and the table that is printed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
 
-from pipeline.artifacts import replacing
+from pipeline.files import replacing, write_json
 from pipeline.search import Record, Told
 from pipeline.search_space import TuneSettings
 from pipeline.tune_picture import draw
@@ -78,8 +77,7 @@ def write(folder: Path, tuning: Tuning) -> None:
         trials_table(tuning).to_csv(part, index=False, lineterminator="\n")
     with replacing(folder / "best.yaml") as part:
         part.write_text(best_yaml(tuning), encoding="utf-8")
-    with replacing(folder / "tune.json") as part:
-        part.write_text(json.dumps(_content(tuning), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(folder / "tune.json", _content(tuning))
     with replacing(folder / "tune.png") as part:
         title = (
             f"{tuning.cohort}, {tuning.algorithm} at threshold {tuning.threshold}: "

@@ -12,8 +12,9 @@ from rich.progress import track
 
 from patching.errors import StoreError
 from patching.verify import verify_store
-from pipeline.artifacts import SLIDES, read_table
+from pipeline.artifacts import SLIDES
 from pipeline.config import Context
+from pipeline.files import read_table
 
 logger = logging.getLogger(__name__)
 _NAMED = 10

@@ -20,8 +20,8 @@ from models.selection import Score
 from models.splitting import TEST, TRAIN, VALIDATION
 from models.train_settings import TrainSettings
 from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
-from pipeline.artifacts import replacing
 from pipeline.benchmarks.colored_mnist import colored_mnist
+from pipeline.files import replacing
 
 LAYOUT = GroupLayout(10, 10)
 

@@ -14,9 +14,10 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from patching.digests import fingerprint
 from patching.engine import Folders, SlideTask, tile_cohort
 from patching.errors import EvenpatchError
-from patching.manifest import SlideRow, fingerprint
+from patching.manifest import SlideRow
 from patching.settings import TileSettings
 
 READY, DONE = "ready", "done"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from patching.manifest import fingerprint
 from pipeline.evidence import GROUP_NAMES, Evidence
+from pipeline.files import file_fingerprint
 from pipeline.flattening import flat
 from pipeline.panels.base import Sources
 from pipeline.provenance import git_commit, versions
@@ -57,4 +57,4 @@ def data_fingerprints(evidence: Evidence) -> dict[str, str]:
     paths = evidence.paths
     tables = [paths.attribute_table(threshold) for threshold in evidence.thresholds]
     files = (paths.slides, paths.index, paths.splits, *tables)
-    return {path.relative_to(paths.root).as_posix(): fingerprint([path]) for path in files}
+    return {path.relative_to(paths.root).as_posix(): file_fingerprint([path]) for path in files}

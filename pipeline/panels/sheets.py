@@ -13,8 +13,9 @@ from patching.geometry import Mpp, Size
 from patching.overlay import GROUPS, OverlayContent, draw_overlay
 from patching.resample import shrunk
 from patching.store import PatchStore
-from pipeline.artifacts import ATTRIBUTES, read_table
+from pipeline.artifacts import ATTRIBUTES
 from pipeline.evidence import GROUP_NAMES, Evidence
+from pipeline.files import read_table
 from pipeline.pages import jpeg_uri
 from pipeline.panels.base import Sources
 from pipeline.quality_table import quality_rows

@@ -15,8 +15,8 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from patching.geometry import Size
-from pipeline.artifacts import replacing
 from pipeline.config import Settings
+from pipeline.files import replacing
 from pipeline.phantoms.anatomy import Patient, make_anatomy
 from pipeline.phantoms.fields import Frame
 from pipeline.phantoms.layout import Layout, make_layout

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from pipeline.artifacts import replacing
+from pipeline.files import replacing
 from pipeline.phantoms.optics import CHANNELS
 
 _TILE = 256

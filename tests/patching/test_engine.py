@@ -11,9 +11,10 @@ import shapely
 import tifffile
 from PIL import Image
 
+from patching.digests import fingerprint
 from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
 from patching.errors import MissingFileError, SlideError
-from patching.manifest import SlideRow, fingerprint
+from patching.manifest import SlideRow
 from patching.quality import full_scale, measure_quality
 from patching.settings import TileSettings
 from patching.store import PatchStore

@@ -13,8 +13,9 @@ import pytest
 import tifffile
 
 from patching import Location
+from patching.digests import fingerprint
 from patching.errors import ManifestError, UnreadableSlideError
-from patching.manifest import SlideRow, fingerprint, read_manifest
+from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import Reading
 from patching.readers.stack_reader import Shift
 from patching.receipts import Folders, SlideTask

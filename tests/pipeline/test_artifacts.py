@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import Paths, name_parts, read_table, replacing, run_name
+from pipeline.artifacts import Paths, name_parts, run_name
+from pipeline.files import read_table, replacing
 
 
 def test_nothing_half_written_gets_the_name(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 from models.checkpoint import load_card
 from patching.errors import UnreadableSlideError
 from patching.store import PatchStore
-from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths, read_table
+from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths
 from pipeline.benchmarks.image_files import ImageFiles, squared
 from pipeline.benchmarks.registry import LAYOUTS, make_benchmark
 from pipeline.cli import main
+from pipeline.files import read_table
 from pipeline.gathering import GIVEN, TISSUE, patch_table, read_layout
 
 SIDE = 32

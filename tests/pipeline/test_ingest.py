@@ -21,8 +21,9 @@ from PIL import Image
 from patching import Location, Size
 from patching.errors import ConfigError, ErrorBudgetError, ManifestError
 from patching.manifest import read_manifest
-from pipeline.artifacts import EXCLUDED, SLIDES, Paths, read_table
+from pipeline.artifacts import EXCLUDED, SLIDES, Paths
 from pipeline.cli import main
+from pipeline.files import read_table
 
 SECTIONS = ("tile", "split", "attribute", "train", "algorithms", "evaluate", "report", "register")
 HEADER = "slide_id,patient_id,image,channels,annotation,label,mpp,site"

@@ -17,8 +17,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
 from patching.store import PatchStore
-from pipeline.artifacts import read_json
 from pipeline.config import Context
+from pipeline.files import read_json
 from pipeline.mlflow_store import tracking_uri
 from pipeline.serving import SIGNATURE, decode_patch, encode_patch
 

@@ -1,0 +1,102 @@
+"""How hand-overs are read, checked, and written whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from patching.errors import ArtifactError
+
+
+def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:
+    """Read a CSV or parquet hand-over and check its columns.
+
+    Identifiers are read as strings, so that a slide called `007` keeps its name.
+
+    Raises:
+        ArtifactError: the file is missing, or lacks a column; names the stage that writes it.
+    """
+    if not path.is_file():
+        raise ArtifactError(
+            has=f"no file {path}",
+            needs=f"the output of `evenpatch {stage}`",
+            do=f"run `evenpatch {stage}`, or `dvc repro`",
+        )
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        text = ("slide_id", "patient_id", "image", "channels", "annotation", "split")
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ArtifactError(
+            has=f"{path} without {', '.join(missing)}",
+            needs=f"the columns {', '.join(columns)}",
+            do=f"run `evenpatch {stage}` again: the file is from another version",
+        )
+    return table
+
+
+def read_json(path: Path, stage: str) -> dict[str, Any]:
+    """Read a JSON mapping written by a stage.
+
+    Raises:
+        ArtifactError: no such file, or not a JSON mapping.
+    """
+    if not path.is_file():
+        raise ArtifactError(
+            has=f"no file {path}",
+            needs=f"the output of `evenpatch {stage}`",
+            do=f"run `evenpatch {stage}`, or `dvc repro`",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(
+            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ArtifactError(
+            has=f"{path} with a {type(content).__name__} at the top",
+            needs="a mapping",
+            do=f"run `evenpatch {stage}` again",
+        )
+    return content
+
+
+def file_fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 of plain files: of one, what `sha256sum` prints; of several, over their digests in order."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON mapping, whole or not at all.
+
+    Raises:
+        ValueError: a figure is NaN or infinite, for which JSON has no word.
+    """
+    with replacing(path) as part:
+        part.write_text(
+            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, and rename it to `path` once the block ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
