@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from patching.geometry import Mpp as Mpp
     from patching.geometry import Size as Size
     from patching.readers.registry import open_slide as open_slide
-    from patching.store import PatchStore as PatchStore
+    from patching.store.reading import PatchStore as PatchStore
 
 _HOME = {
     "Location": "patching.geometry",
     "Mpp": "patching.geometry",
-    "PatchStore": "patching.store",
+    "PatchStore": "patching.store.reading",
     "Size": "patching.geometry",
     "open_slide": "patching.readers.registry",
 }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patching.errors import UnreadableSlideError
-from patching.readers.zarr_files import Source, ZarrFiles, is_url
-from patching.readers.zarr_metadata import read_image
+from patching.readers.zarr.files import Source, ZarrFiles, is_url
+from patching.readers.zarr.metadata import read_image
 
 
 def fingerprint(paths: Sequence[Source]) -> str:

@@ -13,7 +13,7 @@ from patching.errors import ManifestError
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
 from patching.readers.registry import open_slide
-from patching.readers.zarr_files import Source, is_url
+from patching.readers.zarr.files import Source, is_url
 
 logger = logging.getLogger(__name__)
 REQUIRED = ("slide_id", "patient_id", "image")

@@ -9,30 +9,42 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from models.interruption import StopRequested
+from models.training.interruption import StopRequested
 from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
 
 STAGES: dict[str, tuple[str, str]] = {
-    "phantom": ("pipeline.phantom", "generate a synthetic multimodal cohort"),
-    "import": ("pipeline.import_images", "read a published benchmark's images as a cohort, ready to train"),
-    "ingest": ("pipeline.ingest", "check slides.csv and every slide; list what cannot be used, and why"),
-    "tile": ("pipeline.tile", "cut slides into patches with tissue fraction and label"),
-    "verify": ("pipeline.verify", "check every chunk of the patch stores against its checksum"),
-    "split": ("pipeline.split", "split patients into training, validation and test"),
-    "attribute": ("pipeline.attribute", "binarize the tissue fraction into attribute and group"),
-    "train": ("pipeline.train", "train one algorithm at one threshold"),
-    "evaluate": ("pipeline.evaluate", "predict validation and test patches; metrics per group"),
-    "compare": ("pipeline.compare", "put methods side by side: tables with intervals and differences"),
-    "report": ("pipeline.report", "write the offline HTML report"),
-    "track": ("pipeline.track", "log runs and models to MLflow (idempotent)"),
-    "register": ("pipeline.register", "move the registry alias to the best model that passes the gate"),
-    "study": ("pipeline.study", "repeat the patient-level cross-validation over seeds"),
-    "tune": ("pipeline.tune", "search an algorithm's settings on validation patients"),
-    "sweep": ("pipeline.sweep", "train along a grid of learning rates; robustness and compressibility"),
-    "select": ("pipeline.select", "choose the cohort that `dvc repro` works on"),
+    "phantom": ("pipeline.stages.phantom", "generate a synthetic multimodal cohort"),
+    "import": (
+        "pipeline.stages.import_images",
+        "read a published benchmark's images as a cohort, ready to train",
+    ),
+    "ingest": (
+        "pipeline.stages.ingest",
+        "check slides.csv and every slide; list what cannot be used, and why",
+    ),
+    "tile": ("pipeline.stages.tile", "cut slides into patches with tissue fraction and label"),
+    "verify": ("pipeline.stages.verify", "check every chunk of the patch stores against its checksum"),
+    "split": ("pipeline.stages.split", "split patients into training, validation and test"),
+    "attribute": ("pipeline.stages.attribute", "binarize the tissue fraction into attribute and group"),
+    "train": ("pipeline.stages.train", "train one algorithm at one threshold"),
+    "evaluate": ("pipeline.stages.evaluate", "predict validation and test patches; metrics per group"),
+    "compare": ("pipeline.stages.compare", "put methods side by side: tables with intervals and differences"),
+    "report": ("pipeline.stages.report", "write the offline HTML report"),
+    "track": ("pipeline.stages.track", "log runs and models to MLflow (idempotent)"),
+    "register": (
+        "pipeline.stages.register",
+        "move the registry alias to the best model that passes the gate",
+    ),
+    "study": ("pipeline.stages.study", "repeat the patient-level cross-validation over seeds"),
+    "tune": ("pipeline.stages.tune", "search an algorithm's settings on validation patients"),
+    "sweep": (
+        "pipeline.stages.sweep",
+        "train along a grid of learning rates; robustness and compressibility",
+    ),
+    "select": ("pipeline.stages.select", "choose the cohort that `dvc repro` works on"),
 }
 
 

@@ -45,7 +45,7 @@ class CohortFile(Settings):
     manifest: str | None = None
     """Path of slides.csv, relative to the repository's root; `$(NAME:-default)` reads the environment."""
     benchmark: dict[str, Any] | None = None
-    """Instead of slides: `layout`, `folder` and that layout's own settings (pipeline.benchmarks.registry)."""
+    """Instead of slides: `layout`, `folder` and that layout's own settings (pipeline.published.registry)."""
     description: str
     """One sentence for the report."""
     phantom: dict[str, Any] = {}

@@ -5,18 +5,18 @@ from importlib import import_module
 from pydantic import BaseModel
 
 OWNERS = {
-    "phantom": "pipeline.phantom.PhantomSettings",
-    "ingest": "pipeline.ingest.IngestSettings",
-    "tile": "pipeline.tile.TileStageSettings",
-    "split": "models.splitting.SplitSettings",
-    "attribute": "pipeline.thresholds.AttributeSettings",
-    "train": "pipeline.training.TrainStage",
-    "evaluate": "pipeline.evaluate.EvaluateSettings",
-    "report": "pipeline.panels.base.ReportSettings",
-    "register": "pipeline.register.RegisterSettings",
-    "study": "pipeline.study_summary.StudySettings",
-    "tune": "pipeline.search_space.TuneSettings",
-    "sweep": "pipeline.sweep.SweepSettings",
+    "phantom": "pipeline.stages.phantom.PhantomSettings",
+    "ingest": "pipeline.stages.ingest.IngestSettings",
+    "tile": "pipeline.stages.tile.TileStageSettings",
+    "split": "models.data.splitting.SplitSettings",
+    "attribute": "pipeline.training.thresholds.AttributeSettings",
+    "train": "pipeline.training.settings.TrainStage",
+    "evaluate": "pipeline.stages.evaluate.EvaluateSettings",
+    "report": "pipeline.report.sources.ReportSettings",
+    "register": "pipeline.stages.register.RegisterSettings",
+    "study": "pipeline.experiments.study_files.StudySettings",
+    "tune": "pipeline.experiments.search_space.TuneSettings",
+    "sweep": "pipeline.stages.sweep.SweepSettings",
 }
 """Stage to settings model, by name: importing them all takes seconds."""
 

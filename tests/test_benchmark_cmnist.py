@@ -17,9 +17,9 @@ from benchmarks.cmnist.published import PUBLISHED
 from benchmarks.cmnist.settings import Settings, load
 from benchmarks.cmnist.table import markdown, read_records
 from models.algorithms.registry import candidates, checked_settings
-from models.dataset import MemoryPatches, PatchData
-from models.splitting import TEST, TRAIN, VALIDATION
-from models.train_settings import TrainSettings
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.splitting import TEST, TRAIN, VALIDATION
+from models.training.settings import TrainSettings
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 
 from models.algorithms.registry import candidates
-from models.dataset import MemoryPatches, PatchData
-from models.fitting import FitResult, fit
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.splitting import TEST, TRAIN, VALIDATION
 from models.groups import GroupLayout
-from models.metrics import group_metrics
-from models.selection import Score
-from models.splitting import TEST, TRAIN, VALIDATION
-from models.train_settings import TrainSettings
+from models.metrics.accuracy import group_metrics
+from models.metrics.selection import Score
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
 from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
-from pipeline.benchmarks.colored_mnist import colored_mnist
 from pipeline.files import replacing
+from pipeline.published.colored_mnist import colored_mnist
 
 LAYOUT = GroupLayout(10, 10)
 

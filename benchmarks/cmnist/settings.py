@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from models.selection import Regime
+from models.metrics.selection import Regime
 
 FILE = Path(__file__).with_name("settings.yaml")
 

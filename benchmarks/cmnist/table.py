@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.cmnist.published import PUBLISHED
 from benchmarks.cmnist.settings import Method, Settings
-from pipeline.drawing import canvas, color
 from pipeline.files import replacing
+from pipeline.look.plots import canvas, color
 
 Records = Mapping[tuple[str, float], Sequence[Mapping[str, Any]]]
 PARTS = {

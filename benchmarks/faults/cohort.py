@@ -15,10 +15,10 @@ import tifffile
 from PIL import Image
 
 from patching.digests import fingerprint
-from patching.engine import Folders, SlideTask, tile_cohort
 from patching.errors import EvenpatchError
 from patching.manifest import SlideRow
-from patching.settings import TileSettings
+from patching.tiling.engine import Folders, SlideTask, tile_cohort
+from patching.tiling.settings import TileSettings
 
 READY, DONE = "ready", "done"
 SETTINGS = {

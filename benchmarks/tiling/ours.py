@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tiling import places
-from patching.engine import EngineSettings, Folders, Outcome, SlideTask, tile_cohort
 from patching.grid import PatchSpec, resolve
 from patching.manifest import SlideRow
 from patching.readers.registry import open_slide
-from patching.settings import TileSettings
-from patching.store import PatchStore
-from pipeline.patch_index import patch_index
+from patching.store.reading import PatchStore
+from patching.tiling.engine import EngineSettings, Folders, Outcome, SlideTask, tile_cohort
+from patching.tiling.settings import TileSettings
+from pipeline.cohort.index import patch_index
 
 CASES: dict[str, dict[str, Any]] = {
     "aligned": {"size": 256, "mpp": 0.5},
@@ -111,7 +111,7 @@ def locate(slide: Path, patch: Mapping[str, Any], annotation: Path | None, place
 def _engine(engine: str, workers: int) -> Callable[[Sequence[SlideTask]], Iterable[Outcome]]:
     if engine == "local":
         return lambda tasks: tile_cohort(tasks, workers)
-    from patching.cluster import connected, tile_on  # dask takes a second to import
+    from patching.tiling.cluster import connected, tile_on  # dask takes a second to import
 
     stack = ExitStack()
     atexit.register(stack.close)

@@ -14,8 +14,8 @@ from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Options
 from benchmarks.tiling.ours import CASES, tile
 from benchmarks.tiling.pixels import slide_of
-from patching.encoding import Codec
-from patching.store import PatchStore
+from patching.store.chunks import Codec
+from patching.store.reading import PatchStore
 
 CODECS: tuple[str, ...] = get_args(Codec)
 """Whatever codecs the store has; the one that passes JPEG tiles through is among them."""

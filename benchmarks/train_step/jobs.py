@@ -13,14 +13,14 @@ import torch
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.registry import make_algorithm
-from models.dataset import MemoryPatches, PatchData
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.normalization import Normalization
 from models.determinism import deterministic
 from models.groups import GroupLayout, TrainGroups
-from models.normalization import Normalization
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 
 Measure = Callable[[], dict[str, Any]]
 LAYOUT = GroupLayout(2, 2)

@@ -4,8 +4,8 @@ import torch
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
+from models.algorithms.parts.plans import Batch
 from models.groups import TrainLabels, conditional_distribution
-from models.plans import Batch
 
 
 class BalancedSoftmax(AbstractErm[AlgorithmSettings]):

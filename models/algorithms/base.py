@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
 from models.groups import TrainGroups, TrainLabels
-from models.networks import Networks
-from models.plans import Batch, BatchPlan
 
 
 class AlgorithmSettings(BaseModel):
@@ -53,7 +53,7 @@ class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
     """Whether the objective is a sum over samples, given the plan: only then can a step be computed in
     parts, by several processes or one after the other."""
     assembly: ClassVar[str | None] = None
-    """A backbone of models.backbones.registry that is built around the configured one, or none."""
+    """A backbone of models.networks.backbones.registry that is built around the configured one, or none."""
     roles: tuple[str, ...] = ("all",)
     coefficients: tuple[float, ...] = (1.0,)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.algorithms.base import AlgorithmSettings
-from models.algorithms.reweighting import AbstractReweighter
+from models.algorithms.parts.reweighting import AbstractReweighter
 from models.groups import TrainLabels, conditional_distribution
 
 

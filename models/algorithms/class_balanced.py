@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.algorithms.quota import AbstractResampler, QuotaSettings
+from models.algorithms.parts.quota import AbstractResampler, QuotaSettings
 from models.groups import TrainGroups, TrainLabels
 
 

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.algorithms.parts.sampling import SampleStream
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainLabels
-from models.heads import features_and_logits
-from models.networks import Networks
-from models.plans import Batch, BatchPlan
-from models.sampling import SampleStream
+from models.networks.heads import features_and_logits
 from patching.errors import AlgorithmError
 
 

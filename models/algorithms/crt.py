@@ -1,8 +1,8 @@
 """cRT: the last layer anew, every group equally often."""
 
 from models.algorithms.group_resampling import GroupResampling
-from models.algorithms.quota import QuotaSettings
-from models.algorithms.retrained_head import AbstractRetrainedHead, HeadSettings
+from models.algorithms.parts.quota import QuotaSettings
+from models.algorithms.parts.retrained_head import AbstractRetrainedHead, HeadSettings
 
 
 class CrtSettings(HeadSettings, QuotaSettings):

@@ -8,13 +8,13 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.algorithms.erm import AbstractErm
-from models.algorithms.two_stage import AbstractTwoStage, FirstStage, TwoStageSettings
-from models.backbones.deep_and_shallow import DeepAndShallow
-from models.classifier import Classifier
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstStage, TwoStageSettings
 from models.groups import TrainLabels
-from models.heads import features_and_logits, head_of
-from models.networks import Networks
-from models.plans import Batch
+from models.networks.backbones.deep_and_shallow import DeepAndShallow
+from models.networks.classifier import Classifier
+from models.networks.heads import features_and_logits, head_of
 from patching.errors import AlgorithmError
 
 
@@ -62,7 +62,7 @@ class Denetdm(AbstractErm[DenetdmSettings], AbstractTwoStage[TrainLabels, Denetd
         raise AlgorithmError(
             has=f"DeNetDM with a first model of type {type(backbone).__name__}",
             needs="a deep and a shallow expert",
-            do="train with models.fitting.fit, which does both stages",
+            do="train with models.training.fit.fit, which does both stages",
         )
 
     def objective(self, networks: Networks, batch: Batch) -> torch.Tensor:

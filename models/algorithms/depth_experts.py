@@ -13,8 +13,8 @@ class DepthExperts(AbstractErm[AlgorithmSettings]):
 
     The deep encoder turns to what biases the labels, the shallow one to what the bias leaves unexplained.
     Validation and predictions are those of f(g_shallow(x)), as in the authors' code; which networks are deep
-    and shallow is told in `models.backbones.deep_and_shallow`. A step costs the passes of both, which the
-    budget in samples seen counts once.
+    and shallow is told in `models.networks.backbones.deep_and_shallow`. A step costs the passes of both,
+    which the budget in samples seen counts once.
     """
 
     settings_type = AlgorithmSettings

@@ -10,12 +10,12 @@ from pydantic import Field, NonNegativeFloat
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.algorithms.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
-from models.backbones.disentangled import Disentangled
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
 from models.groups import TrainLabels
-from models.heads import features_and_logits
-from models.networks import Networks
-from models.plans import Batch
+from models.networks.backbones.disentangled import Disentangled
+from models.networks.heads import features_and_logits
 from patching.errors import AlgorithmError
 
 
@@ -44,9 +44,9 @@ class Dfa(AbstractErm[DfaSettings]):
 
     with y_swap the other's label. Each head trains its own encoder alone, and sees the other's features as
     numbers. W is the relative difficulty as in LfF, of the cross-entropies of both heads. The shipped network
-    is C_i on both encoders (`models.backbones.disentangled`). The encoders are the configured backbone, where
-    the paper's perceptron narrows its features to 16. GCE is the equation; the authors' code has a further
-    factor q. The start of swapping is a share of the training; the authors' is 10,000 of 50,000 steps. A step
+    is C_i on both encoders (`models.networks.backbones.disentangled`). The encoders are the configured
+    backbone, where the paper's perceptron narrows its features to 16. GCE is the equation; the authors' code
+    has a further factor q. The start of swapping is a share of the training; the authors' is 10,000 of 50,000 steps. A step
     costs the passes of two encoders, which the budget in samples seen counts once, and so do predictions.
     """
 
@@ -105,5 +105,5 @@ def _disentangled(networks: Networks) -> Disentangled:
     raise AlgorithmError(
         has=f"DFA with a network of type {type(backbone).__name__}",
         needs="a network with two encoders",
-        do="train with models.fitting.fit, which builds it around the configured backbone",
+        do="train with models.training.fit.fit, which builds it around the configured backbone",
     )

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
 from models.algorithms.base import AlgorithmSettings
-from models.algorithms.retrained_head import HeadSettings, features_by_erm
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.algorithms.parts.retrained_head import HeadSettings, features_by_erm
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage
 from models.algorithms.subg import Subg
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage
-from models.composition import Expectation
 from models.groups import TrainGroups
-from models.heads import head_of
-from models.networks import Networks
-from models.plans import Batch, BatchPlan
+from models.networks.heads import head_of
 from patching.errors import EmptyGroupError
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, SettingsT
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.sampling import passes
 from models.groups import TrainLabels
-from models.plans import BatchPlan
-from models.sampling import passes
 
 
 class AbstractErm(AbstractAlgorithm[TrainLabels, SettingsT]):

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, FiniteFloat
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.quota import QuotaSettings
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.quota import QuotaSettings
+from models.algorithms.parts.sampling import GroupStreams, Quota, expected_samples
 from models.groups import TrainGroups
-from models.plans import BatchPlan
-from models.sampling import GroupStreams, Quota, expected_samples
 from patching.errors import AlgorithmError, BetaBoundsError
 
 logger = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.algorithms.gerne import Gerne, GerneSettings
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainLabels
-from models.plans import BatchPlan
 from patching.errors import EmptyGroupError
 
 

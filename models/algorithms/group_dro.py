@@ -9,10 +9,10 @@ import math
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from models.algorithms.group_means import group_means
-from models.algorithms.quota import AbstractGroupResampler, QuotaSettings
+from models.algorithms.parts.group_means import group_means
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.quota import AbstractGroupResampler, QuotaSettings
 from models.groups import TrainGroups
-from models.plans import BatchPlan
 
 
 class GroupDroSettings(QuotaSettings):

@@ -1,6 +1,6 @@
 """Group resampling (ReSample): every group equally often."""
 
-from models.algorithms.quota import AbstractGroupResampler, QuotaSettings
+from models.algorithms.parts.quota import AbstractGroupResampler, QuotaSettings
 
 
 class GroupResampling(AbstractGroupResampler[QuotaSettings]):

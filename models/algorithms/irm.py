@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from models.algorithms.group_means import group_means
-from models.algorithms.quota import AbstractResampler, QuotaSettings
+from models.algorithms.parts.group_means import group_means
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.quota import AbstractResampler, QuotaSettings
 from models.groups import GroupLayout, TrainGroups
-from models.networks import Networks
-from models.plans import Batch
 from patching.errors import EmptyGroupError
 
 

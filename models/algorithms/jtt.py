@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import PositiveInt
 
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.sampling import passes
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainLabels
-from models.plans import BatchPlan
-from models.sampling import passes
 from patching.errors import AlgorithmError
 
 

@@ -14,10 +14,10 @@ from pydantic import Field, PositiveFloat
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.algorithms.relative_difficulty import gce
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.relative_difficulty import gce
 from models.groups import TrainLabels
-from models.networks import Networks
-from models.plans import Batch
 
 MixUp = Literal["minority", "every", "none"]
 """`minority`: the paper's equation 13. `every`: the authors' code. `none`: no images are mixed."""

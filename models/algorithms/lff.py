@@ -9,10 +9,10 @@ from pydantic import Field
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.algorithms.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
 from models.groups import TrainLabels
-from models.networks import Networks
-from models.plans import Batch
 
 
 class LffSettings(AlgorithmSettings):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
-from models.algorithms.mixing import Mixing, mixed
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.mixing import Mixing, mixed
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.algorithms.parts.sampling import GroupStreams
 from models.groups import TrainGroups
-from models.plans import Batch, BatchPlan
-from models.sampling import GroupStreams
 from patching.errors import AlgorithmError
 
 
@@ -27,7 +27,7 @@ class LisaSettings(AlgorithmSettings):
     alpha: PositiveFloat = 2.0
     """Of the Beta distribution that lambda is drawn from."""
     mixing: Mixing = "mixup"
-    """Whole patches are mixed, never cut: see models.algorithms.mixing."""
+    """Whole patches are mixed, never cut: see models.algorithms.parts.mixing."""
 
 
 class Lisa(AbstractAlgorithm[TrainGroups, LisaSettings]):
@@ -40,7 +40,7 @@ class Lisa(AbstractAlgorithm[TrainGroups, LisaSettings]):
     A batch holds K * B samples (rounded down to pairs), row n paired with row n + half. Unlike the paper,
     every pair gives two mixed samples, the second with the roles of i and j exchanged: so a batch costs as
     many forward passes as it has samples, and every sample's share in the loss is the same as unmixed.
-    Groups are those of the sources; what happens to the tissue area is told in models.algorithms.mixing.
+    Groups are those of the sources; of the tissue area, see models.algorithms.parts.mixing.
 
     Raises:
         EmptyGroupError: a group without samples.

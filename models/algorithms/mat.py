@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from models.algorithms.erm import AbstractErm
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainLabels, conditional_distribution
-from models.plans import Batch
 
 
 class MatSettings(TwoStageSettings):

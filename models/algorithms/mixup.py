@@ -8,8 +8,8 @@ from pydantic import NonNegativeFloat
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.algorithms.mixing import Mixing, mixed
-from models.plans import Batch
+from models.algorithms.parts.mixing import Mixing, mixed
+from models.algorithms.parts.plans import Batch
 
 
 class MixupSettings(AlgorithmSettings):
@@ -18,7 +18,7 @@ class MixupSettings(AlgorithmSettings):
     alpha: NonNegativeFloat = 0.2
     """Of the Beta distribution that lambda is drawn from: 1 is uniform, 0 is ERM."""
     mixing: Mixing = "mixup"
-    """Whole patches are mixed, never cut: see models.algorithms.mixing."""
+    """Whole patches are mixed, never cut: see models.algorithms.parts.mixing."""
 
 
 class Mixup(AbstractErm[MixupSettings]):
@@ -26,7 +26,7 @@ class Mixup(AbstractErm[MixupSettings]):
 
     As in the paper's figure 1, lambda ~ Beta(alpha, alpha) is drawn once per batch, whose samples are paired
     with themselves in random order. The tissue fraction of a mixed patch is mixed with it; what attribute
-    that makes is not asked, for the method sees none (models.algorithms.mixing).
+    that makes is not asked, for the method sees none (models.algorithms.parts.mixing).
     """
 
     settings_type = MixupSettings

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.sampling import SampleStream
 from models.algorithms.subg import balanced_subset
-from models.composition import Expectation
 from models.groups import TrainGroups
-from models.plans import BatchPlan
-from models.sampling import SampleStream
 
 
 class PdeSettings(AlgorithmSettings):

@@ -28,6 +28,7 @@ from models.algorithms.lff import Lff
 from models.algorithms.lisa import Lisa
 from models.algorithms.mat import Mat
 from models.algorithms.mixup import Mixup
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.algorithms.pde import Pde
 from models.algorithms.reweight import ReWeight
 from models.algorithms.reweight_crt import ReWeightCrt
@@ -35,7 +36,6 @@ from models.algorithms.sam import Sam
 from models.algorithms.spectral_decoupling import SpectralDecoupling
 from models.algorithms.sqrt_reweight import SqrtReWeight
 from models.algorithms.subg import Subg
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
 from models.groups import TrainGroups, TrainLabels
 from patching.errors import AlgorithmError, ConfigError
 
@@ -99,7 +99,7 @@ def make_algorithm(
         raise AlgorithmError(
             has=f"algorithm {name} without a first model",
             needs="the first model of a two-stage method",
-            do="train it with models.fitting.fit, which does both stages",
+            do="train it with models.training.fit.fit, which does both stages",
         )
     return kind(train, checked, first)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.algorithms.base import AlgorithmSettings
-from models.algorithms.reweighting import AbstractReweighter
+from models.algorithms.parts.reweighting import AbstractReweighter
 from models.groups import TrainGroups
 
 

@@ -1,7 +1,7 @@
 """ReWeightCRT: the last layer anew, every group with the same share of the loss."""
 
 from models.algorithms.base import AlgorithmSettings
-from models.algorithms.retrained_head import AbstractRetrainedHead, HeadSettings
+from models.algorithms.parts.retrained_head import AbstractRetrainedHead, HeadSettings
 from models.algorithms.reweight import ReWeight
 
 

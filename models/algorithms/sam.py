@@ -11,10 +11,10 @@ from pydantic import NonNegativeFloat
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.batchnorm import kept_statistics
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
 from models.groups import TrainLabels
-from models.networks import Networks
-from models.plans import Batch
+from models.networks.batchnorm import kept_statistics
 
 
 class SamSettings(AlgorithmSettings):

@@ -5,7 +5,7 @@ from pydantic import NonNegativeFloat
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.erm import AbstractErm
-from models.plans import Batch
+from models.algorithms.parts.plans import Batch
 
 
 class SpectralDecouplingSettings(AlgorithmSettings):

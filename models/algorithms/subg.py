@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
-from models.composition import Expectation
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.sampling import passes
 from models.groups import TrainGroups
-from models.plans import BatchPlan
-from models.sampling import passes
 
 
 class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
+from patching.damage import DAMAGE
 from patching.errors import AnnotationError
 from patching.geometry import Size
-from patching.readers.damage import DAMAGE
-from patching.readers.stored_size import check_stored_size
-from patching.readers.tiff_layout import segment_bytes
-from patching.readers.tiff_metadata import ome_image
+from patching.readers.tiff.layout import segment_bytes
+from patching.readers.tiff.metadata import ome_image
+from patching.readers.tiff.stored_size import check_stored_size
 from patching.tissue_area import AreaTable
 
 MAX_PIXELS = 2**27

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from patching.damage import damage_told
 from patching.errors import UnreadableSlideError
 from patching.geometry import Size
-from patching.readers.alpha import composited
 from patching.readers.base import RGB, AbstractSlide, Header, Window
-from patching.readers.damage import damage_told
 from patching.readers.naming import numbered
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
-from patching.readers.zarr_files import Source
+from patching.readers.tiff.alpha import composited
+from patching.readers.zarr.files import Source
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
 # Modes that decode to these channels; a palette expands to RGB.

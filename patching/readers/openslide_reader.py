@@ -13,14 +13,14 @@ import openslide
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
+from patching.damage import damage_told
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
-from patching.readers.alpha import composited
 from patching.readers.base import RGB, AbstractSlide, Header, Window
-from patching.readers.damage import damage_told
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
-from patching.readers.tiff_checks import check_tiles
-from patching.readers.zarr_files import Source
+from patching.readers.tiff.alpha import composited
+from patching.readers.tiff.checks import check_tiles
+from patching.readers.zarr.files import Source
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import openslide
 from tifffile import TiffFile
 
+from patching.damage import damage_told
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
 from patching.readers.base import AbstractSlide
-from patching.readers.damage import damage_told
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.planes import Choice, Planes
 from patching.readers.projection import projected
 from patching.readers.stack_reader import Shift, StackSlide
-from patching.readers.tiff_checks import misread_ycbcr
-from patching.readers.tiff_reader import TiffSlide
-from patching.readers.zarr_files import Source, is_url
-from patching.readers.zarr_reader import ZarrSlide
+from patching.readers.tiff.checks import misread_ycbcr
+from patching.readers.tiff.slide import TiffSlide
+from patching.readers.zarr.files import Source, is_url
+from patching.readers.zarr.slide import ZarrSlide
 
 READERS: dict[str, Callable[[Source, Planes], AbstractSlide]] = {
     "tiff": TiffSlide,

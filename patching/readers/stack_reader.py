@@ -11,7 +11,7 @@ from patching.errors import ChannelError
 from patching.geometry import Mpp, Size
 from patching.readers.base import AbstractSlide, Header, Window
 from patching.readers.regions import Regions
-from patching.readers.zarr_files import Source
+from patching.readers.zarr.files import Source
 
 _MPP_TOLERANCE = 0.01
 

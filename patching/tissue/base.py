@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from patching.geometry import Mpp, Size
-from patching.tissue.morphology import Repairs
+from patching.tissue.parts.morphology import Repairs
 
 
 class DetectorSettings(BaseModel):

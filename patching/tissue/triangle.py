@@ -5,8 +5,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.tissue.threshold import AbstractThresholdDetector
-from patching.tissue.thresholds import triangle_threshold
+from patching.tissue.parts.histogram import triangle_threshold
+from patching.tissue.parts.two_class import AbstractThresholdDetector
 
 
 @final

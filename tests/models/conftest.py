@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel
 from models.algorithms.registry import ALGORITHMS, first_stage, make_algorithm
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel
-from models.dataset import MemoryPatches, PatchData
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.normalization import Normalization
 from models.groups import TrainGroups, TrainLabels
-from models.normalization import Normalization
-from models.train_settings import TrainSettings
-from models.trainings import new_classifier
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 
 MakeData = Callable[..., PatchData]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
-from models.interruption import StopRequested
-from models.loading import LoadedStep
-from models.normalization import measure_normalization
-from models.selection import Judge
-from models.stepping import Stepper
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.interruption import StopRequested
+from models.training.loading import LoadedStep
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.step import Stepper
+from models.training.trainings import new_classifier
 from tests.models.conftest import bound
 from tests.models.one_of_several import data
 

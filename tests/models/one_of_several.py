@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from models.dataset import MemoryPatches, PatchData
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
-from models.normalization import measure_normalization
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 from patching.errors import ConfigError
 from tests.models.conftest import bound
 

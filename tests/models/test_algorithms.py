@@ -15,16 +15,16 @@ import pytest
 import torch
 import yaml
 
+from models.algorithms.parts.composition import composition
+from models.algorithms.parts.plans import BatchPlan
+from models.algorithms.parts.reweighting import AbstractReweighter
 from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
-from models.algorithms.reweighting import AbstractReweighter
-from models.composition import composition
-from models.dataset import PatchData
-from models.fitting import FitResult, fit
+from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
-from models.loading import LoadedStep
-from models.plans import BatchPlan
-from models.stepping import Stepper
-from models.train_settings import TrainSettings
+from models.training.fit import FitResult, fit
+from models.training.loading import LoadedStep
+from models.training.settings import TrainSettings
+from models.training.step import Stepper
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.backbones.deep_and_shallow import DeepAndShallow
-from models.backbones.disentangled import Disentangled
-from models.backbones.registry import ASSEMBLIES, BACKBONES, make_backbone
-from models.checkpoint import load_classifier, save_classifier
-from models.classifier import Classifier
-from models.heads import features_and_logits, head_of, take_head
-from models.normalization import Normalization
+from models.data.normalization import Normalization
+from models.networks.backbones.deep_and_shallow import DeepAndShallow
+from models.networks.backbones.disentangled import Disentangled
+from models.networks.backbones.registry import ASSEMBLIES, BACKBONES, make_backbone
+from models.networks.checkpoint import load_classifier, save_classifier
+from models.networks.classifier import Classifier
+from models.networks.heads import features_and_logits, head_of, take_head
 from patching.errors import CheckpointError, ConfigError
 from tests.models.test_checkpoint import card
 

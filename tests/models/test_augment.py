@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.area_preserving import TRANSFORMS, compose
-from models.augment import PRESETS, Augmentation, Augmenter
+from models.data.area_preserving import TRANSFORMS, compose
+from models.data.augment import PRESETS, Augmentation, Augmenter
 
 DTYPES = ("uint8", "uint16", "float32")
 

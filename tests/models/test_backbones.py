@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.backbones.registry import BACKBONES, make_backbone
-from models.backbones.weights import adapt_channels, load_local_weights
+from models.networks.backbones.registry import BACKBONES, make_backbone
+from models.networks.backbones.weights import adapt_channels, load_local_weights
 from patching.errors import CheckpointError, ConfigError
 
 CONVOLUTIONAL = [name for name in BACKBONES if name != "mlp"]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.batchnorm import BatchNormPolicy, train_mode
-from models.networks import Networks
-from models.plans import Batch, BatchPlan
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.networks.batchnorm import BatchNormPolicy, train_mode
 
 # Five samples: 0 only biased, 1 and 2 shared, 3 and 4 only less biased.
 PLAN = BatchPlan(np.arange(5), np.array([[0.4, 0.3, 0.3, 0, 0], [0, 0.25, 0.25, 0.25, 0.25]]))

@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.backbones.registry import make_backbone
-from models.checkpoint import CARD, WEIGHTS, ModelCard, NormalizationCard, load_classifier, save_classifier
-from models.classifier import Classifier
-from models.normalization import Normalization
+from models.data.normalization import Normalization
+from models.networks.backbones.registry import make_backbone
+from models.networks.checkpoint import (
+    CARD,
+    WEIGHTS,
+    ModelCard,
+    NormalizationCard,
+    load_classifier,
+    save_classifier,
+)
+from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.backbones.registry import make_backbone
-from models.classifier import Classifier
-from models.dataset import MemoryPatches
-from models.normalization import Normalization, Transform
+from models.data.dataset import MemoryPatches
+from models.data.normalization import Normalization, Transform
+from models.networks.backbones.registry import make_backbone
+from models.networks.classifier import Classifier
 
 
 def classifier(transform: Transform = "none", *, test_time_symmetries: bool = False) -> Classifier:

@@ -5,11 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from models.classifier import Classifier
-from models.compressibility import activation_sparsity, bias_conflicting, confident_misprediction_rate, pruned
-from models.dataset import MemoryPatches
+from models.data.dataset import MemoryPatches
+from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
-from models.normalization import Normalization
+from models.metrics.compressibility import (
+    activation_sparsity,
+    bias_conflicting,
+    confident_misprediction_rate,
+    pruned,
+)
+from models.networks.classifier import Classifier
 from patching.errors import ConfigError
 
 PLAIN = Normalization("none", (0.0,), (1.0,), (1.0,))

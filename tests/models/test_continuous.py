@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.continuous import AttributeBins, attribute_bins, attribute_curve
-from models.intervals import bootstrap, paired_difference
-from models.slopes import slope_statistics
+from models.metrics.along_attribute import AttributeBins, attribute_bins, attribute_curve
+from models.metrics.intervals import bootstrap, paired_difference
+from models.metrics.slopes import slope_statistics
 from patching.errors import GroupError
 
 VALUES = [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9]

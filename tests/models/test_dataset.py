@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from models.dataset import MemoryPatches, PatchData, SelectedPatches, StoredPatches, StoreRows, gather
-from models.normalization import measure_normalization
-from patching import store_writer
+from models.data.dataset import MemoryPatches, PatchData, SelectedPatches, StoredPatches, StoreRows, gather
+from models.data.normalization import measure_normalization
 from patching.errors import GroupError, StoreError
-from patching.store import PatchTable, StoreAttributes
+from patching.store import writing as store_writer
+from patching.store.reading import PatchTable, StoreAttributes
 
 
 def write_store(path: Path, images_NHWC: NDArray[Any], channels: tuple[str, ...]) -> None:

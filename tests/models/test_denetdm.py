@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from models.algorithms.denetdm import Denetdm, distillation
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.algorithms.parts.two_stage import FirstModel
 from models.algorithms.registry import make_algorithm
-from models.algorithms.two_stage import FirstModel
-from models.backbones.deep_and_shallow import DeepAndShallow
-from models.backbones.registry import make_backbone
-from models.classifier import Classifier
-from models.dataset import PatchData
-from models.fitting import fit
+from models.data.dataset import PatchData
+from models.data.normalization import Normalization
 from models.groups import TrainLabels
-from models.heads import head_of
-from models.networks import Networks
-from models.normalization import Normalization
-from models.plans import Batch, BatchPlan
-from models.train_settings import TrainSettings
+from models.networks.backbones.deep_and_shallow import DeepAndShallow
+from models.networks.backbones.registry import make_backbone
+from models.networks.classifier import Classifier
+from models.networks.heads import head_of
+from models.training.fit import fit
+from models.training.settings import TrainSettings
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from models.algorithms.dfa import Dfa
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.registry import make_algorithm
-from models.backbones.disentangled import Disentangled
-from models.backbones.registry import make_backbone
-from models.classifier import Classifier
+from models.data.normalization import Normalization
 from models.groups import TrainLabels
-from models.networks import Networks
-from models.normalization import Normalization
-from models.plans import Batch, BatchPlan
+from models.networks.backbones.disentangled import Disentangled
+from models.networks.backbones.registry import make_backbone
+from models.networks.classifier import Classifier
 from patching.errors import AlgorithmError
 
 LABEL_N = np.array([0, 1, 0, 0, 1, 1, 0])

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from models.algorithms.parts.two_stage import FirstModel, FirstStage
 from models.algorithms.registry import make_algorithm
-from models.algorithms.two_stage import FirstModel, FirstStage
-from models.dataset import PatchData
-from models.first_models import FirstModels, first_settings, second_settings
-from models.fitting import FitResult, fit
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout
-from models.normalization import measure_normalization
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import Trainings
+from models.metrics.selection import Judge
+from models.training.first_models import FirstModels, first_settings, second_settings
+from models.training.fit import FitResult, fit
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.dataset import PatchData
-from models.fitting import FitResult, fit
-from models.selection import Score
-from models.train_settings import TrainSettings
+from models.data.dataset import PatchData
+from models.metrics.selection import Score
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
 from patching.errors import BetaBoundsError, ConfigError, DivergenceError, EmptyGroupError
 
 MakeData = Callable[..., PatchData]

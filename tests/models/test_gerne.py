@@ -15,7 +15,7 @@ from models.algorithms.gerne import (
     extrapolated_distribution,
     less_biased_distribution,
 )
-from models.composition import composition
+from models.algorithms.parts.composition import composition
 from models.groups import GroupLayout, TrainGroups, conditional_distribution
 from patching.errors import AlgorithmError, BetaBoundsError
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from models.algorithms.gerne_unknown import GerneUnknown, hard_samples
+from models.algorithms.parts.composition import composition
+from models.algorithms.parts.two_stage import FirstModel
 from models.algorithms.registry import first_stage, make_algorithm
-from models.algorithms.two_stage import FirstModel
-from models.composition import composition
-from models.dataset import PatchData
-from models.first_models import FirstModels, first_settings
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups, TrainLabels
-from models.normalization import measure_normalization
-from models.train_settings import TrainSettings
-from models.trainings import Trainings
+from models.training.first_models import FirstModels, first_settings
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings
 from patching.errors import BetaBoundsError, ConfigError, EmptyGroupError
 from tests.models.conftest import first_model
 

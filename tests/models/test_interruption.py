@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from models.interruption import StopRequested, stop_requests
+from models.training.interruption import StopRequested, stop_requests
 
 LAST = "last.safetensors"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.intervals import PatientStatistics, bootstrap, paired_difference, patient_statistics
-from models.metrics import auroc, group_metrics
+from models.metrics.accuracy import auroc, group_metrics
+from models.metrics.intervals import PatientStatistics, bootstrap, paired_difference, patient_statistics
 from patching.errors import GroupError
 
 

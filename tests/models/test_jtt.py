@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from models.algorithms.jtt import Jtt
+from models.algorithms.parts.two_stage import FirstModel
 from models.algorithms.registry import first_stage, make_algorithm
-from models.algorithms.two_stage import FirstModel
 from models.groups import TrainLabels
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model

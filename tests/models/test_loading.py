@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.augment import Augmenter
-from models.dataset import LabelledPatches, MemoryPatches
-from models.loading import LoadedStep, Loader, steps_ahead
-from models.plans import BatchPlan
-from models.sharing import Sharing
-from models.train_settings import TrainSettings
+from models.algorithms.parts.plans import BatchPlan
+from models.data.augment import Augmenter
+from models.data.dataset import LabelledPatches, MemoryPatches
+from models.training.loading import LoadedStep, Loader, steps_ahead
+from models.training.settings import TrainSettings
+from models.training.sharing import Sharing
 
 N = 24
 IMAGES = np.random.default_rng(0).integers(0, 900, (N, 16, 16, 2)).astype(np.uint16)

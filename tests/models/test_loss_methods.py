@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.group_means import group_means
 from models.algorithms.lc import partners
 from models.algorithms.mat import held_out_shift
+from models.algorithms.parts.group_means import group_means
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
+from models.algorithms.parts.two_stage import FirstModel
 from models.algorithms.registry import first_stage, make_algorithm
-from models.algorithms.two_stage import FirstModel
-from models.dataset import PatchData
-from models.fitting import fit
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
-from models.networks import Networks
-from models.normalization import measure_normalization
-from models.plans import Batch, BatchPlan
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.fit import fit
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound
 

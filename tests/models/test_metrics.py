@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics import auroc, group_metrics, patients_per_group
+from models.metrics.accuracy import auroc, group_metrics, patients_per_group
 from patching.errors import GroupError
 
 # Group 0: 3 of 4 right, group 1: 1 of 2, group 2: none there, group 3: 4 of 5.

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.algorithms.lisa import Lisa
-from models.algorithms.mixing import mixed, mixed_fraction
+from models.algorithms.parts.mixing import mixed, mixed_fraction
+from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.registry import make_algorithm
-from models.dataset import PatchData
-from models.fitting import fit
+from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
-from models.plans import Batch, BatchPlan
-from models.train_settings import TrainSettings
+from models.training.fit import fit
+from models.training.settings import TrainSettings
 from patching.errors import AlgorithmError, ConfigError, EmptyGroupError
 
 MakeData = Callable[..., PatchData]

@@ -5,11 +5,11 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
+from models.algorithms.parts.composition import composition
+from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.pde import Pde
 from models.algorithms.registry import make_algorithm
-from models.composition import composition
 from models.groups import GroupLayout, TrainGroups
-from models.plans import BatchPlan
 from patching.errors import EmptyGroupError
 
 

@@ -9,13 +9,13 @@ import torch
 from accelerate.state import AcceleratorState
 
 from models.algorithms.registry import ALGORITHMS
-from models.dataset import PatchData
+from models.data.dataset import PatchData
+from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
-from models.normalization import Normalization
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 from tests.models.conftest import bound, with_fitting_first_model
 
 LAYOUT = GroupLayout(2, 2)

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from models.algorithms.registry import ALGORITHMS
-from models.dataset import MemoryPatches, PatchData
-from models.fitting import FitResult, fit
+from models.data.dataset import MemoryPatches, PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups, TrainLabels
-from models.normalization import measure_normalization
-from models.selection import Regime
-from models.train_settings import TrainSettings
-from models.trainings import Trainings
+from models.metrics.selection import Regime
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings
 from patching.errors import AlgorithmError, ConfigError
 from tests.models.conftest import bound
 

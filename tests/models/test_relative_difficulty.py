@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.algorithms.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
+from models.algorithms.parts.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
 
 
 def logits(*own_class_probability: float) -> torch.Tensor:

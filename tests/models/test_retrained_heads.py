@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.dfr import Dfr, DfrSettings
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch
+from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel
 from models.algorithms.registry import first_stage, make_algorithm
-from models.algorithms.two_stage import AbstractTwoStage, FirstModel
-from models.classifier import Classifier
-from models.dataset import PatchData
-from models.first_models import FirstModels, second_settings
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
-from models.heads import head_of, only_head
-from models.networks import Networks
-from models.normalization import measure_normalization
-from models.plans import Batch
-from models.train_settings import TrainSettings
-from models.training import Trainer, TrainResult
-from models.trainings import Trainings, new_classifier
+from models.networks.classifier import Classifier
+from models.networks.heads import head_of, only_head
+from models.training.first_models import FirstModels, second_settings
+from models.training.loop import Trainer, TrainResult
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings, new_classifier
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound, first_model
 

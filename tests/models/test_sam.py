@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from models.algorithms.registry import make_algorithm
-from models.dataset import PatchData
-from models.fitting import FitResult, fit
+from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
-from models.train_settings import TrainSettings
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
 
 MakeData = Callable[..., PatchData]
 

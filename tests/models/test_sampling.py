@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.sampling import Quota, Rounding, SampleStream, expected_samples
+from models.algorithms.parts.sampling import Quota, Rounding, SampleStream, expected_samples
 from patching.errors import AlgorithmError
 
 ROUNDINGS: tuple[Rounding, ...] = ("stochastic", "largest_remainder", "exact_weights")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.dataset import MemoryPatches, PatchData
+from models.data.dataset import MemoryPatches, PatchData
 from models.groups import GroupLayout
-from models.selection import FIGURES, Judge, Score, SelectionRule
+from models.metrics.selection import FIGURES, Judge, Score, SelectionRule
 
 LABEL_N = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
 ATTRIBUTE_N = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1])  # groups of 4, 2, 1 and 3

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.registry import ALGORITHMS
-from models.dataset import PatchData
+from models.data.dataset import PatchData
+from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
-from models.networks import Networks
-from models.normalization import Normalization
-from models.plans import Batch, BatchPlan
-from models.processes import check_divisible
-from models.sharing import Sharing
-from models.train_settings import TrainSettings
-from models.trainings import new_classifier
+from models.training.processes import check_divisible
+from models.training.settings import TrainSettings
+from models.training.sharing import Sharing
+from models.training.trainings import new_classifier
 from patching.errors import AlgorithmError, ConfigError
 from tests.models.conftest import bound, with_fitting_first_model
 

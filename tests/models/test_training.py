@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.networks import Networks
+from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.registry import make_algorithm
-from models.composition import Expectation
-from models.dataset import PatchData
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
-from models.networks import Networks
-from models.normalization import measure_normalization
-from models.optimization import evenly_spaced, learning_rate, precision
-from models.plans import Batch, BatchPlan
-from models.selection import Judge
-from models.train_settings import TrainSettings
-from models.training import Trainer
-from models.trainings import new_classifier
+from models.metrics.selection import Judge
+from models.training.loop import Trainer
+from models.training.optimization import evenly_spaced, learning_rate, precision
+from models.training.settings import TrainSettings
+from models.training.trainings import new_classifier
 from patching.errors import CheckpointError, DivergenceError
 
 MakeData = Callable[..., PatchData]

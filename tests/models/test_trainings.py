@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.algorithms.two_stage import FirstStage
-from models.dataset import PatchData
-from models.first_models import FirstModels
-from models.fitting import FitResult, fit
+from models.algorithms.parts.two_stage import FirstStage
+from models.data.dataset import PatchData
+from models.data.normalization import measure_normalization
 from models.groups import GroupLayout
-from models.normalization import measure_normalization
-from models.train_settings import TrainSettings
-from models.trainings import Trainings
+from models.training.first_models import FirstModels
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings
 
 MakeData = Callable[..., PatchData]
 

@@ -21,10 +21,10 @@ from PIL import Image
 
 from patching.geometry import Size
 from patching.manifest import SlideRow
-from patching.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR, picture_scale
-from patching.settings import TileSettings
-from patching.store import PatchStore
-from patching.tiler import tile_slide
+from patching.pictures.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR, picture_scale
+from patching.store.reading import PatchStore
+from patching.tiling.settings import TileSettings
+from patching.tiling.tiler import tile_slide
 
 WIDTH, HEIGHT, MPP = 1530, 1100, 0.25
 PLACE = 16

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from patching.cluster import connected, tile_on
-from patching.engine import EngineSettings, Folders, SlideTask, tile_cohort
 from patching.errors import ConfigError, MissingFileError
 from patching.manifest import SlideRow
-from patching.settings import TileSettings
+from patching.tiling.cluster import connected, tile_on
+from patching.tiling.engine import EngineSettings, Folders, SlideTask, tile_cohort
+from patching.tiling.settings import TileSettings
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_slide_of_few_shards_is_one_task(client: Any, tmp_path: Path, image: P
 def test_a_worker_keeps_freed_memory() -> None:
     code = """
 import resource, numpy as np
-from patching.process_setup import keep_freed_memory
+from patching.tiling.process_setup import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -126,7 +126,7 @@ def test_no_scheduler_is_told() -> None:
 def test_slurm_settings_reach_the_job_script() -> None:
     from dask_jobqueue import SLURMCluster
 
-    from patching.cluster import slurm_cluster
+    from patching.tiling.cluster import slurm_cluster
 
     settings = {"cores": 4, "memory": "16GB", "queue": "short", "walltime": "02:00:00"}
     with slurm_cluster(settings) as cluster:

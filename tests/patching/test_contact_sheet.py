@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from patching.contact_sheet import (
+from patching.pictures.contact_sheet import (
     SheetGroup,
     SheetPatch,
     draw_contact_sheet,
@@ -16,8 +16,8 @@ from patching.contact_sheet import (
     spread,
     write_contact_sheet,
 )
-from patching.store import PatchTable, StoreAttributes
-from patching.store_writer import write_store
+from patching.store.reading import PatchTable, StoreAttributes
+from patching.store.writing import write_store
 
 SIDE = 12
 

@@ -12,12 +12,12 @@ import tifffile
 from PIL import Image
 
 from patching.digests import fingerprint
-from patching.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow
-from patching.quality import full_scale, measure_quality
-from patching.settings import TileSettings
-from patching.store import PatchStore
+from patching.store.reading import PatchStore
+from patching.tiling.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
+from patching.tiling.quality import full_scale, measure_quality
+from patching.tiling.settings import TileSettings
 
 CLASSES = {"tumor": "tumor", "ignore": "ignore"}
 CELL = 16

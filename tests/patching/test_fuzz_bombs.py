@@ -26,8 +26,8 @@ from patching.errors import (
 )
 from patching.manifest import SlideRow, read_manifest
 from patching.resample import overview
-from patching.settings import TileSettings
-from patching.tiler import tile_slide
+from patching.tiling.settings import TileSettings
+from patching.tiling.tiler import tile_slide
 
 MIB = 2**20
 SHORT, LONG, LONG8, ASCII, RATIONAL = 3, 4, 16, 2, 5

@@ -16,8 +16,8 @@ from patching import Location, Size, open_slide
 from patching.annotations.crossings import crossings
 from patching.annotations.polygons import polygons
 from patching.annotations.registry import load_annotation
+from patching.damage import damage_told
 from patching.errors import AnnotationError, UnreadableSlideError
-from patching.readers.damage import damage_told
 
 TILE_WIDTH, IMAGE_WIDTH = 322, 256
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from patching.annotations.base import AbstractAnnotation
 from patching.annotations.registry import load_annotation
 from patching.geometry import Size
-from patching.labels import Judgement, LabelRule
+from patching.tiling.labels import Judgement, LabelRule
 
 
 def test_both_borders_belong_to_a_label() -> None:

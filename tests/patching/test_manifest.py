@@ -18,8 +18,8 @@ from patching.errors import ManifestError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import Reading
 from patching.readers.stack_reader import Shift
-from patching.receipts import Folders, SlideTask
-from patching.settings import TileSettings
+from patching.tiling.receipts import Folders, SlideTask
+from patching.tiling.settings import TileSettings
 
 Write = Callable[..., Path]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patching.drawing import false_color, label_font, shortened, stretch
 from patching.geometry import Mpp, Size
-from patching.overlay import (
+from patching.pictures.drawing import false_color, label_font, shortened, stretch
+from patching.pictures.overlay import (
     ANNOTATION,
     FAINT,
     GROUPS,

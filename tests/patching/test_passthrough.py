@@ -11,10 +11,10 @@ import zarr
 from numpy.typing import NDArray
 
 from patching import Location, PatchStore, Size, open_slide
-from patching.engine import Folders, SlideTask, run_task
 from patching.errors import StoreError, UnreadableSlideError
 from patching.manifest import SlideRow
-from patching.settings import TileSettings
+from patching.tiling.engine import Folders, SlideTask, run_task
+from patching.tiling.settings import TileSettings
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from patching import planning
 from patching.geometry import Level, Size
 from patching.manifest import SlideRow
-from patching.planning import plan_slide
 from patching.readers.registry import open_slide
-from patching.settings import TileSettings
+from patching.tiling import planning
+from patching.tiling.planning import plan_slide
+from patching.tiling.settings import TileSettings
 
 WIDTH, HEIGHT = 960, 720
 

@@ -18,9 +18,9 @@ from PIL import Image
 from patching import Location, Mpp, Size, open_slide
 from patching.errors import ChannelError, MissingFileError
 from patching.geometry import Level
-from patching.readers.alpha import composited
 from patching.readers.base import AbstractSlide, Header, Window
 from patching.readers.registry import READERS, reader_for
+from patching.readers.tiff.alpha import composited
 
 
 class ArraySlide(AbstractSlide):

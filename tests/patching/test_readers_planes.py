@@ -218,7 +218,7 @@ def read_in_windows(path: Path) -> tuple[NDArray[Any], int]:
 def test_one_huge_strip_is_read_in_part(
     kind: str, byteorder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patching.readers.tiff_strips._STRIP_BYTES", 300 * 2 * 7)
+    monkeypatch.setattr("patching.readers.tiff.strips._STRIP_BYTES", 300 * 2 * 7)
     path = tmp_path / "strip.tif"
     image_HWC = np.random.default_rng(0).integers(0, 60_000, (200, 300, 1 if kind == "gray" else 3))
     image_HWC = image_HWC.astype(np.uint16)
@@ -241,7 +241,7 @@ def test_one_huge_strip_is_read_in_part(
 
 
 def test_a_huge_compressed_strip_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patching.readers.tiff_reader.CACHE_BYTES", 1000)
+    monkeypatch.setattr("patching.readers.tiff.slide.CACHE_BYTES", 1000)
     path, image = tmp_path / "strip.tif", stack("CYX")
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "rowsperstrip": 40}
     tifffile.imwrite(path, image, metadata={"axes": "CYX"}, **options)

@@ -186,7 +186,7 @@ def test_a_level_without_pixels(ome_tiff: Any, tmp_path: Path) -> None:
 
 
 def test_a_strip_too_large(tmp_path: Path, rgb_tiff: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patching.readers.tiff_checks._LARGEST_SEGMENT", 64 * 48 * 3 - 1)
+    monkeypatch.setattr("patching.readers.tiff.checks._LARGEST_SEGMENT", 64 * 48 * 3 - 1)
     with pytest.raises(UnreadableSlideError, match="save it tiled"):
         open_slide(rgb_tiff.path)
 

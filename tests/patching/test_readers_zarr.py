@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from patching import Location, Mpp, Size, open_slide
 from patching.errors import MissingFileError, UnreadableSlideError
 from patching.readers.registry import reader_for
-from patching.readers.zarr_files import ZarrFiles
+from patching.readers.zarr.files import ZarrFiles
 
 EXTENT = {"T": 2, "Z": 3, "C": 4, "Y": 200, "X": 300}
 CHUNK = {"T": 1, "Z": 2, "C": 3, "Y": 48, "X": 64}

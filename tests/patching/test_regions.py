@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from patching import Location, Size, open_slide
 from patching.errors import UnreadableSlideError
-from patching.readers.interleave import interleave
-from patching.readers.plain_bytes import plain_bytes
-from patching.readers.tiff_layout import SegmentGrid
-from patching.readers.tiff_regions import segment_uses
+from patching.readers.tiff.interleave import interleave
+from patching.readers.tiff.layout import SegmentGrid
+from patching.readers.tiff.plain_bytes import plain_bytes
+from patching.readers.tiff.regions import segment_uses
 
 TILE = Size(64, 48)
 OTHER_ORDER = ">" if sys.byteorder == "little" else "<"

@@ -20,16 +20,16 @@ from PIL import Image
 
 from patching import PatchStore, disk_space
 from patching.disk_space import Room, room_for
-from patching.engine import Folders, SlideTask, run_task
 from patching.errors import DiskSpaceError, MissingFileError, StoreError
 from patching.geometry import Level, Size
 from patching.grid import PatchSpec, grid_locations, resolve
 from patching.manifest import SlideRow
-from patching.receipts import state_of, write_receipt
-from patching.settings import TileSettings
-from patching.store_writer import StoreWriter
-from patching.tiler import publish_slide
-from patching.verify import verify_store
+from patching.store.verify import verify_store
+from patching.store.writing import StoreWriter
+from patching.tiling.engine import Folders, SlideTask, run_task
+from patching.tiling.receipts import state_of, write_receipt
+from patching.tiling.settings import TileSettings
+from patching.tiling.tiler import publish_slide
 
 
 @pytest.fixture
@@ -173,10 +173,12 @@ def test_no_room_is_told_before_anything_is_written(task: SlideTask, monkeypatch
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from patching.engine import Folders, SlideTask, run_task
+from patching.tiling.engine import Folders
+from patching.tiling.engine import SlideTask
+from patching.tiling.engine import run_task
 from patching.errors import DiskSpaceError
 from patching.manifest import SlideRow
-from patching.settings import TileSettings
+from patching.tiling.settings import TileSettings
 image, out, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 settings = TileSettings(
     patch={"size": 16, "downsample": 1}, tissue={"method": "all"}, classes={}, patches_per_shard=11

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from patching.runs import Filled, Run, RunQueue, runs_of
+from patching.tiling.runs import Filled, Run, RunQueue, runs_of
 
 
 class Shard:

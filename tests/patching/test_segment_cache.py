@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from patching import Location, Size, open_slide
-from patching.readers.segment_cache import Key, Segment, SegmentCache
+from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 
 
 class Decoder:

@@ -9,11 +9,10 @@ import tensorstore
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from patching.encoding import compressors
 from patching.errors import StoreError
-from patching.jpeg_codec import JpegCodec
 from patching.jpeg_stream import JpegStream
-from patching.small_arrays import (
+from patching.store.chunks import compressors
+from patching.store.documents import (
     Layout,
     read_shape,
     read_small,
@@ -22,6 +21,7 @@ from patching.small_arrays import (
     write_sharded,
     write_small,
 )
+from patching.store.jpeg_codec import JpegCodec
 
 STREAM = JpegCodec(JpegStream(b"tables", 2, None))
 KEYS: Any = {"name": "default", "separator": "."}

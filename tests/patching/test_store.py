@@ -12,11 +12,11 @@ import pytest
 import tensorstore
 import zarr
 
-from patching.encoding import ChunkBuffer, Codec, Encoder
 from patching.errors import StoreError
-from patching.sharding import ShardFile, is_whole
-from patching.store import PatchStore, PatchTable, StoreAttributes
-from patching.store_writer import write_store
+from patching.store.chunks import ChunkBuffer, Codec, Encoder
+from patching.store.reading import PatchStore, PatchTable, StoreAttributes
+from patching.store.shards import ShardFile, is_whole
+from patching.store.writing import write_store
 
 ATTRIBUTES = StoreAttributes(
     slide_id="s1",

@@ -4,7 +4,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from patching.readers.stored_size import check_stored_size
+from patching.readers.tiff.stored_size import check_stored_size
 
 JPEG, PIXELS = 7, 64 * 64 * 3
 

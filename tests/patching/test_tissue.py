@@ -10,8 +10,8 @@ from PIL import Image
 from scipy import ndimage
 
 from patching.errors import ChannelError, ConfigError
+from patching.tissue.parts.histogram import otsu_threshold
 from patching.tissue.registry import make_detector
-from patching.tissue.thresholds import otsu_threshold
 
 HEIGHT, WIDTH = 200, 300
 Y, X = np.mgrid[:HEIGHT, :WIDTH]

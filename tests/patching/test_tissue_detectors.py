@@ -13,8 +13,8 @@ from scipy import ndimage
 from patching.errors import ConfigError
 from patching.geometry import Mpp, Size
 from patching.tissue.base import AbstractTissueDetector, SlideOrigin
+from patching.tissue.parts.histogram import entropy_threshold, triangle_threshold
 from patching.tissue.registry import DETECTORS, make_detector
-from patching.tissue.thresholds import entropy_threshold, triangle_threshold
 
 HEIGHT, WIDTH = 200, 300
 Y, X = np.mgrid[:HEIGHT, :WIDTH]

@@ -11,10 +11,10 @@ from PIL import Image
 from scipy import ndimage
 
 from patching.geometry import Mpp
-from patching.tissue import marks
-from patching.tissue.lines import straight_lines
-from patching.tissue.marks import ink_strokes
-from patching.tissue.morphology import disc, morphed
+from patching.tissue.parts import marks
+from patching.tissue.parts.lines import straight_lines
+from patching.tissue.parts.marks import ink_strokes
+from patching.tissue.parts.morphology import disc, morphed
 from patching.tissue.registry import make_detector
 
 HEIGHT, WIDTH = 240, 320

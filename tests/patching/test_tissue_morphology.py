@@ -7,7 +7,7 @@ import pytest
 
 from patching.errors import ConfigError, MissingMppError, SlideError
 from patching.geometry import Mpp
-from patching.tissue.morphology import Repairs, disc
+from patching.tissue.parts.morphology import Repairs, disc
 from patching.tissue.registry import make_detector
 
 NOTHING = {"closing_um": 0, "opening_um": 0, "minimum_region_um2": 0, "hole_um2": 0}

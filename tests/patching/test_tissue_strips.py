@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from patching.tissue import regions, strips, thresholds
+from patching.tissue.parts import histogram as thresholds
+from patching.tissue.parts import regions, strips
+from patching.tissue.parts.strips import Projected, as_floats, of_values, smoothed
 from patching.tissue.registry import make_detector
-from patching.tissue.strips import Projected, as_floats, of_values, smoothed
 
 HEIGHT, WIDTH = 200, 300
 

@@ -85,7 +85,7 @@ def _patches(p: int) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def trainable_template(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """Root of the small cohort with splits, attributes and patches; to be copied."""
-    from pipeline import attribute, split
+    from pipeline.stages import attribute, split
 
     paths = _write_tables(tmp_path_factory.mktemp("trainable"), repository)
     context = Context("small", paths, paths.root / "configs")
@@ -104,8 +104,8 @@ def trainable_cohort(tmp_path: Path, trainable_template: Path) -> Context:
 
 
 def _write_store(path: Path, rows: pd.DataFrame) -> None:
-    from patching.store import PatchTable, StoreAttributes
-    from patching.store_writer import write_store
+    from patching.store.reading import PatchTable, StoreAttributes
+    from patching.store.writing import write_store
 
     n = len(rows)
     images_NHWC = np.random.default_rng(n).normal(200, 20, (n, 32, 32, 2))
@@ -149,7 +149,7 @@ def finished_cohort(tmp_path_factory: pytest.TempPathFactory, repository: Path) 
 @pytest.fixture(scope="session")
 def tracked_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Three of its trainings with the report, logged to a store of their own."""
-    from pipeline import track
+    from pipeline.stages import track
 
     root = tmp_path_factory.mktemp("tracked")
     shutil.copytree(finished_cohort.paths.root, root, dirs_exist_ok=True)

@@ -12,17 +12,17 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from models.attributes import ThresholdRule, attribute_table, tissue_histogram
-from models.backbones.registry import make_backbone
-from models.checkpoint import ModelCard, NormalizationCard, save_classifier
-from models.classifier import Classifier
-from models.normalization import Normalization
-from patching.store import PatchStore, PatchTable, StoreAttributes
-from patching.store_writer import write_store
+from models.data.attributes import ThresholdRule, attribute_table, tissue_histogram
+from models.data.normalization import Normalization
+from models.networks.backbones.registry import make_backbone
+from models.networks.checkpoint import ModelCard, NormalizationCard, save_classifier
+from models.networks.classifier import Classifier
+from patching.store.reading import PatchStore, PatchTable, StoreAttributes
+from patching.store.writing import write_store
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
 from pipeline.config import Context
-from pipeline.evaluate import EvaluateSettings, split_metrics
-from pipeline.gathering import table_fingerprints
+from pipeline.stages.evaluate import EvaluateSettings, split_metrics
+from pipeline.training.patches import table_fingerprints
 
 COHORT = "toy"
 CHANNELS = ("CARS", "TPEF", "SHG")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from models.attributes import ThresholdRule, attribute_table, cramers_v, tissue_histogram
+from models.data.attributes import ThresholdRule, attribute_table, cramers_v, tissue_histogram
 from patching.errors import EmptyGroupError
 from pipeline.artifacts import ATTRIBUTES, Paths
 from pipeline.cli import main

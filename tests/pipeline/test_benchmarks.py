@@ -13,15 +13,15 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
-from models.checkpoint import load_card
+from models.networks.checkpoint import load_card
 from patching.errors import UnreadableSlideError
-from patching.store import PatchStore
+from patching.store.reading import PatchStore
 from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths
-from pipeline.benchmarks.image_files import ImageFiles, squared
-from pipeline.benchmarks.registry import LAYOUTS, make_benchmark
 from pipeline.cli import main
 from pipeline.files import read_table
-from pipeline.gathering import GIVEN, TISSUE, patch_table, read_layout
+from pipeline.published.image_files import ImageFiles, squared
+from pipeline.published.registry import LAYOUTS, make_benchmark
+from pipeline.training.patches import GIVEN, TISSUE, patch_table, read_layout
 
 SIDE = 32
 SECTIONS = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.groups import GroupLayout
 from patching.errors import ConfigError, ManifestError, MissingFileError
-from pipeline.benchmarks.colored_mnist import (
+from pipeline.published.colored_mnist import (
     PUBLISHED,
     SIGMA,
     color_counts,

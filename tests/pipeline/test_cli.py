@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from models.interruption import StopRequested
-from pipeline import split
+from models.training.interruption import StopRequested
 from pipeline.artifacts import Paths
 from pipeline.cli import STAGES, main
+from pipeline.stages import split
 
 
 @pytest.mark.parametrize("verb", STAGES)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patching.store import PatchStore
+from patching.store.reading import PatchStore
 from pipeline.artifacts import Paths
-from pipeline.cohort_page import tissue_bars, write_cohort_page
+from pipeline.cohort.contact_sheets import sheet_group
+from pipeline.cohort.page import tissue_bars, write_cohort_page
+from pipeline.cohort.quality import quality_rows, standardized_difference
 from pipeline.config import Context
-from pipeline.quality_table import quality_rows, standardized_difference
-from pipeline.sheets import sheet_group
 
 
 @pytest.fixture(scope="module")

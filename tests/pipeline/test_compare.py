@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from models.metrics import group_metrics
+from models.metrics.accuracy import group_metrics
 from pipeline.artifacts import ATTRIBUTES, Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context
-from pipeline.gathering import GIVEN, TISSUE, NamedLayout, write_attributes
-from pipeline.pooling import layout_of, pools_of
-from pipeline.study_summary import CELL
-from pipeline.table_page import Cell, figure_cell, number
-from pipeline.table_writers import WRITERS, latex_text, markdown_text
-from pipeline.tested import find_tested
+from pipeline.experiments.study_files import CELL
+from pipeline.results.predictions import find_tested
+from pipeline.results.seeds import layout_of, pools_of
+from pipeline.tables.cells import Cell, figure_cell, number
+from pipeline.tables.writers import WRITERS, latex_text, markdown_text
+from pipeline.training.patches import GIVEN, TISSUE, NamedLayout, write_attributes
 
 PATIENTS, EACH = 8, 40
 STRANGE = "50 % of_it <b>|{x}~^\\"
@@ -542,7 +542,7 @@ def test_the_printed_tables_fit_a_terminal(
 
 
 def test_cells() -> None:
-    from models.intervals import Interval
+    from models.metrics.intervals import Interval
 
     figure = Interval(0.8, 0.7, 0.9, 0.95, 0.0, 0.02)
     assert figure_cell(figure, "percent") == Cell(("80.0", "[70.0, 90.0]", "± 2.0"))

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.backbones.registry import make_backbone
-from models.checkpoint import CARD, ModelCard, NormalizationCard, load_classifier, save_classifier
-from models.classifier import Classifier
-from models.normalization import Normalization
+from models.data.normalization import Normalization
+from models.networks.backbones.registry import make_backbone
+from models.networks.checkpoint import CARD, ModelCard, NormalizationCard, load_classifier, save_classifier
+from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
-from patching.store import PatchStore
-from pipeline import evaluate
+from patching.store.reading import PatchStore
 from pipeline.artifacts import PREDICTIONS
 from pipeline.config import Context, load_yaml
-from pipeline.evaluate import NOT_ESTIMABLE, EvaluateSettings, split_metrics
-from pipeline.gathering import table_fingerprints
+from pipeline.stages import evaluate
+from pipeline.stages.evaluate import NOT_ESTIMABLE, EvaluateSettings, split_metrics
+from pipeline.training.patches import table_fingerprints
 
 SIDE = 32
 

@@ -11,7 +11,7 @@ import yaml
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
-from pipeline.evidence import identity, load_evidence, run_folders
+from pipeline.report.evidence import identity, load_evidence, run_folders
 
 
 @pytest.fixture

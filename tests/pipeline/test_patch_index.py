@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patching.store import PatchStore, PatchTable, StoreAttributes
-from patching.store_writer import StoreWriter
+from patching.store.reading import PatchStore, PatchTable, StoreAttributes
+from patching.store.writing import StoreWriter
 from pipeline.artifacts import INDEX
-from pipeline.patch_index import patch_index
+from pipeline.cohort.index import patch_index
 
 ATTRIBUTES = StoreAttributes(
     slide_id="s1",

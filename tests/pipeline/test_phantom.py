@@ -15,11 +15,11 @@ from defusedxml import ElementTree
 from shapely import Polygon, box, contains_xy, union_all
 
 from patching.errors import ConfigError
-from pipeline import phantom
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage, load_yaml, validated
 from pipeline.phantoms.cohort import COLUMNS, PhantomSettings, Slide, draw, slides_of
 from pipeline.phantoms.writer import pyramid
+from pipeline.stages import phantom
 
 TINY = {"patients": 2, "slides_per_patient": [2, 1], "size": [600, 400], "mpp": 1.0, "workers": 1}
 NAMESPACE = {"ome": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}

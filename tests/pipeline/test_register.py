@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from patching.errors import RegistryError
-from pipeline import register
 from pipeline.artifacts import Paths
 from pipeline.config import Context
-from pipeline.model_store import ModelStore
-from pipeline.register import GateRule, ValidationRule, check_gate, choose
+from pipeline.stages import register
+from pipeline.stages.register import GateRule, ValidationRule, check_gate, choose
+from pipeline.tracking.models import ModelStore
 
 RULE = ValidationRule(figure="wga", minimum=0.5, every_group=True)
 

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.intervals import Interval
-from pipeline import report
+from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
-from pipeline.comparison import Difference, bootstrap_settings, compare, estimable
 from pipeline.config import Context, load_stage
-from pipeline.curves import panels_of
-from pipeline.evidence import load_evidence
-from pipeline.panels import sheets
-from pipeline.panels.base import ReportSettings, Sources
-from pipeline.panels.examples import choose
-from pipeline.panels.structure import binned_accuracy
-from pipeline.panels.verdict import answer
-from pipeline.pictures import composite, intensity_range, picture_pair
+from pipeline.look.curves import panels_of
+from pipeline.look.patches import composite, intensity_range, picture_pair
+from pipeline.report.evidence import load_evidence
+from pipeline.report.panels import sheets
+from pipeline.report.panels.examples import choose
+from pipeline.report.panels.structure import binned_accuracy
+from pipeline.report.panels.verdict import answer
+from pipeline.report.sources import ReportSettings, Sources
+from pipeline.results.comparison import Difference, bootstrap_settings, compare, estimable
+from pipeline.stages import report
 
 VOID = {"meta", "img", "br"}
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-from patching.store import PatchStore
+from patching.store.reading import PatchStore
 from pipeline.config import Context
 from pipeline.files import read_json
-from pipeline.mlflow_store import tracking_uri
-from pipeline.serving import SIGNATURE, decode_patch, encode_patch
+from pipeline.tracking.connection import tracking_uri
+from pipeline.tracking.served import SIGNATURE, decode_patch, encode_patch
 
 SHAPE = (3, 2, 4)
 UINT16 = np.dtype("uint16")
@@ -57,7 +57,7 @@ def test_a_fresh_process_without_pickle_gives_the_evaluations_probabilities(
         "import json, sys, mlflow, pandas as pd\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
         "result = model.predict(pd.read_parquet(sys.argv[2]))\n"
-        "import pipeline.serving as s\n"
+        "import pipeline.tracking.served as s\n"
         "print(json.dumps([result.probability.tolist(), result.prediction.tolist(), s.__file__]))\n"
     )
     environment = os.environ | {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.splitting import SPLITS, SplitSettings, assign_splits, label_patients, patients_table
+from models.data.splitting import SPLITS, SplitSettings, assign_splits, label_patients, patients_table
 from patching.errors import ArtifactError, GroupError
 from pipeline.artifacts import Paths
 from pipeline.cli import main

@@ -14,14 +14,15 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from models.attributes import LAYOUT
-from models.selection import Score
+from models.data.attributes import LAYOUT
+from models.metrics.selection import Score
 from patching.errors import ConfigError
-from pipeline import study, study_cells
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
-from pipeline.study_choice import BEST, best_on_validation
-from pipeline.study_summary import StudySettings, markdown, printed, statistics_of, summarize
+from pipeline.experiments import study_cells
+from pipeline.experiments.best_on_validation import BEST, best_on_validation
+from pipeline.experiments.study_files import StudySettings, markdown, printed, statistics_of, summarize
+from pipeline.stages import study
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"repeats": 2, "folds": 2, "algorithms": ["erm", "gerne"], "draws": 50, "workers": 1}

@@ -12,13 +12,14 @@ import torch
 import yaml
 from torch import nn
 
-from models.classifier import Classifier
-from models.normalization import Normalization
+from models.data.normalization import Normalization
+from models.networks.classifier import Classifier
 from patching.errors import AlgorithmError, DivergenceError
-from pipeline import attempts, sweep
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml, validated
+from pipeline.stages import sweep
+from pipeline.training import bench as attempts
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"lowest": 0.01, "highest": 10.0, "points": 4, "pruning": [0.5, 0.9]}

@@ -14,12 +14,12 @@ import tifffile
 import yaml
 
 from patching.errors import EmptyCohortError, ErrorBudgetError
-from patching.store import PatchStore
+from patching.store.reading import PatchStore
 from pipeline.artifacts import EXCLUDED, INDEX, Paths
 from pipeline.cli import main
 from pipeline.config import load_stage
 from pipeline.files import read_table
-from pipeline.tile import TileStageSettings
+from pipeline.stages.tile import TileStageSettings
 
 SECTIONS = ("split", "attribute", "train", "algorithms", "evaluate", "report", "register")
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from patching.errors import ArtifactError, RegistryError
-from pipeline import track
 from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.flattening import flat, metrics_of
-from pipeline.mlflow_store import connect, experiment_id, tracking_uri, workspace
-from pipeline.model_store import ModelStore, history_metrics
+from pipeline.stages import track
+from pipeline.tracking.connection import connect, experiment_id, tracking_uri, workspace
+from pipeline.tracking.models import ModelStore, history_metrics
 
 
 @pytest.fixture

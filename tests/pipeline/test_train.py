@@ -12,13 +12,13 @@ import torch
 import yaml
 
 from models.algorithms.registry import ALGORITHMS
-from models.checkpoint import load_classifier
+from models.networks.checkpoint import load_classifier
 from patching.errors import ArtifactError, ConfigError, EmptyGroupError
-from pipeline import train
 from pipeline.artifacts import Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml
-from pipeline.training import TrainStage
+from pipeline.stages import train
+from pipeline.training.settings import TrainStage
 from tests.models.test_processes import launch
 
 SIDE = 32

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from models.checkpoint import load_classifier
+from models.networks.checkpoint import load_classifier
 from patching.errors import AlgorithmError, ConfigError
-from pipeline import train
 from pipeline.artifacts import run_name
 from pipeline.config import Context
+from pipeline.stages import train
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 

@@ -18,18 +18,19 @@ from hypothesis import strategies as st
 
 from models.algorithms.registry import candidates, checked_settings, make_algorithm
 from models.groups import GroupLayout, TrainGroups
-from models.selection import Score
-from models.stepping import Stepper
-from models.training import Trainer, TrainResult
+from models.metrics.selection import Score
+from models.training.loop import Trainer, TrainResult
+from models.training.step import Stepper
 from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError
-from pipeline import attempts, tune
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_algorithm, load_yaml, validated
-from pipeline.mlflow_store import connect
-from pipeline.search import Search, proposal
-from pipeline.search_space import Range, TuneSettings
-from pipeline.trial_store import TrialStore
+from pipeline.experiments.search import Search, proposal
+from pipeline.experiments.search_space import Range, TuneSettings
+from pipeline.stages import tune
+from pipeline.tracking.connection import connect
+from pipeline.tracking.trials import TrialStore
+from pipeline.training import bench as attempts
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"trials": 4, "startup": 2}

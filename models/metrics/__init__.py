@@ -1,0 +1,1 @@
+from models.metrics.accuracy import group_metrics as group_metrics

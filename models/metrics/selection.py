@@ -1,0 +1,154 @@
+"""Which state of a training is kept: the validation split's rule."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.data.dataset import LabelledPatches, PatchData
+from models.groups import GroupLayout
+from models.metrics.accuracy import group_metrics
+from patching.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Regime = Literal["known", "validation_only", "nowhere"]
+"""Where the attribute is known: in training and validation, in validation alone, or in neither."""
+SelectionRule = Literal["auto", "worst_group", "group_balanced", "worst_class", "class_balanced", "average"]
+"""`auto`: worst_group where attributes are known in validation, else worst_class."""
+FIGURES: dict[SelectionRule, str] = {
+    "worst_group": "validation_wga",
+    "group_balanced": "validation_gba",
+    "worst_class": "validation_worst_class",
+    "class_balanced": "validation_class_balanced",
+    "average": "validation_average",
+}
+OF_GROUPS: tuple[SelectionRule, ...] = ("worst_group", "group_balanced")
+"""Rules that need attributes in validation."""
+
+
+class Score(NamedTuple):
+    """Compared in this order; greater is better. An undefined figure loses against every other."""
+
+    figure: float
+    group_balanced: float
+    negative_loss: float
+
+
+class Judge:
+    """Turns logits of the validation split into figures, and figures into a score.
+
+    Args:
+        patches: the validation split; where its attributes are not known, without them.
+        layout: of its groups.
+        rule: the figure that decides; ties go to group-balanced accuracy (class-balanced where there are
+            no groups), then to the lower loss.
+        minimum: groups with fewer validation patches are left out of every minimum and mean over groups.
+        smoothing: validations whose figures are averaged.
+
+    Raises:
+        ConfigError: a rule over groups, and patches without attributes.
+    """
+
+    def __init__(
+        self,
+        patches: PatchData | LabelledPatches,
+        layout: GroupLayout,
+        rule: SelectionRule,
+        minimum: int,
+        smoothing: int,
+    ) -> None:
+        self.patches = patches
+        self.rule = resolved_rule(rule, grouped=isinstance(patches, PatchData))
+        self._label_N = patches.label_N
+        self._smoothing, self._minimum = smoothing, max(minimum, 1)
+        self._grouped = isinstance(patches, PatchData)
+        # Without attributes, every class is a group: what is balanced is then the class.
+        self._layout = layout if isinstance(patches, PatchData) else GroupLayout(layout.n_classes, 1)
+        attribute_N = patches.attribute_N if isinstance(patches, PatchData) else np.zeros_like(self._label_N)
+        self._group_N = self._layout.group(self._label_N, attribute_N)
+        count_G = np.bincount(self._group_N, minlength=self._layout.n_groups)
+        self._usable_G = count_G >= self._minimum
+        self._warn(count_G)
+
+    def figures(self, logits_NK: NDArray[np.float32]) -> dict[str, float]:
+        """Figures of one validation.
+
+        Returns:
+            validation_wga, _gba, _average, _worst_class, _class_balanced, _loss (mean over groups), and
+            _accuracy_g<group> for every group; NaN where not estimable, or where attributes are not known.
+        """
+        prediction_N = logits_NK.argmax(axis=1)
+        metrics = group_metrics(
+            self._label_N,
+            prediction_N,
+            self._group_N,
+            self._layout.n_groups,
+            minimum_patches=self._minimum,
+        )
+        right_N = prediction_N == self._label_N
+        of_class = [float(right_N[self._label_N == y].mean()) for y in np.unique(self._label_N)]
+        figures = {
+            "validation_wga": metrics.wga if self._grouped else np.nan,
+            "validation_gba": metrics.gba if self._grouped else np.nan,
+            "validation_average": metrics.average,
+            "validation_worst_class": metrics.worst_class,
+            "validation_class_balanced": float(np.mean(of_class)) if of_class else np.nan,
+            "validation_loss": self._loss(logits_NK),
+        }
+        if self._grouped:
+            figures |= {f"validation_accuracy_g{g}": float(a) for g, a in enumerate(metrics.accuracy_G)}
+        return figures
+
+    def score(self, history: Sequence[Mapping[str, float]]) -> Score:
+        """Score of the last row of `history`, its figures averaged over the last few validations."""
+        rows = history[-self._smoothing :]
+        balanced = "validation_gba" if self._grouped else "validation_class_balanced"
+        keys = FIGURES[self.rule], balanced, "validation_loss"
+        figure, gba, loss = (float(np.mean([row[key] for row in rows])) for key in keys)
+        return Score(*(-np.inf if np.isnan(value) else value for value in (figure, gba, -loss)))
+
+    def short(self, row: Mapping[str, float]) -> str:
+        """A validation in a few words, for the progress bar."""
+        names = ("wga", "gba") if self._grouped else ("worst_class", "class_balanced")
+        return "validation " + "  ".join(f"{name} {row[f'validation_{name}']:.3f}" for name in names)
+
+    def _warn(self, count_G: NDArray[np.int64]) -> None:
+        small = np.flatnonzero(count_G < self._minimum)
+        for g in small[:4]:
+            logger.warning(
+                "selection ignores group %s: %d validation patches, below %d",
+                self._layout.names[g],
+                count_G[g],
+                self._minimum,
+            )
+        if len(small) > 4:
+            logger.warning("selection ignores %d more groups for that reason", len(small) - 4)
+
+    def _loss(self, logits_NK: NDArray[np.float32]) -> float:
+        losses_N = torch.nn.functional.cross_entropy(
+            torch.from_numpy(logits_NK).double(), torch.tensor(self._label_N), reduction="none"
+        ).numpy()
+        means = [losses_N[self._group_N == g].mean() for g in np.flatnonzero(self._usable_G)]
+        return float(np.mean(means)) if means else float(losses_N.mean())
+
+
+def resolved_rule(rule: SelectionRule, *, grouped: bool) -> SelectionRule:
+    """The rule behind `auto`, checked against what is known of the patches to choose by.
+
+    Raises:
+        ConfigError: a rule over groups, and patches without attributes.
+    """
+    if rule == "auto":
+        return "worst_group" if grouped else "worst_class"
+    if rule in OF_GROUPS and not grouped:
+        raise ConfigError(
+            has=f"selection: {rule}, and patches to choose by without attributes (attributes: nowhere, or "
+            "first_judged_on: training)",
+            needs="a rule that needs no attributes",
+            do="set selection to auto, worst_class, class_balanced or average",
+        )
+    return rule

@@ -1,0 +1,146 @@
+"""First models of two-stage methods: trained once for all candidates that ask for the same."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.algorithms.parts.two_stage import FirstModel, FirstStage
+from models.algorithms.registry import make_algorithm
+from models.groups import TrainGroups, TrainLabels
+from models.networks.classifier import Classifier
+from models.training.loop import Trainer
+from models.training.settings import TrainSettings
+from models.training.trainings import Trainings
+from patching.errors import AlgorithmError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class FirstModels:
+    """Trains first models on demand and keeps them.
+
+    Args:
+        trainings: of the fit.
+        name: of the method, for files and progress bars.
+    """
+
+    trainings: Trainings
+    name: str
+    _made: list[tuple[FirstStage, FirstModel]] = field(default_factory=list)
+
+    def get(self, wanted: FirstStage) -> FirstModel:
+        """The first model of this description.
+
+        Raises:
+            AlgorithmError: patients are too few for the folds or for holding some out, or folds are asked
+                for and patients are not known.
+            DivergenceError, CheckpointError: of its training.
+        """
+        found = next((model for stage, model in self._made if stage == wanted), None)
+        if found is None:
+            found = self._train(wanted)
+            self._made.append((wanted, found))
+        return found
+
+    def _train(self, wanted: FirstStage) -> FirstModel:
+        train = self.trainings.train
+        fold_N = self._folds(wanted.folds) if wanted.folds > 1 else None
+        unseen_N = self._held_out(wanted.held_out)
+        number = len(self._made)
+        if fold_N is None:
+            trainer = self._fit(wanted, ~unseen_N, unseen_N, f"{self.name}-first-{number}")
+            return FirstModel(trainer.classifier, trainer.logits(train), unseen_N)
+        logits_NK = np.empty((len(train), self.trainings.layout.n_classes), np.float32)
+        classifiers: list[Classifier] = []
+        for fold in range(wanted.folds):
+            seen_N = (fold_N != fold) & ~unseen_N
+            trainer = self._fit(wanted, seen_N, unseen_N, f"{self.name}-first-{number}-{fold}")
+            rows_M = np.flatnonzero(fold_N == fold)
+            logits_NK[rows_M] = trainer.logits(train.subset(rows_M))
+            classifiers.append(trainer.classifier)
+        return FirstModel(classifiers[0], logits_NK, unseen_N)
+
+    def _fit(
+        self, wanted: FirstStage, seen_N: NDArray[np.bool_], held_out_N: NDArray[np.bool_], name: str
+    ) -> Trainer:
+        rows_M = np.flatnonzero(seen_N)
+        data = self.trainings.train.subset(rows_M).labelled
+        algorithm = make_algorithm(
+            wanted.algorithm, wanted.algorithm_settings, _subset(self.trainings.known, rows_M)
+        )
+        settings = first_settings(self.trainings.settings, wanted, 1 - float(held_out_N.mean()))
+        judged_on = data if wanted.judged_on == "training" else None
+        trainer = self.trainings.trainer(algorithm, settings, data, judged_on)
+        result = self.trainings.run(trainer, name, f"{self.name}, first model")
+        figures = ", ".join(
+            f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("worst_class", "class_balanced")
+        )
+        logger.info("%s: first model best at step %d, validation %s", name, result.best_step, figures)
+        return trainer
+
+    def _held_out(self, share: float) -> NDArray[np.bool_]:
+        """Samples of about that share of the patients; none where patients are not known."""
+        if share and self.trainings.train.patient_N is None:
+            logger.warning("%s: patients are not known, so that none is held out", self.name)
+        if not share or self.trainings.train.patient_N is None:
+            return np.zeros(len(self.trainings.train), dtype=bool)
+        held_N: NDArray[np.bool_] = self._folds(max(2, round(1 / share))) == 0
+        return held_N
+
+    def _folds(self, folds: int) -> NDArray[np.int64]:
+        """Fold of every training sample: patients in random order, each into the fold that has the fewest
+        samples of the patient's most frequent class so far, so that every fold has every class."""
+        train, n_classes = self.trainings.train, self.trainings.layout.n_classes
+        patient_N = train.patient_N
+        n_patients = 0 if patient_N is None else len(np.unique(patient_N))
+        if patient_N is None or n_patients < folds:
+            raise AlgorithmError(
+                has=f"{n_patients} known training patients, {folds} folds of {self.name}'s first model",
+                needs="at least one patient per fold, so that no model scores a patient it has seen",
+                do="lower the number of folds, or score in sample (folds: 1, held_out: 0)",
+            )
+        names, number_N = np.unique(patient_N, return_inverse=True)
+        size_PK = np.zeros((len(names), n_classes), np.int64)
+        np.add.at(size_PK, (number_N, train.label_N), 1)
+        fold_P, filled_FK = np.zeros(len(names), np.int64), np.zeros((folds, n_classes), np.int64)
+        for patient in np.random.default_rng(self.trainings.seed).permutation(len(names)):
+            of_class_F = filled_FK[:, size_PK[patient].argmax()]
+            fold_P[patient] = np.lexsort((filled_FK.sum(axis=1), of_class_F))[0]
+            filled_FK[fold_P[patient]] += size_PK[patient]
+        fold_N: NDArray[np.int64] = fold_P[number_N]
+        return fold_N
+
+
+def first_settings(settings: TrainSettings, wanted: FirstStage, seen: float = 1.0) -> TrainSettings:
+    """Settings of the first training.
+
+    Args:
+        settings: of the whole.
+        wanted: how the first training differs.
+        seen: share of the training split that is not held out. The fewer samples are passed through more
+            often, so that the first training has its share of the budget in samples seen.
+    """
+    changes: dict[str, Any] = {
+        "epochs": settings.epochs * wanted.share / seen,
+        "learning_rate": settings.learning_rate * wanted.learning_rate,
+        "weight_decay": settings.weight_decay * wanted.weight_decay,
+        "selection": wanted.selection or settings.selection,
+    }
+    return settings.model_copy(update=changes)
+
+
+def second_settings(settings: TrainSettings, wanted: FirstStage) -> TrainSettings:
+    """Settings of the second training: what the first left of the budget."""
+    return settings.model_copy(update={"epochs": settings.epochs * (1 - wanted.share)})
+
+
+def _subset(known: TrainGroups | TrainLabels, rows_M: NDArray[np.int64]) -> TrainGroups | TrainLabels:
+    if len(rows_M) == len(known):
+        return known
+    if isinstance(known, TrainLabels):
+        return TrainLabels(known.n_classes, known.label_N[rows_M])
+    return TrainGroups(known.layout, known.label_N[rows_M], known.attribute_N[rows_M])

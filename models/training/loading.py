@@ -1,0 +1,126 @@
+"""The next steps' patches, read and augmented in the background while the network works on this one's."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.algorithms.parts.plans import BatchPlan
+from models.data.augment import Augmenter
+from models.data.dataset import LabelledPatches
+from models.determinism import seed_of_step
+from models.training.settings import TrainSettings
+from models.training.sharing import Sharing
+
+MOST_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class LoadedPart:
+    """Samples of one forward pass, in the host's memory.
+
+    Attributes:
+        plan: which samples they are, with the weights that they have in the step.
+        images_NHWC: augmented raw pixels, float32.
+        label_N: int64.
+    """
+
+    plan: BatchPlan
+    images_NHWC: torch.Tensor
+    label_N: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoadedStep:
+    """What this process needs for one step.
+
+    Attributes:
+        number: of the step, from 0.
+        seed: of all that is random in it.
+        plan: of the whole step, other processes' samples included.
+        parts: this process's samples.
+    """
+
+    number: int
+    seed: int
+    plan: BatchPlan
+    parts: tuple[LoadedPart, ...]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Reads and augments.
+
+    Attributes:
+        data: the training split.
+        augmenter: of its patches.
+        sharing: which samples this process takes.
+        seed: of the training.
+        ahead: steps that are prepared ahead, each in a thread of its own; 0: none, and no threads.
+        pinned: whether a GPU may copy from the images while it computes.
+    """
+
+    data: LabelledPatches
+    augmenter: Augmenter
+    sharing: Sharing
+    seed: int
+    ahead: int = 0
+    pinned: bool = False
+
+    def load(self, number: int, plan: BatchPlan) -> LoadedStep:
+        """One step; the same whenever and in whichever thread it is called."""
+        seed = seed_of_step(self.seed, number)
+        parts = tuple(self._part(plan, rows_M, seed) for rows_M in self.sharing.parts(plan))
+        return LoadedStep(number, seed, plan, parts)
+
+    @contextmanager
+    def steps(self, plans: Iterable[BatchPlan], first: int) -> Iterator[Iterator[LoadedStep]]:
+        """The loaded steps of `plans` in their order, numbered from `first`.
+
+        What cannot be read fails when its turn comes. The threads end with the context.
+        """
+        numbered = enumerate(plans, first)
+        if not self.ahead:
+            yield (self.load(*each) for each in numbered)
+            return
+        executor = ThreadPoolExecutor(self.ahead, thread_name_prefix="load")
+        try:
+            yield self._prefetched(executor, numbered)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    def _prefetched(
+        self, executor: ThreadPoolExecutor, numbered: Iterator[tuple[int, BatchPlan]]
+    ) -> Iterator[LoadedStep]:
+        waiting: deque[Future[LoadedStep]] = deque()
+        for each in islice(numbered, self.ahead):
+            waiting.append(executor.submit(self.load, *each))
+        while waiting:
+            loaded = waiting.popleft().result()
+            for each in islice(numbered, 1):
+                waiting.append(executor.submit(self.load, *each))
+            yield loaded
+
+    def _part(self, plan: BatchPlan, rows_M: NDArray[np.int64], seed: int) -> LoadedPart:
+        part = plan.rows(rows_M)
+        images_MHWC = self.augmenter(self.data.images.read(part.indices_N), seed, rows_M)
+        images = torch.from_numpy(images_MHWC)
+        return LoadedPart(
+            part, images.pin_memory() if self.pinned else images, self.data.label_N[part.indices_N]
+        )
+
+
+def steps_ahead(settings: TrainSettings, device: torch.device, processes: int) -> int:
+    """`prefetch`; where not set, as many as leave a core to each process on a GPU, and none on a CPU, whose
+    cores the network needs."""
+    if settings.prefetch is not None:
+        return settings.prefetch
+    cores = (os.cpu_count() or 1) // processes
+    return max(1, min(MOST_AHEAD, cores - 1)) if device.type == "cuda" else 0

@@ -1,0 +1,243 @@
+"""The one training loop: batch plans in, the best state by the validation split's rule out."""
+
+import logging
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.parts.networks import Networks
+from models.data.augment import Augmenter
+from models.data.dataset import LabelledPatches, PatchData
+from models.determinism import deterministic
+from models.metrics.selection import Judge, Score
+from models.networks.classifier import Classifier
+from models.training.interruption import StopRequest, StopRequested, stop_requests
+from models.training.loading import Loader, steps_ahead
+from models.training.optimization import evenly_spaced, make_optimizer, move_average
+from models.training.processes import (
+    check_agreement,
+    check_batch_norm,
+    check_divisible,
+    leave_buffers,
+    make_accelerator,
+    predict_logits,
+    total,
+)
+from models.training.progress import training_progress
+from models.training.resume import StateFile, TrainingState, copied, without_prefix
+from models.training.settings import TrainSettings
+from models.training.sharing import Sharing
+from models.training.step import Stepper, mean_figures
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out of a training; the classifier holds the weights of `best_step`.
+
+    Attributes:
+        history: one row per validation: step, samples_seen, epoch (samples seen / training patches), means
+            since the last row of train_loss (may be negative for GERNE), learning_rate, gradient_norm,
+            clip_rate and gradient diagnostics, and `Judge.figures`.
+        best_step: the step whose weights were kept.
+        score: its score.
+    """
+
+    history: tuple[dict[str, float], ...]
+    best_step: int
+    score: Score
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The row of `best_step`."""
+        return next(row for row in self.history if row["step"] == self.best_step)
+
+
+class Trainer:
+    """A training of one classifier by one algorithm with one seed.
+
+    Args:
+        classifier: initialized; trained in place.
+        algorithm: bound to `train`.
+        train: the training split without its attributes, in the order of the algorithm's samples.
+        judge: of the validation split.
+        settings: of the training.
+        seed: of batches, augmentation and dropout. On a CPU the same seed gives the same weights.
+        companions: initialized; one of every name in `algorithm.companions`.
+        oracle: a judge of test patches, for columns `oracle_*` of the history that nothing is chosen by.
+
+    Raises:
+        ConfigError: the algorithm or BatchNorm cannot do with a step in parts, or with several processes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        algorithm: AbstractAlgorithm[Any, Any],
+        train: LabelledPatches,
+        judge: Judge,
+        settings: TrainSettings,
+        seed: int,
+        *,
+        companions: Mapping[str, Classifier] | None = None,
+        oracle: Judge | None = None,
+    ) -> None:
+        self.classifier, self.algorithm, self.settings, self.seed = classifier, algorithm, settings, seed
+        self.data, self.judge, self.oracle = train, judge, oracle
+        self.companions = dict(companions or {})
+        self.accelerator = make_accelerator(settings)
+        check_divisible(type(algorithm).__name__, algorithm, settings)
+        check_batch_norm(classifier, settings, self.accelerator)
+        optimizer = make_optimizer([classifier, *self.companions.values()], settings)
+        main, *others, self.optimizer = self.accelerator.prepare(
+            classifier, *self.companions.values(), optimizer
+        )
+        leave_buffers(main)
+        self.networks = Networks(
+            main, classifier, dict(zip(self.companions, others, strict=True)), settings.batch_norm
+        )
+        self.steps = math.ceil(settings.epochs * len(train) / algorithm.samples_per_step)
+        self.validation_steps = evenly_spaced(
+            self.steps, math.ceil(settings.epochs / settings.validate_every)
+        )
+        self.step = Stepper(
+            networks=self.networks,
+            algorithm=algorithm,
+            accelerator=self.accelerator,
+            optimizer=self.optimizer,
+            settings=settings,
+            steps=self.steps,
+        )
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.load = Loader(
+            data=train,
+            augmenter=Augmenter(settings.augmentation, classifier.normalization.raw_std_C),
+            sharing=Sharing(algorithm.strata_N, rank, processes, settings.micro_batch),
+            seed=seed,
+            ahead=steps_ahead(settings, self.accelerator.device, processes),
+            pinned=self.accelerator.device.type == "cuda",
+        )
+
+    def run(
+        self,
+        *,
+        state_path: Path | None = None,
+        fingerprint: str = "",
+        title: str = "train",
+        quiet: bool = False,
+    ) -> TrainResult:
+        """Train for the whole budget and keep the best state.
+
+        Args:
+            state_path: where the state is saved at every validation, after `save_minutes`, and when the
+                process is told to end; taken up if it is of this training.
+            fingerprint: tells this training from every other.
+            title: of the progress bar.
+            quiet: no progress bar.
+
+        Raises:
+            DivergenceError: names the step and its patches; the last saved state is kept.
+            CheckpointError: the saved state is damaged.
+            StopRequested: SIGTERM or Ctrl-C came; the state of the last finished step is saved.
+        """
+        first = self.accelerator.is_main_process
+        file = StateFile(state_path, self.settings.save_minutes, writes=first) if state_path else None
+        state = self._start(file, fingerprint)
+        plans = self.algorithm.batches(np.random.default_rng(self.seed))
+        # Batches have memory (the pass of every group), so that resuming replays them.
+        remaining = islice(plans, state.step, self.steps)
+        with (
+            deterministic(self.accelerator.device),
+            training_progress(quiet=quiet or not first) as progress,
+            stop_requests() as request,
+            self.load.steps(remaining, state.step) as steps,
+        ):
+            bar = progress.add_task(title, total=self.steps, completed=state.step, figures="")
+            for loaded in steps:
+                state.window.append(self.step(loaded))
+                state.step += 1
+                state.samples_seen += len(loaded.plan)
+                if self.settings.weight_average is not None:
+                    move_average(
+                        state.average, self.classifier.state_dict(), state.step, self.settings.weight_average
+                    )
+                progress.update(bar, completed=state.step)
+                validated = state.step in self.validation_steps
+                if validated:
+                    progress.update(bar, figures=self.judge.short(self._validate(state)))
+                self._save(file, state, request, validated=validated)
+        # Autocast belongs to training: whoever predicts later does so in float32.
+        self.accelerator.unwrap_model(self.networks.main, keep_fp32_wrapper=False)
+        self.classifier.load_state_dict(state.best)
+        return TrainResult(tuple(state.history), state.best_step, self._score(state, state.best_step))
+
+    def logits(self, patches: LabelledPatches | PatchData) -> NDArray[np.float32]:
+        """Logits [N, K] by the classifier as it is now, the same in every process."""
+        return predict_logits(self.accelerator, self.classifier, patches.images)
+
+    def _save(
+        self, file: StateFile | None, state: TrainingState, request: StopRequest, *, validated: bool
+    ) -> None:
+        """Save where it is time to; all processes end at the same step."""
+        stopping = bool(total(self.accelerator, request.number))
+        if file and (validated or stopping or file.due):
+            if not validated:
+                self._capture(state)
+            file.save(state)
+        if stopping:
+            raise StopRequested(request.number or signal.SIGTERM)
+
+    def _start(self, file: StateFile | None, fingerprint: str) -> TrainingState:
+        found = file.load(fingerprint, self.optimizer) if file else None
+        check_agreement(self.accelerator, found.step if found else 0)
+        if found is None:
+            weights = copied(self.classifier.state_dict())
+            average = copied(weights) if self.settings.weight_average else {}
+            return TrainingState(
+                fingerprint=fingerprint, step=0, samples_seen=0, window=[], history=[], best_step=0,
+                model=weights, average=average, best={}, companions={}, method={},
+                optimizer=self.optimizer.state_dict(),
+            )  # fmt: skip
+        logger.info("going on at step %d of %d", found.step, self.steps)
+        self.classifier.load_state_dict(found.model)
+        for name, companion in self.companions.items():
+            companion.load_state_dict(without_prefix(found.companions, name))
+        self.algorithm.state.update(found.method)
+        self.optimizer.load_state_dict(found.optimizer)
+        device = self.accelerator.device
+        found.average = {key: value.to(device) for key, value in found.average.items()}
+        return found
+
+    def _capture(self, state: TrainingState) -> None:
+        state.capture(self.classifier, self.companions, self.algorithm.state, self.optimizer)
+
+    def _validate(self, state: TrainingState) -> dict[str, float]:
+        self._capture(state)
+        judged = state.average or state.model
+        self.classifier.load_state_dict(judged)
+        epoch = round(state.samples_seen / len(self.data), 4)
+        position = {"step": state.step, "samples_seen": state.samples_seen, "epoch": epoch}
+        with self.accelerator.autocast():
+            figures = self.judge.figures(self.logits(self.judge.patches))
+            row = {**position, **mean_figures(state.window), **figures}
+            if self.oracle:
+                found = self.oracle.figures(self.logits(self.oracle.patches))
+                row |= {f"oracle_{key}": found[f"validation_{key}"] for key in ("wga", "gba", "average")}
+        state.window = []
+        state.history.append(row)
+        if not state.best or self._score(state, state.step) > self._score(state, state.best_step):
+            state.best, state.best_step = copied(judged), state.step
+        self.classifier.load_state_dict(state.model)
+        return row
+
+    def _score(self, state: TrainingState, step: int) -> Score:
+        return self.judge.score([row for row in state.history if row["step"] <= step])

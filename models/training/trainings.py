@@ -1,0 +1,193 @@
+"""The trainings of one fit: the same data, normalization, seed and budget for all of them."""
+
+import hashlib
+import json
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.parts.two_stage import AbstractTwoStage
+from models.data.dataset import LabelledPatches, PatchData
+from models.data.normalization import Normalization
+from models.determinism import deterministic
+from models.groups import GroupLayout, TrainGroups, TrainLabels
+from models.metrics.selection import Judge
+from models.networks.backbones.registry import make_backbone
+from models.networks.classifier import Classifier
+from models.networks.heads import only_head
+from models.training.loop import Trainer, TrainResult
+from models.training.settings import CHANGES_NO_RESULT, TrainSettings
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Makes and runs them.
+
+    Attributes:
+        train: the training split.
+        validation: the validation split.
+        layout: of the groups.
+        settings: as configured.
+        normalization: of the training split.
+        seed: of initial weights, batches and augmentation.
+        oracle: test patches for figures under that name; none: no such figures.
+        working_folder: where interrupted trainings are saved and taken up again.
+        quiet: no progress bars.
+    """
+
+    train: PatchData
+    validation: PatchData
+    layout: GroupLayout
+    settings: TrainSettings
+    normalization: Normalization
+    seed: int
+    oracle: PatchData | None = None
+    working_folder: Path | None = None
+    quiet: bool = False
+
+    @cached_property
+    def known(self) -> TrainGroups | TrainLabels:
+        """What methods may know of the training split: attributes only where the regime has them there."""
+        groups = TrainGroups(self.layout, self.train.label_N, self.train.attribute_N)
+        return groups if self.settings.attributes == "known" else groups.labels
+
+    def judge(self, settings: TrainSettings, patches: PatchData | LabelledPatches | None = None) -> Judge:
+        """Of the validation split, without its attributes where the regime has none, or of other patches."""
+        known = self.validation.labelled if settings.attributes == "nowhere" else self.validation
+        return Judge(
+            known if patches is None else patches,
+            self.layout,
+            settings.selection,
+            settings.minimum_validation_patches,
+            settings.selection_smoothing,
+        )
+
+    def classifier(self, algorithm: AbstractAlgorithm[Any, Any], seed: int | None = None) -> Classifier:
+        """An untrained classifier, or the first model that a second stage goes on from."""
+        if isinstance(algorithm, AbstractTwoStage) and algorithm.start == "first":
+            going_on = deepcopy(algorithm.first.classifier)
+            if algorithm.trains == "head":
+                only_head(going_on.backbone, self.seed)
+            return going_on
+        fresh = new_classifier(
+            self.normalization,
+            self.settings,
+            self.train.images.channels,
+            self.layout.n_classes,
+            self.seed if seed is None else seed,
+            assembly=algorithm.assembly,
+        )
+        if isinstance(algorithm, AbstractTwoStage):
+            algorithm.begin(fresh)
+        return fresh
+
+    def trainer(
+        self,
+        algorithm: AbstractAlgorithm[Any, Any],
+        settings: TrainSettings,
+        data: LabelledPatches | None = None,
+        judged_on: PatchData | LabelledPatches | None = None,
+    ) -> Trainer:
+        """A training of a fresh classifier, or of the first model's.
+
+        Args:
+            algorithm: bound to `data`.
+            settings: of this training.
+            data: what is trained on; by default the whole training split.
+            judged_on: what decides which state is kept; by default the validation split.
+        """
+        if isinstance(algorithm, AbstractTwoStage) and algorithm.trains == "head":
+            settings = settings.model_copy(update={"batch_norm": "frozen"})
+        companions = {
+            name: self.classifier(algorithm, self.seed + 1 + i) for i, name in enumerate(algorithm.companions)
+        }
+        return Trainer(
+            self.classifier(algorithm),
+            algorithm,
+            self.train.labelled if data is None else data,
+            self.judge(settings, judged_on),
+            settings,
+            self.seed,
+            companions=companions,
+            oracle=self._oracle(settings),
+        )
+
+    def run(self, trainer: Trainer, name: str, title: str) -> TrainResult:
+        """Run it, going on where an interrupted one of this name and content stopped.
+
+        Raises:
+            DivergenceError, CheckpointError: as `Trainer.run`.
+        """
+        path = self.working_folder / f"{name}.safetensors" if self.working_folder else None
+        return trainer.run(
+            state_path=path, fingerprint=self._fingerprint(trainer), title=title, quiet=self.quiet
+        )
+
+    def _oracle(self, settings: TrainSettings) -> Judge | None:
+        if self.oracle is None:
+            return None
+        return Judge(self.oracle, self.layout, "worst_group", settings.minimum_validation_patches, 1)
+
+    def _fingerprint(self, trainer: Trainer) -> str:
+        """Of everything a training depends on: only a state with the same one may be taken up again."""
+        algorithm = trainer.algorithm
+        content = {
+            "settings": trainer.settings.model_dump(mode="json", exclude=set(CHANGES_NO_RESULT)),
+            "algorithm": [type(algorithm).__name__, algorithm.settings.model_dump(mode="json")],
+            "normalization": asdict(trainer.classifier.normalization),
+            "seed": trainer.seed,
+            "torch": torch.__version__,
+            "rows": len(trainer.data),
+            "oracle": self.oracle is not None,
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        # Who is trained on, and what chooses the state, may differ between first models of one fit.
+        columns: list[NDArray[Any]] = [trainer.data.label_N, trainer.judge.patches.label_N]
+        if trainer.data.patient_N is not None:
+            columns.append(trainer.data.patient_N)
+        for data in (self.train, self.validation):
+            columns += [data.label_N, data.attribute_N, data.tissue_fraction_N]
+        if isinstance(algorithm, AbstractTwoStage):
+            columns += [algorithm.first.logits_NK, algorithm.first.unseen_N]
+        for column in columns:
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
+
+
+def new_classifier(
+    normalization: Normalization,
+    settings: TrainSettings,
+    channels: int,
+    n_classes: int,
+    seed: int,
+    *,
+    assembly: str | None = None,
+) -> Classifier:
+    """An untrained classifier; the same seed gives the same weights.
+
+    Args:
+        assembly: a backbone that is built around the configured one (`backbone_of`).
+
+    Raises:
+        ConfigError: an unknown backbone or setting.
+        CheckpointError: starting weights that do not fit.
+    """
+    name, own = backbone_of(settings, assembly)
+    with deterministic(torch.device("cpu")):
+        torch.manual_seed(seed)
+        backbone = make_backbone(name, channels, n_classes, own, settings.weights)
+    return Classifier(backbone, normalization, test_time_symmetries=settings.test_time_symmetries)
+
+
+def backbone_of(settings: TrainSettings, assembly: str | None) -> tuple[str, dict[str, Any]]:
+    """Name and settings of the network that is trained, as the model card holds them."""
+    if assembly is None:
+        return settings.backbone, settings.backbone_settings
+    return assembly, {"of": settings.backbone, "of_settings": settings.backbone_settings}

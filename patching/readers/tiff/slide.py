@@ -1,0 +1,157 @@
+"""TIFF in its many dialects: OME-TIFF, SVS, QPTIFF, ImageJ, plain; tiled or not, any number of channels.
+
+tifffile parses the directories and decodes single segments (a tile or a strip); this file finds the
+segments under a window and pastes them, so that only what is asked for is read and decoded.
+"""
+
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPageSeries
+
+from patching.damage import damage_told
+from patching.geometry import Size
+from patching.readers.base import RGB, Header, StoredJpeg, Window
+from patching.readers.planes import ONE_PLANE, Planes
+from patching.readers.projection import StackedSlide
+from patching.readers.regions import Regions
+from patching.readers.tiff.checks import check_directory, checked, checked_pages
+from patching.readers.tiff.interleave import interleave
+from patching.readers.tiff.layout import SEPARATE, alike, area, size
+from patching.readers.tiff.metadata import channel_names, ome_image, pixel_size
+from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
+from patching.readers.tiff.regions import TiffRegions
+from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
+from patching.readers.tiff.segments import TiffSegments
+from patching.readers.tiff.strips import held_bytes, thinned
+from patching.readers.zarr.files import Source
+
+CACHE_BYTES = 384 * 2**20
+# Compressed strips up to this are held whatever the limit: each read would decode them all.
+_LARGEST_CACHE = 2**30
+_AT_ONCE = 16  # segments that a thread holds
+_INTERLEAVED = 2**25  # bytes: larger regions are not collected plane by plane first
+
+
+class TiffSlide(StackedSlide):
+    """A slide in one TIFF file.
+
+    Levels are the pyramid that tifffile finds (sub-IFDs, SVS, reduced pages); of several images the
+    largest is the slide, so labels and macro pictures are never read.
+
+    Raises:
+        UnreadableSlideError: damaged or truncated, several Z planes or time points without a
+            choice, a color palette.
+    """
+
+    def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
+        self.path, self._planes = Path(path), planes
+        super().__init__()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _open(self) -> Header:
+        with damage_told(self.path):
+            self._tiff = self._resources.enter_context(TiffFile(self.path))
+            check_directory(self.path, self._tiff)
+            # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
+            ome_image(self._tiff, 0)
+            number, series = max(enumerate(self._tiff.series), key=lambda item: area(item[1]))
+            chosen = tiff_planes(self.path, series, self._planes)
+            levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
+            self._pages: list[list[Any]] = [self._chosen_pages(level, chosen) for level in levels]
+            self._straight_alpha = chosen.straight_alpha
+            self._separate = series.keyframe.planarconfig == SEPARATE
+            file = self._resources.enter_context(self.path.open("rb", buffering=0))
+            self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
+            held = held_bytes(self._pages)
+            self._least_cache = held if held <= _LARGEST_CACHE else 0
+            self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
+            image = ome_image(self._tiff, number)
+            names = self._names(series, image, chosen)
+            header = Header(
+                channels=names,
+                dtype=np.dtype(series.dtype).newbyteorder("="),
+                sizes=tuple(size(level) for level in levels),
+                mpp=pixel_size(self._tiff, series, image),
+                brightfield=names == RGB and series.dtype == np.uint8,
+            )
+            return self._planned(header, chosen.selection, self._planes)
+
+    def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[Any]:
+        pages = pages_of(self.path, level)
+        return checked_pages(self.path, self._tiff, thinned([pages[number] for number in chosen.pages]))
+
+    def _names(self, series: TiffPageSeries, image: Element | None, chosen: TiffPlanes) -> tuple[str, ...]:
+        if chosen.straight_alpha and chosen.channels == len(RGB):
+            return RGB
+        return channel_names(self._tiff, series, image, chosen.channels, chosen.colors)
+
+    def stored_jpeg(self, level: int) -> StoredJpeg | None:
+        """See the base class."""
+        stream, page = self._stored.stream((level, 0, 0)), self._pages[level][0].keyframe
+        if stream is None or self._straight_alpha or not self.brightfield:
+            return None
+        columns = -(-page.imagewidth // page.tilewidth)
+        return StoredJpeg(
+            Size(page.tilewidth, page.tilelength),
+            stream,
+            lambda column, row: self._whole_jpeg((level, 0, row * columns + column)),
+            lambda column, row: self._stored.length((level, 0, row * columns + column)),
+        )
+
+    def _whole_jpeg(self, key: Key) -> bytes:
+        with damage_told(self.path):
+            return self._stored.whole_jpeg(key)
+
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._cache.capacity = max(nbytes, self._least_cache)
+
+    @property
+    def segments_decoded(self) -> int:
+        """See the base class."""
+        return self._cache.decoded
+
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
+        """See the base class: shared segments are decoded once."""
+        return TiffRegions(self, self._stored, self._cache, self._read_into, level, locations_N2, size)
+
+    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+        pages = len(self._pages[level])
+        if (pages == 1 and not self._separate) or region_HWC.nbytes > _INTERLEAVED:
+            samples = region_HWC.shape[-1] // pages
+            parts = [region_HWC[..., page * samples : (page + 1) * samples] for page in range(pages)]
+            self._fill(parts, level, window)
+            return
+        planes_CHW = np.empty((region_HWC.shape[-1], *region_HWC.shape[:2]), region_HWC.dtype)
+        self._fill([np.moveaxis(part, 0, -1) for part in np.split(planes_CHW, pages)], level, window)
+        interleave(planes_CHW, region_HWC)
+
+    def _fill(self, parts_HWS: list[NDArray[Any]], level: int, window: Window) -> None:
+        """Fill an array for each page."""
+        grids = self._stored.grids[level]
+        keys = [(level, number, index) for number, grid in enumerate(grids) for index in grid.under(window)]
+        with damage_told(self):
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                with self._cache.lent(some) as segments:
+                    for (_, number, _), segment in zip(some, segments, strict=True):
+                        self._paste(segment, parts_HWS[number], window)
+
+    def _paste(self, segment: Segment, region_HWS: NDArray[Any], window: Window) -> None:
+        """Copy where segment and window overlap."""
+        down, right = window.top - segment.top, window.left - segment.left
+        y0, x0 = max(-down, 0), max(-right, 0)
+        y1, x1 = segment.shape[0] - down, segment.shape[1] - right
+        if segment.pixels_HWS is None:
+            together = 1 if self._separate else region_HWS.shape[-1]
+            region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + together] = self.background
+            return
+        part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
+        target_HWS = region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + part_HWS.shape[-1]]
+        target_HWS[:] = part_HWS[: target_HWS.shape[0], : target_HWS.shape[1]]

@@ -1,0 +1,72 @@
+"""What a compressed picture says of its own size: decoders believe it and allocate.
+
+Streams without a header (deflate, LZW, zstd, ...) are decoded into as many bytes as the directory says.
+"""
+
+import re
+import struct
+
+from patching.readers.tiff.layout import JPEG
+
+# Streams, and WebP, whose format ends at 16,383 pixels a side.
+_BOUNDED = {1, 5, 8, 32773, 32946, 34925, 34926, 34927, 50000, 50001, 50013}
+_JPEG_2000 = {33003, 33004, 33005, 34712}
+_PNG = 34933
+_SIZE_MARKER = re.compile(rb"\xff\x4f\xff\x51", re.DOTALL)
+_TIMES = 4
+"""How much larger than the directory says a tile may be: some writers fill it up."""
+_SMALL = 2**22
+
+
+def check_stored_size(data: bytes, compression: int, pixels: int) -> None:
+    """Refuse a tile or strip that would grow beyond what its directory says.
+
+    Args:
+        data: the stored bytes, for JPEG with the header that they lack.
+        compression: TIFF's code.
+        pixels: of a whole tile, all samples counted.
+
+    Raises:
+        ValueError: larger, or of a codec whose size cannot be told beforehand.
+    """
+    if compression in _BOUNDED:
+        return
+    if compression in JPEG:
+        declared = jpeg_pixels(data)
+    elif compression in _JPEG_2000:
+        declared = max(map(_jpeg_2000_pixels, _headers(data)), default=0)
+    elif compression == _PNG:
+        width, height = struct.unpack_from(">II", data, 16)
+        declared = width * height
+    else:
+        raise ValueError(f"a tile of compression {compression}, whose size cannot be told beforehand")
+    if declared > max(_TIMES * pixels, _SMALL):
+        raise ValueError(f"a tile that grows to {declared} pixels, where its directory says {pixels}")
+
+
+def jpeg_pixels(data: bytes) -> int:
+    """Height times width of the first frame; what lies between markers is skipped, as decoders do."""
+    place = data.find(0xFF, 2)
+    while 0 <= place <= len(data) - 9:
+        marker = data[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, place + 5)
+            return int(height) * int(width)
+        step = 2
+        if marker == 0xFF:
+            step = 1
+        elif marker > 0x01 and not 0xD0 <= marker <= 0xD8:
+            step += int.from_bytes(data[place + 2 : place + 4], "big")
+        place = data.find(0xFF, place + step)
+    return 0
+
+
+def _headers(data: bytes) -> list[bytes]:
+    """What follows every place where a JPEG 2000 stream begins; only one of them is decoded."""
+    return [data[match.end() : match.end() + 38] for match in _SIZE_MARKER.finditer(data)]
+
+
+def _jpeg_2000_pixels(header: bytes) -> int:
+    right, lower, left, upper = struct.unpack_from(">4I", header, 4)
+    (components,) = struct.unpack_from(">H", header, 36)
+    return int(max(right - left, 0) * max(lower - upper, 0) * components)

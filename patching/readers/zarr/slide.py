@@ -1,0 +1,207 @@
+"""OME-Zarr in a folder or at an address: only the chunks under a window are read, each decoded once."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import FsspecStore
+
+from patching.errors import SlideError, UnreadableSlideError
+from patching.geometry import Location, Size
+from patching.readers.base import RGB, Header, Window
+from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
+from patching.readers.projection import StackedSlide
+from patching.readers.regions import Regions
+from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
+from patching.readers.zarr.files import CONNECTION, Source, ZarrFiles, is_url
+from patching.readers.zarr.metadata import ZarrArray, read_image
+
+_CACHE_BYTES = 384 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The chunks of some planes: their range along the axes beside Y and X, and the planes wanted of it.
+
+    `inside` counts the planes of the range, the last axis fastest; `channels` are theirs on the slide.
+    """
+
+    ranges: tuple[slice, ...]
+    inside: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+class ZarrSlide(StackedSlide):
+    """A slide in an OME-Zarr image of version 0.4 or 0.5.
+
+    Levels are the arrays of `multiscales` that hold the same planes as the first. It is brightfield if
+    its pixels are 8-bit and its three channels are red, green and blue by name or, where they have no
+    names, by the colors of `omero`.
+
+    Raises:
+        UnreadableSlideError: no such image, a codec or size that is refused, several planes without a
+            choice.
+    """
+
+    def __init__(self, source: Source, planes: Planes = ONE_PLANE) -> None:
+        self.source, self._planes = source, planes
+        super().__init__()
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+    def _open(self) -> Header:
+        with _damage_told(self.source):
+            image = read_image(ZarrFiles(self.source))
+            full = image.levels[0]
+            self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
+            selection = select(str(self), image.axes, full.shape, self._planes)
+            self._arrays = [array for array in image.levels if self._alike(array, full)]
+            self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
+            self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
+            self._cache = SegmentCache(self._decode, _CACHE_BYTES)
+            names = image.names(selection.groups_TZC.shape[2])
+            header = Header(
+                channels=names,
+                dtype=full.dtype,
+                sizes=tuple(Size(self._along("X", array), self._along("Y", array)) for array in self._arrays),
+                mpp=image.mpp,
+                brightfield=names == RGB and full.dtype == np.uint8,
+            )
+            return self._planned(header, selection, self._planes)
+
+    def _along(self, axis: str, array: ZarrArray) -> int:
+        return array.shape[self._axes.index(axis)]
+
+    def _stacked(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        """Of a value for each axis, those beside Y and X."""
+        return tuple(length for axis, length in zip(self._axes, lengths, strict=True) if axis not in "YX")
+
+    def _alike(self, array: ZarrArray, full: ZarrArray) -> bool:
+        """Levels that are coarser along Z too number their planes otherwise: they are left out."""
+        return array.dtype == full.dtype and self._stacked(array.shape) == self._stacked(full.shape)
+
+    def _blocks_of(self, array: ZarrArray, selection: Selection) -> Iterator[_Block]:
+        shape, chunk = self._stacked(array.shape), self._stacked(array.chunk)
+        by_chunk: defaultdict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        for channel, number in enumerate(selection.wanted):
+            place = np.unravel_index(number, shape) if shape else ()
+            by_chunk[tuple(int(at) // side for at, side in zip(place, chunk, strict=True))].append(
+                (channel, number)
+            )
+        for corner, members in by_chunk.items():
+            ranges = tuple(
+                slice(at * side, min((at + 1) * side, length))
+                for at, side, length in zip(corner, chunk, shape, strict=True)
+            )
+            numbers_of_range = np.arange(math.prod(shape)).reshape(shape)[ranges].ravel().tolist()
+            inside = tuple(numbers_of_range.index(number) for _, number in members)
+            yield _Block(ranges, inside, tuple(channel for channel, _ in members))
+
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._cache.capacity = nbytes
+
+    @property
+    def segments_decoded(self) -> int:
+        """See the base class: chunks."""
+        return self._cache.decoded
+
+    def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
+        """See the base class: shared chunks are decoded once."""
+        for x, y in locations_N2.tolist():
+            _, _, window = self._window(Location(x, y), level, size)
+            self._cache.expect(self._keys(level, window))
+        return super().expect(level, locations_N2, size)
+
+    def _keys(self, level: int, window: Window) -> Iterator[Key]:
+        if window.width < 1 or window.height < 1:
+            return
+        height, width, columns = self._grid(level)
+        for number in range(len(self._blocks[level])):
+            for row in range(window.top // height, (window.top + window.height - 1) // height + 1):
+                for column in range(window.left // width, (window.left + window.width - 1) // width + 1):
+                    yield level, number, row * columns + column
+
+    def _grid(self, level: int) -> tuple[int, int, int]:
+        """Height and width of a chunk, and the number of chunks in a row."""
+        array = self._arrays[level]
+        height, width = (array.chunk[self._axes.index(axis)] for axis in "YX")
+        return height, width, -(-self._along("X", array) // width)
+
+    def _decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
+        level, number, index = key
+        height, width, columns = self._grid(level)
+        row, column = divmod(index, columns)
+        top, left = row * height, column * width
+        array, block = self._arrays[level], self._blocks[level][number]
+        ranges = iter(block.ranges)
+        spatial = {
+            "Y": slice(top, min(top + height, self._along("Y", array))),
+            "X": slice(left, min(left + width, self._along("X", array))),
+        }
+        whole = _read(self._stored[level], tuple(spatial.get(axis) or next(ranges) for axis in self._axes))
+        order = [at for at, axis in enumerate(self._axes) if axis not in "YX"]
+        planes = whole.transpose([*order, self._axes.index("Y"), self._axes.index("X")])
+        planes_PHW = planes.reshape(-1, *planes.shape[-2:])[list(block.inside)]
+        pixels_HWS = np.ascontiguousarray(np.moveaxis(planes_PHW, 0, -1))
+        return Segment(pixels_HWS, (pixels_HWS.shape[0], pixels_HWS.shape[1]), 0, top, left)
+
+    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+        with _damage_told(self.source):
+            for key in self._keys(level, window):
+                with self._cache.lent([key]) as (segment,):
+                    _paste(segment, region_HWC, self._blocks[level][key[1]].channels, window)
+
+
+def _paste(segment: Segment, region_HWC: NDArray[Any], channels: tuple[int, ...], window: Window) -> None:
+    """Copy where segment and window overlap."""
+    if segment.pixels_HWS is None:
+        raise ValueError("a chunk without pixels")
+    down, right = window.top - segment.top, window.left - segment.left
+    y0, x0 = max(-down, 0), max(-right, 0)
+    part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
+    part_HWS = part_HWS[: region_HWC.shape[0] - y0, : region_HWC.shape[1] - x0]
+    rows, columns = slice(y0, y0 + part_HWS.shape[0]), slice(x0, x0 + part_HWS.shape[1])
+    for sample, channel in enumerate(channels):
+        region_HWC[rows, columns, channel] = part_HWS[..., sample]
+
+
+def _opened(source: Source, array: ZarrArray, zarr_format: int) -> Any:
+    """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
+    if isinstance(source, str) and is_url(source):
+        store = FsspecStore.from_url(source, read_only=True)
+        return zarr.open_array(store, path=array.path, mode="r", zarr_format=zarr_format)
+    spec = {
+        "driver": "zarr3" if zarr_format == 3 else "zarr",
+        "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
+    }
+    return tensorstore.open(spec, open=True, read=True).result()
+
+
+def _read(stored: Any, index: tuple[slice, ...]) -> NDArray[Any]:
+    if isinstance(stored, zarr.Array):
+        return np.asarray(stored[index])
+    return np.asarray(stored[index].read().result())
+
+
+@contextmanager
+def _damage_told(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except SlideError:
+        raise
+    except CONNECTION as error:
+        raise UnreadableSlideError(
+            has=f"{source}: {type(error).__name__}: {error}",
+            needs="a whole OME-Zarr image that can be reached",
+            do="copy it again from its source, or try again",
+        ) from error

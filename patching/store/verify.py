@@ -1,0 +1,63 @@
+"""Is a patch store whole? Every byte is read, and every chunk's checksum compared."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from patching.errors import StoreError
+from patching.store.documents import chunk_path
+from patching.store.reading import PatchStore, open_tensorstore
+from patching.store.shards import is_whole
+
+_SMALL = ("locations", "measures", "quality", "tissue", "thumbnail")
+_BATCH = 64
+
+
+def verify_store(path: Path) -> Iterator[str]:
+    """Yield what is wrong with a store, in words; nothing if it is whole.
+
+    Args:
+        path: the store's folder.
+    """
+    try:
+        store = PatchStore.open(path)
+        count, shard = len(store), _shard_size(path)
+    except (StoreError, OSError, ValueError, KeyError) as error:
+        yield f"not a patch store: {_told(error)}"
+        return
+    for name in _SMALL:
+        try:
+            array = open_tensorstore(path / name).read().result()
+        except (OSError, ValueError) as error:
+            yield f"{name}: {_told(error)}"
+            continue
+        if name in ("locations", "measures", "quality") and len(array) != count:
+            yield f"{name}: {len(array)} rows for {count} patches"
+    for number in range(-(-count // shard)):
+        yield from _verify_shard(
+            store, number, range(number * shard, min((number + 1) * shard, count)), shard
+        )
+
+
+def _verify_shard(store: PatchStore, number: int, rows: range, shard: int) -> Iterator[str]:
+    if not is_whole(chunk_path(store.path / "images", number, 4), shard):
+        yield f"images: shard {number} (patches {rows.start} to {rows.stop - 1}) is missing or cut off"
+        return
+    for start in range(rows.start, rows.stop, _BATCH):
+        index_n = np.arange(start, min(start + _BATCH, rows.stop))
+        try:
+            store.read(index_n)
+        except StoreError as error:
+            yield f"images: among patches {index_n[0]} to {index_n[-1]}: {_told(error)}"
+
+
+def _shard_size(path: Path) -> int:
+    metadata = json.loads((path / "images" / "zarr.json").read_text(encoding="utf-8"))
+    return int(metadata["chunk_grid"]["configuration"]["chunk_shape"][0])
+
+
+def _told(error: Exception) -> str:
+    text = error.has if isinstance(error, StoreError) else str(error)
+    return text.splitlines()[0][:200]

@@ -1,0 +1,234 @@
+"""One slide into patches: plan, cut, publish."""
+
+import logging
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.disk_space import require_room
+from patching.errors import StoreError
+from patching.grid import Sampling, resolve
+from patching.manifest import SlideRow
+from patching.pictures.overlay import write_overlay
+from patching.readers.base import AbstractSlide
+from patching.resample import shrink
+from patching.store.writing import StoreWriter, read_part
+from patching.tiling.cutting import Cut, cut_shards
+from patching.tiling.passthrough import Passthrough, find_passthrough
+from patching.tiling.planning import STORED_THUMBNAIL, SlidePlan, pixel_size, plan_slide
+from patching.tiling.settings import TileSettings
+
+logger = logging.getLogger(__name__)
+_MIB = 2**20
+
+
+@dataclass
+class SlideLog:
+    """What the tiling of one slide did and took; for reading, nothing depends on it."""
+
+    slide_id: str
+    candidates: int = 0
+    """Patches of the grid."""
+    patches: int = 0
+    """Those kept."""
+    cut: int = 0
+    """Those cut in this run; the others lay there already."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    segments_decoded: dict[str, int] = field(default_factory=dict)
+    """Stored tiles or strips that each step decoded; 0 where the reader cannot tell or held them."""
+    threads: int = 1
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each step."""
+    peak_memory_mib: float = 0.0
+    """Of the process so far."""
+
+    def add(self, piece: "SlideLog") -> None:
+        """Add what another worker did to the same slide."""
+        self.cut += piece.cut
+        for step, count in piece.segments_decoded.items():
+            self.segments_decoded[step] = self.segments_decoded.get(step, 0) + count
+        self.peak_memory_mib = max(self.peak_memory_mib, piece.peak_memory_mib)
+        for step, seconds in piece.seconds.items():
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + seconds, 4)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how long the block takes."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 4)
+
+
+def tile_slide(
+    row: SlideRow,
+    fingerprint: str,
+    settings: TileSettings,
+    store: Path,
+    overlay: Path,
+    *,
+    threads: int = 1,
+    cache_mib: int = 384,
+    keep_part: bool = False,
+    most_shards: float = math.inf,
+    begun: Callable[[], None] = lambda: None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[SlideLog, list[int]]:
+    """Write one slide's patch store and overlay picture; of a large slide all but the patches, if wanted.
+
+    Args:
+        row: the manifest's row.
+        fingerprint: digest of the slide's files.
+        settings: the tile settings.
+        store: the folder to write; it appears whole.
+        overlay: the picture to write.
+        threads: threads that decode.
+        cache_mib: memory for decoded tiles that several patches share.
+        keep_part: an unfinished store beside `store` is known to be of this slide and these settings,
+            and is finished.
+        most_shards: where more are to be cut, none is: they are left to `cut_slide` and `publish_slide`.
+        begun: called once the unfinished store lacks nothing but patches.
+        progress: told the number of patches of every shard that was written.
+
+    Returns:
+        The log, and the numbers of the shards that are left.
+
+    Raises:
+        SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
+        AnnotationError: the annotation is unusable.
+        DiskSpaceError: the disk is full.
+    """
+    log = SlideLog(row.slide_id, threads=threads)
+    with row.open() as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
+        slide.limit_cache(cache_mib * _MIB)
+        plan = _plan(slide, row, fingerprint, settings, log)
+        writer = StoreWriter(store) if keep_part else _create(slide, store, plan, settings, log)
+        drawn = None if keep_part else aside.submit(_draw, writer, plan, overlay, begun)
+
+        def told(patches: int) -> None:
+            if drawn is not None and drawn.done():
+                drawn.result()  # an error ends the slide now, not after the last patch
+            progress(patches)
+
+        shards = writer.missing()
+        if here := len(shards) <= most_shards:
+            locations_N2 = plan.candidates.kept.locations_N2
+            _cut(slide, plan.sampling, settings, writer, locations_N2, shards, log, told)
+        if drawn is not None:
+            drawn.result()
+    if not here:
+        return log, shards
+    publish_slide(store)
+    return log, []
+
+
+def cut_slide(
+    row: SlideRow, settings: TileSettings, store: Path, shards: Sequence[int], *, cache_mib: int = 384
+) -> SlideLog:
+    """Cut some of the shards that `tile_slide` left; different ones may be cut at the same time elsewhere."""
+    log = SlideLog(row.slide_id)
+    with row.open() as slide:
+        slide.limit_cache(cache_mib * _MIB)
+        sampling = resolve(settings.patch, slide.levels, pixel_size(row.mpp, slide.mpp))
+        locations_N2 = read_part(store).locations
+        _cut(slide, sampling, settings, StoreWriter(store), locations_N2, shards, log, lambda _: None)
+    return log
+
+
+def publish_slide(store: Path) -> None:
+    """Give the finished store its name.
+
+    Raises:
+        StoreError: a shard is missing.
+    """
+    writer = StoreWriter(store)
+    if missing := writer.missing():
+        raise StoreError(
+            has=f"{store.name} without {len(missing)} of its shards",
+            needs="all of them",
+            do="run `evenpatch tile` again: it cuts what is missing",
+        )
+    writer.publish()
+
+
+def _plan(
+    slide: AbstractSlide, row: SlideRow, fingerprint: str, settings: TileSettings, log: SlideLog
+) -> SlidePlan:
+    with log.timed("plan"):
+        plan = plan_slide(slide, row, fingerprint, settings, log.threads)
+    log.segments_decoded["plan"] = slide.segments_decoded
+    log.candidates, log.patches = len(plan.candidates.table), len(plan.candidates.kept)
+    log.dropped = plan.candidates.dropped
+    return plan
+
+
+def _passthrough(
+    slide: AbstractSlide, sampling: Sampling, settings: TileSettings, locations_N2: NDArray[np.int64]
+) -> Passthrough | str | None:
+    """The slide's own streams, or why they cannot be used; None where they are not wanted."""
+    if settings.codec != "jpeg":
+        return None
+    return find_passthrough(slide, sampling, settings.patch.size, locations_N2)
+
+
+def _create(
+    slide: AbstractSlide, store: Path, plan: SlidePlan, settings: TileSettings, log: SlideLog
+) -> StoreWriter:
+    patch_bytes = settings.patch.size**2 * len(plan.attributes.channels)
+    nbytes = log.patches * patch_bytes * np.dtype(plan.attributes.dtype).itemsize
+    require_room(store, nbytes, settings.codec)
+    with log.timed("create"):
+        found = _passthrough(slide, plan.sampling, settings, plan.candidates.kept.locations_N2)
+        if isinstance(found, str):
+            logger.warning("%s: stored with blosc-lz4, because %s", plan.attributes.slide_id, found)
+        return StoreWriter.create(
+            store,
+            plan.attributes,
+            plan.candidates.kept,
+            codec=settings.codec,
+            stream=found.stream if isinstance(found, Passthrough) else None,
+            patches_per_shard=settings.patches_per_shard,
+        )
+
+
+def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[], None]) -> None:
+    """Pictures of a slide; after that its unfinished store lacks nothing but patches."""
+    # Means over whole pixels: over fractions of them they take ten times as long.
+    factor = -(-max(plan.thumbnail_HW3.shape) // STORED_THUMBNAIL)
+    writer.write_pictures(plan.tissue_HW, np.asarray(shrink(plan.thumbnail_HW3, factor), np.uint8))
+    write_overlay(plan.overlay, overlay)
+    begun()
+
+
+def _cut(
+    slide: AbstractSlide,
+    sampling: Sampling,
+    settings: TileSettings,
+    writer: StoreWriter,
+    locations_N2: NDArray[np.int64],
+    shards: Sequence[int],
+    log: SlideLog,
+    progress: Callable[[int], None],
+) -> None:
+    log.cut = sum(len(writer.rows(shard)) for shard in shards)
+    before = slide.segments_decoded
+    with log.timed("cut"):
+        found = _passthrough(slide, sampling, settings, locations_N2)
+        passthrough = found if isinstance(found, Passthrough) else None
+        cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality, passthrough)
+        cut_shards(slide, cut, locations_N2, writer, shards, threads=log.threads, progress=progress)
+    log.segments_decoded["cut"] = slide.segments_decoded - before
+    log.peak_memory_mib = _peak_memory_mib()
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (_MIB if sys.platform == "darwin" else 1024), 1)

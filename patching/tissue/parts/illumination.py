@@ -1,0 +1,88 @@
+"""Uneven illumination, to be taken out before a threshold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.parts.strips import Projected
+
+_ROUNDS = 5
+_SIDE = 96  # the fit sees at most about this many points a side: a slow surface needs no more
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Slow gain of the illumination: a second-order surface in the log domain, 0 at the middle.
+
+    Args:
+        shape: height and width of the image.
+        coefficient_K: of x, y, x², xy, y², both running from -1 to 1.
+    """
+
+    shape: tuple[int, int]
+    coefficient_K: NDArray[np.float64]
+
+    def rows(self, rows: slice) -> NDArray[np.float32]:
+        """Log gain of some rows, float32 [h, W]."""
+        x, y, xx, xy, yy = self.coefficient_K.astype(np.float32)
+        y_H, x_W = _axes(self.shape)
+        y_H1, x_1W = y_H[rows].astype(np.float32)[:, None], x_W.astype(np.float32)[None]
+        gain_HW: NDArray[np.float32] = (x + xx * x_1W) * x_1W + (y + xy * x_1W + yy * y_H1) * y_H1
+        return gain_HW
+
+
+def fit_gain(log: Projected, threshold: Callable[[NDArray[np.float64]], float]) -> Gain:
+    """The illumination in an image of smoothed log intensities.
+
+    In the log domain an uneven gain is an added slow surface, the same on tissue and on background.
+    Model: log I = class mean + second-order surface. Classes (by `threshold`) and surface are fitted in
+    turn, so that large tissue is not mistaken for light, as a plain high-pass filter would. Of two
+    starts, no gain and all gain, the better fit wins.
+
+    Args:
+        log: smoothed log intensity.
+        threshold: gives the value that separates the two classes.
+    """
+    y_H, x_W = (axis[:: log.step] for axis in _axes(log.shape))
+    step_y, step_x = max(1, y_H.size // _SIDE), max(1, x_W.size // _SIDE)
+    value_N: NDArray[np.float64] = log.sample[::step_y, ::step_x].astype(np.float64).ravel()
+    basis_NK = _surface(y_H[::step_y], x_W[::step_x])
+    nobody_N = np.zeros(value_N.size, np.bool_)
+    starts = (np.zeros(basis_NK.shape[1]), _fit(value_N, basis_NK, nobody_N)[0])
+    fits = [_alternate(value_N, basis_NK, start_K, threshold) for start_K in starts]
+    return Gain(log.shape, min(fits, key=lambda fit: fit[1])[0])
+
+
+def _axes(shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """y of each row and x of each column, from -1 to 1."""
+    return np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1])
+
+
+def _alternate(
+    value_N: NDArray[np.float64],
+    basis_NK: NDArray[np.float64],
+    coefficient_K: NDArray[np.float64],
+    threshold: Callable[[NDArray[np.float64]], float],
+) -> tuple[NDArray[np.float64], float]:
+    error = float("inf")
+    for _ in range(_ROUNDS):
+        flat_N = value_N - basis_NK @ coefficient_K
+        coefficient_K, error = _fit(value_N, basis_NK, flat_N > threshold(flat_N))
+    return coefficient_K, error
+
+
+def _fit(
+    value_N: NDArray[np.float64], basis_NK: NDArray[np.float64], tissue_N: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], float]:
+    """Coefficients of the surface beside two class means, and the mean squared error."""
+    design = np.column_stack([tissue_N, ~tissue_N, basis_NK]).astype(np.float64)
+    solution: NDArray[np.float64] = np.linalg.lstsq(design, value_N, rcond=None)[0].astype(np.float64)
+    return solution[2:], float(np.square(value_N - design @ solution).mean())
+
+
+def _surface(y_H: NDArray[np.float64], x_W: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x, y, x², xy, y² of every pixel, [H * W, 5]; the constant belongs to the classes."""
+    y, x = (grid.ravel() for grid in np.meshgrid(y_H, x_W, indexing="ij"))
+    return np.column_stack([x, y, x * x, x * y, y * y])

@@ -1,0 +1,160 @@
+"""What a search writes: trials.csv, best.yaml, tune.json, tune.png, and the table that is printed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+
+from pipeline.experiments.search import Record, Told
+from pipeline.experiments.search_space import TuneSettings
+from pipeline.experiments.tune_picture import draw
+from pipeline.files import replacing, write_json
+
+PANELS = {"validation_wga": "worst-group accuracy", "validation_gba": "group-balanced accuracy"}
+BLIND_PANELS = {
+    "validation_worst_class": "worst-class accuracy",
+    "validation_class_balanced": "class-balanced accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search that is over.
+
+    Attributes:
+        identity: of the search, see `Bench.identity`.
+        rule: the figure that decided.
+        searched: the settings that were searched.
+        references: record of every reference.
+        earlier: trials of other settings or data that were made before for the same algorithm and threshold.
+        smallest: name and patches of the smallest validation group.
+    """
+
+    cohort: str
+    algorithm: str
+    threshold: str
+    identity: str
+    rule: str
+    settings: TuneSettings
+    searched: tuple[str, ...]
+    trials: tuple[Told, ...]
+    best: Told
+    references: Mapping[str, Record]
+    earlier: int
+    smallest: tuple[str, int]
+
+    @property
+    def failed(self) -> int:
+        """Trials that diverged or could not run."""
+        return sum(trial.score is None for trial in self.trials)
+
+    @property
+    def panels(self) -> Mapping[str, str]:
+        """The two figures that are shown: over groups, or over classes where no groups are known."""
+        return PANELS if self.best.record["figures"]["validation_wga"] is not None else BLIND_PANELS
+
+    @property
+    def caution(self) -> str:
+        """How the best figure has to be read."""
+        name, patches = self.smallest
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        earlier = f" after {self.earlier} trials of other settings or data" if self.earlier else ""
+        return (
+            f"best of {len(self.trials)} trials{failed}{earlier}; expect optimism: it was chosen on these "
+            f"very validation patches, and the smallest group ({name}) has {patches} of them"
+        )
+
+
+def write(folder: Path, tuning: Tuning) -> None:
+    """Write all four files, each whole or not at all."""
+    with replacing(folder / "trials.csv") as part:
+        trials_table(tuning).to_csv(part, index=False, lineterminator="\n")
+    with replacing(folder / "best.yaml") as part:
+        part.write_text(best_yaml(tuning), encoding="utf-8")
+    write_json(folder / "tune.json", _content(tuning))
+    with replacing(folder / "tune.png") as part:
+        title = (
+            f"{tuning.cohort}, {tuning.algorithm} at threshold {tuning.threshold}: "
+            f"best of {len(tuning.trials)} trials"
+        )
+        titles = {k: name + " (decides)" * (k == tuning.rule) for k, name in tuning.panels.items()}
+        draw(tuning.trials, tuning.best, tuning.references, titles, tuning.searched, title, part)
+
+
+def trials_table(tuning: Tuning) -> pd.DataFrame:
+    """One row per reference and trial: trial, state, settings, position, figures, step, seconds, failure."""
+    named = [*tuning.references.items(), *((str(t.number), t.record) for t in tuning.trials)]
+    return pd.DataFrame([_row(name, record, tuning) for name, record in named])
+
+
+def best_yaml(tuning: Tuning) -> str:
+    """The best settings, to be pasted into the cohort's file, with what has to be known of them."""
+    own = {**tuning.best.record["settings"], "candidates": [{}]}
+    figure = tuning.best.record["figures"][tuning.rule]
+    epochs = tuning.settings.epochs
+    lines = [
+        f"# Trial {tuning.best.number}, {tuning.rule} {figure:.4f} at threshold {tuning.threshold}:",
+        f"# {tuning.caution}.",
+        f"# To be pasted into configs/cohorts/{tuning.cohort}.yaml; `candidates: [{{}}]` tries nothing else.",
+    ]
+    if epochs is not None:
+        lines.append(
+            f"# Found with epochs: {epochs:g} (configs/tune.yaml); the train stage has its own number."
+        )
+    return "\n".join(lines) + "\n" + yaml.safe_dump({"algorithms": {tuning.algorithm: own}}, sort_keys=False)
+
+
+def summary(tuning: Tuning) -> Group:
+    """References and best trial as a table, and the caution."""
+    table = Table(box=SIMPLE, padding=(0, 1), title=f"{tuning.algorithm}-{tuning.threshold}: validation")
+    for column in ("", *tuning.panels.values()):
+        table.add_column(column, justify="right" if column else "left")
+    for name, record in tuning.references.items():
+        table.add_row(name, *_cells(tuning, record))
+    settings = ", ".join(f"{key} {value}" for key, value in tuning.best.record["settings"].items())
+    cells = _cells(tuning, tuning.best.record)
+    table.add_row(f"{tuning.algorithm}, trial {tuning.best.number}", *cells, style="bold")
+    return Group(table, f"trial {tuning.best.number}: {settings}", f"{tuning.caution}.")
+
+
+def _content(tuning: Tuning) -> dict[str, Any]:
+    return {
+        "cohort": tuning.cohort,
+        "algorithm": tuning.algorithm,
+        "threshold": tuning.threshold,
+        "identity": tuning.identity,
+        "rule": tuning.rule,
+        "settings": tuning.settings.model_dump(mode="json"),
+        "caution": tuning.caution,
+        "n_trials": len(tuning.trials),
+        "n_failed": tuning.failed,
+        "n_earlier": tuning.earlier,
+        "best": {"trial": tuning.best.number, **tuning.best.record},
+        "references": dict(tuning.references),
+        "trials": [{"trial": trial.number, **trial.record} for trial in tuning.trials],
+    }
+
+
+def _row(name: str, record: Record, tuning: Tuning) -> dict[str, Any]:
+    return {
+        "trial": name,
+        "state": "failed" if record["score"] is None else "finished",
+        **{setting: record["settings"].get(setting) for setting in tuning.searched},
+        "position": record["position"],
+        **{key: record["figures"].get(key) for key in tuning.best.record["figures"]},
+        **{key: record[key] for key in ("best_step", "best_epoch", "seconds", "failure")},
+    }
+
+
+def _cells(tuning: Tuning, record: Record) -> list[str]:
+    values = [record["figures"].get(key) for key in tuning.panels]
+    return [
+        "failed" if value is None and record["failure"] else "–" if value is None else f"{value:.3f}"
+        for value in values
+    ]

@@ -1,0 +1,40 @@
+"""What every HTML page of evenpatch shares: escaping templates, and pictures that lie in the page itself."""
+
+import base64
+import math
+from pathlib import Path
+
+import cv2
+import imagecodecs
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from patching.resample import shrunk
+
+
+def make_environment() -> Environment:
+    """Templates of `pipeline/report/templates`: everything is escaped, and an unknown name is an error."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["nan"] = lambda value: value is None or math.isnan(value)
+    return environment
+
+
+def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
+    """An 8-bit RGB picture as a JPEG data URI."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR), options)
+    return Markup(f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
+
+
+def small_picture(path: Path, side: int, quality: int = 80) -> Markup:
+    """An RGB picture in a JPEG file as a data URI of at most `side` pixels a side."""
+    image_HWC = np.asarray(imagecodecs.jpeg8_decode(path.read_bytes()), np.uint8)
+    return jpeg_uri(shrunk(image_HWC[..., :3], side), quality)

@@ -1,0 +1,59 @@
+"""Patients, slides and patches of every split; what was left out, and why; a few slides with their grid."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.look.html import small_picture
+from pipeline.report.evidence import SPLIT_NAMES, Evidence
+from pipeline.report.sources import Sources
+
+_OVERLAY_SIDE = 640
+
+
+def values(sources: Sources) -> Mapping[str, Any]:
+    """Counts per split, the excluded slides, and overlays of the first slides of each label."""
+    evidence = sources.evidence
+    total = len(evidence.slides) + int((evidence.excluded["stage"] == "ingest").sum())
+    return {
+        "counts": split_counts(evidence.index),
+        "excluded": evidence.excluded.to_dict("records"),
+        "total": total,
+        "budget": evidence.error_budget,
+        "overlays": _overlays(evidence, sources.settings.overlays),
+    }
+
+
+def split_counts(index: pd.DataFrame) -> list[dict[str, Any]]:
+    """Patients, slides and patches by label of every split, and of all together."""
+    parts = [(name, index[index["split"] == name]) for name in SPLIT_NAMES] + [("all", index)]
+    return [
+        {
+            "split": name,
+            "patients": part["patient_id"].nunique(),
+            "slides": part["slide_id"].nunique(),
+            "patches": len(part),
+            "normal": int((part["label"] == 0).sum()),
+            "tumor": int((part["label"] == 1).sum()),
+            "tissue": float(part["tissue_fraction"].mean()),
+        }
+        for name, part in parts
+    ]
+
+
+def _overlays(evidence: Evidence, wanted: int) -> list[dict[str, Any]]:
+    """Overlays of slides spread evenly over the slides ordered by their share of tumor patches."""
+    share = evidence.index.groupby("slide_id")["label"].mean().reset_index()
+    slides = share.sort_values(["label", "slide_id"])["slide_id"].tolist()
+    present = [name for name in slides if (evidence.paths.overlays / f"{name}.jpg").is_file()]
+    places = np.unique(np.linspace(0, len(present) - 1, min(wanted, len(present))).round().astype(int))
+    return [
+        {
+            "slide_id": present[place],
+            "tumor": float(share.set_index("slide_id").loc[present[place], "label"]),
+            "picture": small_picture(evidence.paths.overlays / f"{present[place]}.jpg", _OVERLAY_SIDE),
+        }
+        for place in places
+    ]

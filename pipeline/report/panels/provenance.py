@@ -1,0 +1,60 @@
+"""What it takes to get this report again: commit, data, settings, seeds, commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.files import file_fingerprint
+from pipeline.flattening import flat
+from pipeline.provenance import git_commit, versions
+from pipeline.report.evidence import GROUP_NAMES, Evidence
+from pipeline.report.sources import Sources
+
+
+def values(sources: Sources) -> Mapping[str, Any]:
+    """Tables of the choice, the settings, versions and fingerprints."""
+    evidence = sources.evidence
+    settings = [_settings(run.record) for run in evidence.runs]
+    names = list(dict.fromkeys(name for record in settings for name in record))
+    rows = {name: [record.get(name, "–") for record in settings] for name in names}
+    return {
+        "cohort": evidence.paths.cohort,
+        "commit": git_commit(evidence.paths.root),
+        "versions": versions(),
+        "fingerprints": data_fingerprints(evidence),
+        "choices": [
+            (sources.named(run.algorithm), run, _chosen(run.record), unheard(run.record))
+            for run in evidence.runs
+        ],
+        "runs": [run.name for run in evidence.runs],
+        "common": {name: row[0] for name, row in rows.items() if _alike(row)},
+        "different": {name: row for name, row in rows.items() if not _alike(row)},
+    }
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    return flat(
+        {"seed": record["seed"], "algorithm": record["algorithm_settings"], "train": record["train_settings"]}
+    )
+
+
+def _alike(row: list[Any]) -> bool:
+    return all(value == row[0] for value in row)
+
+
+def _chosen(record: Mapping[str, Any]) -> str:
+    override = record["trials"][record["chosen"]]["override"]
+    return ", ".join(f"{name} = {value}" for name, value in override.items()) or "–"
+
+
+def unheard(record: Mapping[str, Any]) -> list[str]:
+    """Groups with too few validation patches to have a say in the choice."""
+    validation = record["validation"]
+    return [name for g, name in enumerate(GROUP_NAMES) if isinstance(validation.get(f"accuracy_g{g}"), str)]
+
+
+def data_fingerprints(evidence: Evidence) -> dict[str, str]:
+    """SHA-256 of the tables that define the data of every figure here."""
+    paths = evidence.paths
+    tables = [paths.attribute_table(threshold) for threshold in evidence.thresholds]
+    files = (paths.slides, paths.index, paths.splits, *tables)
+    return {path.relative_to(paths.root).as_posix(): file_fingerprint([path]) for path in files}

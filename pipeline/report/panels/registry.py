@@ -1,0 +1,30 @@
+"""The report's sections, in their order."""
+
+from pipeline.report.panels import (
+    cohort,
+    comparison,
+    curves,
+    examples,
+    glossary,
+    group_table,
+    groups,
+    provenance,
+    sheets,
+    structure,
+    verdict,
+)
+from pipeline.report.sources import Panel
+
+PANELS = (
+    Panel("verdict", "Verdict", verdict.values),
+    Panel("cohort", "Patients, slides and patches", cohort.values),
+    Panel("groups", "Tissue, tumor and the four groups", groups.values),
+    Panel("sheets", "What the groups look like", sheets.values),
+    Panel("group_table", "Accuracy in every group", group_table.values),
+    Panel("comparison", "The algorithms side by side", comparison.values),
+    Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
+    Panel("curves", "Training", curves.values),
+    Panel("examples", "Example patches", examples.values),
+    Panel("provenance", "Provenance", provenance.values),
+    Panel("glossary", "Words and limits", glossary.values),
+)

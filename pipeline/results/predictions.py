@@ -1,0 +1,225 @@
+"""Test predictions to put side by side: of evaluated trainings, and of a study's repeats."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from models.data.splitting import TEST
+from patching.errors import ArtifactError, ConfigError
+from pipeline.artifacts import Paths, name_parts, run_name
+from pipeline.experiments.study_files import CELL
+from pipeline.files import read_json, read_table
+from pipeline.report.evidence import identity
+from pipeline.results.searched import searched_trials
+from pipeline.training.patches import table_fingerprints
+
+logger = logging.getLogger(__name__)
+
+Source = Literal["split", "study"]
+NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
+ORACLE = "oracle"
+"""Key of metrics.json for figures that were selected on the test patches."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Test predictions of one training, or of one repeat of a study.
+
+    Attributes:
+        name: of the run or repeat, for messages.
+        source: `split`, one training on one split; `study`, one repeat of a cross-validation.
+        seed: of the training; of a study, its repeat.
+        trials: candidates that each selection chose from, those of a search included, ascending; empty where
+            that was not recorded.
+        shared: settings, and fingerprints of the data, that the seeds of an algorithm must share.
+        oracle: figures selected on the test patches, by name; no estimate of anything.
+        patches: NEEDED, patient_id, tissue_fraction (NaN where there is none) and maybe probability, of the
+            positive class; in the order of patch_id.
+    """
+
+    name: str
+    source: Source
+    algorithm: str
+    threshold: str
+    seed: int
+    trials: tuple[int, ...]
+    shared: Mapping[str, Any]
+    oracle: Mapping[str, Any]
+    patches: pd.DataFrame
+
+
+def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
+    """Read what was named, or without names every present training and the study of a cohort.
+
+    Args:
+        paths: the cohort's.
+        named: evaluated runs and study cells by name or folder; `study` is the whole study.
+
+    Raises:
+        ArtifactError: nothing to read, a file is missing or malformed, or patches are not of this cohort.
+        ConfigError: a name that is neither a run nor a folder.
+    """
+    index = read_table(paths.index, ("patch_id", "patient_id"), "tile")
+    places = [_located(paths, text) for text in named] if named else _everything(paths)
+    found = [_evaluated(place, index) for place in places if not _of_study(place)]
+    found += _studied([place for place in places if _of_study(place)], index)
+    return tuple(found)
+
+
+def _everything(paths: Paths) -> list[Path]:
+    folder = paths.evaluation("any").parent
+    places = [path.parent for path in sorted(folder.glob("*/predictions.parquet")) if _present(paths, path)]
+    if (paths.study / "predictions.parquet").is_file():
+        places.append(paths.study)
+    if not places:
+        raise ArtifactError(
+            has=f"no evaluated training of the present data under {folder}, and no {paths.study}",
+            needs="something to compare",
+            do="run `evenpatch train` and `evenpatch evaluate`, or `evenpatch study`",
+        )
+    return places
+
+
+def _present(paths: Paths, predictions: Path) -> bool:
+    """Whether a run is of the present data: its test patients may be training patients of now."""
+    name = predictions.parent.name
+    record = _record(predictions.parent)
+    used = record.get("fingerprints", {})
+    present = table_fingerprints(paths, identity(name, record)[1])
+    changed = [file for file in used if present.get(file) != used[file]]
+    if changed:
+        logger.warning("%s is left out: %s changed since it was trained", name, ", ".join(changed))
+    return not changed
+
+
+def _located(paths: Paths, text: str) -> Path:
+    cell = paths.study / "cells" / f"{text}.parquet"
+    known = (paths.evaluation(text), cell, paths.study if text == "study" else cell, Path(text))
+    found = next((path for path in known if path.exists()), None)
+    if found is None:
+        folder = paths.evaluation("any").parent
+        names = ", ".join(sorted(path.parent.name for path in folder.glob("*/predictions.parquet")))
+        raise ConfigError(
+            has=f"no run or folder {text!r}",
+            needs=f"`study`, a folder, or one of {names or 'none evaluated yet'}",
+            do="correct the name, or train and evaluate the run first",
+        )
+    return found
+
+
+def _of_study(place: Path) -> bool:
+    return place.is_file() or (place / "study.json").is_file() or place.name == "cells"
+
+
+def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
+    table = read_table(folder / "predictions.parquet", ("split", *NEEDED), "evaluate")
+    record = _record(folder)
+    algorithm, threshold = identity(folder.name, record)
+    metrics = folder / "metrics.json"
+    seed = record.get("seed", name_parts(folder.name)[2])
+    search = folder.resolve().parent.parent / "tune" / run_name(algorithm, threshold)
+    # The best trial of a search is trained again as one candidate, or among some.
+    searched = max(searched_trials(search, record.get("algorithm_settings", {})) - 1, 0)
+    trials = (int(record["n_trials"]) + searched,) if "n_trials" in record else ()
+    return Tested(
+        name=folder.name,
+        source="split",
+        algorithm=algorithm,
+        threshold=threshold,
+        seed=int(seed or 0),
+        trials=trials,
+        shared=_shared(record),
+        oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
+        patches=_joined(folder.name, table[table["split"] == TEST], index),
+    )
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """run.json of the training beside an evaluation; empty where predictions came without one."""
+    path = folder.resolve().parent.parent / "train" / folder.name / "run.json"
+    return read_json(path, "train") if path.is_file() else {}
+
+
+def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings and data, without the settings that selection chooses for each seed anew."""
+    tried = {key for trial in record.get("trials", ()) for key in trial.get("override", {})}
+    own = {key: value for key, value in record.get("algorithm_settings", {}).items() if key not in tried}
+    return dict(record.get("train_settings", {})) | own | dict(record.get("fingerprints", {}))
+
+
+def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:
+    files = [file for place in places for file in _tables(place)]
+    if not files:
+        return []
+    table = pd.concat([read_table(file, CELL, "study") for file in files], ignore_index=True)
+    trials = _trials(cell for file in files for cell in _cells(file))
+    pieces = table.groupby(["algorithm", "threshold", "repeat"], sort=False)
+    return [_repeat(rows, trials, index) for _, rows in pieces]
+
+
+def _repeat(
+    rows: pd.DataFrame, trials: Mapping[tuple[str, str], tuple[int, ...]], index: pd.DataFrame
+) -> Tested:
+    algorithm, threshold = str(rows["algorithm"].iloc[0]), str(rows["threshold"].iloc[0])
+    repeat = int(rows["repeat"].iloc[0])
+    name = f"{algorithm}-{threshold}, repeat {repeat} of the study"
+    return Tested(
+        name=name,
+        source="study",
+        algorithm=algorithm,
+        threshold=threshold,
+        seed=repeat,
+        trials=trials.get((algorithm, threshold), ()),
+        shared={},
+        oracle={},
+        patches=_joined(name, rows, index),
+    )
+
+
+def _tables(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    return sorted(place.glob("r*.parquet")) if place.name == "cells" else [place / "predictions.parquet"]
+
+
+def _cells(file: Path) -> list[dict[str, Any]]:
+    """Records of the cells behind a table."""
+    if file.name == "predictions.parquet":
+        path = file.with_name("study.json")
+        return list(read_json(path, "study").get("cells", ())) if path.is_file() else []
+    path = file.with_suffix(".json")
+    return [read_json(path, "study")] if path.is_file() else []
+
+
+def _trials(cells: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[int, ...]]:
+    found: dict[tuple[str, str], set[int]] = {}
+    for cell in cells:
+        if "n_trials" in cell:
+            found.setdefault((cell["algorithm"], cell["threshold"]), set()).add(int(cell["n_trials"]))
+    return {key: tuple(sorted(numbers)) for key, numbers in found.items()}
+
+
+def _joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with patient and tissue fraction; unique patches in the order of patch_id."""
+    known = index.reindex(columns=["patch_id", "patient_id", "tissue_fraction"])
+    own = table[[*NEEDED, *(["probability"] if "probability" in table else [])]]
+    joined = own.merge(known, on="patch_id", how="left", validate="m:1")
+    strange = joined["patch_id"][joined["patient_id"].isna()]
+    if not strange.empty:
+        raise ArtifactError(
+            has=f"{name}: {len(strange)} predictions for patches not in the index, as {strange.iloc[0]}",
+            needs="predictions of this cohort's present patches",
+            do="evaluate again, or give the run's own --cohort",
+        )
+    if joined.empty or joined["patch_id"].duplicated().any():
+        raise ArtifactError(
+            has=f"{name} with {len(joined)} test predictions for {joined['patch_id'].nunique()} patches",
+            needs="one prediction of every test patch",
+            do="name each run or study cell once, and evaluate again where that is not it",
+        )
+    return joined.astype(dict.fromkeys(NEEDED[1:], np.int64)).sort_values("patch_id", ignore_index=True)

@@ -1,0 +1,80 @@
+"""Binarize the tissue fraction into attribute and group: data/<cohort>/attributes/.
+
+Every configured threshold is a fixed number or a quantile of the training patients' patches; validation and
+test have no say in it. Written are tables/<threshold>.parquet (one row per patch), groups.json (thresholds,
+counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patches by label).
+"""
+
+import argparse
+import logging
+
+import pandas as pd
+
+from models.data.attributes import attribute_table, tissue_histogram
+from models.data.splitting import TRAIN
+from patching.errors import ArtifactError
+from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
+from pipeline.config import Context, load_stage
+from pipeline.files import read_table, replacing, write_json
+from pipeline.training.thresholds import AttributeSettings
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stage has no arguments of its own."""
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Read the patch index and the splits, write the attributes folder.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing, or does not cover every patient.
+        EmptyGroupError: a group without training patches.
+    """
+    settings = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
+    paths = context.paths
+    splits = read_table(paths.splits, SPLITS, "split")
+    patches = with_splits(read_table(paths.index, INDEX, "tile"), splits)
+    table, figures = attribute_table(patches, settings.thresholds)
+    _write_tables(paths, table)
+    with replacing(paths.histogram) as part:
+        histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
+        histogram.to_csv(part, index=False, lineterminator="\n")
+    write_json(paths.groups, {"thresholds": figures})
+    for name, content in figures.items():
+        logger.info(
+            "%s: tissue fraction > %.4f; training counts %s, Cramér's V %.2f",
+            name,
+            content["value"],
+            content["counts"][TRAIN],
+            content["cramers_v"][TRAIN],
+        )
+
+
+def _write_tables(paths: Paths, table: pd.DataFrame) -> None:
+    written = set()
+    for threshold, rows in table.groupby("threshold", sort=False):
+        path = paths.attribute_table(str(threshold))
+        with replacing(path) as part:
+            rows[list(ATTRIBUTES)].to_parquet(part, index=False)
+        written.add(path)
+    for left_over in set(paths.attribute_table("any").parent.glob("*.parquet")) - written:
+        left_over.unlink()
+
+
+def with_splits(patches: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Patches with the split of their patient.
+
+    Raises:
+        ArtifactError: a patient of the index has no split.
+    """
+    joined = patches.merge(splits, on="patient_id", how="left", validate="m:1")
+    without = sorted(joined.loc[joined["split"].isna(), "patient_id"].unique())
+    if without:
+        raise ArtifactError(
+            has=f"{len(without)} patients without a split, as {without[0]!r}",
+            needs="one split for every patient of the patch index",
+            do="run `evenpatch split` again: the patches are newer than the splits",
+        )
+    return joined

@@ -1,0 +1,234 @@
+"""Predict validation and test patches: outputs/<cohort>/evaluate/<algorithm>-<threshold>/.
+
+Written are predictions.parquet (one row per patch) and metrics.json: per split the accuracy of every group
+with counts, worst-group (wga) and group-balanced accuracy (gba), average and AUROC, and their intervals by a
+bootstrap over patients. A figure that too few patches or patients stand behind is "not estimable".
+"""
+
+import argparse
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from models.data.attributes import LAYOUT
+from models.data.splitting import TEST, VALIDATION
+from models.determinism import deterministic
+from models.groups import GroupLayout
+from models.metrics.accuracy import auroc, group_metrics, patients_per_group
+from models.metrics.along_attribute import attribute_curve
+from models.metrics.intervals import bootstrap, patient_statistics
+from models.networks.checkpoint import ModelCard, load_classifier
+from models.networks.classifier import Device, choose_device
+from patching.errors import CheckpointError
+from pipeline.artifacts import PREDICTIONS, Paths, run_name
+from pipeline.config import Context, Settings, load_stage
+from pipeline.files import replacing, write_json
+from pipeline.training.patches import gathered, patch_table, read_layout, table_fingerprints
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+MOST_PAIRED = 3000
+"""Patients up to which the AUROC gets an interval: it needs a table of all pairs of them."""
+NOT_ESTIMABLE = "not estimable"
+"""Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
+
+
+class EvaluateSettings(Settings):
+    """Settings of the evaluate stage."""
+
+    minimum_patches: PositiveInt = 20
+    """A group with fewer is not estimable."""
+    minimum_patients: PositiveInt = 2
+    """A group of fewer patients is not estimable."""
+    draws: PositiveInt = 2000
+    """Bootstrap samples of patients."""
+    level: float = Field(default=0.95, gt=0, lt=1)
+    """Coverage of the intervals; of groups, all together (Bonferroni)."""
+    seed: NonNegativeInt = 0
+    """Of the bootstrap."""
+    device: Device = "auto"
+    """`auto`: the GPU where there is one; in float32, so that both give the same figures."""
+    memory_limit_gib: PositiveFloat = 4.0
+    """Patches of a split that need more are read from their stores batch by batch."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which training."""
+    parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
+    parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+    parser.add_argument("--seed", type=int, help="the training of `evenpatch train --seed`")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Predict with the trained model and write predictions and metrics.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        CheckpointError: the training's files are missing or damaged, or of other data.
+    """
+    settings = load_stage(context.configs, context.cohort, "evaluate", EvaluateSettings)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
+    table = patch_table(paths, options.threshold)
+    table = table[table["split"].isin((VALIDATION, TEST))].reset_index(drop=True)
+    layout = read_layout(paths, options.threshold).groups
+    predictions = predict(paths, name, table, settings)
+    with replacing(paths.evaluation(name) / "predictions.parquet") as part:
+        predictions[list(PREDICTIONS)].to_parquet(part, index=False)
+    metrics = {
+        split: split_metrics(predictions[predictions["split"] == split], settings, layout)
+        for split in (VALIDATION, TEST)
+    }
+    write_json(paths.evaluation(name) / "metrics.json", metrics)
+    for split, figures in metrics.items():
+        logger.info("%s, %s: WGA %s, GBA %s", name, split, *(shown(figures[key]) for key in ("wga", "gba")))
+
+
+def shown(figure: float | str) -> str:
+    """A figure for the log."""
+    return figure if isinstance(figure, str) else f"{figure:.3f}"
+
+
+def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:
+    """`table` with `prediction`, the class of the largest probability, and `probability`.
+
+    `probability` is that of label 1 (tumor); with more than two classes, that of the predicted class.
+
+    Raises:
+        CheckpointError: as `run`.
+    """
+    classifier, card = load_classifier(paths.training(name))
+    _check_data(paths, name, card)
+    data = gathered(paths, table, int(settings.memory_limit_gib * GIB))
+    device = choose_device(settings.device)
+    with deterministic(device):
+        probability_NK = classifier.to(device).predict_patches(data.images)
+    two = probability_NK.shape[1] == 2
+    return table.assign(
+        probability=(probability_NK[:, 1] if two else probability_NK.max(axis=1)).astype(np.float64),
+        prediction=probability_NK.argmax(axis=1).astype(np.int64),
+    )
+
+
+def split_metrics(
+    predictions: pd.DataFrame, settings: EvaluateSettings, layout: GroupLayout = LAYOUT
+) -> dict[str, Any]:
+    """Figures of one split, ready for JSON; the AUROC only with two classes.
+
+    Returns:
+        wga and gba with the number of groups they range over (groups_judged), average, worst_class, auroc,
+        patches, patients; `groups`: per `group_<g>` accuracy,
+        correct, patches, patients; `tissue_fraction`: accuracy along it, where there is one; `intervals`:
+        per figure low, high and level, left out where there is none.
+    """
+    label_N, prediction_N, group_N = (
+        predictions[column].to_numpy(np.int64) for column in ("label", "prediction", "group")
+    )
+    patient_N = predictions["patient_id"].to_numpy(str)
+    patients = len(np.unique(patient_N))
+    probability_N = predictions["probability"].to_numpy(np.float64) if layout.n_classes == 2 else None
+    minimum = {
+        "minimum_patches": settings.minimum_patches,
+        "minimum_patients": settings.minimum_patients,
+    }
+    metrics = group_metrics(label_N, prediction_N, group_N, layout.n_groups, patient=patient_N, **minimum)
+    statistics = patient_statistics(
+        label_N,
+        prediction_N,
+        group_N,
+        patient_N,
+        layout.n_groups,
+        probability=probability_N if patients <= MOST_PAIRED else None,
+        **minimum,
+    )
+    intervals = bootstrap(statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed)
+    patients_G = patients_per_group(group_N, layout.n_groups, patient_N)
+    return {
+        "wga": _figure(metrics.wga),
+        "gba": _figure(metrics.gba),
+        "groups_judged": int(metrics.estimable_G.sum()),
+        "average": _figure(metrics.average),
+        "worst_class": _figure(metrics.worst_class),
+        "auroc": _figure(math.nan if probability_N is None else auroc(label_N, probability_N)),
+        "patches": len(predictions),
+        "patients": patients,
+        "groups": {
+            f"group_{g}": {
+                "accuracy": _figure(metrics.accuracy_G[g]),
+                "correct": int(metrics.correct_G[g]),
+                "patches": int(metrics.count_G[g]),
+                "patients": int(patients_G[g]),
+            }
+            for g in range(layout.n_groups)
+        },
+        **_along_tissue(predictions, settings),
+        "intervals": {
+            figure: {"low": interval.low, "high": interval.high, "level": interval.level}
+            for figure, interval in intervals.items()
+            if math.isfinite(interval.low)
+        },
+    }
+
+
+def _along_tissue(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
+    """`tissue_fraction`: worst_bin with label, bin and accuracy; per `label_<y>` slope, area and `bins`.
+
+    Nothing where patches have no tissue fraction, as those of a published benchmark.
+    """
+    value = predictions.get("tissue_fraction")
+    if value is None or value.isna().any() or predictions.empty:
+        return {}
+    curve = attribute_curve(
+        predictions["label"],
+        predictions["prediction"],
+        value,
+        LAYOUT.n_classes,
+        patient=predictions["patient_id"].astype(str),
+        minimum_patches=settings.minimum_patches,
+        minimum_patients=settings.minimum_patients,
+    )
+    rows = [
+        {
+            "low": low,
+            "high": high,
+            "accuracy": _figure(curve.metrics.accuracy_G[b]),
+            "correct": int(curve.metrics.correct_G[b]),
+            "patches": int(curve.metrics.count_G[b]),
+            "patients": int(curve.patients_B[b]),
+        }
+        for b, (_, low, high) in enumerate(curve.bins.places)
+    ]
+    labels = {
+        f"label_{y}": {
+            "slope": _figure(curve.slope_K[y]),
+            "area": _figure(curve.area_K[y]),
+            "bins": {f"bin_{i}": rows[b] for i, b in enumerate(curve.bins.of_label(y))},
+        }
+        for y in range(LAYOUT.n_classes)
+    }
+    worst: dict[str, Any] = {"accuracy": NOT_ESTIMABLE}
+    if curve.worst_bin is not None:
+        label = curve.bins.places[curve.worst_bin][0]
+        place = curve.bins.of_label(label).index(curve.worst_bin)
+        worst = {"label": label, "bin": place, "accuracy": rows[curve.worst_bin]["accuracy"]}
+    return {"tissue_fraction": {"worst_bin": worst, **labels}}
+
+
+def _figure(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else NOT_ESTIMABLE
+
+
+def _check_data(paths: Paths, name: str, card: ModelCard) -> None:
+    """A model may only be judged on patients it was not trained or chosen on."""
+    present = table_fingerprints(paths, card.threshold)
+    changed = [file for file, digest in card.fingerprints.items() if present.get(file) != digest]
+    if changed:
+        raise CheckpointError(
+            has=f"a training {name} of other data: {', '.join(changed)} changed since",
+            needs="a training of the present patches, splits and attributes",
+            do=f"run `evenpatch train --algorithm {card.algorithm} --threshold {card.threshold}` again",
+        )

@@ -1,0 +1,188 @@
+"""Check a cohort: its slides.csv, every slide, every annotation's presence. Writes data/<cohort>/cohort.
+
+Slides that cannot be used go to excluded.csv with the reason, up to the configured budget; the others to
+slides.csv, with fingerprint, size and pixel type, and paths relative to the repository's root.
+"""
+
+import argparse
+import csv
+import hashlib
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from rich.console import Console
+from rich.progress import track
+
+from patching.errors import EvenpatchError
+from patching.manifest import SlideRow, read_manifest
+from patching.readers.cells import COLUMNS, Reading
+from patching.readers.zarr.files import Source, is_url
+from patching.tiling.examination import Examined, examine, misfits
+from pipeline.artifacts import SLIDES, Paths
+from pipeline.cohort.excluded import require_budget, write_excluded
+from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest, validated
+from pipeline.files import replacing, write_json
+
+logger = logging.getLogger(__name__)
+_NAMED = 10
+
+
+class IngestSettings(Settings):
+    """configs/ingest.yaml."""
+
+    error_budget: float = Field(ge=0, le=1)
+    """Share of the cohort's slides that may be excluded."""
+    channels: tuple[str, ...] | None
+    """Channels every slide must have, in order; by default those that most slides have."""
+    z: Annotated[int, Field(ge=0)] | Literal["max", "mean"] | None
+    """Plane along Z of stacks, from 0, or a projection; a row's own choice wins."""
+    t: Annotated[int, Field(ge=0)] | Literal["max", "mean"] | None
+    """The same along time."""
+    axes: str | None
+    """Names for the files' axes, in their order, where the files name them wrongly."""
+    reader: Literal["tiff", "openslide", "image", "zarr"] | None
+    """Reader of every slide; by default each file's content decides."""
+    registration: Literal["report", "correct"] | None
+    """Estimate the shift between the modalities of a slide: only report it, or correct it too."""
+    largest_shift: float = Field(gt=0)
+    """Level-0 pixels; a slide whose modalities are further apart is excluded."""
+
+    mpp: float | None = Field(gt=0)
+    """µm per level-0 pixel of slides for which neither slides.csv nor the file tells it."""
+
+    @property
+    def reading(self) -> Reading:
+        """Defaults of the slides' columns."""
+        return Reading(z=self.z, t=self.t, axes=self.axes, reader=self.reader)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stage's own arguments."""
+    parser.add_argument(
+        "--error-budget", type=float, help="share of slides that may fail; overrides the setting"
+    )
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Check the cohort and write what the next stages read.
+
+    Raises:
+        ConfigError: a setting is unknown or out of its range, or the cohort has no slides.
+        ManifestError: slides.csv breaks its rules.
+        ErrorBudgetError: more slides are excluded than the budget allows, or all of them.
+    """
+    settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings)
+    if options.error_budget is not None:
+        changed = settings.model_dump() | {"error_budget": options.error_budget}
+        settings = validated(IngestSettings, changed, "--error-budget")
+    cohort = load_cohort(context.configs, context.cohort)
+    manifest = context.paths.root / slides_manifest(cohort, context.cohort)
+    rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)
+    examined, excluded = examine_cohort(rows, settings)
+    # A table of an earlier run must not outlive a run that failed.
+    context.paths.slides.unlink(missing_ok=True)
+    table = context.paths.ingest_excluded
+    write_excluded(table, "ingest", rows, excluded, context.paths.root)
+    require_budget(table, "ingest", rows, excluded, settings.error_budget)
+    _write(context.paths, examined, excluded)
+    logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
+
+
+def examine_cohort(
+    rows: Sequence[SlideRow], settings: IngestSettings
+) -> tuple[list[Examined], dict[str, EvenpatchError]]:
+    """Open every slide; return those that fit together, and the others' errors by slide_id."""
+    opened: list[Examined] = []
+    excluded: dict[str, EvenpatchError] = {}
+    for row in track(rows, "checking slides", console=Console(stderr=True)):
+        try:
+            filled = replace(row, reading=row.reading.filled(settings.reading))
+            slide = examine(filled, settings.registration, settings.largest_shift)
+            opened.append(slide if slide.mpp else replace(slide, mpp=settings.mpp))
+        except EvenpatchError as error:
+            excluded[row.slide_id] = error
+    excluded |= misfits(opened, settings.channels)
+    return [slide for slide in opened if slide.row.slide_id not in excluded], excluded
+
+
+def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> None:
+    extras = dict.fromkeys(key for slide in examined for key in slide.row.extra)
+    # Only where one is set: the table of most cohorts stays as it is.
+    set_columns = [name for name in COLUMNS if any(name in slide.row.reading.cells() for slide in examined)]
+    columns = (*SLIDES, *set_columns, *(name for name in extras if name not in SLIDES))
+    _write_csv(paths.slides, columns, [_slide_cells(slide, paths.root) for slide in examined])
+    summary = summarize(examined, excluded)
+    write_json(paths.ingested / "summary.json", summary)
+
+
+def _write_csv(path: Path, columns: Sequence[str], cells: Iterable[Mapping[str, Any]]) -> None:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(cells)
+
+
+def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
+    row = slide.row
+    return row.extra | {
+        "slide_id": row.slide_id,
+        "patient_id": row.patient_id,
+        "image": ";".join(_relative(image, root) for image in row.images),
+        "channels": ";".join(slide.channels),
+        "annotation": "" if row.annotation is None else _relative(row.annotation, root),
+        "label": row.label,
+        "mpp": slide.mpp,
+        "split": row.split,
+        "fingerprint": slide.fingerprint,
+        "annotation_fingerprint": slide.annotation_fingerprint,
+        "width": slide.size.width,
+        "height": slide.size.height,
+        "dtype": slide.dtype,
+        **row.reading.cells(),
+    }
+
+
+def _relative(path: Source, root: Path) -> str:
+    if isinstance(path, str) and is_url(path):
+        return path
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> dict[str, Any]:
+    """The cohort in figures, for the report and for MLflow's dataset fingerprint."""
+    rows = [slide.row for slide in examined]
+    sizes = sorted({slide.mpp for slide in examined if slide.mpp is not None})
+    if len(sizes) > 1:
+        logger.warning("mixed pixel sizes, %g to %g µm: tile by `patch.mpp`", sizes[0], sizes[-1])
+    same = defaultdict(list)
+    for slide in examined:
+        same[slide.fingerprint].append(slide.row.slide_id)
+    twins = [names for names in same.values() if len(names) > 1]
+    if twins:
+        logger.warning("%d groups of slides with the same content: %s", len(twins), twins[:_NAMED])
+    apart = {
+        slide.row.slide_id: [[round(shift.x, 2), round(shift.y, 2)] for shift in slide.shifts]
+        for slide in examined
+        if slide.shifts
+    }
+    listed = "\n".join(f"{slide.row.slide_id} {slide.fingerprint}" for slide in examined)
+    return {
+        "slides": len(examined),
+        "patients": len({row.patient_id for row in rows}),
+        "channels": list(examined[0].channels) if examined else [],
+        "dtype": examined[0].dtype if examined else None,
+        "mpp": {"smallest": min(sizes, default=None), "largest": max(sizes, default=None),
+                "missing": sum(slide.mpp is None for slide in examined)},
+        "labels": dict(sorted(Counter(str(row.label) for row in rows if row.label is not None).items())),
+        "annotated": sum(row.annotation is not None for row in rows),
+        "same_content": twins,
+        "excluded": dict(sorted(Counter(type(error).__name__ for error in excluded.values()).items())),
+        "fingerprint": hashlib.sha256(listed.encode()).hexdigest(),
+        **({"shifts": apart} if apart else {}),
+    }  # fmt: skip

@@ -1,0 +1,53 @@
+"""Split patients into training, validation and test: data/<cohort>/splits.csv.
+
+Patients are never divided. The search balances the patches of every label and tissue-fraction tercile over
+the splits, and gives the same result for the same seed. A `split` in slides.csv fixes a patient.
+"""
+
+import argparse
+import logging
+
+import pandas as pd
+
+from models.data.splitting import SplitSettings, assign_splits, patients_table
+from pipeline.artifacts import INDEX, SLIDES
+from pipeline.config import Context, load_stage, validated
+from pipeline.files import read_table, replacing
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The stage's own arguments."""
+    parser.add_argument("--fold", type=int, help="fold that is tested; overrides the setting")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Read slides.csv and the patch index, write splits.csv.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        GroupError: too few patients of a label.
+    """
+    settings = load_stage(context.configs, context.cohort, "split", SplitSettings)
+    if options.fold is not None:
+        settings = validated(SplitSettings, settings.model_dump() | {"fold": options.fold}, "--fold")
+    slides = read_table(context.paths.slides, SLIDES, "ingest")
+    patches = read_table(context.paths.index, INDEX, "tile")
+    patients = patients_table(patches, slides.groupby("patient_id")["split"].first())
+    splits = assign_splits(patients, settings)
+    with replacing(context.paths.splits) as part:
+        splits.to_csv(part, index=False, lineterminator="\n")
+    _tell(patches, splits)
+
+
+def _tell(patches: pd.DataFrame, splits: pd.DataFrame) -> None:
+    joined = patches.merge(splits, on="patient_id", validate="m:1")
+    for split, part in joined.groupby("split"):
+        logger.info(
+            "%s: %d patients, %d patches, %.0f %% tumor",
+            split,
+            part["patient_id"].nunique(),
+            len(part),
+            100 * part["label"].mean(),
+        )

@@ -1,0 +1,132 @@
+"""Repeat a patient-level cross-validation: outputs/<cohort>/study/.
+
+For few patients one split says little. Here every patient is tested once per repeat, by a model that never
+saw the patient: thresholds come from the fold's training patients, step and candidate from its validation
+patients. Written are one pair of files per training under cells/, predictions.parquet, study.json, table.md
+and study.png, the figures with intervals over patients. An interrupted study goes on where it was.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from patching.errors import AlgorithmError
+from pipeline.artifacts import INDEX, Paths, run_name
+from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
+from pipeline.experiments.best_on_validation import BEST, best_on_validation
+from pipeline.experiments.study_cells import Cell, is_done, planned, train_cell
+from pipeline.experiments.study_files import StudySettings, summarize
+from pipeline.files import read_table
+from pipeline.results.searched import searched_trials
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = ("repeats", "algorithms", "thresholds", "workers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much."""
+    parser.add_argument("--repeats", type=int, help="of the cross-validation (default: configs/study.yaml)")
+    parser.add_argument(
+        "--algorithms", nargs="+", help="files of configs/algorithms (default: configs/study.yaml)"
+    )
+    parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
+    parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Train what is missing, then summarize everything.
+
+    Raises:
+        ArtifactError: the patch index is missing.
+        ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
+    """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
+    settings = load_stage(context.configs, context.cohort, "study", StudySettings)
+    options_given = ((key, getattr(options, key)) for key in OPTIONS)
+    chosen = {key: value for key, value in options_given if value is not None}
+    told = ", ".join(f"--{option}" for option in OPTIONS)
+    settings = validated(StudySettings, settings.model_dump() | chosen, told)
+    index = read_table(context.paths.index, INDEX, "tile")
+    cells = list(planned(context, settings))
+    folder = context.paths.study / "cells"
+    missing = [cell for cell in cells if not is_done(folder, cell)]
+    logger.info("%d trainings, %d of them finished before", len(cells), len(cells) - len(missing))
+    # Longest first: a process that starts a long training last keeps the others waiting.
+    missing.sort(key=lambda cell: -len(cell.algorithm_settings.get("candidates", ())))
+    for name in _finished(context.paths, folder, missing, settings.workers):
+        logger.debug("finished %s", name)
+    records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
+    kept, left_out = without_failures(cells, records)
+    remarks = [*left_out, *searched_before(context.paths, kept)]
+    ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
+    settings = settings.model_copy(update={"algorithms": ran})
+    predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
+    predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")
+    best = best_on_validation(predictions, records)
+    if best is not None:
+        predictions = pd.concat([predictions, best])
+        settings = settings.model_copy(update={"algorithms": (*ran, BEST)})
+    Console().print(summarize(context, settings, predictions, records, remarks))
+    for name in ("table.md", "study.json", "study.png"):
+        logger.info("wrote %s", context.paths.study / name)
+
+
+def without_failures(
+    cells: Sequence[Cell], records: Sequence[dict[str, Any]]
+) -> tuple[list[Cell], list[str]]:
+    """The cells of the methods that ran in every fold, and a sentence about every other method.
+
+    A method that is missing in some folds would be compared on other patients than the rest.
+
+    Raises:
+        AlgorithmError: no method ran in every fold.
+    """
+    failed: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record.get("failure"):
+            failed.setdefault(record["algorithm"], []).append(record)
+    remarks = [
+        f"{name} is left out: it could not be trained in {len(found)} of "
+        f"{sum(cell.algorithm == name for cell in cells)} cells; {found[0]['name']}: {found[0]['failure']}"
+        for name, found in failed.items()
+    ]
+    kept = [cell for cell in cells if cell.algorithm not in failed]
+    if not kept:
+        raise AlgorithmError(
+            has="; ".join(remarks), needs="one method that runs in every fold", do="see the reasons above"
+        )
+    return kept, remarks
+
+
+def searched_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
+    """A sentence about every method with settings of `evenpatch tune`, whose patients the study tests."""
+    settings = {(cell.algorithm, cell.threshold): cell.algorithm_settings for cell in cells}
+    return [
+        f"{algorithm} at threshold {threshold} is too good: its settings are the best of {trials} trials of "
+        "`evenpatch tune`, chosen on validation patients that this study tests."
+        for (algorithm, threshold), own in settings.items()
+        if (trials := searched_trials(paths.trials("tune", run_name(algorithm, threshold)), own))
+    ]
+
+
+def _finished(paths: Paths, folder: Path, cells: Sequence[Cell], workers: int) -> Iterator[str]:
+    if not cells:
+        return
+    # Forked children of a process that has used torch's threads can hang.
+    with ProcessPoolExecutor(min(workers, len(cells)), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(train_cell, paths, folder, cell) for cell in cells]
+        try:
+            for future in track(as_completed(futures), "training folds", total=len(futures)):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,120 @@
+"""Log every evaluated training of a cohort to MLflow, once, and register its model.
+
+A training is known by the fingerprint of its weights and figures: a second call finds it logged and does
+nothing, also where DVC restored the outputs without running a stage. The store is mlflow.db with
+mlartifacts/ beside it, or the server that MLFLOW_TRACKING_URI names. The receipt is
+outputs/<cohort>/track/runs.json.
+"""
+
+import argparse
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from models.networks.checkpoint import CARD, WEIGHTS, load_card
+from pipeline.artifacts import Paths
+from pipeline.config import Context
+from pipeline.files import file_fingerprint, read_json, write_json
+from pipeline.flattening import flat, metrics_of
+from pipeline.look.curves import curves_figure
+from pipeline.provenance import git_commit
+from pipeline.report.evidence import identity, run_folders
+from pipeline.tracking.models import ModelStore, TrainingRecord
+from pipeline.tracking.served import encode_patch, patch_form
+
+logger = logging.getLogger(__name__)
+
+_PARAMS = ("algorithm", "threshold", "seed", "n_trials", "algorithm_settings", "train_settings")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Tracking has no options beyond the cohort."""
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Log what is not logged yet, and write the receipt.
+
+    Raises:
+        ArtifactError: nothing has been trained and evaluated.
+        RegistryError: MLflow cannot be reached, or refuses.
+    """
+    paths = context.paths
+    names = run_folders(context)
+    store = ModelStore(paths.root, context.cohort)
+    receipts = [_tracked(store, paths, name) for name in track(names, "track", transient=True)]
+    write_json(paths.tracked, {"runs": receipts})
+    logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, store.uri)
+
+
+def _tracked(store: ModelStore, paths: Paths, name: str) -> dict[str, Any]:
+    """Receipt of one training, logged now or before."""
+    digest = training_fingerprint(paths, name)
+    logged = store.find(digest)
+    if logged is None:
+        logged = store.log(training_record(paths, name, digest))
+        logger.info("logged %s: version %s of %s", name, logged.version, logged.model)
+    if paths.report.is_file():
+        store.refresh(logged, "evenpatch.report", file_fingerprint([paths.report]), "report", paths.report)
+    algorithm, threshold = identity(name, read_json(paths.training(name) / "run.json", "train"))
+    return {
+        "run": name,
+        "algorithm": algorithm,
+        "threshold": threshold,
+        "fingerprint": digest,
+        "mlflow_run_id": logged.run_id,
+        "model": logged.model,
+        "version": logged.version,
+    }
+
+
+def training_fingerprint(paths: Paths, name: str) -> str:
+    """SHA-256 of what makes a training: its weights, its card and its figures."""
+    training, evaluation = paths.training(name), paths.evaluation(name)
+    return file_fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
+
+
+def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
+    """All that is logged of one training."""
+    training, evaluation = paths.training(name), paths.evaluation(name)
+    card, record = load_card(training), read_json(training / "run.json", "train")
+    metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
+    history = pd.read_csv(training / "history.csv")
+    data = file_fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
+    shape, dtype = patch_form(card)
+    identities = {
+        "run": name,
+        "algorithm": card.algorithm,
+        "threshold": card.threshold,
+        "cohort": paths.cohort,
+    }
+    sources = {"fingerprint": digest, "data": data, "commit": git_commit(paths.root)}
+    curves = curves_figure([(card.algorithm, 3, history, int(record["best_step"]))], name)
+    return TrainingRecord(
+        name=name,
+        fingerprint=digest,
+        tags=_prefixed(identities | sources),
+        version_tags=_prefixed(
+            identities | sources | {"validation_wga": metrics.get("validation/wga", "none")}
+        ),
+        params={key: str(value) for key, value in flat({key: record[key] for key in _PARAMS}).items()},
+        metrics=metrics,
+        history=history,
+        files=(
+            ("training", training / "composition.json"),
+            ("training", training / "run.json"),
+            ("training", training / CARD),
+            ("evaluation", evaluation / "metrics.json"),
+            ("evaluation", evaluation / "predictions.parquet"),
+        ),
+        texts={"plots/curves.svg": curves.decode(), "data/groups.json": paths.groups.read_text()},
+        model_files={"weights": training / WEIGHTS, "card": training / CARD},
+        example=pd.DataFrame({"patch": [encode_patch(np.zeros(shape, dtype))]}),
+        dataset=(paths.cohort, data),
+    )
+
+
+def _prefixed(tags: dict[str, Any]) -> dict[str, str]:
+    return {f"evenpatch.{key}": str(value) for key, value in tags.items()}

@@ -1,0 +1,197 @@
+"""Train one algorithm at one threshold: outputs/<cohort>/train/<algorithm>-<threshold>/.
+
+Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
+the candidate. Written are model.safetensors, model.json, history.csv, composition.json and run.json.
+With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
+A training that was interrupted (Ctrl-C, SIGTERM) saves the step it is at, and the same command goes on there;
+one that was killed goes on where it was last saved. Several GPUs: docs/scale.md.
+"""
+
+import argparse
+import logging
+import math
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from models.algorithms.parts.composition import Composition
+from models.data.splitting import TRAIN, VALIDATION
+from models.networks.checkpoint import ModelCard, NormalizationCard, save_classifier
+from models.training.fit import FitResult, Trial, fit
+from models.training.processes import is_first_process, one_of_several
+from patching.store.reading import StoreAttributes
+from pipeline.artifacts import run_name
+from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.files import replacing, write_json
+from pipeline.training.patches import (
+    NamedLayout,
+    gathered,
+    patch_table,
+    read_layout,
+    store_attributes,
+    table_fingerprints,
+)
+from pipeline.training.settings import TrainStage
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+PACKAGES = ("torch", "monai", "accelerate", "albumentations", "numpy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which training."""
+    parser.add_argument("--algorithm", default="gerne", help="a file of configs/algorithms (default: gerne)")
+    parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+    parser.add_argument("--seed", type=int, help="another seed than the settings', in a run of its own")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Train, choose, and write the run's folder.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        ConfigError, AlgorithmError, GroupError, StoreError, CheckpointError, DivergenceError: see `fit`.
+    """
+    with one_of_several():
+        _run(context, options)
+
+
+def _run(context: Context, options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    stage = load_stage(context.configs, context.cohort, "train", TrainStage)
+    if options.seed is not None:
+        stage = validated(TrainStage, stage.model_dump() | {"seed": options.seed}, "--seed")
+    algorithm_settings = load_algorithm(context.configs, context.cohort, options.algorithm)
+    paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
+    table = patch_table(paths, options.threshold)
+    layout = read_layout(paths, options.threshold)
+    train, validation = (
+        gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
+        for split in (TRAIN, VALIDATION)
+    )
+    logger.info("%s: %d training and %d validation patches", name, len(train), len(validation))
+    interrupted = paths.outputs / "interrupted" / name
+    result = fit(
+        train,
+        validation,
+        algorithm=options.algorithm,
+        algorithm_settings=algorithm_settings,
+        settings=stage.training(paths),
+        seed=stage.seed,
+        n_attributes=layout.groups.n_attributes,
+        n_classes=layout.groups.n_classes,
+        working_folder=interrupted,
+        announce=partial(_print_composition, name) if is_first_process() else None,
+    )
+    if not is_first_process():
+        return
+    fingerprints = table_fingerprints(paths, options.threshold)
+    card = _card(store_attributes(paths, table), layout, stage, result, options, fingerprints)
+    save_classifier(paths.training(name), result.classifier, card)
+    _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
+    shutil.rmtree(interrupted, ignore_errors=True)
+    override = dict(result.trials[result.chosen].override)
+    print(f"{name}: {len(result.trials)} trial(s); chosen by validation: {override or 'the only one'}")
+
+
+def _card(
+    store: StoreAttributes,
+    layout: NamedLayout,
+    stage: TrainStage,
+    result: FitResult,
+    options: argparse.Namespace,
+    fingerprints: dict[str, str],
+) -> ModelCard:
+    groups, normalization = result.composition.groups, result.classifier.normalization
+    return ModelCard(
+        backbone=result.backbone[0],
+        backbone_settings=result.backbone[1],
+        channels=store.channels,
+        classes=layout.classes,
+        normalization=NormalizationCard(
+            transform=normalization.transform,
+            mean=normalization.mean_C,
+            std=normalization.std_C,
+            raw_std=normalization.raw_std_C,
+        ),
+        test_time_symmetries=stage.test_time_symmetries,
+        patch=store.spec,
+        dtype=store.dtype,
+        threshold=options.threshold,
+        counts=groups.counts_KA.tolist(),
+        alpha=groups.alpha_KA.tolist(),
+        algorithm=options.algorithm,
+        algorithm_settings=dict(result.algorithm_settings),
+        train_settings=stage.model_dump(mode="json", exclude={"seed", "memory_limit_gib"}),
+        seed=stage.seed,
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        fingerprints=fingerprints,
+    )
+
+
+def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds: float) -> None:
+    with replacing(folder / "history.csv") as part:
+        pd.DataFrame(result.history).to_csv(part, index=False, lineterminator="\n")
+    composition = {
+        "samples_per_step": float(result.composition.samples_KA.sum()),
+        "groups": result.composition.rows(),
+    }
+    best = result.trials[result.chosen].figures
+    record = {
+        "algorithm": card.algorithm,
+        "threshold": card.threshold,
+        "seed": card.seed,
+        "best_epoch": best["epoch"],
+        "best_step": best["step"],
+        "n_trials": len(result.trials),
+        "chosen": result.chosen,
+        "algorithm_settings": card.algorithm_settings,
+        "train_settings": card.train_settings,
+        "validation": _without_nan(best),
+        "trials": [_trial_record(trial) for trial in result.trials],
+        "fingerprints": card.fingerprints,
+        "seconds": round(seconds, 1),
+    }
+    for name, content in (("composition.json", composition), ("run.json", record)):
+        write_json(folder / name, content)
+
+
+def _trial_record(trial: Trial) -> dict[str, Any]:
+    return {
+        "override": dict(trial.override),
+        "validation": _without_nan(trial.figures),
+        "failure": trial.failure,
+    }
+
+
+def _without_nan(figures: Mapping[str, float]) -> dict[str, float | str]:
+    """Figures of the validation split; JSON has no NaN."""
+    return {
+        key.removeprefix("validation_"): value if math.isfinite(value) else "not estimable"
+        for key, value in figures.items()
+        if key.startswith("validation_")
+    }
+
+
+def _print_composition(name: str, override: Mapping[str, Any], composition: Composition) -> None:
+    console = Console()
+    # A log file is as wide as it needs to be.
+    console.width = max(console.width, 140)
+    rows = composition.rows()
+    table = Table(box=SIMPLE, title=f"{name} {dict(override) or ''}: what the batches are made of")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)

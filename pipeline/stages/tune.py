@@ -1,0 +1,206 @@
+"""Search an algorithm's settings on validation patients: outputs/<cohort>/tune/<algorithm>-<threshold>/.
+
+For GERNE these are c, beta and, with unknown attributes, t; beta is drawn as a share of its legal bounds.
+Every trial is a whole training with the train stage's settings and seed; it is judged by the figure that the
+attributes' regime selects by. Test patches are not read. ERM and group resampling are trained once each, to
+see the search beside them. Written are trials.csv, best.yaml (to paste into the cohort's file), tune.json and
+tune.png; every trial is a run in MLflow, under one for the search. The same command goes on where an
+interrupted one stopped, and --trials with a larger number continues a finished one.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from rich.console import Console
+from rich.progress import track
+
+from models.algorithms.registry import checked_settings
+from patching.errors import AlgorithmError, ConfigError
+from pipeline.artifacts import run_name
+from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.experiments.beta_range import position
+from pipeline.experiments.search import Record, Search, proposal
+from pipeline.experiments.search_space import Range, TuneSettings
+from pipeline.experiments.tune_files import Tuning, summary, write
+from pipeline.tracking.trials import TrialStore
+from pipeline.training.bench import Attempt, Bench, alone, load_bench, written
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is searched, and how long."""
+    parser.add_argument(
+        "--algorithm", default="gerne", help="with a space in configs/tune.yaml (default: gerne)"
+    )
+    parser.add_argument("--threshold", default="low", help="of the attribute stage (default: low)")
+    parser.add_argument("--trials", type=int, help="trainings at most (default: configs/tune.yaml)")
+
+
+def run(context: Context, options: argparse.Namespace) -> None:
+    """Train what is missing, then write everything.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing, or another process searches the same.
+        ConfigError: a wrong setting, or an algorithm without a search space.
+        AlgorithmError, GroupError: the algorithm cannot run on these groups; every trial failed.
+        RegistryError: MLflow cannot be reached.
+    """
+    settings = load_stage(context.configs, context.cohort, "tune", TuneSettings)
+    if options.trials is not None:
+        settings = validated(TuneSettings, settings.model_dump() | {"trials": options.trials}, "--trials")
+    base = _base(context, options.algorithm)
+    ranges = checked_space(settings, options.algorithm, base)
+    bench = load_bench(context, options.threshold, settings.epochs)
+    name = run_name(options.algorithm, options.threshold)
+    with alone(context.paths.trials("tune", name)):
+        _Tune(context, name, options.algorithm, settings, base, ranges, bench).run()
+
+
+def checked_space(settings: TuneSettings, algorithm: str, base: Mapping[str, Any]) -> dict[str, Range]:
+    """The algorithm's search space, every end and choice of it checked against the algorithm's settings.
+
+    Raises:
+        ConfigError: no space, a setting that the algorithm does not have, or a value that it refuses.
+    """
+    ranges = settings.space.get(algorithm, {})
+    checked_settings(algorithm, base)
+    if not ranges:
+        raise ConfigError(
+            has=f"no search space for {algorithm} in configs/tune.yaml",
+            needs=f"one of {', '.join(settings.space) or 'none yet'}, or a space for {algorithm}",
+            do=f"write e.g. `space: {{{algorithm}: {{batch_size: {{choices: [16, 32]}}}}}}` (docs/tune.md)",
+        )
+    for setting, each in ranges.items():
+        ends = () if each.share_of_bounds else each.choices or (each.low, each.high)
+        for value in ends or (-1.0,):
+            checked_settings(algorithm, {**base, setting: value})
+    return ranges
+
+
+class _Tune:
+    """One search with its references, its journal and its runs."""
+
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        algorithm: str,
+        settings: TuneSettings,
+        base: dict[str, Any],
+        ranges: Mapping[str, Range],
+        bench: Bench,
+    ) -> None:
+        self.context, self.name, self.algorithm, self.settings = context, name, algorithm, settings
+        self.base, self.ranges, self.bench = base, ranges, bench
+        self.folder = context.paths.trials("tune", name)
+        self.working = context.paths.outputs / "interrupted" / f"tune-{name}"
+        self.identity = bench.identity(
+            algorithm=algorithm,
+            base=base,
+            space={key: each.model_dump(mode="json") for key, each in ranges.items()},
+            sampler=[settings.sampler, settings.startup, settings.seed, optuna.__version__],
+        )
+        self.search = Search(self.folder / "journal.log", self.identity, settings)
+
+    def run(self) -> None:
+        """References, then trials, then the summary."""
+        known = self.search.told
+        missing = max(0, self.settings.trials - len(known))
+        print(
+            f"{self.name}: at most {self.settings.trials} trials by {self.bench.rule}, {len(known)} of them "
+            f"finished before; {len(self.settings.references)} references. The test split is not read."
+        )
+        store = TrialStore(self.context.paths.root, self.context.cohort, f"tune {self.name}", self.identity)
+        references = {name: self._reference(name) for name in self.settings.references}
+        for name, record in references.items():
+            store.log(name, record)
+        for told in known:
+            store.log(f"trial {told.number}", told.record)
+        found = self.search.run(self._propose, self._train)
+        bar = Console(stderr=True)
+        for told in track(found, f"tuning {self.name}", total=missing, console=bar):
+            store.log(f"trial {told.number}", told.record)
+            logger.info("%s trial %d: %s", self.name, told.number, _told(told.record, self.bench.rule))
+        self._finish(references, store)
+
+    def _finish(self, references: Mapping[str, Record], store: TrialStore) -> None:
+        best, told = self.search.best, self.search.told
+        if best is None:
+            raise AlgorithmError(
+                has=f"{len(told)} of {len(told)} trials failed; the last: {told[-1].record['failure']}",
+                needs="one training that stays finite and has an estimable validation figure",
+                do="narrow the space in configs/tune.yaml, or lower learning_rate",
+            )
+        tuning = Tuning(
+            cohort=self.context.cohort,
+            algorithm=self.algorithm,
+            threshold=self.bench.threshold,
+            identity=self.identity,
+            rule=self.bench.rule,
+            settings=self.settings,
+            searched=tuple(self.ranges),
+            trials=tuple(told),
+            best=best,
+            references=references,
+            earlier=self.search.earlier,
+            smallest=min(self.bench.validation_counts.items(), key=lambda item: item[1]),
+        )
+        write(self.folder, tuning)
+        store.finish(
+            best.record, tuple(self.folder / file for file in ("trials.csv", "best.yaml", "tune.png"))
+        )
+        shutil.rmtree(self.working, ignore_errors=True)
+        Console().print(summary(tuning))
+
+    def _propose(self, trial: optuna.Trial) -> dict[str, Any]:
+        return proposal(trial, self.ranges, self.algorithm, self.base, self.bench.known)
+
+    def _train(self, override: dict[str, Any]) -> Record:
+        attempt = self.bench.attempt(self.algorithm, {**self.base, **override}, self.working)
+        return record_of({**self.base, **override}, override, attempt)
+
+    def _reference(self, name: str) -> Record:
+        settings = _base(self.context, name)
+        kept = self.search.reference(name, settings)
+        if kept is None:
+            kept = record_of(settings, {}, self.bench.attempt(name, settings, self.working))
+            self.search.keep_reference(name, settings, kept)
+        logger.info("%s reference %s: %s", self.name, name, _told(kept, self.bench.rule))
+        return kept
+
+
+def record_of(settings: Mapping[str, Any], override: Mapping[str, Any], attempt: Attempt) -> Record:
+    """What the journal keeps of a training."""
+    trial = attempt.result.trials[0] if attempt.result else None
+    failure = attempt.failure
+    score = written(trial.score._asdict()) if trial and trial.score else {}
+    if trial and None in score.values():
+        failure = "the validation figure is not estimable: every group is below minimum_validation_patches"
+    figures = written(trial.figures) if trial else {}
+    return {
+        "settings": dict(override),
+        "position": position(settings),
+        "score": None if failure else list(score.values()),
+        "figures": {key: value for key, value in figures.items() if key.startswith("validation_")},
+        "best_step": figures.get("step"),
+        "best_epoch": figures.get("epoch"),
+        "failure": failure,
+        "seconds": attempt.seconds,
+    }
+
+
+def _base(context: Context, algorithm: str) -> dict[str, Any]:
+    """The algorithm's settings for the cohort; a search takes the place of its candidates."""
+    settings = load_algorithm(context.configs, context.cohort, algorithm)
+    return {key: value for key, value in settings.items() if key != "candidates"}
+
+
+def _told(record: Record, rule: str) -> str:
+    if record["failure"]:
+        return f"{record['settings']} failed: {record['failure']}"
+    return f"{record['settings']} {rule} {record['figures'][rule]:.3f} at epoch {record['best_epoch']:g}"

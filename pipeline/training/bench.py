@@ -1,0 +1,223 @@
+"""Many trainings on the same patches that differ in settings alone: what `tune` and `sweep` are made of.
+
+They are made of training and validation patches; test patches are read where a stage asks for them by name.
+"""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.data.dataset import PatchData
+from models.data.splitting import TRAIN, VALIDATION
+from models.groups import TrainGroups, TrainLabels
+from models.metrics.selection import FIGURES, Judge
+from models.training.fit import FitResult, fit
+from models.training.settings import TrainSettings
+from patching.errors import AlgorithmError, ArtifactError, DivergenceError, EmptyGroupError
+from pipeline.config import Context, load_stage, validated
+from pipeline.training.patches import (
+    NamedLayout,
+    gathered,
+    patch_table,
+    read_layout,
+    store_attributes,
+    table_fingerprints,
+)
+from pipeline.training.settings import TrainStage
+
+GIB = 2**30
+PACKAGES = ("torch", "monai", "numpy")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One training, or why there is none.
+
+    Attributes:
+        result: of `fit`; none if it failed.
+        failure: why it failed, or empty.
+        diverged: whether it failed because a loss or gradient was no longer finite.
+        seconds: it took.
+    """
+
+    result: FitResult | None
+    failure: str
+    diverged: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The patches and settings that all attempts share.
+
+    Attributes:
+        cohort, threshold: whose patches.
+        train, validation: the splits.
+        layout: names of classes and attribute values.
+        stage: settings of the train stage, with the epochs asked for.
+        settings: the training's own part of them.
+        data: SHA-256 of the tables, and what the patch stores say of themselves.
+    """
+
+    context: Context
+    threshold: str
+    train: PatchData
+    validation: PatchData
+    layout: NamedLayout
+    stage: TrainStage
+    settings: TrainSettings
+    data: Mapping[str, Any]
+
+    @cached_property
+    def known(self) -> TrainGroups | TrainLabels:
+        """What methods may know of the training split."""
+        return self.groups if self.settings.attributes == "known" else self.groups.labels
+
+    @cached_property
+    def groups(self) -> TrainGroups:
+        """The true groups of the training split, for figures."""
+        return TrainGroups(self.layout.groups, self.train.label_N, self.train.attribute_N)
+
+    @cached_property
+    def rule(self) -> str:
+        """The validation figure that the attributes' regime selects by, as `validation_wga`.
+
+        Raises:
+            ConfigError: a rule over groups where attributes are known nowhere.
+        """
+        own, grouped = self.settings, self.settings.attributes != "nowhere"
+        patches = self.validation if grouped else self.validation.labelled
+        judge = Judge(patches, self.layout.groups, own.selection, own.minimum_validation_patches, 1)
+        return FIGURES[judge.rule]
+
+    @property
+    def validation_counts(self) -> dict[str, int]:
+        """Validation patches of every group, by its name."""
+        counts_KA = self.layout.groups.counts(self.validation.label_N, self.validation.attribute_N)
+        return dict(zip(self.layout.names, counts_KA.ravel().tolist(), strict=True))
+
+    def identity(self, **own: Any) -> str:
+        """SHA-256 of the data, the training's settings and `own`: equal for what may be taken up again."""
+        content = {
+            "cohort": self.context.cohort,
+            "threshold": self.threshold,
+            "train": self.stage.model_dump(mode="json"),
+            "data": dict(self.data),
+            "versions": {name: version(name) for name in PACKAGES},
+            **own,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def attempt(
+        self, algorithm: str, algorithm_settings: Mapping[str, Any], working_folder: Path, **changes: Any
+    ) -> Attempt:
+        """Train once; what cannot work with these settings is told in the result.
+
+        Args:
+            algorithm: a name of the registry.
+            algorithm_settings: its YAML; other candidates than the settings themselves are not tried.
+            working_folder: of interrupted trainings. A first model of the same settings is found there too.
+            changes: of the training's settings.
+
+        Raises:
+            ConfigError: an unknown name or setting.
+        """
+        started = time.monotonic()
+        result, failure, diverged = None, "", False
+        try:
+            result = fit(
+                self.train,
+                self.validation,
+                algorithm=algorithm,
+                algorithm_settings={**algorithm_settings, "candidates": ({},)},
+                settings=self.settings.model_copy(update=changes),
+                seed=self.stage.seed,
+                n_attributes=self.layout.groups.n_attributes,
+                n_classes=self.layout.groups.n_classes,
+                # What was saved for other data or settings is not found there.
+                working_folder=working_folder / self.identity()[:12],
+                quiet=True,
+            )
+        except DivergenceError as error:
+            failure, diverged = error.in_one_line, True
+        except (AlgorithmError, EmptyGroupError) as error:
+            failure = error.in_one_line
+        return Attempt(result, failure, diverged, round(time.monotonic() - started, 1))
+
+
+def load_bench(context: Context, threshold: str, epochs: float | None = None) -> Bench:
+    """Read the tables and patches of a threshold.
+
+    Args:
+        context: of the cohort.
+        threshold: of the attribute stage, or `given`.
+        epochs: budget of every training in place of the train stage's.
+
+    Raises:
+        ArtifactError: an earlier stage's output is missing.
+        ConfigError, StoreError: a wrong setting, or patches that do not fit together.
+    """
+    stage = load_stage(context.configs, context.cohort, "train", TrainStage)
+    if epochs is not None:
+        stage = validated(TrainStage, stage.model_dump() | {"epochs": epochs}, "epochs")
+    paths = context.paths
+    train, validation = (read_split(context, threshold, split, stage) for split in (TRAIN, VALIDATION))
+    store = store_attributes(paths, patch_table(paths, threshold))
+    return Bench(
+        context=context,
+        threshold=threshold,
+        train=train,
+        validation=validation,
+        layout=read_layout(paths, threshold),
+        stage=stage,
+        settings=stage.training(paths),
+        data={
+            **table_fingerprints(paths, threshold),
+            "patch": {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype},
+        },
+    )
+
+
+def read_split(context: Context, threshold: str, split: str, stage: TrainStage) -> PatchData:
+    """The patches of one split, in memory up to the train stage's limit.
+
+    Raises:
+        ArtifactError, StoreError: as `load_bench`.
+    """
+    table = patch_table(context.paths, threshold)
+    return gathered(context.paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
+
+
+def written(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures for JSON, which has no NaN: what is not estimable is null."""
+    return {key: float(value) if np.isfinite(value) else None for key, value in figures.items()}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the folder to this process; two that train the same would count each other's work twice.
+
+    Raises:
+        ArtifactError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(
+                has=f"another process at work in {folder}",
+                needs="one at a time",
+                do="wait for it, or stop it",
+            ) from error
+        yield

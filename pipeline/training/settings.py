@@ -1,0 +1,22 @@
+"""Settings of the train stage, which the study shares."""
+
+from pydantic import NonNegativeInt, PositiveFloat
+
+from models.training.settings import TrainSettings
+from pipeline.artifacts import Paths
+
+
+class TrainStage(TrainSettings):
+    """Settings of the train stage: those of the training, and two of its own."""
+
+    seed: NonNegativeInt = 0
+    """Of initial weights, batches and augmentation."""
+    memory_limit_gib: PositiveFloat = 4.0
+    """Patches of a split that need more are read from their stores at every use."""
+
+    def training(self, paths: Paths) -> TrainSettings:
+        """The training's own settings, starting weights resolved against the repository's root."""
+        own = self.model_dump(exclude={"seed", "memory_limit_gib"})
+        if self.weights is not None:
+            own["weights"] = paths.root / self.weights
+        return TrainSettings.model_validate(own)
