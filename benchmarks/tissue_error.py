@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.geometry import Mpp, Size
+from patching.readers.overview import overview
 from patching.readers.registry import open_slide
-from patching.resample import overview, shrink
+from patching.resample import shrink
 from patching.tissue.registry import make_detector
 from patching.tissue_area import AreaTable
 

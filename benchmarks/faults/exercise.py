@@ -9,8 +9,8 @@ from patching.annotations.registry import load_annotation
 from patching.geometry import Location, Size
 from patching.manifest import read_manifest
 from patching.readers.base import AbstractSlide
+from patching.readers.overview import overview
 from patching.readers.registry import open_slide
-from patching.resample import overview
 from patching.tissue.registry import make_detector
 
 _OVERVIEW = 256

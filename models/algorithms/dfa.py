@@ -46,8 +46,9 @@ class Dfa(AbstractErm[DfaSettings]):
     numbers. W is the relative difficulty as in LfF, of the cross-entropies of both heads. The shipped network
     is C_i on both encoders (`models.networks.backbones.disentangled`). The encoders are the configured
     backbone, where the paper's perceptron narrows its features to 16. GCE is the equation; the authors' code
-    has a further factor q. The start of swapping is a share of the training; the authors' is 10,000 of 50,000 steps. A step
-    costs the passes of two encoders, which the budget in samples seen counts once, and so do predictions.
+    has a further factor q. The start of swapping is a share of the training; the authors' is 10,000 of 50,000
+    steps. A step costs the passes of two encoders, which the budget in samples seen counts once, and so do
+    predictions.
     """
 
     settings_type = DfaSettings

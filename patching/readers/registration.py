@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 
+from patching.readers.overview import overview
 from patching.readers.stack_reader import Shift, StackSlide
-from patching.resample import overview
 
 logger = logging.getLogger(__name__)
 _LONGEST_SIDE = 2048

@@ -16,7 +16,8 @@ from patching.manifest import SlideRow
 from patching.pictures.drawing import false_color, stretch
 from patching.pictures.overlay import OverlayContent
 from patching.readers.base import AbstractSlide
-from patching.resample import overview, shrink, shrunk
+from patching.readers.overview import overview
+from patching.resample import shrink, shrunk
 from patching.store.reading import PatchTable, StoreAttributes
 from patching.tiling.labels import DROPPED
 from patching.tiling.quality import quality_names

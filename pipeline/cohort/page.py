@@ -41,7 +41,7 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
     """
     excluded = _excluded(paths)
     page = (
-        make_environment()
+        make_environment("pipeline.cohort")
         .get_template("cohort_page.html")
         .render(
             cohort=paths.cohort,

@@ -7,17 +7,21 @@ from pathlib import Path
 import cv2
 import imagecodecs
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from patching.resample import shrunk
 
 
-def make_environment() -> Environment:
-    """Templates of `pipeline/report/templates`: everything is escaped, and an unknown name is an error."""
+def make_environment(room: str) -> Environment:
+    """Templates of a package and those that all pages share: escaped, and an unknown name is an error.
+
+    Args:
+        room: the package with its own folder `templates`, as `pipeline.report`.
+    """
     environment = Environment(
-        loader=PackageLoader("pipeline.report", "templates"),
+        loader=ChoiceLoader([PackageLoader(room), PackageLoader("pipeline.look")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,7 +12,8 @@ from patching.errors import ArtifactError
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, name_parts, run_name
 from pipeline.config import Context, is_generated, load_cohort, load_yaml, merged, require_slides
 from pipeline.files import read_json, read_table
-from pipeline.training.patches import GIVEN, table_fingerprints
+from pipeline.training.layout import GIVEN
+from pipeline.training.patches import table_fingerprints
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from models.metrics.intervals import Interval, PatientSums
 from pipeline.results.comparison import BootstrapSettings, Reading
 from pipeline.results.predictions import Source
 from pipeline.results.seeds import Pool
-from pipeline.training.patches import NamedLayout
+from pipeline.training.layout import NamedLayout
 
 ALWAYS = ("group_resampling", "class_balanced")
 """The candidate minus these is told in every table: most of a gain may be that of balancing."""

@@ -16,7 +16,7 @@ from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
 from pipeline.results.comparison import BootstrapSettings
 from pipeline.results.predictions import Tested
-from pipeline.training.patches import TISSUE, NamedLayout
+from pipeline.training.layout import TISSUE, NamedLayout
 
 MOST_RANKED = 3000
 """Patients up to which the AUROC is bootstrapped: it takes a table of all pairs of patients."""

@@ -28,7 +28,7 @@ from pipeline.results.sections import sections_of
 from pipeline.tables.cells import Block, Cell, Chapter, Page, Row, chapter_of
 from pipeline.tables.record import record_of
 from pipeline.tables.writers import WRITERS, printed
-from pipeline.training.patches import NamedLayout, read_layout
+from pipeline.training.layout import NamedLayout, read_layout
 
 logger = logging.getLogger(__name__)
 

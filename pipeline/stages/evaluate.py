@@ -27,7 +27,8 @@ from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, Settings, load_stage
 from pipeline.files import replacing, write_json
-from pipeline.training.patches import gathered, patch_table, read_layout, table_fingerprints
+from pipeline.training.layout import read_layout
+from pipeline.training.patches import gathered, patch_table, table_fingerprints
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from pipeline.config import Context, expanded, load_cohort
 from pipeline.files import replacing, write_json
 from pipeline.published.base import Benchmark, Images, ImageSet, required
 from pipeline.published.registry import make_benchmark
-from pipeline.training.patches import GIVEN, NamedLayout, write_attributes
+from pipeline.training.layout import GIVEN, NamedLayout, write_attributes
 
 logger = logging.getLogger(__name__)
 

@@ -49,7 +49,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
 def render(sources: Sources) -> str:
     """The page as HTML."""
-    environment = make_environment()
+    environment = make_environment("pipeline.report")
     environment.tests["estimable"] = estimable
     sections = [
         {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}

@@ -33,14 +33,8 @@ from patching.store.reading import StoreAttributes
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
 from pipeline.files import replacing, write_json
-from pipeline.training.patches import (
-    NamedLayout,
-    gathered,
-    patch_table,
-    read_layout,
-    store_attributes,
-    table_fingerprints,
-)
+from pipeline.training.layout import NamedLayout, read_layout
+from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training.settings import TrainStage
 
 logger = logging.getLogger(__name__)

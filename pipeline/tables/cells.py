@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from models.metrics.intervals import Interval
 from pipeline.results.comparison import Reading, estimable
 from pipeline.results.figures import Contrast, Method, Section
-from pipeline.training.patches import GIVEN
+from pipeline.training.layout import GIVEN
 
 UNKNOWN = "not estimable"
 MOST_GROUPS = 8

@@ -139,7 +139,7 @@ def _broken(title: str, width: int = 14) -> list[str]:
 
 def html(page: Page) -> str:
     """A page that is complete in itself, for the screen and for paper."""
-    return make_environment().get_template("compare.html").render(page=page)
+    return make_environment("pipeline.tables").get_template("compare.html").render(page=page)
 
 
 def as_json(page: Page) -> str:

@@ -25,14 +25,8 @@ from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
 from patching.errors import AlgorithmError, ArtifactError, DivergenceError, EmptyGroupError
 from pipeline.config import Context, load_stage, validated
-from pipeline.training.patches import (
-    NamedLayout,
-    gathered,
-    patch_table,
-    read_layout,
-    store_attributes,
-    table_fingerprints,
-)
+from pipeline.training.layout import NamedLayout, read_layout
+from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training.settings import TrainStage
 
 GIB = 2**30

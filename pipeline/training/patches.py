@@ -1,46 +1,13 @@
 """Patches of a split, as the stages that train and predict need them: tables joined, pixels gathered."""
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.data.dataset import PatchData, StoreRows, gather
-from models.groups import GroupLayout
 from patching.errors import ArtifactError
 from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
 from pipeline.files import file_fingerprint, read_table
-
-GIVEN = "given"
-"""Stands for a threshold's name where the attribute came with the images."""
-_LAYOUT_KEY = b"evenpatch.layout"
-
-
-@dataclass(frozen=True)
-class NamedLayout:
-    """Names of the classes and of the attribute's values; their numbers are the layout of the groups."""
-
-    classes: tuple[str, ...]
-    attributes: tuple[str, ...]
-
-    @property
-    def groups(self) -> GroupLayout:
-        """How they number the groups."""
-        return GroupLayout(len(self.classes), len(self.attributes))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Name of every group in the order of its number."""
-        return tuple(f"{label}, {attribute}" for label in self.classes for attribute in self.attributes)
-
-
-TISSUE = NamedLayout(("non-tumor", "tumor"), ("little tissue", "much tissue"))
-"""Of the tables that the attribute stage writes."""
 
 
 def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
@@ -95,34 +62,6 @@ def gathered(paths: Paths, table: pd.DataFrame, memory_limit: int) -> PatchData:
         table["tissue_fraction"].fillna(1.0).to_numpy(np.float64),
         table["patient_id"].to_numpy(str),
     )
-
-
-def write_attributes(path: Path, table: pd.DataFrame, layout: NamedLayout) -> None:
-    """Write the attribute table (ATTRIBUTES) of a threshold, with its layout among the file's metadata."""
-    columns = pa.Table.from_pandas(table[list(ATTRIBUTES)], preserve_index=False)
-    metadata = {**(columns.schema.metadata or {}), _LAYOUT_KEY: json.dumps(asdict(layout)).encode()}
-    pq.write_table(columns.replace_schema_metadata(metadata), path)
-
-
-def read_layout(paths: Paths, threshold: str) -> NamedLayout:
-    """Classes and attribute values of an attribute table: those it names, else TISSUE.
-
-    Raises:
-        ArtifactError: its metadata are damaged.
-    """
-    path = paths.attribute_table(threshold)
-    metadata = pq.read_schema(path).metadata or {}
-    if _LAYOUT_KEY not in metadata:
-        return TISSUE
-    try:
-        content = json.loads(metadata[_LAYOUT_KEY])
-        return NamedLayout(tuple(content["classes"]), tuple(content["attributes"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            has=f"{path}, whose layout cannot be read ({error})",
-            needs="names of classes and attribute values",
-            do="run `evenpatch import` again",
-        ) from error
 
 
 def store_attributes(paths: Paths, table: pd.DataFrame) -> StoreAttributes:

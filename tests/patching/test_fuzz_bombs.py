@@ -25,7 +25,7 @@ from patching.errors import (
     UnreadableSlideError,
 )
 from patching.manifest import SlideRow, read_manifest
-from patching.resample import overview
+from patching.readers.overview import overview
 from patching.tiling.settings import TileSettings
 from patching.tiling.tiler import tile_slide
 

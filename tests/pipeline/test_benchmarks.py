@@ -21,7 +21,8 @@ from pipeline.cli import main
 from pipeline.files import read_table
 from pipeline.published.image_files import ImageFiles, squared
 from pipeline.published.registry import LAYOUTS, make_benchmark
-from pipeline.training.patches import GIVEN, TISSUE, patch_table, read_layout
+from pipeline.training.layout import GIVEN, TISSUE, read_layout
+from pipeline.training.patches import patch_table
 
 SIDE = 32
 SECTIONS = (

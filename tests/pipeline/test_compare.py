@@ -23,7 +23,7 @@ from pipeline.results.predictions import find_tested
 from pipeline.results.seeds import layout_of, pools_of
 from pipeline.tables.cells import Cell, figure_cell, number
 from pipeline.tables.writers import WRITERS, latex_text, markdown_text
-from pipeline.training.patches import GIVEN, TISSUE, NamedLayout, write_attributes
+from pipeline.training.layout import GIVEN, TISSUE, NamedLayout, write_attributes
 
 PATIENTS, EACH = 8, 40
 STRANGE = "50 % of_it <b>|{x}~^\\"

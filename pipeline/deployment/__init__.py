@@ -1,0 +1,1 @@
+"""What takes a registered model to new slides."""
