@@ -16,9 +16,9 @@ from benchmarks.cmnist.cells import LAYOUT, Cell, is_done, train_cell
 from benchmarks.cmnist.published import PUBLISHED
 from benchmarks.cmnist.settings import Settings, load
 from benchmarks.cmnist.table import markdown, read_records
-from models.algorithms.registry import candidates, checked_settings
 from models.data.dataset import MemoryPatches, PatchData
 from models.data.splitting import TEST, TRAIN, VALIDATION
+from models.training.making import candidates, checked_settings
 from models.training.settings import TrainSettings
 
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.algorithms.registry import candidates
 from models.data.dataset import MemoryPatches, PatchData
 from models.data.splitting import TEST, TRAIN, VALIDATION
 from models.groups import GroupLayout
 from models.metrics.accuracy import group_metrics
 from models.metrics.selection import Score
 from models.training.fit import FitResult, fit
+from models.training.making import candidates
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
 from pipeline.files import replacing
 from pipeline.published.colored_mnist import colored_mnist
@@ -94,18 +95,9 @@ def _tested(data: dict[str, PatchData], cell: Cell) -> dict[str, Any]:
 
 def _fit(data: dict[str, PatchData], cell: Cell, changes: dict[str, Any]) -> FitResult | str:
     try:
-        return fit(
-            data[TRAIN],
-            data[VALIDATION],
-            algorithm=cell.settings.get("name", cell.method),
-            algorithm_settings=cell.settings["algorithm"],
-            settings=TrainSettings.model_validate(cell.settings["train"] | changes),
-            seed=cell.seed,
-            n_classes=LAYOUT.n_classes,
-            n_attributes=LAYOUT.n_attributes,
-            oracle=data[TEST],
-            quiet=True,
-        )
+        settings = TrainSettings.model_validate(cell.settings["train"] | changes)
+        setup = Setup(data[TRAIN], data[VALIDATION], settings, cell.seed, LAYOUT, data[TEST], quiet=True)
+        return fit(setup, cell.settings.get("name", cell.method), cell.settings["algorithm"])
     except (DivergenceError, AlgorithmError, EmptyGroupError) as error:
         # Too high a learning rate for one method is a finding, not the end of the table.
         return error.in_one_line

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.registry import make_algorithm
 from models.data.dataset import MemoryPatches, PatchData
 from models.data.normalization import Normalization
 from models.determinism import deterministic
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
 from models.training.loop import Trainer
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
+from models.training.setup import new_classifier
 
 Measure = Callable[[], dict[str, Any]]
 LAYOUT = GroupLayout(2, 2)

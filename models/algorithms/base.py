@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
 from models.groups import TrainGroups, TrainLabels
+from models.networks.classifier import Classifier
 
 
 class AlgorithmSettings(BaseModel):
@@ -39,8 +41,12 @@ class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
     line or a few: `batches` (what is drawn), `prepared` (what is done to the images), `sample_losses`,
     `loss` (how they are combined), `objective` (all of it), `descend` (how a gradient is made of it).
 
+    A method whose training knows a first model asks for it in `first_stage` and takes it as the third
+    argument; `start`, `trains` and `begin` say how the second classifier begins.
+
     Attributes:
         train: the training split, as far as the method may know it.
+        first: the trained first model; none where none is asked for.
         state: tensors that the method changes from step to step; saved and restored with the training.
     """
 
@@ -54,13 +60,26 @@ class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
     parts, by several processes or one after the other."""
     assembly: ClassVar[str | None] = None
     """A backbone of models.networks.backbones.registry that is built around the configured one, or none."""
+    start: ClassVar[Literal["fresh", "first"]] = "fresh"
+    """Whether the classifier is a fresh one, or goes on from the first model's."""
+    trains: ClassVar[Literal["all", "head"]] = "all"
+    """Whether all of it is trained, or its last layer alone: anew, with features and BatchNorm frozen."""
     roles: tuple[str, ...] = ("all",)
     coefficients: tuple[float, ...] = (1.0,)
 
-    def __init__(self, train: ViewT, settings: SettingsT) -> None:
+    def __init__(self, train: ViewT, settings: SettingsT, first: FirstModel | None = None) -> None:
         self.train = train
         self.settings = settings
+        self.first = first
         self.state: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def first_stage(cls, settings: SettingsT) -> FirstStage | None:
+        """What the method asks of a first model; none where it needs none."""
+        return None
+
+    def begin(self, classifier: Classifier) -> None:
+        """Hand weights over to the classifier before it is trained; by default none."""
 
     @property
     def samples_per_step(self) -> float:

@@ -1,7 +1,7 @@
 """CnC: pull together what shares a label but not the first model's prediction, push apart the reverse."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.parts.sampling import SampleStream
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
+from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels
 from models.networks.heads import features_and_logits
 from patching.errors import AlgorithmError
@@ -34,7 +36,7 @@ class CncSettings(TwoStageSettings):
     """lambda: the objective is contrast * L_contrastive + (1 - contrast) * L_cross-entropy."""
 
 
-class Cnc(AbstractTwoStage[TrainLabels, CncSettings]):
+class Cnc(AbstractAlgorithm[TrainLabels, CncSettings]):
     """lambda L_sup_con + (1 - lambda) L_CE over sets of samples chosen by an ERM model's predictions
     (Zhang et al., "Correct-N-Contrast", ICML 2022, arXiv 2203.01517, section 4).
 
@@ -67,11 +69,7 @@ class Cnc(AbstractTwoStage[TrainLabels, CncSettings]):
 
     @classmethod
     def first_stage(cls, settings: CncSettings) -> FirstStage:
-        return FirstStage(
-            algorithm_settings={"batch_size": settings.batch_size},
-            share=settings.first_share,
-            selection="average",
-        )
+        return replace(settings.erm_first, selection="average")
 
     @property
     def samples_per_step(self) -> float:

@@ -3,13 +3,14 @@
 from models.algorithms.group_resampling import GroupResampling
 from models.algorithms.parts.quota import QuotaSettings
 from models.algorithms.parts.retrained_head import AbstractRetrainedHead, HeadSettings
+from models.groups import TrainGroups
 
 
 class CrtSettings(HeadSettings, QuotaSettings):
     """Settings of cRT."""
 
 
-class Crt(AbstractRetrainedHead[CrtSettings]):
+class Crt(AbstractRetrainedHead[TrainGroups, CrtSettings]):
     """Features by ERM, then the last layer alone on batches with p(y, a) = 1 / (K A) (Kang et al., ICLR 2020,
     arXiv 1910.09217, "classifier re-training").
 
@@ -18,6 +19,7 @@ class Crt(AbstractRetrainedHead[CrtSettings]):
     """
 
     settings_type = CrtSettings
+    view = TrainGroups
 
     def second_method(self) -> GroupResampling:
         settings = self.settings.model_dump(include=set(QuotaSettings.model_fields))

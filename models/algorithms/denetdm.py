@@ -4,13 +4,16 @@ Sreelatha, Kappiyath, Chaudhuri, Dutta, "DeNetDM: Debiasing by Network Depth Mod
 (arXiv 2403.19863).
 """
 
+from dataclasses import replace
+
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from models.algorithms.erm import AbstractErm
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstStage, TwoStageSettings
+from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels
 from models.networks.backbones.deep_and_shallow import DeepAndShallow
 from models.networks.classifier import Classifier
@@ -27,7 +30,7 @@ class DenetdmSettings(TwoStageSettings):
     """T, which divides the logits in the distillation."""
 
 
-class Denetdm(AbstractErm[DenetdmSettings], AbstractTwoStage[TrainLabels, DenetdmSettings]):
+class Denetdm(AbstractErm[DenetdmSettings]):
     """L = CE(f(g(x) + g_deep(x)), y) + distillation T^2 CE(f(g(x)) / T, softmax(teacher(x) / T)).
 
     The first stage trains a deep and a shallow expert as a product (`depth_experts`). The second trains a
@@ -41,22 +44,22 @@ class Denetdm(AbstractErm[DenetdmSettings], AbstractTwoStage[TrainLabels, Denetd
 
     settings_type = DenetdmSettings
 
+    def __init__(self, train: TrainLabels, settings: DenetdmSettings, first: FirstModel) -> None:
+        super().__init__(train, settings, first)
+        self.product = first.classifier
+
     @classmethod
     def first_stage(cls, settings: DenetdmSettings) -> FirstStage:
-        return FirstStage(
-            algorithm="depth_experts",
-            algorithm_settings={"batch_size": settings.batch_size},
-            share=settings.first_share,
-        )
+        return replace(settings.erm_first, algorithm="depth_experts")
 
-    def begin(self, fresh: Classifier) -> None:
+    def begin(self, classifier: Classifier) -> None:
         """Let the head start from the experts'."""
-        head_of(fresh.backbone).load_state_dict(self.experts.head.state_dict())
+        head_of(classifier.backbone).load_state_dict(self.experts.head.state_dict())
 
     @property
     def experts(self) -> DeepAndShallow:
         """The first stage's encoders and head."""
-        backbone = self.first.classifier.eval().backbone
+        backbone = self.product.eval().backbone
         if isinstance(backbone, DeepAndShallow):
             return backbone
         raise AlgorithmError(
@@ -79,7 +82,7 @@ class Denetdm(AbstractErm[DenetdmSettings], AbstractTwoStage[TrainLabels, Denetd
     def _said(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [B, D] of the deep expert, and logits [B, K] of the shallow one."""
         experts = self.experts
-        inputs_BCHW = self.first.classifier.normalized(batch.images_BCHW)
+        inputs_BCHW = self.product.normalized(batch.images_BCHW)
         return experts.deep(inputs_BCHW), experts(inputs_BCHW)
 
 

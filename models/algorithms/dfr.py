@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat
 
-from models.algorithms.base import AlgorithmSettings
+from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.parts.retrained_head import HeadSettings, features_by_erm
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage
+from models.algorithms.parts.retrained_head import HeadSettings
 from models.algorithms.subg import Subg
 from models.groups import TrainGroups
 from models.networks.heads import head_of
@@ -30,7 +30,7 @@ class DfrSettings(HeadSettings):
     """Weight of the L1 norm of the last layer's weights; scikit-learn's C is 1 / (l1 n) of n samples."""
 
 
-class Dfr(AbstractTwoStage[TrainGroups, DfrSettings]):
+class Dfr(AbstractAlgorithm[TrainGroups, DfrSettings]):
     """min_W mean L(W f(x)) + l1 |W|_1 over a subset with equal groups, f learned by ERM and frozen
     (Kirichenko et al., "Last Layer Re-Training is Sufficient", ICLR 2023, arXiv 2204.02937).
 
@@ -58,7 +58,7 @@ class Dfr(AbstractTwoStage[TrainGroups, DfrSettings]):
 
     @classmethod
     def first_stage(cls, settings: DfrSettings) -> FirstStage:
-        return replace(features_by_erm(settings), held_out=settings.held_out)
+        return replace(settings.erm_first, held_out=settings.held_out)
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the subset in random order."""

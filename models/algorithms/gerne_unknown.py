@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.gerne import Gerne, GerneSettings
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.plans import BatchPlan
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
+from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels
 from patching.errors import EmptyGroupError
 
@@ -32,7 +34,7 @@ class GerneUnknownSettings(GerneSettings, TwoStageSettings):
     """Factor on the training's, for the biased model."""
 
 
-class GerneUnknown(AbstractTwoStage[TrainLabels, GerneUnknownSettings]):
+class GerneUnknown(AbstractAlgorithm[TrainLabels, GerneUnknownSettings]):
     """GERNE on pseudo-attributes: 0 is easy, 1 is hard for the biased model.
 
     The biased model is trained on class-uniform biased batches and chosen by class-balanced accuracy.
@@ -55,10 +57,10 @@ class GerneUnknown(AbstractTwoStage[TrainLabels, GerneUnknownSettings]):
 
     @classmethod
     def first_stage(cls, settings: GerneUnknownSettings) -> FirstStage:
-        return FirstStage(
+        return replace(
+            settings.erm_first,
             algorithm="class_balanced",
             algorithm_settings={"batch_size": settings.batch_size, "rounding": settings.rounding},
-            share=settings.first_share,
             learning_rate=settings.biased_learning_rate,
             weight_decay=settings.biased_weight_decay,
             selection="class_balanced",

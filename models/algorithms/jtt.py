@@ -1,14 +1,17 @@
 """JTT: train twice, the second time with the first model's errors repeated."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydantic import PositiveInt
 
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.parts.sampling import passes
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
+from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels
 from patching.errors import AlgorithmError
 
@@ -22,7 +25,7 @@ class JttSettings(TwoStageSettings):
     """Above 1, every sample is judged by a first model that never saw its patient."""
 
 
-class Jtt(AbstractTwoStage[TrainLabels, JttSettings]):
+class Jtt(AbstractAlgorithm[TrainLabels, JttSettings]):
     """ERM on D_up, in which the samples E that an ERM model misclassifies are lambda_up times and all others
     once (Liu et al., "Just Train Twice", ICML 2021, arXiv 2107.09044, Algorithm 1).
 
@@ -50,12 +53,7 @@ class Jtt(AbstractTwoStage[TrainLabels, JttSettings]):
 
     @classmethod
     def first_stage(cls, settings: JttSettings) -> FirstStage:
-        return FirstStage(
-            algorithm_settings={"batch_size": settings.batch_size},
-            share=settings.first_share,
-            selection="average",
-            folds=settings.folds,
-        )
+        return replace(settings.erm_first, selection="average", folds=settings.folds)
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through D_up in random order; one may hold a sample more than once."""

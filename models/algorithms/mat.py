@@ -4,14 +4,17 @@ Bayat, Pezeshki, Dohmatob, Lopez-Paz, Vincent, "The Pitfalls of Memorization: Wh
 Generalization", ICLR 2025 (arXiv 2412.07684), section 3.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from models.algorithms.erm import AbstractErm
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.plans import Batch
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
+from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels, conditional_distribution
 
 
@@ -25,7 +28,7 @@ class MatSettings(TwoStageSettings):
     scores samples that the model was trained on, which MAT is meant to avoid."""
 
 
-class Mat(AbstractErm[MatSettings], AbstractTwoStage[TrainLabels, MatSettings]):
+class Mat(AbstractErm[MatSettings]):
     """Cross-entropy of f(x) + ln p_ho(.|x), so that f need not learn again what held-out models know.
 
     p_ho(y|x) = sum_k p(y | k) p(k|x), with p(k|x) the softmax of the held-out logits by the temperature,
@@ -40,7 +43,6 @@ class Mat(AbstractErm[MatSettings], AbstractTwoStage[TrainLabels, MatSettings]):
     """
 
     settings_type = MatSettings
-    view = TrainLabels
 
     def __init__(self, train: TrainLabels, settings: MatSettings, first: FirstModel) -> None:
         super().__init__(train, settings, first)
@@ -49,12 +51,7 @@ class Mat(AbstractErm[MatSettings], AbstractTwoStage[TrainLabels, MatSettings]):
 
     @classmethod
     def first_stage(cls, settings: MatSettings) -> FirstStage:
-        return FirstStage(
-            algorithm_settings={"batch_size": settings.batch_size},
-            share=settings.first_share,
-            selection="average",
-            folds=settings.folds,
-        )
+        return replace(settings.erm_first, selection="average", folds=settings.folds)
 
     def sample_losses(self, logits_BK: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy [B] of the shifted logits."""

@@ -3,9 +3,10 @@
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.parts.retrained_head import AbstractRetrainedHead, HeadSettings
 from models.algorithms.reweight import ReWeight
+from models.groups import TrainGroups
 
 
-class ReWeightCrt(AbstractRetrainedHead[HeadSettings]):
+class ReWeightCrt(AbstractRetrainedHead[TrainGroups, HeadSettings]):
     """Features by ERM, then the last layer alone on ERM's batches with weights N / (G n_g) (Kang et al.,
     ICLR 2020, arXiv 1910.09217; this variant from SubpopBench, Yang et al., ICML 2023).
 
@@ -14,6 +15,7 @@ class ReWeightCrt(AbstractRetrainedHead[HeadSettings]):
     """
 
     settings_type = HeadSettings
+    view = TrainGroups
 
     def second_method(self) -> ReWeight:
         return ReWeight(self.train, AlgorithmSettings(batch_size=self.settings.batch_size))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.algorithms.parts.two_stage import FirstModel, FirstStage
-from models.algorithms.registry import make_algorithm
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.groups import TrainGroups, TrainLabels
 from models.networks.classifier import Classifier
 from models.training.loop import Trainer
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ class FirstModels:
     """Trains first models on demand and keeps them.
 
     Args:
-        trainings: of the fit.
+        setup: of the fit.
         name: of the method, for files and progress bars.
     """
 
-    trainings: Trainings
+    setup: Setup
     name: str
     _made: list[tuple[FirstStage, FirstModel]] = field(default_factory=list)
 
@@ -47,14 +47,14 @@ class FirstModels:
         return found
 
     def _train(self, wanted: FirstStage) -> FirstModel:
-        train = self.trainings.train
+        train = self.setup.train
         fold_N = self._folds(wanted.folds) if wanted.folds > 1 else None
         unseen_N = self._held_out(wanted.held_out)
         number = len(self._made)
         if fold_N is None:
             trainer = self._fit(wanted, ~unseen_N, unseen_N, f"{self.name}-first-{number}")
             return FirstModel(trainer.classifier, trainer.logits(train), unseen_N)
-        logits_NK = np.empty((len(train), self.trainings.layout.n_classes), np.float32)
+        logits_NK = np.empty((len(train), self.setup.layout.n_classes), np.float32)
         classifiers: list[Classifier] = []
         for fold in range(wanted.folds):
             seen_N = (fold_N != fold) & ~unseen_N
@@ -68,14 +68,14 @@ class FirstModels:
         self, wanted: FirstStage, seen_N: NDArray[np.bool_], held_out_N: NDArray[np.bool_], name: str
     ) -> Trainer:
         rows_M = np.flatnonzero(seen_N)
-        data = self.trainings.train.subset(rows_M).labelled
+        data = self.setup.train.subset(rows_M).labelled
         algorithm = make_algorithm(
-            wanted.algorithm, wanted.algorithm_settings, _subset(self.trainings.known, rows_M)
+            wanted.algorithm, wanted.algorithm_settings, _subset(self.setup.known, rows_M)
         )
-        settings = first_settings(self.trainings.settings, wanted, 1 - float(held_out_N.mean()))
+        settings = first_settings(self.setup.settings, wanted, 1 - float(held_out_N.mean()))
         judged_on = data if wanted.judged_on == "training" else None
-        trainer = self.trainings.trainer(algorithm, settings, data, judged_on)
-        result = self.trainings.run(trainer, name, f"{self.name}, first model")
+        trainer = self.setup.trainer(algorithm, settings, data, judged_on)
+        result = self.setup.run(trainer, name, f"{self.name}, first model")
         figures = ", ".join(
             f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("worst_class", "class_balanced")
         )
@@ -84,17 +84,17 @@ class FirstModels:
 
     def _held_out(self, share: float) -> NDArray[np.bool_]:
         """Samples of about that share of the patients; none where patients are not known."""
-        if share and self.trainings.train.patient_N is None:
+        if share and self.setup.train.patient_N is None:
             logger.warning("%s: patients are not known, so that none is held out", self.name)
-        if not share or self.trainings.train.patient_N is None:
-            return np.zeros(len(self.trainings.train), dtype=bool)
+        if not share or self.setup.train.patient_N is None:
+            return np.zeros(len(self.setup.train), dtype=bool)
         held_N: NDArray[np.bool_] = self._folds(max(2, round(1 / share))) == 0
         return held_N
 
     def _folds(self, folds: int) -> NDArray[np.int64]:
         """Fold of every training sample: patients in random order, each into the fold that has the fewest
         samples of the patient's most frequent class so far, so that every fold has every class."""
-        train, n_classes = self.trainings.train, self.trainings.layout.n_classes
+        train, n_classes = self.setup.train, self.setup.layout.n_classes
         patient_N = train.patient_N
         n_patients = 0 if patient_N is None else len(np.unique(patient_N))
         if patient_N is None or n_patients < folds:
@@ -107,7 +107,7 @@ class FirstModels:
         size_PK = np.zeros((len(names), n_classes), np.int64)
         np.add.at(size_PK, (number_N, train.label_N), 1)
         fold_P, filled_FK = np.zeros(len(names), np.int64), np.zeros((folds, n_classes), np.int64)
-        for patient in np.random.default_rng(self.trainings.seed).permutation(len(names)):
+        for patient in np.random.default_rng(self.setup.seed).permutation(len(names)):
             of_class_F = filled_FK[:, size_PK[patient].argmax()]
             fold_P[patient] = np.lexsort((filled_FK.sum(axis=1), of_class_F))[0]
             filled_FK[fold_P[patient]] += size_PK[patient]

@@ -3,23 +3,17 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.composition import Composition, composition
-from models.algorithms.registry import algorithm_type, candidates, first_stage, make_algorithm, view_of
-from models.data.dataset import PatchData
-from models.data.normalization import measure_normalization
-from models.groups import GroupLayout, TrainGroups
+from models.groups import TrainGroups
 from models.metrics.selection import Score, resolved_rule
 from models.networks.classifier import Classifier
 from models.training.first_models import FirstModels, second_settings
+from models.training.making import algorithm_type, candidates, first_stage, make_algorithm, view_of
 from models.training.processes import check_divisible
-from models.training.settings import TrainSettings
-from models.training.trainings import Trainings, backbone_of
+from models.training.setup import Setup, backbone_of
 from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
 
 logger = logging.getLogger(__name__)
@@ -73,77 +67,47 @@ class FitResult:
 
 
 def fit(
-    train: PatchData,
-    validation: PatchData,
-    *,
+    setup: Setup,
     algorithm: str,
     algorithm_settings: Mapping[str, Any],
-    settings: TrainSettings,
-    seed: int,
-    n_attributes: int = 2,
-    n_classes: int = 2,
-    oracle: PatchData | None = None,
-    working_folder: Path | None = None,
     announce: Announce | None = None,
-    quiet: bool = False,
 ) -> FitResult:
     """Train every candidate of `algorithm` with the same budget and seed; keep the best on validation.
 
     Args:
-        train: the training split; alone decides groups, alpha and normalization.
-        validation: the validation split; alone decides which state and which candidate is kept.
+        setup: what is trained on, and how.
         algorithm: a key of models.algorithms.registry.ALGORITHMS.
         algorithm_settings: its YAML, `candidates` included.
-        settings: of the training; `attributes` says which of both splits' attributes may be used.
-        seed: of initial weights, batches and augmentation.
-        n_attributes: A, attribute values.
-        n_classes: K, labels.
-        oracle: test patches, for `FitResult.oracle`.
-        working_folder: where interrupted trainings are saved and taken up again.
         announce: called with a candidate's override and composition before it is trained.
-        quiet: no progress bars.
 
     Raises:
         ConfigError: an unknown name or setting.
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
         DivergenceError: every candidate failed, and not all for that reason.
     """
-    resolved_rule(settings.selection, grouped=settings.attributes != "nowhere")
-    known = settings.attributes == "known"
-    weight_N = train.tissue_fraction_N if known else np.ones(len(train))
-    trainings = Trainings(
-        train=train,
-        validation=validation,
-        layout=GroupLayout(n_classes, n_attributes),
-        settings=settings,
-        normalization=measure_normalization(train.images, weight_N, settings.transform),
-        seed=seed,
-        oracle=oracle,
-        working_folder=working_folder,
-        quiet=quiet,
-    )
-    return _Fit(trainings, algorithm, algorithm_settings, announce).run()
+    resolved_rule(setup.settings.selection, grouped=setup.settings.attributes != "nowhere")
+    return _Fit(setup, algorithm, algorithm_settings, announce).run()
 
 
 class _Fit:
     """The candidates of one method, one after the other."""
 
     def __init__(
-        self, trainings: Trainings, name: str, settings: Mapping[str, Any], announce: Announce | None
+        self, setup: Setup, name: str, settings: Mapping[str, Any], announce: Announce | None
     ) -> None:
-        self.trainings, self.name, self.settings, self.announce = trainings, name, settings, announce
+        self.setup, self.name, self.settings, self.announce = setup, name, settings, announce
         self.overrides = candidates(settings)
-        self.first_models = FirstModels(trainings, name)
-        train = trainings.train
+        self.first_models = FirstModels(setup, name)
+        train = setup.train
         # For the table alone: a method that may not see attributes has its own view of the samples.
-        self.true_groups = TrainGroups(trainings.layout, train.label_N, train.attribute_N)
+        self.true_groups = TrainGroups(setup.layout, train.label_N, train.attribute_N)
         self.best: tuple[Score, int, Classifier, AbstractAlgorithm[Any, Any]] | None = None
         self.cannot_run: list[AlgorithmError | EmptyGroupError] = []
 
     def run(self) -> FitResult:
         # What cannot work is told before anything is trained, a first model included.
-        view_of(self.name, self.trainings.known)
-        check_divisible(self.name, algorithm_type(self.name), self.trainings.settings)
+        view_of(self.name, self.setup.known)
+        check_divisible(self.name, algorithm_type(self.name), self.setup.settings)
         bound = [None if self._first(o) else self._bound(o) for o in self.overrides]
         trials = [self._attempt(number, bound[number]) for number in range(len(self.overrides))]
         if self.best is None:
@@ -153,7 +117,7 @@ class _Fit:
         oracle = {key: max(row[key] for row in rows) for key in rows[0] if key.startswith("oracle_")}
         return FitResult(
             classifier=classifier,
-            backbone=backbone_of(self.trainings.settings, method.assembly),
+            backbone=backbone_of(self.setup.settings, method.assembly),
             algorithm_settings=method.settings.model_dump(mode="json", exclude={"candidates"}),
             history=trials[chosen].history,
             composition=composition(method.expectation(), self.true_groups),
@@ -168,7 +132,7 @@ class _Fit:
     def _bound(self, override: Mapping[str, Any]) -> AbstractAlgorithm[Any, Any]:
         wanted = self._first(override)
         first = self.first_models.get(wanted) if wanted else None
-        return make_algorithm(self.name, {**self.settings, **override}, self.trainings.known, first)
+        return make_algorithm(self.name, {**self.settings, **override}, self.setup.known, first)
 
     def _attempt(self, number: int, method: AbstractAlgorithm[Any, Any] | None) -> Trial:
         override = self.overrides[number]
@@ -191,9 +155,9 @@ class _Fit:
     ) -> Trial:
         if self.announce:
             self.announce(override, composition(method.expectation(), self.true_groups))
-        wanted, settings = self._first(override), self.trainings.settings
-        trainer = self.trainings.trainer(method, second_settings(settings, wanted) if wanted else settings)
-        result = self.trainings.run(trainer, f"{self.name}-{number}", title)
+        wanted, settings = self._first(override), self.setup.settings
+        trainer = self.setup.trainer(method, second_settings(settings, wanted) if wanted else settings)
+        result = self.setup.run(trainer, f"{self.name}-{number}", title)
         figures = trainer.judge.short(result.best)
         logger.info("%s %s: best at step %d, %s", title, dict(override), result.best_step, figures)
         if self.best is None or result.score > self.best[0]:

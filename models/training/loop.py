@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.networks import Networks
@@ -31,7 +33,6 @@ from models.training.processes import (
     predict_logits,
     total,
 )
-from models.training.progress import training_progress
 from models.training.resume import StateFile, TrainingState, copied, without_prefix
 from models.training.settings import TrainSettings
 from models.training.sharing import Sharing
@@ -157,7 +158,7 @@ class Trainer:
         remaining = islice(plans, state.step, self.steps)
         with (
             deterministic(self.accelerator.device),
-            training_progress(quiet=quiet or not first) as progress,
+            _progress_bar(quiet=quiet or not first) as progress,
             stop_requests() as request,
             self.load.steps(remaining, state.step) as steps,
         ):
@@ -241,3 +242,9 @@ class Trainer:
 
     def _score(self, state: TrainingState, step: int) -> Score:
         return self.judge.score([row for row in state.history if row["step"] <= step])
+
+
+def _progress_bar(*, quiet: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    figures = TextColumn("{task.fields[figures]}")
+    return Progress(*columns, figures, console=Console(stderr=True), disable=quiet)

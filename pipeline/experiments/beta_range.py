@@ -12,8 +12,8 @@ import numpy as np
 
 from models.algorithms.gerne import Gerne, GerneSettings
 from models.algorithms.gerne_unknown import GerneUnknownSettings, hard_samples
-from models.algorithms.registry import checked_settings, make_algorithm
 from models.groups import TrainGroups, TrainLabels
+from models.training.making import checked_settings, make_algorithm
 from patching.errors import ConfigError
 
 _DECIMALS = 10_000

@@ -16,6 +16,7 @@ from models.data.attributes import LAYOUT, ThresholdRule, attribute_table
 from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from models.determinism import deterministic
 from models.training.fit import FitResult, fit
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import INDEX, Paths
 from pipeline.config import Context, load_algorithm, load_stage
@@ -129,16 +130,9 @@ def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
         for part in (TRAIN, VALIDATION, TEST)
     )
     try:
-        result = fit(
-            train,
-            validation,
-            algorithm=cell.algorithm,
-            algorithm_settings=cell.algorithm_settings,
-            settings=stage.training(paths),
-            seed=int(np.random.SeedSequence([stage.seed, cell.repeat, cell.fold]).generate_state(1)[0]),
-            n_attributes=LAYOUT.n_attributes,
-            quiet=True,
-        )
+        seed = int(np.random.SeedSequence([stage.seed, cell.repeat, cell.fold]).generate_state(1)[0])
+        setup = Setup(train, validation, stage.training(paths), seed, LAYOUT, quiet=True)
+        result = fit(setup, cell.algorithm, cell.algorithm_settings)
     except (AlgorithmError, EmptyGroupError, DivergenceError) as error:
         # Predictions of other settings, from an earlier study, are not this cell's.
         (folder / f"{cell.name}.parquet").unlink(missing_ok=True)

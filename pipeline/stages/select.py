@@ -68,7 +68,8 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
     for stage in OWNERS:
         load_stage(context.configs, context.cohort, stage, owner(stage))
     # Importing the algorithms imports torch, which `--help` need not wait for.
-    from models.algorithms.registry import ALGORITHMS, candidates
+    from models.algorithms.registry import ALGORITHMS
+    from models.training.making import candidates
 
     for name in dict.fromkeys([*algorithms, *load_cohort(context.configs, context.cohort).algorithms]):
         settings = load_algorithm(context.configs, context.cohort, name)

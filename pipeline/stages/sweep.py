@@ -38,7 +38,7 @@ from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
 from pipeline.experiments.sweep_files import Point, draw, markdown, printed
 from pipeline.files import replacing, write_json
-from pipeline.training.bench import Bench, alone, load_bench, read_split, written
+from pipeline.training.bench import Bench, load_bench, locked, nan_to_null, read_split
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.test:
         splits["test"] = read_split(context, options.threshold, TEST, bench.stage)
     folder = context.paths.trials("sweep", run_name(options.algorithm, options.threshold))
-    with alone(folder):
+    with locked(folder):
         _Sweep(options.algorithm, settings, base, bench, splits, folder).run()
 
 
@@ -187,7 +187,7 @@ class _Sweep:
         for share in own.pruning:
             logits_NK = pruned(classifier, share).predict_logits(data.images.chunks(256))
             figures |= self._accuracies(logits_NK.argmax(axis=1), data, f"_pruned_{share:g}")
-        return written(figures)
+        return nan_to_null(figures)
 
     def _accuracies(self, prediction_N: NDArray[np.int64], data: PatchData, name: str) -> dict[str, float]:
         layout = self.bench.layout.groups

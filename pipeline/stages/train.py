@@ -29,6 +29,7 @@ from models.data.splitting import TRAIN, VALIDATION
 from models.networks.checkpoint import ModelCard, NormalizationCard, save_classifier
 from models.training.fit import FitResult, Trial, fit
 from models.training.processes import is_first_process, one_of_several
+from models.training.setup import Setup
 from patching.store.reading import StoreAttributes
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
@@ -39,8 +40,8 @@ from pipeline.training.settings import TrainStage
 
 logger = logging.getLogger(__name__)
 
-GIB = 2**30
-PACKAGES = ("torch", "monai", "accelerate", "albumentations", "numpy")
+ON_THE_CARD = ("torch", "monai", "accelerate", "albumentations", "numpy")
+"""Packages whose versions are told with the model."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,23 +72,20 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     table = patch_table(paths, options.threshold)
     layout = read_layout(paths, options.threshold)
     train, validation = (
-        gathered(paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
-        for split in (TRAIN, VALIDATION)
+        gathered(paths, table[table["split"] == split], stage.memory_limit) for split in (TRAIN, VALIDATION)
     )
     logger.info("%s: %d training and %d validation patches", name, len(train), len(validation))
     interrupted = paths.outputs / "interrupted" / name
-    result = fit(
+    setup = Setup(
         train,
         validation,
-        algorithm=options.algorithm,
-        algorithm_settings=algorithm_settings,
         settings=stage.training(paths),
         seed=stage.seed,
-        n_attributes=layout.groups.n_attributes,
-        n_classes=layout.groups.n_classes,
+        layout=layout.groups,
         working_folder=interrupted,
-        announce=partial(_print_composition, name) if is_first_process() else None,
     )
+    announce = partial(_print_composition, name) if is_first_process() else None
+    result = fit(setup, options.algorithm, algorithm_settings, announce)
     if not is_first_process():
         return
     fingerprints = table_fingerprints(paths, options.threshold)
@@ -129,7 +127,7 @@ def _card(
         algorithm_settings=dict(result.algorithm_settings),
         train_settings=stage.model_dump(mode="json", exclude={"seed", "memory_limit_gib"}),
         seed=stage.seed,
-        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        versions={"python": platform.python_version()} | {name: version(name) for name in ON_THE_CARD},
         fingerprints=fingerprints,
     )
 

@@ -18,7 +18,7 @@ import optuna
 from rich.console import Console
 from rich.progress import track
 
-from models.algorithms.registry import checked_settings
+from models.training.making import checked_settings
 from patching.errors import AlgorithmError, ConfigError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
@@ -27,7 +27,7 @@ from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
 from pipeline.experiments.tune_files import Tuning, summary, write
 from pipeline.tracking.trials import TrialStore
-from pipeline.training.bench import Attempt, Bench, alone, load_bench, written
+from pipeline.training.bench import Attempt, Bench, load_bench, locked, nan_to_null
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     ranges = checked_space(settings, options.algorithm, base)
     bench = load_bench(context, options.threshold, settings.epochs)
     name = run_name(options.algorithm, options.threshold)
-    with alone(context.paths.trials("tune", name)):
+    with locked(context.paths.trials("tune", name)):
         _Tune(context, name, options.algorithm, settings, base, ranges, bench).run()
 
 
@@ -178,10 +178,10 @@ def record_of(settings: Mapping[str, Any], override: Mapping[str, Any], attempt:
     """What the journal keeps of a training."""
     trial = attempt.result.trials[0] if attempt.result else None
     failure = attempt.failure
-    score = written(trial.score._asdict()) if trial and trial.score else {}
+    score = nan_to_null(trial.score._asdict()) if trial and trial.score else {}
     if trial and None in score.values():
         failure = "the validation figure is not estimable: every group is below minimum_validation_patches"
-    figures = written(trial.figures) if trial else {}
+    figures = nan_to_null(trial.figures) if trial else {}
     return {
         "settings": dict(override),
         "position": position(settings),

@@ -23,14 +23,15 @@ from models.groups import TrainGroups, TrainLabels
 from models.metrics.selection import FIGURES, Judge
 from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, ArtifactError, DivergenceError, EmptyGroupError
 from pipeline.config import Context, load_stage, validated
 from pipeline.training.layout import NamedLayout, read_layout
 from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training.settings import TrainStage
 
-GIB = 2**30
-PACKAGES = ("torch", "monai", "numpy")
+DECISIVE = ("torch", "monai", "numpy")
+"""Packages whose versions tell one training from another."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Bench:
             "threshold": self.threshold,
             "train": self.stage.model_dump(mode="json"),
             "data": dict(self.data),
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": {name: version(name) for name in DECISIVE},
             **own,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -129,19 +130,17 @@ class Bench:
         started = time.monotonic()
         result, failure, diverged = None, "", False
         try:
-            result = fit(
+            setup = Setup(
                 self.train,
                 self.validation,
-                algorithm=algorithm,
-                algorithm_settings={**algorithm_settings, "candidates": ({},)},
                 settings=self.settings.model_copy(update=changes),
                 seed=self.stage.seed,
-                n_attributes=self.layout.groups.n_attributes,
-                n_classes=self.layout.groups.n_classes,
+                layout=self.layout.groups,
                 # What was saved for other data or settings is not found there.
                 working_folder=working_folder / self.identity()[:12],
                 quiet=True,
             )
+            result = fit(setup, algorithm, {**algorithm_settings, "candidates": ({},)})
         except DivergenceError as error:
             failure, diverged = error.in_one_line, True
         except (AlgorithmError, EmptyGroupError) as error:
@@ -189,16 +188,16 @@ def read_split(context: Context, threshold: str, split: str, stage: TrainStage) 
         ArtifactError, StoreError: as `load_bench`.
     """
     table = patch_table(context.paths, threshold)
-    return gathered(context.paths, table[table["split"] == split], int(stage.memory_limit_gib * GIB))
+    return gathered(context.paths, table[table["split"] == split], stage.memory_limit)
 
 
-def written(figures: Mapping[str, float]) -> dict[str, float | None]:
+def nan_to_null(figures: Mapping[str, float]) -> dict[str, float | None]:
     """Figures for JSON, which has no NaN: what is not estimable is null."""
     return {key: float(value) if np.isfinite(value) else None for key, value in figures.items()}
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep the folder to this process; two that train the same would count each other's work twice.
 
     Raises:

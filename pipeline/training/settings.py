@@ -14,6 +14,11 @@ class TrainStage(TrainSettings):
     memory_limit_gib: PositiveFloat = 4.0
     """Patches of a split that need more are read from their stores at every use."""
 
+    @property
+    def memory_limit(self) -> int:
+        """The same limit in bytes."""
+        return int(self.memory_limit_gib * 2**30)
+
     def training(self, paths: Paths) -> TrainSettings:
         """The training's own settings, starting weights resolved against the repository's root."""
         own = self.model_dump(exclude={"seed", "memory_limit_gib"})

@@ -1,7 +1,6 @@
 """Fixtures of the models' tests."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,16 @@ import pytest
 from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel
-from models.algorithms.registry import ALGORITHMS, first_stage, make_algorithm
+from models.algorithms.parts.first_model import FirstModel
+from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import MemoryPatches, PatchData
 from models.data.normalization import Normalization
 from models.groups import TrainGroups, TrainLabels
+from models.networks.classifier import Classifier
+from models.training.making import first_stage, make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
+from models.training.setup import new_classifier
+from tests.models.newcomers import NEWCOMERS
 
 MakeData = Callable[..., PatchData]
 
@@ -48,36 +50,46 @@ def shortcut_data() -> MakeData:
     return make
 
 
-def first_model(label_N: NDArray[np.int64], n_classes: int, seed: int = 4) -> FirstModel:
+ONE_CHANNEL = Normalization("none", (0.0,), (1.0,), (1.0,))
+
+
+def first_model(
+    label_N: NDArray[np.int64], n_classes: int, seed: int = 4, classifier: Classifier | None = None
+) -> FirstModel:
     """A first model of a two-stage method that was never trained, and is wrong about one sample in five."""
     rng = np.random.default_rng(seed)
     wrong_N = rng.random(len(label_N)) < 0.2
     said_N = np.where(wrong_N, (label_N + 1) % n_classes, label_N)
     logits_NK = 2.0 * np.eye(n_classes)[said_N] + 0.5 * rng.standard_normal((len(label_N), n_classes))
-    classifier = new_classifier(
-        Normalization("none", (0.0,), (1.0,), (1.0,)), TrainSettings(), 1, n_classes, seed
-    )
+    classifier = classifier or new_classifier(ONE_CHANNEL, TrainSettings(), 1, n_classes, seed)
     return FirstModel(classifier, logits_NK.astype(np.float32), rng.random(len(label_N)) < 0.5)
 
 
 def bound(
-    name: str, settings: Mapping[str, Any], known: TrainGroups | TrainLabels
+    name: str,
+    settings: Mapping[str, Any],
+    known: TrainGroups | TrainLabels,
+    normalization: Normalization = ONE_CHANNEL,
+    training: TrainSettings | None = None,
 ) -> AbstractAlgorithm[Any, Any]:
-    """An algorithm of the registry; a two-stage method gets an untrained first model."""
-    first = first_model(known.label_N, known.n_classes) if first_stage(name, settings) else None
-    return make_algorithm(name, settings, known, first)
+    """An algorithm of the registry; where it asks for a first model, one that fits and is untrained."""
+    wanted = first_stage(name, settings)
+    if wanted is None:
+        return make_algorithm(name, settings, known)
+    assembly, channels = ALGORITHMS[wanted.algorithm].assembly, len(normalization.mean_C)
+    fitting = new_classifier(
+        normalization, training or TrainSettings(), channels, known.n_classes, seed=9, assembly=assembly
+    )
+    return make_algorithm(
+        name, settings, known, first_model(known.label_N, known.n_classes, classifier=fitting)
+    )
 
 
-def with_fitting_first_model(
-    name: str, algorithm: AbstractAlgorithm[Any, Any], normalization: Normalization, settings: TrainSettings
-) -> None:
-    """Give a two-stage method an untrained first model of the architecture that it asks for."""
-    wanted = first_stage(name, {})
-    if wanted and isinstance(algorithm, AbstractTwoStage):
-        assembly = ALGORITHMS[wanted.algorithm].assembly
-        channels = len(normalization.mean_C)
-        fitting = new_classifier(normalization, settings, channels, 2, seed=9, assembly=assembly)
-        algorithm.first = replace(algorithm.first, classifier=fitting)
+@pytest.fixture
+def newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts methods of tests/models/newcomers.py into the table."""
+    for name, kind in NEWCOMERS.items():
+        monkeypatch.setitem(ALGORITHMS, name, kind)
 
 
 @pytest.fixture

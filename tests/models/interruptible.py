@@ -17,8 +17,8 @@ from models.training.interruption import StopRequested
 from models.training.loading import LoadedStep
 from models.training.loop import Trainer
 from models.training.settings import TrainSettings
+from models.training.setup import new_classifier
 from models.training.step import Stepper
-from models.training.trainings import new_classifier
 from tests.models.conftest import bound
 from tests.models.one_of_several import data
 

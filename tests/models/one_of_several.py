@@ -15,7 +15,7 @@ from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
 from models.training.loop import Trainer
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
+from models.training.setup import new_classifier
 from patching.errors import ConfigError
 from tests.models.conftest import bound
 

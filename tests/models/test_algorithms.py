@@ -1,4 +1,4 @@
-"""What holds for every algorithm of the registry."""
+"""What holds for every algorithm of the registry, and would for one that is added."""
 
 import json
 import math
@@ -17,18 +17,23 @@ import yaml
 
 from models.algorithms.parts.composition import composition
 from models.algorithms.parts.plans import BatchPlan
-from models.algorithms.parts.reweighting import AbstractReweighter
-from models.algorithms.registry import ALGORITHMS, candidates, make_algorithm
+from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import PatchData
-from models.groups import GroupLayout, TrainGroups
+from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.training.fit import FitResult, fit
 from models.training.loading import LoadedStep
+from models.training.making import candidates, first_stage, make_algorithm
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from models.training.step import Stepper
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound
+from tests.models.newcomers import NEWCOMERS
 
-NAMES = tuple(ALGORITHMS)
+pytestmark = pytest.mark.usefixtures("newcomers")
+
+SHIPPED = tuple(ALGORITHMS)
+NAMES = (*SHIPPED, *NEWCOMERS)
 STEADY: dict[str, dict[str, Any]] = {"pde": {"warm_up": 1e6}}
 """Settings with which a method's batches stay what its table tells."""
 
@@ -50,15 +55,32 @@ def test_every_role_is_a_mean(name: str, groups: TrainGroups) -> None:
     algorithm = bound(name, {"batch_size": 12}, groups)
     assert len(algorithm.roles) == len(algorithm.coefficients)
     assert sum(algorithm.coefficients) == pytest.approx(1)
+    told = algorithm.expectation()
+    weight_N = np.divide(told.share_N, told.samples_N, out=np.zeros(len(groups)), where=told.samples_N > 0)
     for plan in islice(algorithm.batches(np.random.default_rng(0)), 20):
         assert plan.indices_N.dtype == np.int64
         assert plan.weights_RN.shape == (len(algorithm.roles), len(plan.indices_N))
-        if not isinstance(getattr(algorithm, "second", algorithm), AbstractReweighter):  # in expectation only
-            np.testing.assert_allclose(plan.weights_RN.sum(axis=1), 1)
+        if not np.allclose(plan.weights_RN.sum(axis=1), 1):
+            # Then in expectation: by its draws, every sample comes to its share in the loss.
+            assert len(algorithm.roles) == 1
+            np.testing.assert_allclose(plan.weights_RN[0], weight_N[plan.indices_N])
         assert (plan.weights_RN >= 0).all()
         assert plan.weights_RN.any(axis=0).all()
         assert plan.indices_N.min() >= 0
         assert plan.indices_N.max() < len(groups)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_goes_on_from_a_first_model_asks_for_one(name: str) -> None:
+    kind = ALGORITHMS[name]
+    wanted = first_stage(name, {})
+    if wanted is None:
+        assert kind.start == "fresh"
+        return
+    assert 0 < wanted.share < 1
+    assert first_stage(wanted.algorithm, wanted.algorithm_settings) is None, "two stages, not three"
+    if kind.view is TrainLabels:
+        assert ALGORITHMS[wanted.algorithm].view is TrainLabels
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -180,7 +202,7 @@ def test_candidates_default_to_one_empty_override() -> None:
             candidates({"candidates": wrong})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_yaml_makes_its_algorithm(name: str, repository: Path, groups: TrainGroups) -> None:
     settings = yaml.safe_load((repository / "configs" / "algorithms" / f"{name}.yaml").read_text())
     for override in candidates(settings):
@@ -188,7 +210,7 @@ def test_every_shipped_yaml_makes_its_algorithm(name: str, repository: Path, gro
         assert next(algorithm.batches(np.random.default_rng(0))).indices_N.size
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_yaml_begins_with_its_source(name: str, repository: Path) -> None:
     text = (repository / "configs" / "algorithms" / f"{name}.yaml").read_text()
     comment = " ".join(line for line in text.splitlines() if line.startswith("#"))
@@ -224,17 +246,10 @@ def tiny_fit(
             return take(self, loaded)
 
         monkeypatch.setattr(Stepper, "__call__", counted)
-        result = fit(
-            replace(shortcut_data(24, tie=0.6, side=16), patient_N=patient_N),
-            shortcut_data(8, tie=0.5, seed=9, side=16),
-            algorithm=name,
-            algorithm_settings={"batch_size": 4},
-            settings=settings,
-            seed=0,
-            working_folder=folder,
-            quiet=True,
-        )
-        return result, steps
+        train = replace(shortcut_data(24, tie=0.6, side=16), patient_N=patient_N)
+        validation = shortcut_data(8, tie=0.5, seed=9, side=16)
+        setup = Setup(train, validation, settings, seed=0, working_folder=folder, quiet=True)
+        return fit(setup, name, {"batch_size": 4}), steps
 
     return run
 

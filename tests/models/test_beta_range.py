@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.algorithms.gerne import beta_bounds, extrapolated_distribution
-from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.training.making import make_algorithm
 from patching.errors import AlgorithmError, ConfigError, EmptyGroupError
 from pipeline.experiments.beta_range import beta_at, largest_beta, position
 from tests.models.conftest import bound

@@ -9,9 +9,9 @@ import torch
 
 from models.algorithms.cnc import Cnc, CncSettings
 from models.algorithms.erm import Erm
+from models.algorithms.parts.first_model import FirstModel
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.parts.two_stage import FirstModel
 from models.groups import TrainLabels
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from models.algorithms.denetdm import Denetdm, distillation
+from models.algorithms.parts.first_model import FirstModel
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.parts.two_stage import FirstModel
-from models.algorithms.registry import make_algorithm
 from models.data.dataset import PatchData
 from models.data.normalization import Normalization
 from models.groups import TrainLabels
@@ -21,7 +20,9 @@ from models.networks.backbones.registry import make_backbone
 from models.networks.classifier import Classifier
 from models.networks.heads import head_of
 from models.training.fit import fit
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model
 
@@ -135,10 +136,9 @@ def test_ships_the_configured_backbone(
         heads.append((before, self.experts.head.weight, head_of(fresh.backbone).weight.clone()))
 
     monkeypatch.setattr(Denetdm, "begin", begin)
-    result = fit(
-        shortcut_data(24, side=16), shortcut_data(12, seed=9, side=16), algorithm="denetdm",
-        algorithm_settings={"batch_size": 4}, settings=settings, seed=0, working_folder=tmp_path, quiet=True,
-    )  # fmt: skip
+    train, validation = shortcut_data(24, side=16), shortcut_data(12, seed=9, side=16)
+    setup = Setup(train, validation, settings, seed=0, working_folder=tmp_path, quiet=True)
+    result = fit(setup, "denetdm", {"batch_size": 4})
     assert result.backbone == (backbone, own)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["denetdm-0", "denetdm-first-0"]
     ((before, theirs, after),) = heads

@@ -9,12 +9,12 @@ import torch
 from models.algorithms.dfa import Dfa
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.registry import make_algorithm
 from models.data.normalization import Normalization
 from models.groups import TrainLabels
 from models.networks.backbones.disentangled import Disentangled
 from models.networks.backbones.registry import make_backbone
 from models.networks.classifier import Classifier
+from models.training.making import make_algorithm
 from patching.errors import AlgorithmError
 
 LABEL_N = np.array([0, 1, 0, 0, 1, 1, 0])

@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.algorithms.parts.two_stage import FirstModel, FirstStage
-from models.algorithms.registry import make_algorithm
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.data.dataset import PatchData
-from models.data.normalization import measure_normalization
-from models.groups import GroupLayout
 from models.metrics.selection import Judge
 from models.training.first_models import FirstModels, first_settings, second_settings
 from models.training.fit import FitResult, fit
 from models.training.loop import Trainer
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model
 
@@ -30,23 +28,22 @@ PATIENT_N = np.array([f"p{n * n % 11}" for n in range(N)])
 UNKNOWN = {"batch_size": 8, "t": 0.2, "first_share": 0.25}
 
 
-def trainings(make: MakeData, settings: TrainSettings, *, patients: bool = True) -> Trainings:
+def setup_of(make: MakeData, settings: TrainSettings, *, patients: bool = True) -> Setup:
     train = replace(make(N), patient_N=PATIENT_N if patients else None)
-    normalization = measure_normalization(train.images, train.tissue_fraction_N, settings.transform)
-    return Trainings(train, make(24, seed=9), GroupLayout(2, 2), settings, normalization, seed=0, quiet=True)
+    return Setup(train, make(24, seed=9), settings, seed=0, quiet=True)
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
     """Every training that was run, in order."""
     found: list[Trainer] = []
-    original = Trainings.run
+    original = Setup.run
 
-    def recorded(self: Trainings, trainer: Trainer, name: str, title: str) -> Any:
+    def recorded(self: Setup, trainer: Trainer, name: str, title: str) -> Any:
         found.append(trainer)
         return original(self, trainer, name, title)
 
-    monkeypatch.setattr(Trainings, "run", recorded)
+    monkeypatch.setattr(Setup, "run", recorded)
     return found
 
 
@@ -62,16 +59,9 @@ def fitted(
     own: Mapping[str, Any],
     folder: Path | None = None,
 ) -> FitResult:
-    return fit(
-        replace(make(N, tie=0.8), patient_N=PATIENT_N),
-        make(24, seed=9),
-        algorithm=algorithm,
-        algorithm_settings=own,
-        settings=settings,
-        seed=0,
-        working_folder=folder,
-        quiet=True,
-    )
+    train = replace(make(N, tie=0.8), patient_N=PATIENT_N)
+    setup = Setup(train, make(24, seed=9), settings, seed=0, working_folder=folder, quiet=True)
+    return fit(setup, algorithm, own)
 
 
 def test_candidates_that_ask_for_the_same_share_a_first_model(
@@ -82,7 +72,7 @@ def test_candidates_that_ask_for_the_same_share_a_first_model(
     kinds = [type(trainer.algorithm).__name__ for trainer in run]
     assert kinds.count("GerneUnknown") == len(result.trials) == 4
     assert kinds.count("ClassBalanced") == 2
-    firsts = [trainer.algorithm.first for trainer in run if hasattr(trainer.algorithm, "first")]
+    firsts = [trainer.algorithm.first for trainer in run if trainer.algorithm.first]
     assert firsts[0] is firsts[1] is firsts[3]
     assert firsts[2] is not firsts[0]
 
@@ -109,7 +99,7 @@ def test_both_stages_cost_what_one_training_costs(
 def test_held_out_patients_are_not_seen(
     shortcut_data: MakeData, quick: TrainSettings, run: list[Trainer]
 ) -> None:
-    made = FirstModels(trainings(shortcut_data, quick), "dfr")
+    made = FirstModels(setup_of(shortcut_data, quick), "dfr")
     first = made.get(FirstStage(algorithm_settings={"batch_size": 8}, held_out=0.3))
     assert len(run) == 1
     unseen = set(PATIENT_N[first.unseen_N].tolist())
@@ -117,14 +107,14 @@ def test_held_out_patients_are_not_seen(
     assert not unseen & seen_by(run[0])
     assert 0.2 < first.unseen_N.mean() < 0.45
     assert len(run[0].data) == N - first.unseen_N.sum()
-    again = FirstModels(trainings(shortcut_data, quick), "dfr").get(FirstStage(held_out=0.3))
+    again = FirstModels(setup_of(shortcut_data, quick), "dfr").get(FirstStage(held_out=0.3))
     assert again.unseen_N.tolist() == first.unseen_N.tolist(), "the seed decides who is held out"
 
 
 def test_every_patient_is_scored_by_a_model_that_never_saw_it(
     shortcut_data: MakeData, quick: TrainSettings, run: list[Trainer]
 ) -> None:
-    made = trainings(shortcut_data, quick)
+    made = setup_of(shortcut_data, quick)
     first = FirstModels(made, "gerne_unknown").get(FirstStage(algorithm_settings={"batch_size": 8}, folds=3))
     assert len(run) == 3
     assert not first.unseen_N.any()
@@ -143,24 +133,24 @@ def test_every_patient_is_scored_by_a_model_that_never_saw_it(
 def test_folds_are_of_similar_size_in_spite_of_uneven_patients(
     shortcut_data: MakeData, quick: TrainSettings, run: list[Trainer]
 ) -> None:
-    FirstModels(trainings(shortcut_data, quick), "x").get(FirstStage(folds=2, share=0.1))
+    FirstModels(setup_of(shortcut_data, quick), "x").get(FirstStage(folds=2, share=0.1))
     sizes = [len(trainer.data) for trainer in run]
     assert sum(sizes) == N
     assert max(sizes) <= N / 2 + 12, "no more than the largest patient apart"
 
 
 def test_patients_are_needed_to_leave_some_out(shortcut_data: MakeData, quick: TrainSettings) -> None:
-    made = FirstModels(trainings(shortcut_data, quick, patients=False), "gerne_unknown")
+    made = FirstModels(setup_of(shortcut_data, quick, patients=False), "gerne_unknown")
     with pytest.raises(AlgorithmError, match="0 known training patients, 3 folds"):
         made.get(FirstStage(folds=3))
     with pytest.raises(AlgorithmError, match="6 known training patients, 10 folds"):
-        FirstModels(trainings(shortcut_data, quick), "dfr").get(FirstStage(held_out=0.1))
+        FirstModels(setup_of(shortcut_data, quick), "dfr").get(FirstStage(held_out=0.1))
 
 
 def test_unknown_patients_are_not_held_out_and_it_is_told(
     shortcut_data: MakeData, quick: TrainSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = FirstModels(trainings(shortcut_data, quick, patients=False), "dfr")
+    made = FirstModels(setup_of(shortcut_data, quick, patients=False), "dfr")
     first = made.get(FirstStage(algorithm_settings={"batch_size": 8}, share=0.2, held_out=0.3))
     assert not first.unseen_N.any()
     assert "patients are not known" in caplog.text
@@ -169,7 +159,7 @@ def test_unknown_patients_are_not_held_out_and_it_is_told(
 def test_a_state_that_began_with_another_first_model_is_not_taken_up(
     shortcut_data: MakeData, quick: TrainSettings, tmp_path: Path
 ) -> None:
-    made = trainings(shortcut_data, quick.model_copy(update={"epochs": 1.0}))
+    made = setup_of(shortcut_data, quick.model_copy(update={"epochs": 1.0}))
     label_N = made.train.label_N
     last: dict[bool, list[dict[str, torch.Tensor]]] = {True: [], False: []}
     for saved in (True, False):
@@ -240,7 +230,7 @@ def test_every_fold_has_every_class(shortcut_data: MakeData, quick: TrainSetting
     data = shortcut_data(120)
     number_N = np.arange(120) // 2
     patient_N = np.where(data.label_N == 0, number_N % 3, 3 + number_N % 9).astype(str)
-    ready = trainings(shortcut_data, quick)
+    ready = setup_of(shortcut_data, quick)
     for seed in range(6):
         made = replace(ready, train=replace(data, patient_N=patient_N), seed=seed)
         fold_N = FirstModels(made, "any")._folds(3)

@@ -12,6 +12,7 @@ from models.data.dataset import PatchData
 from models.metrics.selection import Score
 from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from patching.errors import BetaBoundsError, ConfigError, DivergenceError, EmptyGroupError
 
 MakeData = Callable[..., PatchData]
@@ -20,16 +21,8 @@ MakeData = Callable[..., PatchData]
 def run(
     make: MakeData, settings: TrainSettings, algorithm: str, folder: Path | None = None, **own: Any
 ) -> FitResult:
-    return fit(
-        make(96),
-        make(40, seed=9),
-        algorithm=algorithm,
-        algorithm_settings={"batch_size": 8} | own,
-        settings=settings,
-        seed=0,
-        working_folder=folder,
-        quiet=True,
-    )
+    setup = Setup(make(96), make(40, seed=9), settings, seed=0, working_folder=folder, quiet=True)
+    return fit(setup, algorithm, {"batch_size": 8} | own)
 
 
 def test_every_candidate_is_tried_and_the_best_kept(shortcut_data: MakeData, quick: TrainSettings) -> None:
@@ -107,15 +100,7 @@ def test_streamed_patches_train_like_patches_in_memory(shortcut_data: MakeData, 
     everything = shortcut_data(96)
     streamed = everything.subset(np.arange(96))
     results = [
-        fit(
-            train,
-            everything,
-            algorithm="erm",
-            algorithm_settings={"batch_size": 8},
-            settings=quick,
-            seed=0,
-            quiet=True,
-        )
+        fit(Setup(train, everything, quick, seed=0, quiet=True), "erm", {"batch_size": 8})
         for train in (everything, streamed)
     ]
     assert results[0].history == results[1].history
@@ -130,15 +115,8 @@ def test_resampling_beats_erm_in_the_worst_group(shortcut_data: MakeData, quick:
     settings = quick.model_copy(update={"epochs": 6.0, "backbone": "resnet10_slim"})
     worst = {}
     for name in ("erm", "group_resampling", "gerne"):
-        result = fit(
-            shortcut_data(600, tie=0.985),
-            shortcut_data(80, tie=0.5, seed=9),
-            algorithm=name,
-            algorithm_settings={"batch_size": 16},
-            settings=settings,
-            seed=0,
-            quiet=True,
-        )
+        train, validation = shortcut_data(600, tie=0.985), shortcut_data(80, tie=0.5, seed=9)
+        result = fit(Setup(train, validation, settings, seed=0, quiet=True), name, {"batch_size": 16})
         test = shortcut_data(200, tie=0.5, seed=33)
         right_N = result.classifier.predict_patches(test.images).argmax(axis=1) == test.label_N
         group_N = 2 * test.label_N + test.attribute_N

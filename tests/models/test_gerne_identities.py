@@ -14,8 +14,8 @@ from torch import nn
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.plans import BatchPlan
-from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.training.making import make_algorithm
 
 COUNTS = [[24, 6], [5, 19]]
 ROUNDINGS = ("stochastic", "largest_remainder", "exact_weights")

@@ -8,14 +8,13 @@ import pytest
 
 from models.algorithms.gerne_unknown import GerneUnknown, hard_samples
 from models.algorithms.parts.composition import composition
-from models.algorithms.parts.two_stage import FirstModel
-from models.algorithms.registry import first_stage, make_algorithm
+from models.algorithms.parts.first_model import FirstModel
 from models.data.dataset import PatchData
-from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.training.first_models import FirstModels, first_settings
+from models.training.making import first_stage, make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings
+from models.training.setup import Setup
 from patching.errors import BetaBoundsError, ConfigError, EmptyGroupError
 from tests.models.conftest import first_model
 
@@ -125,8 +124,7 @@ def test_bounds_of_beta_are_those_of_the_pseudo_groups() -> None:
 
 
 def first_on(data: PatchData, settings: TrainSettings) -> FirstModel:
-    normalization = measure_normalization(data.images, data.tissue_fraction_N, settings.transform)
-    made = Trainings(data, data, GroupLayout(2, 2), settings, normalization, seed=0, quiet=True)
+    made = Setup(data, data, settings, seed=0, quiet=True)
     stage = first_stage("gerne_unknown", {"batch_size": 16})
     assert stage is not None
     return FirstModels(made, "gerne_unknown").get(stage)

@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.training.making import make_algorithm
 
 BATCH, STEPS = 10, 10_000
 

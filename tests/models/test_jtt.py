@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from models.algorithms.jtt import Jtt
-from models.algorithms.parts.two_stage import FirstModel
-from models.algorithms.registry import first_stage, make_algorithm
+from models.algorithms.parts.first_model import FirstModel
 from models.groups import TrainLabels
+from models.training.making import first_stage, make_algorithm
 from patching.errors import AlgorithmError
 from tests.models.conftest import first_model
 

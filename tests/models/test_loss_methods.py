@@ -15,19 +15,19 @@ from torch import nn
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.lc import partners
 from models.algorithms.mat import held_out_shift
+from models.algorithms.parts.first_model import FirstModel
 from models.algorithms.parts.group_means import group_means
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.parts.two_stage import FirstModel
-from models.algorithms.registry import first_stage, make_algorithm
 from models.data.dataset import PatchData
 from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
 from models.training.fit import fit
 from models.training.loop import Trainer
+from models.training.making import first_stage, make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
+from models.training.setup import Setup, new_classifier
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound
 
@@ -474,13 +474,6 @@ def test_they_train(name: str, shortcut_data: MakeData, quick: TrainSettings) ->
     data = shortcut_data(24)
     data = replace(data, patient_N=np.array([f"p{n // 4}" for n in range(24)]))
     settings = quick.model_copy(update={"log_gradients": True})
-    result = fit(
-        data,
-        shortcut_data(8, tie=0.5, seed=9),
-        algorithm=name,
-        algorithm_settings={"batch_size": 4},
-        settings=settings,
-        seed=1,
-        quiet=True,
-    )
+    setup = Setup(data, shortcut_data(8, tie=0.5, seed=9), settings, seed=1, quiet=True)
+    result = fit(setup, name, {"batch_size": 4})
     assert all(np.isfinite(row["train_loss"]) for row in result.history)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from models.algorithms.lisa import Lisa
 from models.algorithms.parts.mixing import mixed, mixed_fraction
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.registry import make_algorithm
 from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
 from models.training.fit import fit
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, EmptyGroupError
 
 MakeData = Callable[..., PatchData]
@@ -94,10 +95,8 @@ def test_mixup_towards_alpha_zero_is_erm(alpha: float) -> None:
 
 def test_mixup_without_mixing_trains_as_erm(shortcut_data: MakeData, quick: TrainSettings) -> None:
     def history(name: str, **own: Any) -> Any:
-        return fit(
-            shortcut_data(24), shortcut_data(12, seed=9), algorithm=name,
-            algorithm_settings={"batch_size": 4, **own}, settings=quick, seed=0, quiet=True,
-        ).history  # fmt: skip
+        setup = Setup(shortcut_data(24), shortcut_data(12, seed=9), quick, seed=0, quiet=True)
+        return fit(setup, name, {"batch_size": 4, **own}).history
 
     assert history("mixup", alpha=0.0) == history("erm")
     assert history("mixup", alpha=1.0) != history("erm")

@@ -8,8 +8,8 @@ import pytest
 from models.algorithms.parts.composition import composition
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.pde import Pde
-from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.training.making import make_algorithm
 from patching.errors import EmptyGroupError
 
 

@@ -15,8 +15,9 @@ from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
 from models.training.loop import Trainer
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
-from tests.models.conftest import bound, with_fitting_first_model
+from models.training.setup import new_classifier
+from tests.models.conftest import bound
+from tests.models.newcomers import NEWCOMERS
 
 LAYOUT = GroupLayout(2, 2)
 
@@ -29,7 +30,8 @@ def fresh_accelerate() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.usefixtures("newcomers")
+@pytest.mark.parametrize("name", ALGORITHMS | NEWCOMERS)
 def test_objectives_are_fp32_under_bf16(
     name: str,
     shortcut_data: Callable[..., PatchData],
@@ -39,9 +41,9 @@ def test_objectives_are_fp32_under_bf16(
 ) -> None:
     settings = quick.model_copy(update={"mixed_precision": "bf16", "backbone": "resnet10_slim"})
     data = shortcut_data(60)
-    algorithm = bound(name, {"batch_size": 6}, TrainGroups(LAYOUT, data.label_N, data.attribute_N))
     normalization = Normalization("none", (400.0,) * 3, (200.0,) * 3, (200.0,) * 3)
-    with_fitting_first_model(name, algorithm, normalization, settings)
+    groups = TrainGroups(LAYOUT, data.label_N, data.attribute_N)
+    algorithm = bound(name, {"batch_size": 6}, groups, normalization, settings)
     main, *others = (
         new_classifier(normalization, settings, 3, 2, seed, assembly=algorithm.assembly)
         for seed in range(1 + len(algorithm.companions))

@@ -1,6 +1,6 @@
 """Where attributes may be used, and that they are used nowhere else; more groups than four."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -11,24 +11,27 @@ from numpy.typing import NDArray
 
 from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import MemoryPatches, PatchData
-from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.metrics.selection import Regime
 from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError
 from tests.models.conftest import bound
+from tests.models.newcomers import NEWCOMERS
+
+pytestmark = pytest.mark.usefixtures("newcomers")
 
 MakeData = Callable[..., PatchData]
-BLIND = [name for name, kind in ALGORITHMS.items() if kind.view is TrainLabels]
-KNOWING = [name for name, kind in ALGORITHMS.items() if kind.view is TrainGroups]
+METHODS = ALGORITHMS | NEWCOMERS
+BLIND = [name for name, kind in METHODS.items() if kind.view is TrainLabels]
+KNOWING = [name for name, kind in METHODS.items() if kind.view is TrainGroups]
 
 
 def test_some_methods_see_attributes_and_some_do_not() -> None:
     assert {"erm", "class_balanced", "cb_loss", "jtt", "cnc", "gerne_unknown"} <= set(BLIND)
     assert {"gerne", "group_resampling", "reweight", "subg", "dfr", "crt", "pde"} <= set(KNOWING)
-    assert set(BLIND) | set(KNOWING) == set(ALGORITHMS)
+    assert set(BLIND) | set(KNOWING) == set(METHODS)
 
 
 def arrays(thing: Any, seen: dict[int, Any]) -> Iterator[NDArray[Any]]:
@@ -81,18 +84,16 @@ def test_attributes_would_be_found_where_they_are(groups: TrainGroups) -> None:
 
 
 def fitted(
-    make: MakeData, settings: TrainSettings, regime: Regime, algorithm: str = "erm", **changes: Any
+    make: MakeData,
+    settings: TrainSettings,
+    regime: Regime,
+    algorithm: str = "erm",
+    own: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> FitResult:
-    train, validation = make(64, tie=0.8), make(32, tie=0.6, seed=9)
-    arguments: dict[str, Any] = {
-        "train": train,
-        "validation": validation,
-        "algorithm_settings": {"batch_size": 8},
-        "settings": settings.model_copy(update={"attributes": regime, "epochs": 1.0}),
-        "seed": 0,
-        "quiet": True,
-    }
-    return fit(algorithm=algorithm, **(arguments | changes))
+    settings = settings.model_copy(update={"attributes": regime, "epochs": 1.0})
+    setup = Setup(make(64, tie=0.8), make(32, tie=0.6, seed=9), settings, seed=0, quiet=True)
+    return fit(replace(setup, **changes), algorithm, own or {"batch_size": 8})
 
 
 @pytest.mark.parametrize("regime", ["validation_only", "nowhere"])
@@ -104,7 +105,7 @@ def test_a_method_with_attributes_needs_them_in_training(
     name: str,
     regime: Regime,
 ) -> None:
-    monkeypatch.setattr(Trainings, "run", None)  # A first model is not trained in vain.
+    monkeypatch.setattr(Setup, "run", None)  # A first model is not trained in vain.
     with pytest.raises(
         AlgorithmError, match=f"algorithm {name}, and training patches without attributes"
     ) as told:
@@ -126,8 +127,7 @@ def test_the_regime_decides_what_is_known_and_how_is_selected(
 ) -> None:
     data = shortcut_data(24)
     settings = quick.model_copy(update={"attributes": regime})
-    normalization = measure_normalization(data.images, data.tissue_fraction_N, settings.transform)
-    made = Trainings(data, data, GroupLayout(2, 2), settings, normalization, seed=0, quiet=True)
+    made = Setup(data, data, settings, seed=0, quiet=True)
     assert type(made.known) is (TrainGroups if regime == "known" else TrainLabels)
     judge = made.judge(settings)
     assert judge.rule == rule
@@ -146,7 +146,7 @@ def test_a_rule_over_groups_needs_attributes_in_validation(
 def test_a_rule_that_cannot_work_is_refused_before_a_first_model_is_trained(
     shortcut_data: MakeData, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainings, "run", lambda *_: pytest.fail("something was trained"))
+    monkeypatch.setattr(Setup, "run", lambda *_: pytest.fail("something was trained"))
     with pytest.raises(ConfigError, match="selection: worst_group"):
         fitted(shortcut_data, quick.model_copy(update={"selection": "worst_group"}), "nowhere", "jtt")
 
@@ -157,7 +157,7 @@ def test_a_rule_over_groups_cannot_choose_a_first_model_by_training_patches(
     settings = quick.model_copy(update={"selection": "group_balanced"})
     own = {"batch_size": 8, "first_judged_on": "training"}
     with pytest.raises(ConfigError, match="first_judged_on: training"):
-        fitted(shortcut_data, settings, "known", "crt", algorithm_settings=own)
+        fitted(shortcut_data, settings, "known", "crt", own)
 
 
 def test_without_attributes_group_figures_are_undefined(
@@ -190,11 +190,11 @@ def test_attributes_that_may_not_be_used_change_nothing(
 
     train, validation = shortcut_data(64, tie=0.8), shortcut_data(32, tie=0.6, seed=9)
     own = {"batch_size": 8, "candidates": [{"first_share": 0.4}, {"first_share": 0.6}]}
-    first = fitted(shortcut_data, quick, regime, name, algorithm_settings=own)
+    first = fitted(shortcut_data, quick, regime, name, own)
     changes = {"train": scrambled(train)}
     if regime == "nowhere":
         changes["validation"] = scrambled(validation)
-    other = fitted(shortcut_data, quick, regime, name, algorithm_settings=own, **changes)
+    other = fitted(shortcut_data, quick, regime, name, own, **changes)
     assert first.chosen == other.chosen
     assert_same_weights(first, other)
 
@@ -214,8 +214,7 @@ def test_test_patches_change_nothing_but_figures_of_their_own(
     keys = ("beta", (0.5, 1.0, 1.5)) if name == "gerne" else ("t", (0.1, 0.3, 0.5))
     own = {"batch_size": 8, "candidates": [{keys[0]: value} for value in keys[1]]}
     without, first, other = (
-        fitted(shortcut_data, settings, "known", name, algorithm_settings=own, oracle=oracle)
-        for oracle in (None, test, against)
+        fitted(shortcut_data, settings, "known", name, own, oracle=oracle) for oracle in (None, test, against)
     )
     assert without.oracle == {}
     assert not [key for row in without.history for key in row if "oracle" in key]
@@ -253,17 +252,9 @@ def nine_groups(n: int, seed: int) -> PatchData:
 @pytest.mark.parametrize("name", ["erm", "group_resampling", "gerne", "gerne_unknown"])
 def test_three_classes_of_three_attribute_values(quick: TrainSettings, name: str) -> None:
     train, validation = nine_groups(90, 0), nine_groups(45, 1)
-    result = fit(
-        train,
-        validation,
-        algorithm=name,
-        algorithm_settings={"batch_size": 8} | ({"c": 0.5, "beta": 0.25} if "gerne" in name else {}),
-        settings=quick,
-        seed=0,
-        n_attributes=3,
-        n_classes=3,
-        quiet=True,
-    )
+    own = {"batch_size": 8} | ({"c": 0.5, "beta": 0.25} if "gerne" in name else {})
+    setup = Setup(train, validation, quick, seed=0, layout=GroupLayout(3, 3), quiet=True)
+    result = fit(setup, name, own)
     assert result.composition.groups.counts_KA.shape == (3, 3)
     assert result.composition.share_KA.sum() == pytest.approx(1)
     if name == "group_resampling":

@@ -12,19 +12,18 @@ from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.dfr import Dfr, DfrSettings
+from models.algorithms.parts.first_model import FirstModel
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel
-from models.algorithms.registry import first_stage, make_algorithm
 from models.data.dataset import PatchData
-from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
 from models.networks.classifier import Classifier
 from models.networks.heads import head_of, only_head
 from models.training.first_models import FirstModels, second_settings
 from models.training.loop import Trainer, TrainResult
+from models.training.making import first_stage, make_algorithm
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings, new_classifier
+from models.training.setup import Setup, new_classifier
 from patching.errors import ConfigError, EmptyGroupError
 from tests.models.conftest import bound, first_model
 
@@ -123,10 +122,9 @@ class Heads:
 
     def __init__(self, make: MakeData, settings: TrainSettings) -> None:
         train, validation = make(48, tie=0.75), make(24, tie=0.5, seed=9)
-        normalization = measure_normalization(train.images, train.tissue_fraction_N, settings.transform)
-        self.trainings = Trainings(train, validation, LAYOUT, settings, normalization, seed=3, quiet=True)
+        self.setup = Setup(train, validation, settings, seed=3, quiet=True)
         self.groups = TrainGroups(LAYOUT, train.label_N, train.attribute_N)
-        features = new_classifier(normalization, settings, 3, 2, seed=5)
+        features = new_classifier(self.setup.normalization, settings, 3, 2, seed=5)
         # Running statistics that no single batch has.
         features.train()(
             torch.from_numpy(train.images.read(np.arange(20)).astype(np.float32)).permute(0, 3, 1, 2)
@@ -135,7 +133,7 @@ class Heads:
         self.first = FirstModel(features, logits_NK, np.arange(48) // 2 % 2 == 0)
 
     def trained(self, algorithm: AbstractAlgorithm[TrainGroups, DfrSettings]) -> Classifier:
-        trainer = self.trainings.trainer(algorithm, self.trainings.settings)
+        trainer = self.setup.trainer(algorithm, self.setup.settings)
         trainer.run(quiet=True)
         return trainer.classifier
 
@@ -165,7 +163,7 @@ def test_nothing_but_the_last_layer_changes(heads: Heads, name: str) -> None:
 
 def test_without_penalty_dfr_is_plain_retraining(heads: Heads) -> None:
     class Plain(Dfr):
-        objective = AbstractTwoStage.objective
+        objective = AbstractAlgorithm.objective
 
     settings = DfrSettings(batch_size=8, l1=0.0)
     plain = heads.trained(Plain(heads.groups, settings, heads.first)).state_dict()
@@ -202,8 +200,7 @@ def test_dfr_has_the_whole_budget_in_spite_of_those_held_out(
     settings = quick.model_copy(
         update={"backbone": "mlp", "backbone_settings": {"side": 16}, "epochs": 6.0, "augmentation": "none"}
     )
-    normalization = measure_normalization(train.images, train.tissue_fraction_N, "none")
-    made = Trainings(train, train, LAYOUT, settings, normalization, seed=0, quiet=True)
+    made = Setup(train, train, settings, seed=0, quiet=True)
     seen: list[float] = []
     run = made.run
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.algorithms.registry import make_algorithm
 from models.groups import GroupLayout, TrainGroups
+from models.training.making import make_algorithm
 from patching.errors import ConfigError
 
 

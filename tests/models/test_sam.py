@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from models.algorithms.registry import make_algorithm
 from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
 from models.training.fit import FitResult, fit
+from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
+from models.training.setup import Setup
 
 MakeData = Callable[..., PatchData]
 
@@ -47,13 +48,10 @@ def test_without_radius_or_gradient_nothing_is_added() -> None:
 @pytest.fixture
 def trained(shortcut_data: MakeData, quick: TrainSettings) -> Callable[..., FitResult]:
     def train(name: str, clip_norm: float | None = None, **own: Any) -> FitResult:
-        return fit(
-            shortcut_data(24), shortcut_data(12, seed=9), algorithm=name,
-            algorithm_settings={"batch_size": 4, **own}, seed=0, quiet=True,
-            settings=quick.model_copy(
-                update={"clip_norm": clip_norm, "backbone_settings": {"dropout_prob": 0.3}}
-            ),
-        )  # fmt: skip
+        changes = {"clip_norm": clip_norm, "backbone_settings": {"dropout_prob": 0.3}}
+        settings = quick.model_copy(update=changes)
+        setup = Setup(shortcut_data(24), shortcut_data(12, seed=9), settings, seed=0, quiet=True)
+        return fit(setup, name, {"batch_size": 4, **own})
 
     return train
 

@@ -17,14 +17,18 @@ from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
 from models.training.processes import check_divisible
 from models.training.settings import TrainSettings
+from models.training.setup import new_classifier
 from models.training.sharing import Sharing
-from models.training.trainings import new_classifier
 from patching.errors import AlgorithmError, ConfigError
-from tests.models.conftest import bound, with_fitting_first_model
+from tests.models.conftest import bound
+from tests.models.newcomers import NEWCOMERS
+
+pytestmark = pytest.mark.usefixtures("newcomers")
 
 MakeData = Callable[..., PatchData]
 LAYOUT = GroupLayout(2, 2)
-ADDITIVE = [name for name, kind in ALGORITHMS.items() if kind.additive and not kind.companions]
+METHODS = ALGORITHMS | NEWCOMERS
+ADDITIVE = [name for name, kind in METHODS.items() if kind.additive and not kind.companions]
 
 
 def groups() -> TrainGroups:
@@ -141,9 +145,9 @@ def test_gerne_in_parts_has_the_gradient_of_the_whole_step(shortcut_data: MakeDa
 def test_every_additive_method_is_the_sum_of_its_parts(name: str, shortcut_data: MakeData) -> None:
     """Who cannot compute a step in parts has to say `additive = False`."""
     data = shortcut_data(120)
-    algorithm = bound(name, {"batch_size": 9}, TrainGroups(LAYOUT, data.label_N, data.attribute_N))
-    networks = made(data, "resnet10_slim", algorithm.assembly, batch_norm="frozen")
-    with_fitting_first_model(name, algorithm, networks.classifier.normalization, TrainSettings())
+    networks = made(data, "resnet10_slim", ALGORITHMS[name].assembly, batch_norm="frozen")
+    known = TrainGroups(LAYOUT, data.label_N, data.attribute_N)
+    algorithm = bound(name, {"batch_size": 9}, known, networks.classifier.normalization)
     whole = first_batch(algorithm, data)
     expected = gradient(algorithm, networks, [whole])
     positions = Sharing(algorithm.strata_N, micro_batch=4).parts(whole.plan)

@@ -13,15 +13,15 @@ from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch, BatchPlan
-from models.algorithms.registry import make_algorithm
 from models.data.dataset import PatchData
 from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
 from models.training.loop import Trainer
+from models.training.making import make_algorithm
 from models.training.optimization import evenly_spaced, learning_rate, precision
 from models.training.settings import TrainSettings
-from models.training.trainings import new_classifier
+from models.training.setup import new_classifier
 from patching.errors import CheckpointError, DivergenceError
 
 MakeData = Callable[..., PatchData]

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from models.algorithms.registry import candidates, checked_settings, make_algorithm
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Score
 from models.training.loop import Trainer, TrainResult
+from models.training.making import candidates, checked_settings, make_algorithm
 from models.training.step import Stepper
 from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
@@ -288,7 +288,7 @@ def test_every_training_is_a_child_run_once(
 
 def test_two_processes_do_not_search_the_same(context: Context, stub: StubFit) -> None:
     with (
-        attempts.alone(context.paths.trials("tune", "gerne-low")),
+        attempts.locked(context.paths.trials("tune", "gerne-low")),
         pytest.raises(ArtifactError, match="another process"),
     ):
         search(context)

@@ -2,16 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from models.algorithms.base import AbstractAlgorithm
+from models.algorithms.base import AbstractAlgorithm, ViewT
 from models.algorithms.parts.composition import Expectation
+from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.algorithms.parts.plans import BatchPlan
-from models.algorithms.parts.two_stage import AbstractTwoStage, FirstModel, FirstStage, TwoStageSettings
-from models.groups import TrainGroups
+from models.algorithms.parts.two_stage import TwoStageSettings
 
 
 class HeadSettings(TwoStageSettings):
@@ -24,32 +24,27 @@ class HeadSettings(TwoStageSettings):
 HeadT = TypeVar("HeadT", bound=HeadSettings)
 
 
-def features_by_erm(settings: HeadSettings) -> FirstStage:
-    """An ERM model, chosen by the training's rule, as the ERM that it is compared with."""
-    return FirstStage(algorithm_settings={"batch_size": settings.batch_size}, share=settings.first_share)
-
-
-class AbstractRetrainedHead(AbstractTwoStage[TrainGroups, HeadT], ABC):
+class AbstractRetrainedHead(AbstractAlgorithm[ViewT, HeadT], ABC, Generic[ViewT, HeadT]):
     """Learn features by ERM, freeze them, and learn the last layer anew as another method does.
 
     Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020
     (arXiv 1910.09217), with groups in the place of classes, as SubpopBench has it (Yang et al., ICML 2023).
     """
 
-    view = TrainGroups
     start = "first"
     trains = "head"
 
-    def __init__(self, train: TrainGroups, settings: HeadT, first: FirstModel) -> None:
+    def __init__(self, train: ViewT, settings: HeadT, first: FirstModel) -> None:
         super().__init__(train, settings, first)
         self.second = self.second_method()
 
     @classmethod
     def first_stage(cls, settings: HeadT) -> FirstStage:
-        return features_by_erm(settings)
+        """The ERM that the method is compared with, chosen by the training's rule."""
+        return settings.erm_first
 
     @abstractmethod
-    def second_method(self) -> AbstractAlgorithm[TrainGroups, Any]:
+    def second_method(self) -> AbstractAlgorithm[ViewT, Any]:
         """How the last layer is trained."""
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:

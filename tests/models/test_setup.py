@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.algorithms.parts.two_stage import FirstStage
+from models.algorithms.parts.first_model import FirstStage
 from models.data.dataset import PatchData
-from models.data.normalization import measure_normalization
-from models.groups import GroupLayout
 from models.training.first_models import FirstModels
 from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
-from models.training.trainings import Trainings
+from models.training.setup import Setup
 
 MakeData = Callable[..., PatchData]
 
@@ -32,11 +30,8 @@ def first_logits(
 ) -> Any:
     """Of a first model that is saved under the name of whichever comes first."""
     train = replace(make(40, side=16), patient_N=np.array([f"p{n // 2 % patients}" for n in range(40)]))
-    normalization = measure_normalization(train.images, train.tissue_fraction_N, "none")
-    made = Trainings(
-        train, make(16, tie=0.5, seed=9, side=16), GroupLayout(2, 2), settings, normalization, seed=0,
-        working_folder=folder, quiet=True,
-    )  # fmt: skip
+    validation = make(16, tie=0.5, seed=9, side=16)
+    made = Setup(train, validation, settings, seed=0, working_folder=folder, quiet=True)
     return FirstModels(made, "jtt").get(stage).logits_NK
 
 
@@ -70,11 +65,9 @@ def test_a_training_without_test_figures_is_not_taken_up_where_they_are_asked_fo
     shortcut_data: MakeData, tiny: TrainSettings, tmp_path: Path
 ) -> None:
     def fitted(oracle: PatchData | None) -> FitResult:
-        return fit(
-            shortcut_data(24, side=16), shortcut_data(8, seed=9, side=16), algorithm="erm",
-            algorithm_settings={"batch_size": 4}, settings=tiny, seed=0, oracle=oracle,
-            working_folder=tmp_path, quiet=True,
-        )  # fmt: skip
+        train, validation = shortcut_data(24, side=16), shortcut_data(8, seed=9, side=16)
+        setup = Setup(train, validation, tiny, 0, oracle=oracle, working_folder=tmp_path, quiet=True)
+        return fit(setup, "erm", {"batch_size": 4})
 
     assert not fitted(None).oracle
     assert set(fitted(shortcut_data(8, seed=5, side=16)).oracle) == {

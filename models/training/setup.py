@@ -1,9 +1,9 @@
-"""The trainings of one fit: the same data, normalization, seed and budget for all of them."""
+"""What all trainings of one fit share: the same data, normalization, seed and budget for every one."""
 
 import hashlib
 import json
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.parts.two_stage import AbstractTwoStage
 from models.data.dataset import LabelledPatches, PatchData
-from models.data.normalization import Normalization
+from models.data.normalization import Normalization, measure_normalization
 from models.determinism import deterministic
 from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.metrics.selection import Judge
@@ -27,27 +26,25 @@ from models.training.settings import CHANGES_NO_RESULT, TrainSettings
 
 
 @dataclass(frozen=True)
-class Trainings:
-    """Makes and runs them.
+class Setup:
+    """What a fit trains on and how; makes its trainings and runs them.
 
     Attributes:
-        train: the training split.
-        validation: the validation split.
-        layout: of the groups.
-        settings: as configured.
-        normalization: of the training split.
+        train: the training split; alone decides groups, alpha and normalization.
+        validation: the validation split; alone decides which state and which candidate is kept.
+        settings: of the training; `attributes` says which of both splits' attributes may be used.
         seed: of initial weights, batches and augmentation.
-        oracle: test patches for figures under that name; none: no such figures.
+        layout: of the groups.
+        oracle: test patches for figures under that name (`FitResult.oracle`); none: no such figures.
         working_folder: where interrupted trainings are saved and taken up again.
         quiet: no progress bars.
     """
 
     train: PatchData
     validation: PatchData
-    layout: GroupLayout
     settings: TrainSettings
-    normalization: Normalization
     seed: int
+    layout: GroupLayout = field(default_factory=lambda: GroupLayout(2, 2))
     oracle: PatchData | None = None
     working_folder: Path | None = None
     quiet: bool = False
@@ -57,6 +54,13 @@ class Trainings:
         """What methods may know of the training split: attributes only where the regime has them there."""
         groups = TrainGroups(self.layout, self.train.label_N, self.train.attribute_N)
         return groups if self.settings.attributes == "known" else groups.labels
+
+    @cached_property
+    def normalization(self) -> Normalization:
+        """Of the training split; the tissue fraction has a say only where attributes are known there."""
+        known = self.settings.attributes == "known"
+        weight_N = self.train.tissue_fraction_N if known else np.ones(len(self.train))
+        return measure_normalization(self.train.images, weight_N, self.settings.transform)
 
     def judge(self, settings: TrainSettings, patches: PatchData | LabelledPatches | None = None) -> Judge:
         """Of the validation split, without its attributes where the regime has none, or of other patches."""
@@ -71,22 +75,21 @@ class Trainings:
 
     def classifier(self, algorithm: AbstractAlgorithm[Any, Any], seed: int | None = None) -> Classifier:
         """An untrained classifier, or the first model that a second stage goes on from."""
-        if isinstance(algorithm, AbstractTwoStage) and algorithm.start == "first":
-            going_on = deepcopy(algorithm.first.classifier)
-            if algorithm.trains == "head":
-                only_head(going_on.backbone, self.seed)
-            return going_on
-        fresh = new_classifier(
-            self.normalization,
-            self.settings,
-            self.train.images.channels,
-            self.layout.n_classes,
-            self.seed if seed is None else seed,
-            assembly=algorithm.assembly,
-        )
-        if isinstance(algorithm, AbstractTwoStage):
-            algorithm.begin(fresh)
-        return fresh
+        if algorithm.first is not None and algorithm.start == "first":
+            classifier = deepcopy(algorithm.first.classifier)
+        else:
+            classifier = new_classifier(
+                self.normalization,
+                self.settings,
+                self.train.images.channels,
+                self.layout.n_classes,
+                self.seed if seed is None else seed,
+                assembly=algorithm.assembly,
+            )
+        if algorithm.trains == "head":
+            only_head(classifier.backbone, self.seed)
+        algorithm.begin(classifier)
+        return classifier
 
     def trainer(
         self,
@@ -103,7 +106,7 @@ class Trainings:
             data: what is trained on; by default the whole training split.
             judged_on: what decides which state is kept; by default the validation split.
         """
-        if isinstance(algorithm, AbstractTwoStage) and algorithm.trains == "head":
+        if algorithm.trains == "head":
             settings = settings.model_copy(update={"batch_norm": "frozen"})
         companions = {
             name: self.classifier(algorithm, self.seed + 1 + i) for i, name in enumerate(algorithm.companions)
@@ -154,7 +157,7 @@ class Trainings:
             columns.append(trainer.data.patient_N)
         for data in (self.train, self.validation):
             columns += [data.label_N, data.attribute_N, data.tissue_fraction_N]
-        if isinstance(algorithm, AbstractTwoStage):
+        if algorithm.first is not None:
             columns += [algorithm.first.logits_NK, algorithm.first.unseen_N]
         for column in columns:
             digest.update(np.ascontiguousarray(column).tobytes())
