@@ -3,7 +3,9 @@
 import ast
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,6 +33,7 @@ from tests.models.conftest import bound
 ROOT = Path(__file__).resolve().parent.parent
 COHORTS = ("lc25000", "pshg", "phantom", "cmnist", "waterbirds", "celeba", "cifar10c", "bffhq")
 """The shipped ones: users put their own beside them."""
+PACKAGES = ("patching", "models", "pipeline")
 
 
 def test_the_shipped_cohorts_are_all_known() -> None:
@@ -113,22 +116,154 @@ def dvc_stages() -> Mapping[str, Mapping[str, Any]]:
     return {name: stage.get("do", stage) for name, stage in content.items()}
 
 
+TABLES = {"models.algorithms.registry": "models/algorithms"}
+"""Tables that no stage depends on, with the folder of their entries: a stage depends on the entry that it is
+run with, so that a new entry leaves what others have made as it is."""
+
+
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
-    return grimp.build_graph("patching", "models", "pipeline")
+    return grimp.build_graph(*PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def without_tables(imports: grimp.ImportGraph) -> grimp.ImportGraph:
+    graph = deepcopy(imports)
+    for table in TABLES:
+        graph.remove_module(table)
+    return graph
+
+
+def file_of(module: str) -> str:
+    file = Path(*module.split(".")).with_suffix(".py")
+    return (file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py").as_posix()
+
+
+def has_code(file: str) -> bool:
+    """Whether it is more than a docstring: a package's own file need not be."""
+    body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+    return any(not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)) for each in body)
+
+
+def needed_by(module: str, graph: grimp.ImportGraph) -> set[str]:
+    """The files of all that a module imports, and its own."""
+    files = {file_of(each) for each in {module, *graph.find_upstream_modules(module)}}
+    return {file for file in files if has_code(file)}
+
+
+def tables_of(stage: str, graph: grimp.ImportGraph) -> list[str]:
+    return sorted(graph.find_upstream_modules(STAGES[stage][0]) & set(TABLES))
+
+
+def literal_of(table: str) -> ast.Dict:
+    body = ast.parse((ROOT / file_of(table)).read_text(encoding="utf-8")).body
+    (literal,) = [each.value for each in body if isinstance(each, ast.AnnAssign)]
+    assert isinstance(literal, ast.Dict)
+    return literal
+
+
+def entries(table: str) -> list[str]:
+    """Names of a table, each of a module in its folder."""
+    return [ast.literal_eval(key) for key in literal_of(table).keys if key]
+
+
+@cache
+def first_models(algorithm: str) -> frozenset[str]:
+    """Algorithms of the first models that a method asks for, with any settings that are shipped."""
+    listed = [{}, *(load_algorithm(ROOT / "configs", cohort, algorithm) for cohort in COHORTS)]
+    asked = [first_stage(algorithm, {**own, **override}) for own in listed for override in candidates(own)]
+    return frozenset(stage.algorithm for stage in asked if stage)
+
+
+BY_STRING: dict[str, Callable[[str], frozenset[str]]] = {"models.algorithms.registry": first_models}
+"""Which entries of the same table an entry names by strings, where some do."""
+
+
+def needed_by_entry(table: str, name: str, graph: grimp.ImportGraph) -> set[str]:
+    """The files of an entry, of what it imports, and of the entries that it names by a string."""
+    named = BY_STRING[table](name) if table in BY_STRING else ()
+    modules = [f"{table.rpartition('.')[0]}.{each}" for each in (name, *named)]
+    return set().union(*(needed_by(module, graph) for module in modules))
+
+
+def depends_on(deps: list[str], file: str) -> bool:
+    return any(PurePosixPath(file).is_relative_to(dep) for dep in deps)
+
+
+def of_the_entry(stage: str, table: str, name: str) -> list[str]:
+    """A stage's dependencies where it is run with this entry."""
+    own = re.compile(rf"{TABLES[table]}/\$\{{[\w.]+\}}\.py")
+    deps = [own.sub(f"{TABLES[table]}/{name}.py", dep) for dep in dvc_stages()[stage]["deps"]]
+    assert f"{TABLES[table]}/{name}.py" in deps, f"{stage} imports {table}, and does not say what it takes"
+    return deps
 
 
 @pytest.mark.parametrize("stage", dvc_stages())
-def test_dvc_depends_on_everything_a_stage_imports(stage: str, imports: grimp.ImportGraph) -> None:
-    deps = [PurePosixPath(dep) for dep in dvc_stages()[stage]["deps"]]
-    module, _ = STAGES[stage]
-    missing = []
-    for name in sorted({module, *imports.find_upstream_modules(module)}):
-        file = Path(*name.split(".")).with_suffix(".py")
-        path = PurePosixPath(file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py")
-        if (ROOT / path).stat().st_size and not any(path.is_relative_to(dep) for dep in deps):
-            missing.append(str(path))
-    assert not missing
+def test_dvc_depends_on_everything_a_stage_imports(
+    stage: str, imports: grimp.ImportGraph, without_tables: grimp.ImportGraph
+) -> None:
+    deps = dvc_stages()[stage]["deps"]
+    assert not [f for f in needed_by(STAGES[stage][0], without_tables) if not depends_on(deps, f)]
+    for table in tables_of(stage, imports):
+        for name in entries(table):
+            found, needed = of_the_entry(stage, table, name), needed_by_entry(table, name, without_tables)
+            assert not [file for file in needed if not depends_on(found, file)], name
+
+
+@pytest.mark.parametrize("stage", dvc_stages())
+def test_dvc_depends_on_nothing_else(
+    stage: str, imports: grimp.ImportGraph, without_tables: grimp.ImportGraph
+) -> None:
+    used = needed_by(STAGES[stage][0], without_tables)
+    for table in tables_of(stage, imports):
+        for name in entries(table):
+            # DVC takes no list for each run: what one entry needs of another, all depend on.
+            used |= needed_by_entry(table, name, without_tables) - {f"{TABLES[table]}/{name}.py"}
+    listed = [
+        ROOT / dep for dep in dvc_stages()[stage]["deps"] if dep.startswith(PACKAGES) and "$" not in dep
+    ]
+    files = {
+        file.relative_to(ROOT).as_posix()
+        for dep in listed
+        for file in ([dep] if dep.is_file() else dep.rglob("*.py"))
+    }
+    assert {file for file in files if has_code(file)} <= used
+
+
+def test_trainings_alone_look_into_the_table_of_algorithms(imports: grimp.ImportGraph) -> None:
+    assert [s for s in dvc_stages() if "models.algorithms.registry" in tables_of(s, imports)] == ["train"]
+
+
+@pytest.mark.parametrize(("table", "folder"), TABLES.items())
+def test_a_table_that_nothing_depends_on_is_a_table_and_nothing_else(table: str, folder: str) -> None:
+    """No entry can change what another name means: there are imports and one literal, every name is of the
+    module of that name, and importing a module does nothing but define names in it."""
+    body = ast.parse((ROOT / file_of(table)).read_text(encoding="utf-8")).body
+    imported = [each for each in body if isinstance(each, ast.ImportFrom)]
+    assert [type(each) for each in body if each not in imported] == [ast.Expr, ast.AnnAssign]
+    aliases = [(alias.asname or alias.name, each.module) for each in imported for alias in each.names]
+    origin, literal = dict(aliases), literal_of(table)
+    assert len(origin) == len(aliases), "no name is imported twice"
+    found = {
+        name: origin[ast.unparse(value)] for name, value in zip(entries(table), literal.values, strict=True)
+    }
+    assert found == {name: f"{folder.replace('/', '.')}.{name}" for name in found}
+    assert len(found) == len(literal.keys), "no name is listed twice"
+    for name in found:
+        assert not doing_at_import(f"{folder}/{name}.py"), name
+
+
+def doing_at_import(file: str) -> list[str]:
+    """Statements of a module that are no imports, definitions, docstrings, or names given to values."""
+    body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+    defining = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)
+    return [
+        ast.unparse(each)
+        for each in body
+        if not isinstance(each, defining)
+        and not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        and not (isinstance(each, ast.Assign) and all(isinstance(name, ast.Name) for name in each.targets))
+    ]
 
 
 @pytest.mark.parametrize("stage", dvc_stages())
@@ -170,7 +305,7 @@ def test_the_constraints_pin_the_whole_environment() -> None:
 
 def test_no_code_can_load_a_pickle() -> None:
     forbidden = ("import pickle", "torch.load(", "joblib", "allow_pickle=True", "yaml.load(")
-    for package in ("patching", "models", "pipeline"):
+    for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             assert not [word for word in forbidden if word in text], path
@@ -184,7 +319,7 @@ LONGER = {
 }
 
 
-@pytest.mark.parametrize("package", ["patching", "models", "pipeline"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_functions_and_modules_are_short(package: str) -> None:
     too_long: dict[str, int] = {}
     for path in sorted((ROOT / package).rglob("*.py")):
