@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.first_model import FirstStage
 from models.data.dataset import PatchData
 from models.training.first_models import FirstModels
 from models.training.fit import FitResult, fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
+from tests.models.conftest import bound
 
 MakeData = Callable[..., PatchData]
 
@@ -74,3 +77,27 @@ def test_a_training_without_test_figures_is_not_taken_up_where_they_are_asked_fo
         "oracle_wga", "oracle_gba", "oracle_average",
     }  # fmt: skip
     assert not fitted(None).oracle
+
+
+@pytest.mark.usefixtures("newcomers")
+def test_a_second_stage_begins_as_its_hooks_say(shortcut_data: MakeData, tiny: TrainSettings) -> None:
+    train = shortcut_data(40, side=16)
+    setup = Setup(train, train, tiny, seed=0)
+    whole, head, fresh = (
+        bound(name, {"batch_size": 4}, setup.known, setup.normalization, tiny)
+        for name in ("errors_twice", "blind_head", "jtt")
+    )
+    assert whole.first is not None
+    theirs = whole.first.classifier.state_dict()
+    assert whole.first.classifier is not setup.classifier(whole), "the first model itself stays as it is"
+
+    def differing(algorithm: AbstractAlgorithm[Any, Any]) -> set[str]:
+        own = setup.classifier(algorithm).state_dict()
+        return {key for key, value in own.items() if not torch.equal(value, theirs[key])}
+
+    assert not differing(whole)
+    last = {f"backbone.output.{name}" for name in ("weight", "bias")}
+    assert differing(head) == last
+    trained = {name for name, p in setup.classifier(head).named_parameters() if p.requires_grad}
+    assert trained == last
+    assert last < differing(fresh)
