@@ -130,6 +130,12 @@ def imports() -> grimp.ImportGraph:
     return grimp.build_graph("patching", "models", "pipeline")
 
 
+def holds_code(path: Path) -> bool:
+    """Whether a module is more than its docstring, as the `__init__` of most rooms is not."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    return len(module.body) > (ast.get_docstring(module) is not None)
+
+
 @pytest.mark.parametrize("stage", dvc_stages())
 def test_dvc_depends_on_everything_a_stage_imports(stage: str, imports: grimp.ImportGraph) -> None:
     deps = [PurePosixPath(dep) for dep in dvc_stages()[stage]["deps"]]
@@ -138,7 +144,7 @@ def test_dvc_depends_on_everything_a_stage_imports(stage: str, imports: grimp.Im
     for name in sorted({module, *imports.find_upstream_modules(module)}):
         file = Path(*name.split(".")).with_suffix(".py")
         path = PurePosixPath(file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py")
-        if (ROOT / path).stat().st_size and not any(path.is_relative_to(dep) for dep in deps):
+        if holds_code(ROOT / path) and not any(path.is_relative_to(dep) for dep in deps):
             missing.append(str(path))
     assert not missing
 
