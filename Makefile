@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test lint format clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
+.PHONY: help repro report study test lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+house: $(READY) ## draw docs/images/house.svg anew, after the contracts of pyproject.toml were changed
+	$(BIN)/python docs/draw_house.py
 
 clean: ## remove data, outputs and tracking; keeps the environment
 	rm -rf data outputs mlflow.db mlartifacts

@@ -1,14 +1,13 @@
 """The house: rooms that say what they hold, doors that are checked, and a picture that shows them."""
 
 import ast
-import tomllib
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import grimp
 import pytest
 
+from docs.draw_house import PICTURE, WORDS, contracts, draw, floors
 from pipeline.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,11 +27,6 @@ PUBLIC_NAMES = ("patching", "models/metrics")
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES)
-
-
-def contracts() -> Iterator[dict[str, object]]:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    yield from tomllib.loads(text)["tool"]["importlinter"]["contracts"]
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -65,3 +59,15 @@ def test_every_stage_is_a_verb_and_stands_alone(imports: grimp.ImportGraph) -> N
         {each["type"]: each.get("modules")} for each in contracts()
     ]
     assert imports.find_children("pipeline.stages") == {verb.module for verb in VERBS.values()}
+
+
+def test_the_picture_of_the_house_is_that_of_the_contracts() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == draw(), "run `make house`"
+    rooms = {
+        f"{package}.{room}"
+        for each in contracts()
+        for package in each.get("containers", [])
+        for floor in floors(each["layers"])
+        for room in floor
+    }
+    assert set(WORDS) <= {*rooms, *PACKAGES}
