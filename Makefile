@@ -1,6 +1,6 @@
 # COHORT: `repro` takes the phantom without it, `report` and `study` the selected cohort.
 # Two commands do everything on a fresh machine: `make repro` and `make test`.
-PYTHON ?= python3.11
+# PYTHON: the interpreter of the environment; without it 3.11, else the newest that suits (.ci/find-python).
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -15,7 +15,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	python=$$(.ci/find-python $(if $(PYTHON),'$(PYTHON)')) && "$$python" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
