@@ -94,3 +94,8 @@ def test_a_second_clone_has_nothing_to_run_again(tmp_path: Path, repository: Pat
     # Tracking always runs: DVC cannot know what a server holds.
     assert set(changed) == {"track"}, changed
     assert changed["track"][-1] == "always changed"
+    # A newcomer's verb: nothing that is there knows of it.
+    for name in ("pipeline/stages/greet.py", "configs/greet.yaml", "pipeline/verbs.py"):
+        with (second / name).open("a") as file:
+            file.write("# A new verb.\n")
+    assert json.loads(run(second, "dvc", "status", "--json")) == changed
