@@ -43,89 +43,82 @@ VERBS = {
     "phantom": Verb(
         "pipeline.stages.phantom",
         "generate a synthetic multimodal cohort",
-        settings="pipeline.stages.phantom.PhantomSettings",
+        "pipeline.stages.phantom.PhantomSettings",
         chooses_cohort=True,
     ),
     "import": Verb(
-        "pipeline.stages.import_images",
-        "read a published benchmark's images as a cohort, ready to train",
+        "pipeline.stages.import_images", "read a published benchmark's images as a cohort, ready to train"
     ),
     "ingest": Verb(
         "pipeline.stages.ingest",
         "check slides.csv and every slide; list what cannot be used, and why",
-        settings="pipeline.stages.ingest.IngestSettings",
+        "pipeline.stages.ingest.IngestSettings",
         needs_section=True,
     ),
     "tile": Verb(
         "pipeline.stages.tile",
         "cut slides into patches with tissue fraction and label",
-        settings="pipeline.stages.tile.TileStageSettings",
+        "pipeline.stages.tile.TileStageSettings",
         needs_section=True,
     ),
-    "verify": Verb(
-        "pipeline.stages.verify",
-        "check every chunk of the patch stores against its checksum",
-    ),
+    "verify": Verb("pipeline.stages.verify", "check every chunk of the patch stores against its checksum"),
     "split": Verb(
         "pipeline.stages.split",
         "split patients into training, validation and test",
-        settings="models.data.splitting.SplitSettings",
+        "models.data.splitting.SplitSettings",
         needs_section=True,
     ),
     "attribute": Verb(
         "pipeline.stages.attribute",
         "binarize the tissue fraction into attribute and group",
-        settings="pipeline.training.thresholds.AttributeSettings",
+        "pipeline.training.thresholds.AttributeSettings",
         needs_section=True,
     ),
     "train": Verb(
         "pipeline.stages.train",
         "train one algorithm at one threshold",
-        settings="pipeline.training.settings.TrainStage",
+        "pipeline.training.settings.TrainStage",
         needs_section=True,
         in_processes=True,
     ),
     "evaluate": Verb(
         "pipeline.stages.evaluate",
         "predict validation and test patches; metrics per group",
-        settings="pipeline.stages.evaluate.EvaluateSettings",
+        "pipeline.stages.evaluate.EvaluateSettings",
         needs_section=True,
     ),
     "compare": Verb(
-        "pipeline.stages.compare",
-        "put methods side by side: tables with intervals and differences",
+        "pipeline.stages.compare", "put methods side by side: tables with intervals and differences"
     ),
     "report": Verb(
         "pipeline.stages.report",
         "write the offline HTML report",
-        settings="pipeline.report.sources.ReportSettings",
+        "pipeline.report.sources.ReportSettings",
         needs_section=True,
     ),
     "track": Verb("pipeline.stages.track", "log runs and models to MLflow (idempotent)"),
     "register": Verb(
         "pipeline.stages.register",
         "move the registry alias to the best model that passes the gate",
-        settings="pipeline.stages.register.RegisterSettings",
+        "pipeline.stages.register.RegisterSettings",
     ),
     "study": Verb(
         "pipeline.stages.study",
         "repeat the patient-level cross-validation over seeds",
-        settings="pipeline.experiments.study_files.StudySettings",
+        "pipeline.experiments.study_files.StudySettings",
     ),
     "tune": Verb(
         "pipeline.stages.tune",
         "search an algorithm's settings on validation patients",
-        settings="pipeline.experiments.search_space.TuneSettings",
+        "pipeline.experiments.search_space.TuneSettings",
     ),
     "sweep": Verb(
         "pipeline.stages.sweep",
         "train along a grid of learning rates; robustness and compressibility",
-        settings="pipeline.stages.sweep.SweepSettings",
+        "pipeline.stages.sweep.SweepSettings",
     ),
     "select": Verb(
-        "pipeline.stages.select",
-        "choose the cohort that `dvc repro` works on",
-        chooses_cohort=True,
+        "pipeline.stages.select", "choose the cohort that `dvc repro` works on", chooses_cohort=True
     ),
 }
 
