@@ -1,6 +1,6 @@
 # COHORT: `repro` takes the phantom without it, `report` and `study` the selected cohort.
 # Two commands do everything on a fresh machine: `make repro` and `make test`.
-PYTHON ?= python3.11
+# PYTHON: the interpreter of the environment; without it 3.11, else the newest that suits (.ci/find-python).
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -9,13 +9,13 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test lint format clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
+.PHONY: help repro report study test lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	python=$$(.ci/find-python $(if $(PYTHON),'$(PYTHON)')) && "$$python" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --progress-bar off --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
@@ -56,6 +56,9 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+house: $(READY) ## draw docs/images/house.svg anew, after the contracts of pyproject.toml were changed
+	$(BIN)/python docs/draw_house.py
 
 clean: ## remove data, outputs and tracking; keeps the environment
 	rm -rf data outputs mlflow.db mlartifacts

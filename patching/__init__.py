@@ -1,7 +1,7 @@
-"""Slides into patches: readers, tissue, annotations, tiling, the patch store.
+"""From slides to patches: readers, tissue, annotations, tiling, the patch store.
 
-The public names below are imported at first use: decoders and stores take most of a second to load,
-and most verbs of the command line need none of them.
+The public names below are imported at first use: decoders and stores take most of a second to load.
+May enter at this level: what several rooms need, without pixels of its own. Never torch, monai or mlflow.
 """
 
 from importlib import import_module

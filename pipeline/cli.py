@@ -14,44 +14,7 @@ from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
-
-STAGES: dict[str, tuple[str, str]] = {
-    "phantom": ("pipeline.stages.phantom", "generate a synthetic multimodal cohort"),
-    "import": (
-        "pipeline.stages.import_images",
-        "read a published benchmark's images as a cohort, ready to train",
-    ),
-    "ingest": (
-        "pipeline.stages.ingest",
-        "check slides.csv and every slide; list what cannot be used, and why",
-    ),
-    "tile": ("pipeline.stages.tile", "cut slides into patches with tissue fraction and label"),
-    "verify": ("pipeline.stages.verify", "check every chunk of the patch stores against its checksum"),
-    "split": ("pipeline.stages.split", "split patients into training, validation and test"),
-    "attribute": ("pipeline.stages.attribute", "binarize the tissue fraction into attribute and group"),
-    "train": ("pipeline.stages.train", "train one algorithm at one threshold"),
-    "evaluate": ("pipeline.stages.evaluate", "predict validation and test patches; metrics per group"),
-    "compare": ("pipeline.stages.compare", "put methods side by side: tables with intervals and differences"),
-    "report": ("pipeline.stages.report", "write the offline HTML report"),
-    "track": ("pipeline.stages.track", "log runs and models to MLflow (idempotent)"),
-    "register": (
-        "pipeline.stages.register",
-        "move the registry alias to the best model that passes the gate",
-    ),
-    "study": ("pipeline.stages.study", "repeat the patient-level cross-validation over seeds"),
-    "tune": ("pipeline.stages.tune", "search an algorithm's settings on validation patients"),
-    "sweep": (
-        "pipeline.stages.sweep",
-        "train along a grid of learning rates; robustness and compressibility",
-    ),
-    "select": ("pipeline.stages.select", "choose the cohort that `dvc repro` works on"),
-}
-
-
-CHOOSING = ("phantom", "select")
-"""Verbs that say what the cohort is; every other verb works on the one they chose."""
-IN_PROCESSES = ("train",)
-"""Verbs that torchrun may start in several processes."""
+from pipeline.verbs import VERBS, check_sections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_processes(verb: str) -> None:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes > 1 and verb not in IN_PROCESSES:
+    if processes > 1 and not VERBS[verb].in_processes:
+        together = ", ".join(name for name, each in VERBS.items() if each.in_processes)
         raise ConfigError(
             has=f"evenpatch {verb}, started {processes} times by torchrun",
-            needs=f"one process; together work only {', '.join(IN_PROCESSES)}",
+            needs=f"one process; together work only {together}",
             do=f"start `evenpatch {verb}` by itself",
         )
 
@@ -106,24 +70,24 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"evenpatch {version('evenpatch')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (module, summary) in STAGES.items():
+    for name, told in VERBS.items():
         sub = verbs.add_parser(
             name,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}.",
+            help=told.summary,
+            description=f"{told.summary[0].upper()}{told.summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.add_argument(
             "--cohort",
-            default="phantom" if name in CHOOSING else None,
+            default="phantom" if told.chooses_cohort else None,
             help="a file of configs/cohorts (default: "
-            + ("phantom)" if name in CHOOSING else "the selected one, `cohort` of configs/params.yaml)"),
+            + ("phantom)" if told.chooses_cohort else "the selected one, `cohort` of configs/params.yaml)"),
         )
         sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
         sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
         if name == verb:
             # Only the verb that runs is imported: torch and mlflow take seconds each.
-            stage = importlib.import_module(module)
+            stage = importlib.import_module(told.module)
             if stage.__doc__:
                 sub.description = stage.__doc__
             stage.add_arguments(sub)
@@ -134,6 +98,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 def _context(options: argparse.Namespace) -> Context:
     configs = options.root / "configs"
     cohort = options.cohort or _selected(configs / "params.yaml")
+    check_sections(configs, cohort)
     return Context(cohort, Paths(options.root, cohort), configs)
 
 

@@ -5,14 +5,14 @@ Each stage owns a frozen pydantic model of its settings; an unknown key is an er
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
@@ -40,7 +40,11 @@ class CohortFile(Settings):
     """configs/cohorts/<name>.yaml: where the slides are, and what differs from the stages' defaults.
 
     A cohort has slides (`manifest`) or is a published benchmark (`benchmark`), whose images are imported.
+    Every other key is the section of a stage.
     """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]]
 
     manifest: str | None = None
     """Path of slides.csv, relative to the repository's root; `$(NAME:-default)` reads the environment."""
@@ -48,20 +52,13 @@ class CohortFile(Settings):
     """Instead of slides: `layout`, `folder` and that layout's own settings (pipeline.published.registry)."""
     description: str
     """One sentence for the report."""
-    phantom: dict[str, Any] = {}
-    ingest: dict[str, Any]
-    tile: dict[str, Any]
-    split: dict[str, Any]
-    attribute: dict[str, Any]
-    train: dict[str, Any]
     algorithms: dict[str, dict[str, Any]]
-    evaluate: dict[str, Any]
-    report: dict[str, Any]
-    # pydantic keeps the name `register` for itself.
-    registration: dict[str, Any] = Field(alias="register")
-    study: dict[str, Any] = {}
-    tune: dict[str, Any] = {}
-    sweep: dict[str, Any] = {}
+    """What differs from configs/algorithms/<name>.yaml."""
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """What differs from configs/<stage>.yaml, by stage; `pipeline.verbs` knows which names there are."""
+        return self.model_extra or {}
 
     @model_validator(mode="after")
     def _slides_or_benchmark(self) -> Self:
@@ -114,7 +111,7 @@ def validated(model: type[SettingsT], content: dict[str, Any], origin: str) -> S
     except ValidationError as error:
         found = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'top level'} = {_shortened(item['input'])}: "
-            f"{item['msg']}{_suggested(model, item['loc']) if item['type'] == 'extra_forbidden' else ''}"
+            f"{item['msg']}{_meant(model, item['loc']) if item['type'] == 'extra_forbidden' else ''}"
             for item in error.errors()
         )
         raise ConfigError(
@@ -129,8 +126,13 @@ def _shortened(value: object, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def _suggested(model: type[BaseModel], place: Sequence[int | str]) -> str:
-    close = get_close_matches(str(place[-1]), _keys(model, place[:-1]), n=1)
+def _meant(model: type[BaseModel], place: Sequence[int | str]) -> str:
+    return suggested(str(place[-1]), _keys(model, place[:-1]))
+
+
+def suggested(key: str, known: Iterable[str]) -> str:
+    """` (did you mean ...?)`, or nothing where no known key is like this one."""
+    close = get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
@@ -211,11 +213,16 @@ def is_generated(cohort: CohortFile, paths: Paths) -> bool:
     return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"
 
 
+def stage_mapping(configs: Path, cohort: str, stage: str) -> dict[str, Any]:
+    """Settings of a stage for a cohort, unchecked: the stage's file, overlaid by the cohort's section."""
+    section = load_cohort(configs, cohort).sections.get(stage, {})
+    return merged(load_yaml(configs / f"{stage}.yaml"), section)
+
+
 def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT]) -> SettingsT:
-    """Settings of a stage for a cohort: the stage's file, overlaid by the cohort's section."""
-    path = configs / f"{stage}.yaml"
-    section: dict[str, Any] = load_cohort(configs, cohort).model_dump(by_alias=True)[stage]
-    return validated(model, merged(load_yaml(path), section), f"{path} with cohort {cohort}")
+    """Settings of a stage for a cohort."""
+    origin = f"{configs / f'{stage}.yaml'} with cohort {cohort}"
+    return validated(model, stage_mapping(configs, cohort, stage), origin)
 
 
 def load_algorithm(configs: Path, cohort: str, algorithm: str) -> dict[str, Any]:

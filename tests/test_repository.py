@@ -24,16 +24,16 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
 from models.training.making import candidates, first_stage
-from pipeline.cli import STAGES
-from pipeline.config import CohortFile, load_algorithm, load_cohort, load_stage
-from pipeline.owners import OWNERS, owner
+from pipeline.config import load_algorithm, load_cohort, load_stage
 from pipeline.published.registry import make_benchmark
+from pipeline.verbs import VERBS
 from tests.models.conftest import bound
 
 ROOT = Path(__file__).resolve().parent.parent
 COHORTS = ("lc25000", "pshg", "phantom", "cmnist", "waterbirds", "celeba", "cifar10c", "bffhq")
 """The shipped ones: users put their own beside them."""
 PACKAGES = ("patching", "models", "pipeline")
+WITH_SETTINGS = [name for name, verb in VERBS.items() if verb.settings]
 
 
 def test_the_shipped_cohorts_are_all_known() -> None:
@@ -42,14 +42,14 @@ def test_the_shipped_cohorts_are_all_known() -> None:
 
 def test_every_yaml_of_configs_has_an_owner() -> None:
     files = {path.stem for path in (ROOT / "configs").glob("*.yaml")}
-    assert files == {*OWNERS, "params"}
+    assert files == {*WITH_SETTINGS, "params"}
     assert {path.stem for path in (ROOT / "configs" / "algorithms").glob("*.yaml")} == set(ALGORITHMS)
 
 
 @pytest.mark.parametrize("cohort", COHORTS)
-@pytest.mark.parametrize("stage", OWNERS)
+@pytest.mark.parametrize("stage", WITH_SETTINGS)
 def test_every_cohort_overlays_every_stage(cohort: str, stage: str) -> None:
-    load_stage(ROOT / "configs", cohort, stage, owner(stage))
+    load_stage(ROOT / "configs", cohort, stage, VERBS[stage].settings_model())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_cohort_overlays_every_stage(cohort: str, stage: str) -> None:
 def test_every_benchmark_cohort_has_a_known_layout(cohort: str) -> None:
     found = load_cohort(ROOT / "configs", cohort)
     make_benchmark(found.benchmark or {}, cohort)
-    assert found.tile["patch"]["size"] == (found.benchmark or {}).get("side", 28)
+    assert found.sections["tile"]["patch"]["size"] == (found.benchmark or {}).get("side", 28)
 
 
 @pytest.mark.parametrize("cohort", COHORTS)
@@ -72,12 +72,24 @@ def test_every_candidate_of_every_algorithm_can_be_made(cohort: str, algorithm: 
         bound(algorithm, {**settings, **override}, groups)
 
 
+def sections_of_dvc() -> set[str]:
+    """Keys of a cohort's file that dvc.yaml names as parameters, whichever cohort is chosen."""
+    params = [each for stage in dvc_stages().values() for each in stage.get("params", ())]
+    named = [each.get("configs/cohorts/${cohort}.yaml", ()) for each in params]
+    return {key.split(".")[0] for keys in named for key in keys}
+
+
+def test_dvc_names_the_sections_that_select_asks_for() -> None:
+    asked = {name for name, verb in VERBS.items() if verb.needs_section}
+    assert asked == sections_of_dvc() - {"manifest", "description", "algorithms"}
+
+
 @pytest.mark.parametrize("cohort", COHORTS)
 def test_a_cohort_names_every_section(cohort: str) -> None:
     # DVC reports a missing section as a missing parameter: it has to be there, if empty.
     found = yaml.safe_load((ROOT / "configs" / "cohorts" / f"{cohort}.yaml").read_text(encoding="utf-8"))
-    required = {field.alias or name for name, field in CohortFile.model_fields.items() if field.is_required()}
-    assert required <= set(found)
+    assert sections_of_dvc() - {"manifest"} <= set(found)
+    assert ("manifest" in found) != ("benchmark" in found)
     run = yaml.safe_load((ROOT / "configs" / "params.yaml").read_text(encoding="utf-8"))["algorithms"]
     assert set(run) <= set(found["algorithms"]) <= set(ALGORITHMS)
     assert load_cohort(ROOT / "configs", cohort).description.endswith(".")
@@ -139,20 +151,20 @@ def file_of(module: str) -> str:
     return (file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py").as_posix()
 
 
-def has_code(file: str) -> bool:
-    """Whether it is more than a docstring: a package's own file need not be."""
-    body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
-    return any(not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)) for each in body)
+def holds_code(path: Path) -> bool:
+    """Whether a module is more than its docstring, as the `__init__` of most rooms is not."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    return len(module.body) > (ast.get_docstring(module) is not None)
 
 
 def needed_by(module: str, graph: grimp.ImportGraph) -> set[str]:
     """The files of all that a module imports, and its own."""
     files = {file_of(each) for each in {module, *graph.find_upstream_modules(module)}}
-    return {file for file in files if has_code(file)}
+    return {file for file in files if holds_code(ROOT / file)}
 
 
 def tables_of(stage: str, graph: grimp.ImportGraph) -> list[str]:
-    return sorted(graph.find_upstream_modules(STAGES[stage][0]) & set(TABLES))
+    return sorted(graph.find_upstream_modules(VERBS[stage].module) & set(TABLES))
 
 
 def literal_of(table: str) -> ast.Dict:
@@ -203,7 +215,7 @@ def test_dvc_depends_on_everything_a_stage_imports(
     stage: str, imports: grimp.ImportGraph, without_tables: grimp.ImportGraph
 ) -> None:
     deps = dvc_stages()[stage]["deps"]
-    assert not [f for f in needed_by(STAGES[stage][0], without_tables) if not depends_on(deps, f)]
+    assert not [f for f in needed_by(VERBS[stage].module, without_tables) if not depends_on(deps, f)]
     for table in tables_of(stage, imports):
         for name in entries(table):
             found, needed = of_the_entry(stage, table, name), needed_by_entry(table, name, without_tables)
@@ -214,7 +226,7 @@ def test_dvc_depends_on_everything_a_stage_imports(
 def test_dvc_depends_on_nothing_else(
     stage: str, imports: grimp.ImportGraph, without_tables: grimp.ImportGraph
 ) -> None:
-    used = needed_by(STAGES[stage][0], without_tables)
+    used = needed_by(VERBS[stage].module, without_tables)
     for table in tables_of(stage, imports):
         for name in entries(table):
             # DVC takes no list for each run: what one entry needs of another, all depend on.
@@ -227,7 +239,7 @@ def test_dvc_depends_on_nothing_else(
         for dep in listed
         for file in ([dep] if dep.is_file() else dep.rglob("*.py"))
     }
-    assert {file for file in files if has_code(file)} <= used
+    assert {file for file in files if holds_code(ROOT / file)} <= used
 
 
 def test_trainings_alone_look_into_the_table_of_algorithms(imports: grimp.ImportGraph) -> None:
@@ -268,7 +280,7 @@ def doing_at_import(file: str) -> list[str]:
 
 @pytest.mark.parametrize("stage", dvc_stages())
 def test_dvc_runs_the_verb_of_the_stage(stage: str) -> None:
-    assert stage in STAGES
+    assert stage in VERBS
     assert dvc_stages()[stage]["cmd"].startswith(f"evenpatch {stage} ")
 
 

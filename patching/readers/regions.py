@@ -1,14 +1,24 @@
 """Regions that were announced before they are read, so that a reader can prepare for all of them at once."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from patching.geometry import Location, Size
 
-if TYPE_CHECKING:
-    from patching.readers.base import AbstractSlide
+
+class Readable(Protocol):
+    """What regions need of a slide (`patching.readers.base`, which imports this module)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of its pixels."""
+
+    def read_region(
+        self, location: Location, level: int, size: Size, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read pixels of one level."""
 
 
 class Regions:
@@ -21,9 +31,7 @@ class Regions:
         size: width and height in pixels of the level.
     """
 
-    def __init__(
-        self, slide: "AbstractSlide", level: int, locations_N2: NDArray[np.int64], size: Size
-    ) -> None:
+    def __init__(self, slide: Readable, level: int, locations_N2: NDArray[np.int64], size: Size) -> None:
         self._slide, self._level, self._size = slide, level, size
         self._locations = locations_N2.tolist()
 

@@ -1,4 +1,4 @@
-"""The patch store: its schema, and reading it. `store_writer` writes it.
+"""The patch store: its schema, and reading it. `writing` writes it.
 
     <slide_id>.zarr             zarr v3 group; attributes: StoreAttributes
     ├── images    [N, H, W, C]  the slide's dtype; chunk = one patch, shard = some hundreds

@@ -10,7 +10,7 @@ import pandas as pd
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, name_parts, run_name
-from pipeline.config import Context, is_generated, load_cohort, load_yaml, merged, require_slides
+from pipeline.config import Context, is_generated, load_cohort, load_yaml, require_slides, stage_mapping
 from pipeline.files import read_json, read_table
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
@@ -125,7 +125,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         paths=paths,
         description=cohort.description,
         is_phantom=is_generated(cohort, paths),
-        error_budget=float(merged(load_yaml(context.configs / "ingest.yaml"), cohort.ingest)["error_budget"]),
+        error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
         slides=slides,
         excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),
         index=index,

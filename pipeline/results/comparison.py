@@ -15,7 +15,7 @@ from models.metrics.intervals import (
     paired_difference,
     patient_statistics,
 )
-from pipeline.config import Context, Settings, load_cohort, load_yaml, merged, validated
+from pipeline.config import Context, Settings, stage_mapping, validated
 from pipeline.report.evidence import GROUP_NAMES, Evidence, Run
 
 N_GROUPS = len(GROUP_NAMES)
@@ -34,10 +34,9 @@ class BootstrapSettings(Settings):
 
 def bootstrap_settings(context: Context) -> BootstrapSettings:
     """Those of the cohort's evaluation."""
-    path = context.configs / "evaluate.yaml"
-    content = merged(load_yaml(path), load_cohort(context.configs, context.cohort).evaluate)
+    content = stage_mapping(context.configs, context.cohort, "evaluate")
     own = {name: content[name] for name in BootstrapSettings.model_fields if name in content}
-    return validated(BootstrapSettings, own, str(path))
+    return validated(BootstrapSettings, own, str(context.configs / "evaluate.yaml"))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pipeline.config import (
     validated,
 )
 from pipeline.files import replacing
-from pipeline.owners import OWNERS, owner
+from pipeline.verbs import VERBS, check_sections
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +65,24 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
     Raises:
         ConfigError: the first wrong one.
     """
-    for stage in OWNERS:
-        load_stage(context.configs, context.cohort, stage, owner(stage))
+    check_sections(context.configs, context.cohort)
+    cohort = load_cohort(context.configs, context.cohort)
+    if missing := [
+        name for name, verb in VERBS.items() if verb.needs_section and name not in cohort.sections
+    ]:
+        raise ConfigError(
+            has=f"the file of cohort {context.cohort} without {', '.join(missing)}",
+            needs="a section, if an empty one, of every stage that `dvc repro` runs",
+            do=f"add {', '.join(f'`{name}: {{}}`' for name in missing)}",
+        )
+    for name, verb in VERBS.items():
+        if verb.settings:
+            load_stage(context.configs, context.cohort, name, verb.settings_model())
     # Importing the algorithms imports torch, which `--help` need not wait for.
     from models.algorithms.registry import ALGORITHMS
     from models.training.making import candidates
 
-    for name in dict.fromkeys([*algorithms, *load_cohort(context.configs, context.cohort).algorithms]):
+    for name in dict.fromkeys([*algorithms, *cohort.algorithms]):
         settings = load_algorithm(context.configs, context.cohort, name)
         if name not in ALGORITHMS:
             raise ConfigError(

@@ -9,18 +9,34 @@ import pytest
 
 from models.training.interruption import StopRequested
 from pipeline.artifacts import Paths
-from pipeline.cli import STAGES, main
+from pipeline.cli import main
 from pipeline.stages import split
+from pipeline.verbs import VERBS
 
 
-@pytest.mark.parametrize("verb", STAGES)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
     assert caught.value.code == 0
     told = capsys.readouterr().out
     assert "--cohort" in told
-    assert told.split("\n\n")[1].startswith((import_module(STAGES[verb][0]).__doc__ or "")[:20])
+    assert told.split("\n\n")[1].startswith((import_module(VERBS[verb].module).__doc__ or "")[:20])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_misspelt_section_is_an_error_of_every_verb(
+    verb: str, small_cohort: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = small_cohort.root / "configs" / "cohorts" / "small.yaml"
+    path.write_text(path.read_text() + f"tain: {{epochs: {'b' * 500}}}\n")
+    extra = {"tune": ["--algorithm", "erm"]}.get(verb, [])
+    assert main([verb, "--root", str(small_cohort.root), "--cohort", "small", *extra]) == 2
+    told = capsys.readouterr().err
+    assert f"{path} with tain (did you mean train?)" in told
+    assert "b" * 60 not in told
+    needs = next(line for line in told.splitlines() if line.startswith("needs"))
+    assert needs.endswith(f"algorithms, {', '.join(name for name, each in VERBS.items() if each.settings)}")
 
 
 def test_an_expected_error_is_told_and_ends_with_2(
@@ -44,7 +60,7 @@ def test_starting_up_imports_neither_torch_nor_mlflow() -> None:
 
 @pytest.mark.parametrize("stage", ["import", "ingest", "tile", "split", "attribute", "select"])
 def test_data_stages_do_not_wait_for_torch(stage: str) -> None:
-    code = f"import sys, {STAGES[stage][0]}; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {VERBS[stage].module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from patching.errors import ConfigError
 from pipeline.config import (
-    CohortFile,
     Settings,
     expanded,
     load_algorithm,
     load_cohort,
+    load_stage,
     load_yaml,
     merged,
     validated,
@@ -59,16 +59,6 @@ def test_the_key_that_was_meant_is_suggested(
     with pytest.raises(ConfigError) as caught:
         validated(model, content, "here.yaml")
     assert re.search(told, caught.value.has)
-
-
-def test_a_misspelt_section_is_told_without_the_whole_file() -> None:
-    content = {"manifest": "a" * 500, "tain": {"epochs": "b" * 500}}
-    with pytest.raises(ConfigError, match=r"did you mean train\?") as caught:
-        validated(CohortFile, content, "mine.yaml")
-    assert "a" * 60 not in caught.value.has
-    assert "b" * 60 not in caught.value.has
-    assert "register, study, tune, sweep)" in caught.value.needs
-    assert "registration" not in caught.value.needs
 
 
 def test_a_wrong_value_is_named_with_its_rule() -> None:
@@ -124,15 +114,36 @@ def test_variables_come_from_the_environment_or_their_default(monkeypatch: pytes
         expanded("$(EVENPATCH_NOWHERE)/slides.csv")
 
 
-def test_a_cohort_without_a_section_is_told_which(tmp_path: Path) -> None:
-    (tmp_path / "cohorts").mkdir()
-    (tmp_path / "cohorts" / "mine.yaml").write_text("manifest: a.csv\ndescription: Mine.\n")
-    with pytest.raises(ConfigError, match=r"tile = .*: Field required"):
+def write_cohort(configs: Path, **content: object) -> None:
+    (configs / "cohorts").mkdir(exist_ok=True)
+    content = {"manifest": "a.csv", "description": "Mine.", "algorithms": {}} | content
+    (configs / "cohorts" / "mine.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_a_stage_without_a_section_has_its_defaults(tmp_path: Path) -> None:
+    (tmp_path / "example.yaml").write_text("size: 5\n")
+    write_cohort(tmp_path)
+    assert load_stage(tmp_path, "mine", "example", Example) == Example(size=5)
+    write_cohort(tmp_path, example={"inner": 2})
+    assert load_stage(tmp_path, "mine", "example", Example) == Example(size=5, inner=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"example": 3}, "example = 3: Input should be a valid dictionary"),
+        ({"algorithms": None}, "algorithms = None"),
+        ({"benchmark": {}}, "only one of them"),
+        ({"manifest": None}, "only one of them"),
+    ],
+)
+def test_what_is_no_cohort_is_told(tmp_path: Path, content: dict[str, object], told: str) -> None:
+    write_cohort(tmp_path, **content)
+    with pytest.raises(ConfigError, match=told):
         load_cohort(tmp_path, "mine")
 
 
 def test_what_a_cohort_sets_its_candidates_do_not_change(tmp_path: Path) -> None:
-    (tmp_path / "cohorts").mkdir()
     (tmp_path / "algorithms").mkdir()
     (tmp_path / "algorithms" / "gerne.yaml").write_text(
         "c: 0.5\nbeta: 1.0\ncandidates: [{beta: 1.0}, {beta: 1.5}, {beta: 1.0, c: 1.0}]\n"
@@ -143,12 +154,7 @@ def test_what_a_cohort_sets_its_candidates_do_not_change(tmp_path: Path) -> None
         ({"beta": 0.25, "c": 1.0}, [{}]),
         ({"beta": 0.25, "candidates": [{"beta": 2.0}]}, [{"beta": 2.0}]),
     ):
-        cohort = {
-            key: {}
-            for key in ("ingest", "tile", "split", "attribute", "train", "evaluate", "report", "register")
-        }
-        content = cohort | {"manifest": "a.csv", "description": "A.", "algorithms": {"gerne": section}}
-        (tmp_path / "cohorts" / "mine.yaml").write_text(yaml.safe_dump(content))
+        write_cohort(tmp_path, algorithms={"gerne": section})
         settings = load_algorithm(tmp_path, "mine", "gerne")
         assert settings["candidates"] == expected
         assert settings["beta"] == section.get("beta", 1.0)

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from patching.errors import MissingFileError
+from patching.errors import ConfigError, MissingFileError
+from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import load_cohort
+from pipeline.config import Context, load_cohort
+from pipeline.stages.select import check
 
 
 @pytest.fixture
@@ -62,6 +64,28 @@ def test_a_wrong_setting_of_any_stage_is_found_at_once(
     assert main(["select", "--root", str(root), "--cohort", "mine"]) == 2
     assert told in capsys.readouterr().err
     assert params(root)["cohort"] == "phantom"
+
+
+def rewrite(root: Path, drop: str, **section: object) -> None:
+    path = root / "configs" / "cohorts" / "phantom.yaml"
+    content = yaml.safe_load(path.read_text()) | section
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if key != drop}))
+
+
+def test_a_section_that_dvc_would_miss_is_asked_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(root, "register")
+    assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
+    rewrite(root, "tile")
+    assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 2
+    told = capsys.readouterr().err
+    assert "phantom without tile" in told
+    assert "add `tile: {}`" in told
+
+
+def test_select_itself_refuses_a_section_of_nobody(root: Path) -> None:
+    rewrite(root, "study", stuby={})
+    with pytest.raises(ConfigError, match=r"stuby \(did you mean study\?\)"):
+        check(Context("phantom", Paths(root, "phantom"), root / "configs"), ())
 
 
 def test_an_algorithm_without_code_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

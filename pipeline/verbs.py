@@ -1,0 +1,140 @@
+"""The verbs of `evenpatch`: one row each.
+
+The command line and `select` read this table, and nothing else does: a stage that did would be marked
+as changed by every new row.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from patching.errors import ConfigError
+from pipeline.config import CohortFile, load_yaml, suggested
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: what it does, whose code does it, and who may start it how."""
+
+    module: str
+    """Its stage, with `add_arguments` and `run`, by name: importing them all takes seconds."""
+    summary: str
+    """Its line of `evenpatch --help`."""
+    settings: str | None = None
+    """The model that checks configs/<verb>.yaml and the section <verb> of a cohort, by name."""
+    needs_section: bool = False
+    """Whether a cohort's file must have its section, if an empty one: dvc.yaml names it as a parameter,
+    and `dvc repro` stops at one that is missing."""
+    in_processes: bool = False
+    """Whether torchrun may start it in several processes."""
+    chooses_cohort: bool = False
+    """Whether it says what the cohort is; every other verb works on the one that was chosen."""
+
+    def settings_model(self) -> type[BaseModel]:
+        """The model that `settings` names."""
+        module, _, name = str(self.settings).rpartition(".")
+        found: type[BaseModel] = getattr(import_module(module), name)
+        return found
+
+
+VERBS = {
+    "phantom": Verb(
+        "pipeline.stages.phantom",
+        "generate a synthetic multimodal cohort",
+        "pipeline.stages.phantom.PhantomSettings",
+        chooses_cohort=True,
+    ),
+    "import": Verb(
+        "pipeline.stages.import_images", "read a published benchmark's images as a cohort, ready to train"
+    ),
+    "ingest": Verb(
+        "pipeline.stages.ingest",
+        "check slides.csv and every slide; list what cannot be used, and why",
+        "pipeline.stages.ingest.IngestSettings",
+        needs_section=True,
+    ),
+    "tile": Verb(
+        "pipeline.stages.tile",
+        "cut slides into patches with tissue fraction and label",
+        "pipeline.stages.tile.TileStageSettings",
+        needs_section=True,
+    ),
+    "verify": Verb("pipeline.stages.verify", "check every chunk of the patch stores against its checksum"),
+    "split": Verb(
+        "pipeline.stages.split",
+        "split patients into training, validation and test",
+        "models.data.splitting.SplitSettings",
+        needs_section=True,
+    ),
+    "attribute": Verb(
+        "pipeline.stages.attribute",
+        "binarize the tissue fraction into attribute and group",
+        "pipeline.training.thresholds.AttributeSettings",
+        needs_section=True,
+    ),
+    "train": Verb(
+        "pipeline.stages.train",
+        "train one algorithm at one threshold",
+        "pipeline.training.settings.TrainStage",
+        needs_section=True,
+        in_processes=True,
+    ),
+    "evaluate": Verb(
+        "pipeline.stages.evaluate",
+        "predict validation and test patches; metrics per group",
+        "pipeline.stages.evaluate.EvaluateSettings",
+        needs_section=True,
+    ),
+    "compare": Verb(
+        "pipeline.stages.compare", "put methods side by side: tables with intervals and differences"
+    ),
+    "report": Verb(
+        "pipeline.stages.report",
+        "write the offline HTML report",
+        "pipeline.report.sources.ReportSettings",
+        needs_section=True,
+    ),
+    "track": Verb("pipeline.stages.track", "log runs and models to MLflow (idempotent)"),
+    "register": Verb(
+        "pipeline.stages.register",
+        "move the registry alias to the best model that passes the gate",
+        "pipeline.stages.register.RegisterSettings",
+    ),
+    "study": Verb(
+        "pipeline.stages.study",
+        "repeat the patient-level cross-validation over seeds",
+        "pipeline.experiments.study_files.StudySettings",
+    ),
+    "tune": Verb(
+        "pipeline.stages.tune",
+        "search an algorithm's settings on validation patients",
+        "pipeline.experiments.search_space.TuneSettings",
+    ),
+    "sweep": Verb(
+        "pipeline.stages.sweep",
+        "train along a grid of learning rates; robustness and compressibility",
+        "pipeline.stages.sweep.SweepSettings",
+    ),
+    "select": Verb(
+        "pipeline.stages.select", "choose the cohort that `dvc repro` works on", chooses_cohort=True
+    ),
+}
+
+
+def check_sections(configs: Path, cohort: str) -> None:
+    """Check that every section of configs/cohorts/<cohort>.yaml is a verb's.
+
+    Raises:
+        ConfigError: no such file, or a section of it is nobody's.
+    """
+    path = configs / "cohorts" / f"{cohort}.yaml"
+    known = [*CohortFile.model_fields, *(name for name, verb in VERBS.items() if verb.settings)]
+    if unknown := [str(key) for key in load_yaml(path) if key not in known]:
+        told = ", ".join(f"{key}{suggested(key, known)}" for key in unknown)
+        raise ConfigError(
+            has=f"{path} with {told}",
+            needs=f"only {', '.join(known)}",
+            do="correct or remove the keys named above",
+        )
