@@ -7,25 +7,24 @@ them; tests compare.
 """
 
 import json
-import struct
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import google_crc32c
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import DAMAGE
+from patching.damage import foreign
 from patching.errors import StoreError
+from patching.store.seals import checksum, unsealed
 
 DOCUMENT = "zarr.json"
 Document = dict[str, Any]
-_CRC = {"name": "crc32c"}
-_CRC_BYTES = 4
+_CRC, _SHARDING = {"name": "crc32c"}, "sharding_indexed"
 _CODECS: dict[str, Document] = {
     "zstd": {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
     # A picture compresses little, whatever the time spent.
@@ -40,6 +39,7 @@ _CODECS: dict[str, Document] = {
         },
     },
 }
+_DECODERS = {"zstd": imagecodecs.zstd_decode, "blosc": imagecodecs.blosc_decode}
 SmallCodec = Literal["zstd", "blosc"]
 """Zstandard, or for bytes bit-shuffled LZ4 in Blosc."""
 
@@ -52,15 +52,59 @@ class Layout:
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
     dtype: np.dtype[Any]
+    codecs: tuple[Document, ...] = field(default=(), compare=False)
+    """Of a chunk, by name."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Of the array in a folder."""
-        document = json.loads((folder / DOCUMENT).read_bytes())
-        inner = document["codecs"][0]["configuration"]["chunk_shape"]
-        return cls(
-            tuple(document["shape"]), tuple(inner), _chunk_shape(document), np.dtype(document["data_type"])
-        )
+        """Of the array in a folder; of one that is not sharded, chunks and shards are the same.
+
+        Raises:
+            StoreError: no such array, or a damaged document.
+        """
+        refuse = partial(_damaged, folder)
+        document = foreign(refuse, json.loads, foreign(refuse, (folder / DOCUMENT).read_bytes))
+        shards = _lengths(folder, document, "chunk_grid", "configuration", "chunk_shape")
+        chunks, codecs = shards, _inside(folder, document, "codecs")
+        if _inside(folder, document, "codecs", 0, "name") == _SHARDING:
+            inside = ("codecs", 0, "configuration")
+            chunks = _lengths(folder, document, *inside, "chunk_shape")
+            codecs = _inside(folder, document, *inside, "codecs")
+        named = [codec for codec in codecs if isinstance(codec, dict) and "name" in codec]
+        shape, kind = _lengths(folder, document, "shape"), _inside(folder, document, "data_type")
+        if not len(shape) == len(chunks) == len(shards) > 0 or 0 in shards or len(named) < len(codecs):
+            raise refuse(f"shape {shape} in chunks of {chunks}, shards of {shards}, codecs {codecs}")
+        return cls(shape, chunks, shards, foreign(refuse, np.dtype, kind), tuple(named))
+
+
+def _inside(folder: Path, document: Any, *keys: str | int) -> Any:
+    """A value deep inside a document."""
+    for key in keys:
+        there = key in document if isinstance(document, dict) else isinstance(document, list) and document
+        if not there:
+            raise _damaged(folder, f"no {'.'.join(map(str, keys))}")
+        document = document[key]
+    return document
+
+
+def _lengths(folder: Path, document: Any, *keys: str | int) -> tuple[int, ...]:
+    found = _inside(folder, document, *keys)
+    if not isinstance(found, list) or not all(isinstance(length, int) and length >= 0 for length in found):
+        raise _damaged(folder, f"{keys[-1]} {found}")
+    return tuple(found)
+
+
+def damaged_store(has: str) -> StoreError:
+    """The error for a store that is damaged."""
+    return StoreError(
+        has=has,
+        needs="a whole store",
+        do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
+    )
+
+
+def _damaged(folder: Path, what: str) -> StoreError:
+    return damaged_store(f"{folder.parent.name}: {folder.name} is missing or damaged ({what})")
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
@@ -90,7 +134,7 @@ def write_sharded(
         serializer: what makes bytes of an array; None for the plain one.
     """
     sharding = {
-        "name": "sharding_indexed",
+        "name": _SHARDING,
         "configuration": {
             "chunk_shape": list(chunks),
             "codecs": [serializer or _bytes(dtype), *codecs],
@@ -111,14 +155,7 @@ def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") 
     _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
         encoded = _encoded(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), codec)
-        chunk_path(folder, 0, values.ndim).write_bytes(
-            encoded + struct.pack("<I", google_crc32c.value(encoded))
-        )
-
-
-def read_shape(folder: Path) -> tuple[int, ...]:
-    """Shape of an array, from its document alone."""
-    return tuple(json.loads((folder / DOCUMENT).read_bytes())["shape"])
+        chunk_path(folder, 0, values.ndim).write_bytes(encoded + checksum(encoded))
 
 
 def read_small(folder: Path) -> NDArray[Any]:
@@ -127,22 +164,29 @@ def read_small(folder: Path) -> NDArray[Any]:
     Raises:
         StoreError: the array or a chunk is missing or damaged.
     """
-    try:
-        document = json.loads((folder / DOCUMENT).read_bytes())
-        values: NDArray[Any] = np.empty(document["shape"], document["data_type"])
-        rows, *_ = chunk_shape = _chunk_shape(document)
-        codec, dtype = document["codecs"][1]["name"], values.dtype.newbyteorder("<")
-        for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
-            content = _decoded(chunk_path(folder, number, values.ndim).read_bytes(), codec)
-            part = values[start : start + rows]
-            part[:] = np.frombuffer(content, dtype).reshape(chunk_shape)[: len(part)]
-    except DAMAGE as error:
-        raise StoreError(
-            has=f"{folder.parent.name}: {folder.name} is missing or damaged ({error})",
-            needs="a whole store",
-            do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
-        ) from error
+    layout = Layout.read(folder)
+    values: NDArray[Any] = np.empty(layout.shape, layout.dtype)
+    rows = layout.shards[0]
+    for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
+        part = values[start : start + rows]
+        part[:] = _chunk(folder, layout, number)[: len(part)]
     return values
+
+
+def _chunk(folder: Path, layout: Layout, number: int) -> NDArray[Any]:
+    refuse = partial(_damaged, folder)
+    path = chunk_path(folder, number, len(layout.shape))
+    content = unsealed(foreign(refuse, path.read_bytes))
+    if content is None:
+        raise refuse("its checksum fails")
+    names = [codec["name"] for codec in layout.codecs]
+    decode = _DECODERS.get(names[1] if len(names) > 1 else "")
+    if decode is None:
+        raise refuse(f"codecs {names}")
+    values = np.frombuffer(foreign(refuse, decode, content), np.uint8)
+    if values.size != math.prod(layout.shards) * layout.dtype.itemsize:
+        raise refuse(f"{values.size} bytes for a chunk of {layout.shards}")
+    return values.view(layout.dtype.newbyteorder("<")).reshape(layout.shards)
 
 
 def _write(folder: Path, text: bytes) -> None:
@@ -186,10 +230,6 @@ def _bytes(dtype: np.dtype[Any]) -> Document:
     return {"name": "bytes"} if dtype.itemsize == 1 else _named("bytes", endian="little")
 
 
-def _chunk_shape(document: Document) -> tuple[int, ...]:
-    return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
-
-
 def chunk_path(folder: Path, number: int, ndim: int) -> Path:
     """File of a chunk, or shard, by its number along the first axis: c.2.0.0, without folders of its own."""
     return folder / ".".join(["c", str(number), *["0"] * (ndim - 1)])
@@ -202,11 +242,3 @@ def _encoded(values: NDArray[Any], codec: SmallCodec) -> bytes:
     lz4 = imagecodecs.BLOSC.COMPRESSOR.LZ4
     shuffle = imagecodecs.BLOSC.SHUFFLE.BITSHUFFLE
     return bytes(imagecodecs.blosc_encode(content, 1, compressor=lz4, shuffle=shuffle, typesize=1))
-
-
-def _decoded(stored: bytes, codec: str) -> bytes:
-    content = stored[:-_CRC_BYTES]
-    if struct.pack("<I", google_crc32c.value(content)) != stored[-_CRC_BYTES:]:
-        raise ValueError("its checksum fails")
-    decode = {"zstd": imagecodecs.zstd_decode, "blosc": imagecodecs.blosc_decode}[codec]
-    return bytes(decode(content))

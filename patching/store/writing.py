@@ -16,7 +16,6 @@ from patching.store.chunks import ChunkBuffer, Codec, Encoder, compressors
 from patching.store.documents import (
     Layout,
     chunk_path,
-    read_shape,
     write_group,
     write_rows,
     write_sharded,
@@ -86,7 +85,7 @@ class StoreWriter:
     @property
     def quality_columns(self) -> int:
         """Number of columns of the array `quality`."""
-        return read_shape(self.part / "quality")[1]
+        return Layout.read(self.part / "quality").shape[1]
 
     @property
     def shard_size(self) -> int:

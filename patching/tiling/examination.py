@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from patching.damage import memory_told
 from patching.digests import fingerprint
 from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
 from patching.geometry import Location, Size
@@ -47,6 +48,7 @@ def examine(
     Raises:
         SlideError: a file is missing, damaged or of another kind than the row tells.
         AnnotationError: neither an annotation nor a label.
+        MemoryShortageError: it needs more memory than there is.
     """
     if row.annotation is None and row.label is None:
         raise AnnotationError(
@@ -60,7 +62,7 @@ def examine(
             needs="the slide's annotation",
             do="check the column `annotation`: paths are relative to slides.csv",
         )
-    with row.open() as slide:
+    with memory_told(row.slide_id), row.open() as slide:
         _probe(slide)
         shifts = _shifts(slide, row.reading.shift, largest_shift) if registration else ()
         if registration == "correct" and shifts and row.reading.shift is None:
