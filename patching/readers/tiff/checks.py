@@ -20,7 +20,10 @@ _LARGEST_OPENSLIDE_TILE = 2**26
 _MOST_DIRECTORIES = 100_000
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
 _INVERTED, _PALETTE, _YCBCR = 0, 3, 6
-_NUMBERS = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel", "compression")
+_LENGTHS, _TILE = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel"), ("tilewidth", "tilelength")
+_STRIP, _CODES = "rowsperstrip", ("compression", "photometric", "planarconfig", "predictor", "fillorder")
+_LISTS = {"bitspersample": int | tuple, "extrasamples": tuple, "subsampling": tuple | None}
+_SHOWN = 40
 
 
 def series_of(path: Path, tiff: TiffFile) -> list[TiffPageSeries]:
@@ -73,17 +76,19 @@ def _number(path: Path, tiff: TiffFile, place: int, size: int) -> int:
 
 
 def check_numbers(path: Path, page: TiffPage) -> None:
-    """What arithmetic is done with are positive whole numbers: a damaged tag may hold anything.
+    """What is worked with are whole numbers, and lengths are positive: a damaged tag may hold anything.
 
     Raises:
         UnreadableSlideError: it does.
     """
-    tiled = decoded(path, lambda: page.is_tiled)
-    sides = ("tilewidth", "tilelength") if tiled else ("rowsperstrip",)
-    for name in (*_NUMBERS, *sides):
-        value = getattr(page, name)
-        if not isinstance(value, int) or value < 1:
-            raise _damaged(path, f"{name} {value!r}")
+    kinds = dict.fromkeys((*_LENGTHS, *_CODES, *_TILE, _STRIP), int) | _LISTS
+    values = {name: getattr(page, name) for name in kinds}
+    wrong = [name for name, kind in kinds.items() if not isinstance(values[name], kind)]
+    if not wrong:
+        lengths = (*_LENGTHS, *(_TILE if page.is_tiled else [_STRIP]))
+        wrong = [name for name in lengths if values[name] < 1]
+    if wrong:
+        raise _damaged(path, ", ".join(f"{name} {str(values[name])[:_SHOWN]}" for name in wrong))
 
 
 def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
