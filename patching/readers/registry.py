@@ -10,10 +10,10 @@ from patching.damage import decoded
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
 from patching.readers.base import AbstractSlide
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.planes import Choice, Planes
 from patching.readers.projection import projected
-from patching.readers.stack_reader import Shift, StackSlide
 from patching.readers.tiff.checks import misread_ycbcr
 from patching.readers.tiff.slide import TiffSlide
 from patching.readers.zarr.files import Source, is_url
@@ -71,7 +71,7 @@ def open_slide(
 
     for source in sources:
         _require(source)
-    slide = open_one(sources[0]) if len(sources) == 1 else StackSlide(sources, open_one, shift)
+    slide = open_one(sources[0]) if len(sources) == 1 else JoinedSlide(sources, open_one, shift)
     if channels is None:
         return slide
     try:

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasPath, BaseModel, Field
 
 from patching.damage import foreign
 from patching.errors import StoreError
@@ -24,6 +25,7 @@ from patching.store.seals import checksum, unsealed
 
 DOCUMENT = "zarr.json"
 Document = dict[str, Any]
+_Length = Annotated[int, Field(ge=1, lt=2**62)]
 _CRC, _SHARDING = {"name": "crc32c"}, "sharding_indexed"
 _CODECS: dict[str, Document] = {
     "zstd": {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
@@ -44,54 +46,56 @@ SmallCodec = Literal["zstd", "blosc"]
 """Zstandard, or for bytes bit-shuffled LZ4 in Blosc."""
 
 
+class Codec(BaseModel):
+    """A codec as a document names it."""
+
+    name: str
+    configuration: dict[str, Any] = {}
+
+
+class _Array(BaseModel):
+    shape: tuple[Annotated[int, Field(ge=0, lt=2**62)], ...]
+    chunk: tuple[_Length, ...] = Field(
+        validation_alias=AliasPath("chunk_grid", "configuration", "chunk_shape"), min_length=1
+    )
+    data_type: str
+    codecs: tuple[Codec, ...] = Field(min_length=1)
+
+
+class _Shard(BaseModel):
+    chunk_shape: tuple[_Length, ...]
+    codecs: tuple[Codec, ...]
+
+
 @dataclass(frozen=True)
 class Layout:
-    """What the document of a sharded array says, named as zarr-python names it."""
+    """What the document of an array says, named as zarr-python names it."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
+    """Those of an array that is not sharded are its chunks."""
     dtype: np.dtype[Any]
-    codecs: tuple[Document, ...] = field(default=(), compare=False)
-    """Of a chunk, by name."""
+    codecs: tuple[Codec, ...] = field(default=(), compare=False)
+    """Of a chunk."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Of the array in a folder; of one that is not sharded, chunks and shards are the same.
+        """Of the array in a folder.
 
         Raises:
             StoreError: no such array, or a damaged document.
         """
         refuse = partial(_damaged, folder)
-        document = foreign(refuse, json.loads, foreign(refuse, (folder / DOCUMENT).read_bytes))
-        shards = _lengths(folder, document, "chunk_grid", "configuration", "chunk_shape")
-        chunks, codecs = shards, _inside(folder, document, "codecs")
-        if _inside(folder, document, "codecs", 0, "name") == _SHARDING:
-            inside = ("codecs", 0, "configuration")
-            chunks = _lengths(folder, document, *inside, "chunk_shape")
-            codecs = _inside(folder, document, *inside, "codecs")
-        named = [codec for codec in codecs if isinstance(codec, dict) and "name" in codec]
-        shape, kind = _lengths(folder, document, "shape"), _inside(folder, document, "data_type")
-        if not len(shape) == len(chunks) == len(shards) > 0 or 0 in shards or len(named) < len(codecs):
-            raise refuse(f"shape {shape} in chunks of {chunks}, shards of {shards}, codecs {codecs}")
-        return cls(shape, chunks, shards, foreign(refuse, np.dtype, kind), tuple(named))
-
-
-def _inside(folder: Path, document: Any, *keys: str | int) -> Any:
-    """A value deep inside a document."""
-    for key in keys:
-        there = key in document if isinstance(document, dict) else isinstance(document, list) and document
-        if not there:
-            raise _damaged(folder, f"no {'.'.join(map(str, keys))}")
-        document = document[key]
-    return document
-
-
-def _lengths(folder: Path, document: Any, *keys: str | int) -> tuple[int, ...]:
-    found = _inside(folder, document, *keys)
-    if not isinstance(found, list) or not all(isinstance(length, int) and length >= 0 for length in found):
-        raise _damaged(folder, f"{keys[-1]} {found}")
-    return tuple(found)
+        text = foreign(refuse, (folder / DOCUMENT).read_bytes)
+        array = foreign(refuse, _Array.model_validate_json, text)
+        inside = _Shard(chunk_shape=array.chunk, codecs=array.codecs)
+        if array.codecs[0].name == _SHARDING:
+            inside = foreign(refuse, _Shard.model_validate, array.codecs[0].configuration)
+        if not len(array.shape) == len(array.chunk) == len(inside.chunk_shape):
+            raise refuse(f"shape {array.shape} in shards of {array.chunk}, chunks of {inside.chunk_shape}")
+        dtype = foreign(refuse, np.dtype, array.data_type)
+        return cls(array.shape, inside.chunk_shape, array.chunk, dtype, inside.codecs)
 
 
 def damaged_store(has: str) -> StoreError:
@@ -165,7 +169,9 @@ def read_small(folder: Path) -> NDArray[Any]:
         StoreError: the array or a chunk is missing or damaged.
     """
     layout = Layout.read(folder)
-    values: NDArray[Any] = np.empty(layout.shape, layout.dtype)
+    if layout.shards[1:] != tuple(max(1, length) for length in layout.shape[1:]):
+        raise _damaged(folder, f"shape {layout.shape} in chunks of {layout.shards}")
+    values = foreign(partial(_damaged, folder), np.empty, layout.shape, layout.dtype)
     rows = layout.shards[0]
     for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
         part = values[start : start + rows]
@@ -179,7 +185,7 @@ def _chunk(folder: Path, layout: Layout, number: int) -> NDArray[Any]:
     content = unsealed(foreign(refuse, path.read_bytes))
     if content is None:
         raise refuse("its checksum fails")
-    names = [codec["name"] for codec in layout.codecs]
+    names = [codec.name for codec in layout.codecs]
     decode = _DECODERS.get(names[1] if len(names) > 1 else "")
     if decode is None:
         raise refuse(f"codecs {names}")

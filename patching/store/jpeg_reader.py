@@ -31,7 +31,7 @@ class JpegReader:
     def __init__(self, folder: Path, layout: Layout) -> None:
         self._folder, self.shape, self._shard = folder, layout.shape, layout.shards[0]
         try:
-            self._stream = JpegStream.from_json(layout.codecs[0].get("configuration", {}))
+            self._stream = JpegStream.from_json(layout.codecs[0].configuration)
         except ValueError as error:
             raise damaged_store(f"{folder.parent.name}: {folder.name}: {error}") from error
         self._opened = lru_cache(maxsize=_OPEN_SHARDS)(self._open)
@@ -39,7 +39,7 @@ class JpegReader:
     @staticmethod
     def reads(layout: Layout) -> bool:
         """Whether an array's chunks are JPEG streams."""
-        return bool(layout.codecs) and layout.codecs[0]["name"] == NAME
+        return bool(layout.codecs) and layout.codecs[0].name == NAME
 
     def read(self, index_n: NDArray[np.int64]) -> NDArray[Any]:
         """Patches in the order of the indices, uint8 [n, H, W, 3].

@@ -5,14 +5,14 @@ little-endian uint64, then the index's CRC-32C. zarr-python writes the same byte
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.disk_space import full_disk
+from patching.disk_space import writing
 from patching.store.seals import MISSING, checksum, index_bytes, read_index
 
 _MOST_WRITTEN = 1024  # pieces that the system takes at once
@@ -36,7 +36,7 @@ class ShardFile:
         self._path, self._part = path, path.with_name(f".{path.name}.part")
         self._length: NDArray[np.int64] = np.zeros(chunks, np.int64)
         self._count = 0
-        with self._full_disk_told():
+        with writing(self._path):
             self._file = self._part.open("wb", buffering=0)
         self._set_aside = _set_aside(self._file.fileno(), likely_bytes)
 
@@ -50,7 +50,7 @@ class ShardFile:
     def close(self) -> None:
         """Add the index, and give the file its name."""
         self._write([memoryview(self._index())])
-        with self._full_disk_told():
+        with writing(self._path):
             if self._set_aside:
                 self._file.truncate()
             self._file.close()
@@ -62,7 +62,7 @@ class ShardFile:
         self._part.unlink(missing_ok=True)
 
     def _write(self, chunks: Sequence[memoryview]) -> None:
-        with self._full_disk_told():
+        with writing(self._path):
             while chunks:
                 done = os.writev(self._file.fileno(), chunks[:_MOST_WRITTEN])
                 chunks = _after(chunks, done)
@@ -73,13 +73,6 @@ class ShardFile:
         index_N2[self._length == 0] = MISSING
         content = index_N2.tobytes()
         return content + checksum(content)
-
-    @contextmanager
-    def _full_disk_told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise full_disk(error, self._path) from error
 
 
 def _set_aside(descriptor: int, nbytes: int) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.disk_space import writing
+from patching.damage import foreign
+from patching.disk_space import no_space, writing
 from patching.jpeg_stream import JpegStream
 from patching.store.chunks import ChunkBuffer, Codec, Encoder, compressors
 from patching.store.documents import (
@@ -126,8 +127,8 @@ class StoreWriter:
         """Write the quality of a shard's patches, before the shard is closed and so counts as done."""
         if quality_NQ.size:
             start = self.rows(shard).start
-            with writing(self.path):
-                self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
+            part = self._quality[start : start + len(quality_NQ)]
+            foreign(lambda what: no_space(self.path, f": {what}"), lambda: part.write(quality_NQ).result())
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""

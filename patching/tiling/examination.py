@@ -12,8 +12,8 @@ from patching.errors import AnnotationError, ChannelError, EvenpatchError, Missi
 from patching.geometry import Location, Size
 from patching.manifest import SlideRow
 from patching.readers.base import AbstractSlide
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.registration import SubpixelShift, modality_shifts
-from patching.readers.stack_reader import Shift, StackSlide
 
 _PROBE = 64
 
@@ -85,7 +85,7 @@ def _shifts(
     slide: AbstractSlide, given: Sequence[Shift] | None, largest_shift: float
 ) -> tuple[SubpixelShift, ...]:
     """As estimated, before any correction; what a given shift leaves of them must be within the limit."""
-    if not isinstance(slide, StackSlide):
+    if not isinstance(slide, JoinedSlide):
         return ()
     shifts = modality_shifts(slide)
     moved = given or [Shift(0, 0)] * len(shifts)

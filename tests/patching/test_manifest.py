@@ -17,7 +17,7 @@ from patching.digests import fingerprint
 from patching.errors import ManifestError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import Reading
-from patching.readers.stack_reader import Shift
+from patching.readers.joined_reader import Shift
 from patching.tiling.receipts import key_of
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask

@@ -39,7 +39,7 @@ REACHED = {
 }
 
 
-@pytest.mark.parametrize("package", {package for package, _ in REACHED})
+@pytest.mark.parametrize("package", sorted({package for package, _ in REACHED}))
 def test_there_is_an_upper_bound_and_the_pin_is_within(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     [bounds] = [Requirement(line) for line in project["dependencies"] if Requirement(line).name == package]

@@ -16,7 +16,7 @@ from patching.damage import decoded
 from patching.geometry import Size
 from patching.readers.base import RGB, Header, StoredJpeg, Window
 from patching.readers.planes import ONE_PLANE, Planes
-from patching.readers.projection import StackedSlide
+from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
 from patching.readers.tiff.checks import check_directory, checked, checked_pages, series_of
 from patching.readers.tiff.interleave import interleave
@@ -36,7 +36,7 @@ _AT_ONCE = 16  # segments that a thread holds
 _INTERLEAVED = 2**25  # bytes: larger regions are not collected plane by plane first
 
 
-class TiffSlide(StackedSlide):
+class TiffSlide(PlanesSlide):
     """A slide in one TIFF file.
 
     Levels are the pyramid that tifffile finds (sub-IFDs, SVS, reduced pages); of several images the

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasPath, BaseModel, Field, ValidationError
 
 from patching.readers.zarr.files import ZarrFiles
 
+SHARDING = "sharding_indexed"
 _Length = Annotated[int, Field(ge=0, lt=2**62)]
 
 
@@ -24,10 +25,10 @@ class Transformation(BaseModel):
 
 
 class Dataset(BaseModel):
-    """One resolution."""
+    """One resolution of an image."""
 
     path: str
-    coordinateTransformations: tuple[Transformation, ...] = ()
+    transformations: tuple[Transformation, ...] = Field((), alias="coordinateTransformations")
 
 
 class Multiscale(BaseModel):
@@ -35,7 +36,7 @@ class Multiscale(BaseModel):
 
     axes: tuple[Axis, ...]
     datasets: tuple[Dataset, ...]
-    coordinateTransformations: tuple[Transformation, ...] = ()
+    transformations: tuple[Transformation, ...] = Field((), alias="coordinateTransformations")
     version: Any = None
 
 
@@ -46,21 +47,28 @@ class Channel(BaseModel):
     color: Any = ""
 
 
-class Omero(BaseModel):
-    """What a viewer shows."""
-
-    channels: tuple[Channel, ...] = ()
-
-
 class Attributes(BaseModel):
     """What a group tells of its images."""
 
-    multiscales: tuple[Multiscale, ...] = ()
-    omero: Omero = Omero()
-    version: Any = None
+    multiscales: tuple[Multiscale, ...]
+    channels: tuple[Channel, ...] = Field((), validation_alias=AliasPath("omero", "channels"))
 
 
-class Codec2(BaseModel):
+class Codec(BaseModel):
+    """A codec; of one that makes shards, the chunks inside, their codecs and those of the index."""
+
+    name: str
+    chunk_shape: tuple[_Length, ...] = Field((), validation_alias=AliasPath("configuration", "chunk_shape"))
+    codecs: tuple["Codec", ...] = Field((), validation_alias=AliasPath("configuration", "codecs"))
+    index_codecs: tuple["Codec", ...] = Field((), validation_alias=AliasPath("configuration", "index_codecs"))
+
+    def names(self) -> tuple[str, ...]:
+        """Its own, and where it makes shards those of all codecs inside, at any depth."""
+        inside = (*self.codecs, *self.index_codecs) if self.name == SHARDING else ()
+        return (self.name, *(name for codec in inside for name in codec.names()))
+
+
+class OldCodec(BaseModel):
     """A codec of zarr v2."""
 
     id: str
@@ -70,46 +78,29 @@ class Array2(BaseModel):
     """An array of zarr v2."""
 
     shape: tuple[_Length, ...]
-    chunks: tuple[_Length, ...]
-    dtype: str
-    compressor: Codec2 | None = None
-    filters: tuple[Codec2, ...] | None = None
+    chunk: tuple[_Length, ...] = Field(alias="chunks")
+    data_type: str = Field(alias="dtype")
+    compressor: OldCodec | None = None
+    filters: tuple[OldCodec, ...] | None = None
 
-
-class Inside(BaseModel):
-    """Of a codec: those of a shard's chunks and of its index, and the chunks' shape."""
-
-    chunk_shape: tuple[_Length, ...] = ()
-    codecs: tuple["Codec3", ...] = ()
-    index_codecs: tuple["Codec3", ...] = ()
-
-
-class Codec3(BaseModel):
-    """A codec of zarr v3."""
-
-    name: str
-    configuration: Inside | None = None
-
-
-class Regular(BaseModel):
-    """Chunks that are all alike."""
-
-    chunk_shape: tuple[_Length, ...]
-
-
-class Chunks3(BaseModel):
-    """How an array of zarr v3 is cut."""
-
-    configuration: Regular
+    def names(self) -> tuple[str, ...]:
+        """Of all codecs."""
+        return tuple(codec.id for codec in (self.compressor, *(self.filters or ())) if codec is not None)
 
 
 class Array3(BaseModel):
     """An array of zarr v3."""
 
     shape: tuple[_Length, ...]
-    chunk_grid: Chunks3
+    chunk: tuple[_Length, ...] = Field(
+        validation_alias=AliasPath("chunk_grid", "configuration", "chunk_shape")
+    )
     data_type: str
-    codecs: tuple[Codec3, ...]
+    codecs: tuple[Codec, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """Of all codecs."""
+        return tuple(name for codec in self.codecs for name in codec.names())
 
 
 _Kind = TypeVar("_Kind", bound=BaseModel)

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.readers.base import RGB
 from patching.readers.naming import called_rgb, numbered
-from patching.readers.zarr.documents import Array2, Array3, Attributes, Axis, Codec3, Multiscale, parsed
+from patching.readers.zarr.documents import SHARDING, Array2, Array3, Attributes, Axis, Multiscale, parsed
 from patching.readers.zarr.files import ZarrFiles
 
 _VERSIONS = {2: ("0.4",), 3: ("0.5",)}
@@ -29,7 +28,7 @@ _LARGEST_CHUNK = 2**30
 _MOST_CHUNKS_PER_SHARD = 2**20
 # Only codecs that turn bytes into numbers: a pickle would run what it holds.
 _PLAIN_CODECS_2 = frozenset(("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta"))
-_PLAIN_CODECS_3 = frozenset(("blosc", "gzip", "zstd", "bytes", "transpose", "crc32c", "sharding_indexed"))
+_PLAIN_CODECS_3 = frozenset(("blosc", "gzip", "zstd", "bytes", "transpose", "crc32c", SHARDING))
 _PLAIN_COLORS = ("FF0000", "00FF00", "0000FF")
 _NO_NAME = re.compile(r"(channel|c)?[ :_-]*[0-9]*")
 
@@ -92,7 +91,7 @@ def read_image(files: ZarrFiles) -> ZarrImage:
     levels = tuple(_array(files, zarr_format, dataset.path) for dataset in multiscale.datasets)
     if not levels or any(len(level.shape) != len(axes) for level in levels):
         raise files.refusal(f"axes {axes} for arrays of {[len(level.shape) for level in levels]} dimensions")
-    channels = attributes.omero.channels
+    channels = attributes.channels
     return ZarrImage(
         format=zarr_format,
         axes=axes,
@@ -137,7 +136,7 @@ def _pixel_size(files: ZarrFiles, multiscale: Multiscale, axes: str) -> Mpp | No
     """Level-0 pixel size in µm, where X and Y have a unit of length."""
     scale = np.ones(len(axes))
     for holder in (multiscale.datasets[0], multiscale):
-        for step in holder.coordinateTransformations:
+        for step in holder.transformations:
             if step.type == "scale" and len(step.scale) != len(axes):
                 raise files.refusal(f"a scale of {len(step.scale)} numbers for axes {axes}")
             if step.type == "scale":
@@ -154,14 +153,17 @@ def _array(files: ZarrFiles, zarr_format: int, path: str) -> ZarrArray:
     document = files.document(name)
     if document is None:
         raise files.refusal(f"no {name}")
-    layout = _layout_3 if zarr_format == 3 else _layout_2
-    shape, chunk, type_name, codecs = layout(files, document)
-    plain = _PLAIN_CODECS_3 if zarr_format == 3 else _PLAIN_CODECS_2
-    if unknown := ", ".join(sorted(set(codecs) - plain)):
+    array: Array2 | Array3
+    if zarr_format == 3:
+        array, plain = parsed(files, Array3, document), _PLAIN_CODECS_3
+    else:
+        array, plain = parsed(files, Array2, document), _PLAIN_CODECS_2
+    if unknown := ", ".join(sorted(set(array.names()) - plain)):
         raise files.refusal(f"{name}: codec {unknown} instead of {', '.join(sorted(plain))}")
-    dtype = decoded(f"{files.source}: {name}", np.dtype, type_name).newbyteorder("=")
+    dtype = decoded(f"{files.source}: {name}", np.dtype, array.data_type).newbyteorder("=")
     if dtype.kind not in "uif":
-        raise files.refusal(f"{name}: pixels of type {type_name}")
+        raise files.refusal(f"{name}: pixels of type {array.data_type}")
+    shape, chunk = array.shape, _decoded_at_once(files, array)
     if len(shape) != len(chunk) or 0 in (*shape, *chunk):
         raise files.refusal(f"{name}: shape {shape} in chunks of {chunk}")
     if math.prod(chunk) * dtype.itemsize > _LARGEST_CHUNK:
@@ -169,34 +171,16 @@ def _array(files: ZarrFiles, zarr_format: int, path: str) -> ZarrArray:
     return ZarrArray(path, shape, chunk, dtype)
 
 
-_Layout = tuple[tuple[int, ...], tuple[int, ...], str, list[str]]
-"""Shape, chunk's shape, type and codecs of an array."""
-
-
-def _layout_2(files: ZarrFiles, document: dict[str, Any]) -> _Layout:
-    array = parsed(files, Array2, document)
-    codecs = [codec.id for codec in (array.compressor, *(array.filters or ())) if codec is not None]
-    return array.shape, array.chunks, array.dtype, codecs
-
-
-def _layout_3(files: ZarrFiles, document: dict[str, Any]) -> _Layout:
-    array = parsed(files, Array3, document)
-    chunk, codecs = array.chunk_grid.configuration.chunk_shape, array.codecs
-    if codecs and codecs[0].name == "sharding_indexed":
-        shard, chunk = chunk, codecs[0].configuration.chunk_shape if codecs[0].configuration else ()
-        if len(shard) != len(chunk) or 0 in chunk:
-            raise files.refusal(f"shards of {shard} in chunks of {chunk}")
-        if (
-            math.prod(-(-whole // part) for whole, part in zip(shard, chunk, strict=True))
-            > _MOST_CHUNKS_PER_SHARD
-        ):
-            raise files.refusal(f"shards of more than {_MOST_CHUNKS_PER_SHARD} chunks")
-    return array.shape, chunk, array.data_type, list(_codec_names(codecs))
-
-
-def _codec_names(codecs: tuple[Codec3, ...]) -> Iterator[str]:
-    """Of all codecs, those inside shards at any depth among them."""
-    for codec in codecs:
-        yield codec.name
-        if codec.name == "sharding_indexed" and codec.configuration:
-            yield from _codec_names((*codec.configuration.codecs, *codec.configuration.index_codecs))
+def _decoded_at_once(files: ZarrFiles, array: Array2 | Array3) -> tuple[int, ...]:
+    """Shape of a chunk, of shards of the chunks inside."""
+    if not isinstance(array, Array3) or not array.codecs or array.codecs[0].name != SHARDING:
+        return array.chunk
+    shard, chunk = array.chunk, array.codecs[0].chunk_shape
+    if len(shard) != len(chunk) or 0 in chunk:
+        raise files.refusal(f"shards of {shard} in chunks of {chunk}")
+    if (
+        math.prod(-(-whole // part) for whole, part in zip(shard, chunk, strict=True))
+        > _MOST_CHUNKS_PER_SHARD
+    ):
+        raise files.refusal(f"shards of more than {_MOST_CHUNKS_PER_SHARD} chunks")
+    return chunk

@@ -16,7 +16,7 @@ from zarr.storage import FsspecStore
 from patching.geometry import Location, Size
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
-from patching.readers.projection import StackedSlide
+from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 from patching.readers.zarr.files import Source, ZarrFiles, fetched, is_url
@@ -37,7 +37,7 @@ class _Block:
     channels: tuple[int, ...]
 
 
-class ZarrSlide(StackedSlide):
+class ZarrSlide(PlanesSlide):
     """A slide in an OME-Zarr image of version 0.4 or 0.5.
 
     Levels are the arrays of `multiscales` that hold the same planes as the first. It is brightfield if
