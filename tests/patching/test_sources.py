@@ -45,6 +45,25 @@ def test_it_is_the_closure_that_grimp_finds(detector: str) -> None:
     assert not found & (siblings | {f"patching.tiling.{name}" for name in ("engine", "cluster", "receipts")})
 
 
+def test_every_way_to_import_counts(tmp_path: Path) -> None:
+    (tmp_path / "pkg" / "inner").mkdir(parents=True)
+    files = {
+        "a.py": "import pkg.b\nfrom pkg.inner import c\nimport numpy\n",
+        "b.py": "from pkg.a import X\ndef late():\n    from pkg.d import Y\n    return Y\n",
+        "d.py": "from pkg.table import ALL\n",
+        "e.py": "",
+        "table.py": "import pkg.e\n",
+        "inner/c.py": "",
+        "inner/__init__.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / "pkg" / name).write_text(text)
+    found = [path.relative_to(tmp_path / "pkg").as_posix() for path in sources(tmp_path / "pkg", ["pkg.a"])]
+    assert found == ["a.py", "b.py", "d.py", "e.py", "inner/__init__.py", "inner/c.py", "table.py"]
+    without = sources(tmp_path / "pkg", ["pkg.a"], without={"pkg.table"})
+    assert {path.name for path in without} == {"a.py", "b.py", "d.py", "__init__.py", "c.py"}
+
+
 def test_packages_hold_no_code_and_nothing_is_imported_by_a_string() -> None:
     """But for the root's public names, which tiling does not use."""
     for path in PACKAGE.rglob("*.py"):
