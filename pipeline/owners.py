@@ -13,7 +13,7 @@ OWNERS = {
     "train": "pipeline.training.settings.TrainStage",
     "evaluate": "pipeline.stages.evaluate.EvaluateSettings",
     "report": "pipeline.report.sources.ReportSettings",
-    "register": "pipeline.stages.register.RegisterSettings",
+    "register": "pipeline.tracking.gate.RegisterSettings",
     "study": "pipeline.experiments.study_files.StudySettings",
     "tune": "pipeline.experiments.search_space.TuneSettings",
     "sweep": "pipeline.stages.sweep.SweepSettings",
