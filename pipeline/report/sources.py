@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from pipeline.config import Settings
 from pipeline.report.evidence import Evidence
-from pipeline.results.comparison import BootstrapSettings, Comparison
+from pipeline.results.verdict import BootstrapSettings, Comparison
 
 
 class ExampleSettings(Settings):

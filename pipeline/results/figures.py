@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from models.metrics.along_attribute import AttributeBins
 from models.metrics.intervals import Interval, PatientSums
-from pipeline.results.comparison import BootstrapSettings, Reading
 from pipeline.results.predictions import Source
 from pipeline.results.seeds import Pool
+from pipeline.results.verdict import BootstrapSettings, Reading
 from pipeline.training.layout import NamedLayout
 
 ALWAYS = ("group_resampling", "class_balanced")

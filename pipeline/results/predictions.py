@@ -15,7 +15,7 @@ from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.experiments.study_files import CELL
 from pipeline.files import read_json, read_table
 from pipeline.report.evidence import identity
-from pipeline.results.searched import searched_trials
+from pipeline.results.runs import searched_trials
 from pipeline.training.patches import table_fingerprints
 
 logger = logging.getLogger(__name__)

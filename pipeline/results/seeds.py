@@ -14,8 +14,8 @@ from models.metrics.along_attribute import AttributeBins, attribute_bins
 from models.metrics.intervals import PatientStatistics, PatientSums, patient_statistics
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
-from pipeline.results.comparison import BootstrapSettings
 from pipeline.results.predictions import Tested
+from pipeline.results.verdict import BootstrapSettings
 from pipeline.training.layout import TISSUE, NamedLayout
 
 MOST_RANKED = 3000

@@ -21,10 +21,10 @@ from pipeline.experiments.study_files import StudySettings
 from pipeline.files import read_json, replacing
 from pipeline.provenance import versions
 from pipeline.report.sources import ReportSettings
-from pipeline.results.comparison import BootstrapSettings, bootstrap_settings
 from pipeline.results.figures import Section, TableSettings
 from pipeline.results.predictions import Source, Tested, find_tested
-from pipeline.results.sections import sections_of
+from pipeline.results.scoreboards import sections_of
+from pipeline.results.verdict import BootstrapSettings, bootstrap_settings
 from pipeline.tables.cells import Block, Cell, Chapter, Page, Row, chapter_of
 from pipeline.tables.record import record_of
 from pipeline.tables.writers import WRITERS, printed

@@ -20,7 +20,7 @@ from pipeline.provenance import versions
 from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Panel, ReportSettings, Sources
-from pipeline.results.comparison import bootstrap_settings, compare, estimable
+from pipeline.results.verdict import bootstrap_settings, compare, estimable
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_cells import Cell, is_done, planned, train_cell
 from pipeline.experiments.study_files import StudySettings, summarize
 from pipeline.files import read_table
-from pipeline.results.searched import searched_trials
+from pipeline.results.runs import searched_trials
 
 logger = logging.getLogger(__name__)
 

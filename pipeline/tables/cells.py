@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from models.metrics.intervals import Interval
-from pipeline.results.comparison import Reading, estimable
 from pipeline.results.figures import Contrast, Method, Section
+from pipeline.results.verdict import Reading, estimable
 from pipeline.training.layout import GIVEN
 
 UNKNOWN = "not estimable"

@@ -21,7 +21,7 @@ from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import binned_accuracy
 from pipeline.report.panels.verdict import answer
 from pipeline.report.sources import ReportSettings, Sources
-from pipeline.results.comparison import Difference, bootstrap_settings, compare, estimable
+from pipeline.results.verdict import Difference, bootstrap_settings, compare, estimable
 from pipeline.stages import report
 
 VOID = {"meta", "img", "br"}

@@ -2,7 +2,6 @@
 
 from pipeline.report.panels import (
     cohort,
-    comparison,
     curves,
     examples,
     glossary,
@@ -10,6 +9,7 @@ from pipeline.report.panels import (
     groups,
     provenance,
     sheets,
+    side_by_side,
     structure,
     verdict,
 )
@@ -21,7 +21,7 @@ PANELS = (
     Panel("groups", "Tissue, tumor and the four groups", groups.values),
     Panel("sheets", "What the groups look like", sheets.values),
     Panel("group_table", "Accuracy in every group", group_table.values),
-    Panel("comparison", "The algorithms side by side", comparison.values),
+    Panel("side_by_side", "The algorithms side by side", side_by_side.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
     Panel("curves", "Training", curves.values),
     Panel("examples", "Example patches", examples.values),

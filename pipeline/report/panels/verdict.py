@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.results.comparison import N_GROUPS, Difference, GroupFigures, Reading, estimable
+from pipeline.results.verdict import N_GROUPS, Difference, GroupFigures, Reading, estimable
 
 _READING: dict[Reading, str] = {
     "better": "better",

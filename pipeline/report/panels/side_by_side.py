@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.results.comparison import RunFigures
+from pipeline.results.verdict import RunFigures
 
 
 def values(sources: Sources) -> Mapping[str, Any]:

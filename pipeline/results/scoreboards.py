@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from models.metrics.intervals import PatientSums, bootstrap, paired_difference
-from pipeline.results.comparison import BootstrapSettings, reading_of
 from pipeline.results.figures import ALWAYS, METRICS, Contrast, Method, Metric, Section, TableSettings
 from pipeline.results.predictions import Tested
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
+from pipeline.results.verdict import BootstrapSettings, reading_of
 
 
 def sections_of(tested: Sequence[Tested], settings: TableSettings) -> tuple[Section, ...]:
