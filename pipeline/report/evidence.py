@@ -1,7 +1,5 @@
 """Everything the report shows, read once from the earlier stages' outputs."""
 
-import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,28 +7,18 @@ from typing import Any
 import pandas as pd
 
 from patching.errors import ArtifactError
-from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths, name_parts, run_name
+from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, SLIDES, SPLITS, Paths
 from pipeline.config import Context, is_generated, load_cohort, load_yaml, merged, require_slides
 from pipeline.files import read_json, read_table
-from pipeline.training.layout import GIVEN
-from pipeline.training.patches import table_fingerprints
+from pipeline.results.runs import identity, listed_runs
 
-logger = logging.getLogger(__name__)
-
-GROUP_NAMES = (
-    "non-tumor, little tissue",
-    "non-tumor, much tissue",
-    "tumor, little tissue",
-    "tumor, much tissue",
-)
-"""Plain words for group g = 2 * label + attribute."""
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 SPLIT_NAMES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its evaluation.
+    """One training and its evaluation in detail; figures are those of the scoreboards.
 
     Attributes:
         predictions: artifacts.PREDICTIONS joined with patient, slide, location and fractions.
@@ -135,65 +123,8 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     )
 
 
-def run_folders(context: Context) -> tuple[str, ...]:
-    """Names of the present runs, in alphabetical order: trained, evaluated, and no left-overs.
-
-    Runs of other seeds (`gerne-low-s2`) are left to `evenpatch compare`. A left-over is a run that
-    configs/params.yaml does not list (any more), or one of other patches, splits or attributes than the
-    present ones: its test patients may be training patients now.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    paths = context.paths
-    folder = paths.evaluation("any").parent
-    found = sorted(
-        path.parent.name
-        for path in folder.glob("*/metrics.json")
-        if (paths.training(path.parent.name) / "run.json").is_file()
-        and name_parts(path.parent.name)[2] is None
-    )
-    reasons = _left_over(context, found) if found else {}
-    for name, reason in reasons.items():
-        logger.warning("%s is left out: %s", name, reason)
-    if len(reasons) == len(found):
-        told = "".join(f"; {name}: {reason}" for name, reason in reasons.items())
-        raise ArtifactError(
-            has=f"no evaluated training of the present data under {folder}{told}",
-            needs="at least one, with metrics.json and predictions.parquet",
-            do="run `evenpatch train` and `evenpatch evaluate`, or `dvc repro`",
-        )
-    return tuple(name for name in found if name not in reasons)
-
-
-def _left_over(context: Context, names: Sequence[str]) -> dict[str, str]:
-    """Why a run is not of the present configuration and data, for those that are not."""
-    listed = load_yaml(context.configs / "params.yaml")
-    imported = load_cohort(context.configs, context.cohort).benchmark is not None
-    thresholds = (GIVEN,) if imported else listed.get("thresholds", ())
-    wanted = {run_name(a, t) for a in listed.get("algorithms", ()) for t in thresholds}
-    reasons = {name: "configs/params.yaml does not list it" for name in names if name not in wanted}
-    for name in wanted.intersection(names):
-        record = read_json(context.paths.training(name) / "run.json", "train")
-        present = table_fingerprints(context.paths, identity(name, record)[1])
-        used = record["fingerprints"]
-        changed = [file for file in {**present, **used} if present.get(file) != used.get(file)]
-        if changed:
-            reasons[name] = f"{', '.join(changed)} changed since it was trained"
-    return dict(sorted(reasons.items()))
-
-
-def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
-    """Algorithm and threshold of a run: as run.json says, else from its name `<algorithm>-<threshold>`.
-
-    A seed in the name, as in `<algorithm>-<threshold>-s2`, is no part of them.
-    """
-    algorithm, threshold, _ = name_parts(name)
-    return str(record.get("algorithm", algorithm)), str(record.get("threshold", threshold))
-
-
 def _runs(context: Context, index: pd.DataFrame, order: tuple[str, ...]) -> tuple[Run, ...]:
-    runs = [_run(context.paths, index, name) for name in run_folders(context)]
+    runs = [_run(context.paths, index, name) for name in listed_runs(context)]
     rank = {algorithm: position for position, algorithm in enumerate(order)}
     return tuple(sorted(runs, key=lambda run: (rank.get(run.algorithm, len(rank)), run.name)))
 

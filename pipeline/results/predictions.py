@@ -1,6 +1,5 @@
 """Test predictions to put side by side: of evaluated trainings, and of a study's repeats."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,14 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.experiments.study_files import CELL
-from pipeline.files import read_json, read_table
-from pipeline.report.evidence import identity
-from pipeline.results.runs import searched_trials
-from pipeline.training.patches import table_fingerprints
+from pipeline.files import file_fingerprint, read_json, read_table
+from pipeline.results.runs import identity, run_record, stale, tuning_trials, without_left_out
 
-logger = logging.getLogger(__name__)
-
+CELL = (
+    "patch_id", "repeat", "fold", "threshold", "algorithm",
+    "label", "attribute", "group", "probability", "prediction",
+)  # fmt: skip
+"""Columns of a study's predictions."""
 Source = Literal["split", "study"]
 NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
 ORACLE = "oracle"
@@ -64,17 +63,40 @@ def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
         ArtifactError: nothing to read, a file is missing or malformed, or patches are not of this cohort.
         ConfigError: a name that is neither a run nor a folder.
     """
-    index = read_table(paths.index, ("patch_id", "patient_id"), "tile")
-    places = [_located(paths, text) for text in named] if named else _everything(paths)
+    index = read_index(paths)
+    places = [_located(paths, text) for text in named] if named else _everything(paths, index)
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += _studied([place for place in places if _of_study(place)], index)
     return tuple(found)
 
 
-def _everything(paths: Paths) -> list[Path]:
+def read_index(paths: Paths) -> pd.DataFrame:
+    """The patch index, as far as predictions need it."""
+    return read_table(paths.index, ("patch_id", "patient_id"), "tile")
+
+
+def present_study(paths: Paths, index: pd.DataFrame) -> bool:
+    """Whether there is a finished study of the present patches; logs why one does not count."""
+    return (paths.study / "predictions.parquet").is_file() and bool(
+        without_left_out({"the study": _stale_study(paths, index)})
+    )
+
+
+def _stale_study(paths: Paths, index: pd.DataFrame) -> str:
+    record = paths.study / "study.json"
+    used = read_json(record, "study").get("fingerprints", {}) if record.is_file() else {}
+    if used.get(paths.index.name, "") not in ("", file_fingerprint([paths.index])):
+        return f"{paths.index.name} changed since; run `evenpatch study` again"
+    table = read_table(paths.study / "predictions.parquet", CELL, "study")
+    strange = set(table["patch_id"]) ^ set(index["patch_id"])
+    return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
+
+
+def _everything(paths: Paths, index: pd.DataFrame) -> list[Path]:
     folder = paths.evaluation("any").parent
-    places = [path.parent for path in sorted(folder.glob("*/predictions.parquet")) if _present(paths, path)]
-    if (paths.study / "predictions.parquet").is_file():
+    names = [path.parent.name for path in sorted(folder.glob("*/predictions.parquet"))]
+    places = [folder / name for name in without_left_out({name: stale(paths, name) for name in names})]
+    if present_study(paths, index):
         places.append(paths.study)
     if not places:
         raise ArtifactError(
@@ -83,18 +105,6 @@ def _everything(paths: Paths) -> list[Path]:
             do="run `evenpatch train` and `evenpatch evaluate`, or `evenpatch study`",
         )
     return places
-
-
-def _present(paths: Paths, predictions: Path) -> bool:
-    """Whether a run is of the present data: its test patients may be training patients of now."""
-    name = predictions.parent.name
-    record = _record(predictions.parent)
-    used = record.get("fingerprints", {})
-    present = table_fingerprints(paths, identity(name, record)[1])
-    changed = [file for file in used if present.get(file) != used[file]]
-    if changed:
-        logger.warning("%s is left out: %s changed since it was trained", name, ", ".join(changed))
-    return not changed
 
 
 def _located(paths: Paths, text: str) -> Path:
@@ -118,14 +128,14 @@ def _of_study(place: Path) -> bool:
 
 def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
     table = read_table(folder / "predictions.parquet", ("split", *NEEDED), "evaluate")
-    record = _record(folder)
+    record = run_record(folder)
     algorithm, threshold = identity(folder.name, record)
     metrics = folder / "metrics.json"
     seed = record.get("seed", name_parts(folder.name)[2])
     search = folder.resolve().parent.parent / "tune" / run_name(algorithm, threshold)
     # The best trial of a search is trained again as one candidate, or among some.
-    searched = max(searched_trials(search, record.get("algorithm_settings", {})) - 1, 0)
-    trials = (int(record["n_trials"]) + searched,) if "n_trials" in record else ()
+    tuned = max(tuning_trials(search, record.get("algorithm_settings", {})) - 1, 0)
+    trials = (int(record["n_trials"]) + tuned,) if "n_trials" in record else ()
     return Tested(
         name=folder.name,
         source="split",
@@ -137,12 +147,6 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
         oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
         patches=_joined(folder.name, table[table["split"] == TEST], index),
     )
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """run.json of the training beside an evaluation; empty where predictions came without one."""
-    path = folder.resolve().parent.parent / "train" / folder.name / "run.json"
-    return read_json(path, "train") if path.is_file() else {}
 
 
 def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,8 +161,24 @@ def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:
     if not files:
         return []
     table = pd.concat([read_table(file, CELL, "study") for file in files], ignore_index=True)
-    trials = _trials(cell for file in files for cell in _cells(file))
-    pieces = table.groupby(["algorithm", "threshold", "repeat"], sort=False)
+    return repeats_of(table, [cell for file in files for cell in _cells(file)], index)
+
+
+def repeats_of(
+    predictions: pd.DataFrame, cells: Iterable[Mapping[str, Any]], index: pd.DataFrame
+) -> list[Tested]:
+    """The repeats of a study.
+
+    Args:
+        predictions: columns CELL, of whole repeats or of single cells.
+        cells: their records.
+        index: the patch index.
+
+    Raises:
+        ArtifactError: patches that are not of the index, or not once in a repeat.
+    """
+    trials = _trials(cells)
+    pieces = predictions.groupby(["algorithm", "threshold", "repeat"], sort=False)
     return [_repeat(rows, trials, index) for _, rows in pieces]
 
 

@@ -1,78 +1,88 @@
-"""The sections of the results table: pooled figures with intervals over patients, and paired differences."""
+"""Scoreboards from predictions: seeds pooled, figures with intervals over patients, paired differences."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from models.metrics.intervals import PatientSums, bootstrap, paired_difference
-from pipeline.results.figures import ALWAYS, METRICS, Contrast, Method, Metric, Section, TableSettings
+from models.metrics.accuracy import patients_per_group
+from models.metrics.intervals import Interval, PatientSums, bootstrap, paired_difference
+from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.figures import ALWAYS, METRICS, Contrast, GroupSize, Method, Metric, Scoreboard
 from pipeline.results.predictions import Tested
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
-from pipeline.results.verdict import BootstrapSettings, reading_of
+from pipeline.results.terms import Terms
+from pipeline.results.verdict import estimable, reading_of
+from pipeline.training.layout import NamedLayout
 
 
-def sections_of(tested: Sequence[Tested], settings: TableSettings) -> tuple[Section, ...]:
-    """A section for every threshold and source: WGA at two thresholds is about different groups.
+def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, ...]:
+    """One for every threshold and source: WGA at two thresholds is about different groups.
 
     Raises:
-        ArtifactError, ConfigError: runs of a section do not go together (`pools_of`).
+        ArtifactError, ConfigError: runs at one threshold do not go together (`pools_of`).
     """
-    order = list(settings.thresholds)
+    order = list(terms.thresholds)
     rank = {name: place for place, name in enumerate(order)}
     keys = sorted(
         {(run.source, run.threshold) for run in tested},
         key=lambda key: (key[0], rank.get(key[1], len(rank)), key[1]),
     )
     return tuple(
-        _section([run for run in tested if (run.source, run.threshold) == key], settings) for key in keys
+        _scoreboard([run for run in tested if (run.source, run.threshold) == key], terms) for key in keys
     )
 
 
-def _section(tested: Sequence[Tested], settings: TableSettings) -> Section:
+def _scoreboard(tested: Sequence[Tested], terms: Terms) -> Scoreboard:
     first = tested[0]
-    pools = pools_of(tested, list(settings.names))
-    named = settings.layouts.get(first.threshold) or layout_of(tested)
+    pools = pools_of(tested, list(terms.names))
+    named = terms.layouts.get(first.threshold) or layout_of(tested)
     layout = named.groups
     bins, ranked = bins_of(tested, layout), is_ranked(tested, layout)
-    drawing = settings.bootstrap[first.source]
+    settings = terms.bootstrap[first.source]
     kept = {"auroc": ranked, "worst_bin": bins is not None}
     metrics = tuple(metric for metric in METRICS if kept.get(metric.key, True))
     methods = tuple(
-        _method(pool, settings.named(pool.algorithm), statistics, metrics, drawing)
+        _method(pool, terms.named(pool.algorithm), statistics, metrics, settings)
         for pool in pools
-        for statistics in [statistics_of(pool, layout, bins, drawing, ranked=ranked)]
+        for statistics in [statistics_of(pool, layout, bins, settings, ranked=ranked)]
     )
     patients = first.patches.groupby("label")["patient_id"].nunique()
     patients_K = tuple(int(patients.get(label, 0)) for label in range(layout.n_classes))
-    judged = min(patients_K) >= settings.minimum_test_patients
-    groups = pools[0].rows["group"]
-    return Section(
+    judged = min(patients_K) >= terms.minimum_test_patients
+    return Scoreboard(
         source=first.source,
         threshold=first.threshold,
         # A study has its thresholds from every fold's own training patients.
-        value=settings.thresholds.get(first.threshold) if first.source == "split" else None,
-        settings=drawing,
+        value=terms.thresholds.get(first.threshold) if first.source == "split" else None,
+        settings=settings,
         layout=named,
         metrics=metrics,
         patches=len(first.patches),
         patients=first.patches["patient_id"].nunique(),
         patients_K=patients_K,
-        counts_G=np.bincount(groups, minlength=layout.n_groups) / len(pools[0].runs),
+        judged=judged,
+        sizes=_sizes(methods[0], named),
         bins=bins,
         methods=methods,
         contrasts=tuple(
-            _contrast(one, other, metrics, drawing, judged=judged) for one, other in _pairs(methods, settings)
+            _contrast(one, other, metrics, settings, judged=judged) for one, other in _pairs(methods, terms)
         ),
-        absent=_absent(methods, settings),
+        absent=_absent(methods, terms),
         remarks=tuple(_remarks(methods)),
     )
 
 
-def _drawn(settings: BootstrapSettings) -> dict[str, Any]:
-    return {"n_draws": settings.draws, "level": settings.level, "seed": settings.seed}
+def _sizes(method: Method, layout: NamedLayout) -> tuple[GroupSize, ...]:
+    """Of the groups, which are the same for every method."""
+    rows, n_groups = method.pool.rows, layout.groups.n_groups
+    counts = rows["group"].value_counts().reindex(range(n_groups), fill_value=0) / len(method.pool.runs)
+    patients = patients_per_group(rows["group"].to_numpy(), n_groups, rows["patient_id"])
+    return tuple(
+        GroupSize(name, float(count), int(n_patients), estimable(interval))
+        for name, count, n_patients, interval in zip(
+            layout.names, counts, patients, method.groups, strict=True
+        )
+    )
 
 
 def _method(
@@ -82,11 +92,8 @@ def _method(
     metrics: Sequence[Metric],
     settings: BootstrapSettings,
 ) -> Method:
-    found = {table: bootstrap(sums, **_drawn(settings)) for table, sums in statistics.items()}
-    parts = {
-        table: tuple(interval for name, interval in figures.items() if name.startswith(("group_", "slope_")))
-        for table, figures in found.items()
-    }
+    found = {table: bootstrap(sums, **settings.drawn) for table, sums in statistics.items()}
+    parts = {table: _numbered(figures) for table, figures in found.items()}
     return Method(
         pool=pool,
         name=name,
@@ -98,42 +105,54 @@ def _method(
     )
 
 
-def _pairs(methods: Sequence[Method], settings: TableSettings) -> Iterator[tuple[Method, Method]]:
-    """Every candidate with every other method, those of ALWAYS first."""
-    rank = {name: place for place, name in enumerate(ALWAYS)}
-    candidates = [each for each in methods if settings.is_candidate(each.pool.algorithm)]
+def _numbered(figures: Mapping[str, Interval]) -> tuple[Interval, ...]:
+    """The figures of every group, bin or label."""
+    return tuple(interval for name, interval in figures.items() if name.startswith(("group_", "slope_")))
+
+
+def _pairs(methods: Sequence[Method], terms: Terms) -> Iterator[tuple[Method, Method]]:
+    """Every candidate with its references; where none are named, with every other method, ALWAYS first."""
+    rank = {name: place for place, name in enumerate(terms.references or ALWAYS)}
+    candidates = [each for each in methods if terms.is_candidate(each.algorithm)]
     others = [each for each in methods if each not in candidates]
-    others.sort(key=lambda each: rank.get(each.pool.algorithm, len(rank)))
+    if terms.references is not None:
+        others = [each for each in others if each.algorithm in rank]
+    others.sort(key=lambda each: rank.get(each.algorithm, len(rank)))
     return ((one, other) for one in candidates for other in others)
 
 
 def _contrast(
     one: Method, other: Method, metrics: Sequence[Metric], settings: BootstrapSettings, *, judged: bool
 ) -> Contrast:
-    tables = {metric.table for metric in metrics}
     found = {
-        table: paired_difference(one.statistics[table], other.statistics[table], **_drawn(settings))
-        for table in tables
+        table: _differences(one, other, table, settings) for table in {metric.table for metric in metrics}
     }
     figures = {metric.key: found[metric.table][metric.figure] for metric in metrics}
-    if one.pool.seeds != other.pool.seeds:
-        # Seeds that do not correspond have no differences of their own, whose spread one could give.
-        figures = {key: replace(interval, spread=math.nan) for key, interval in figures.items()}
     readings = {key: reading_of(interval, judged=judged) for key, interval in figures.items()}
-    return Contrast(one, other, figures, readings)
+    return Contrast(one, other, figures, _numbered(found["groups"]), readings)
 
 
-def _absent(methods: Sequence[Method], settings: TableSettings) -> tuple[str, ...]:
-    present = {each.pool.algorithm for each in methods}
-    candidates = [each.name for each in methods if settings.is_candidate(each.pool.algorithm)]
-    named = candidates or [settings.named(settings.candidate)]
+def _differences(
+    one: Method, other: Method, table: str, settings: BootstrapSettings
+) -> Mapping[str, Interval]:
+    found = paired_difference(one.statistics[table], other.statistics[table], **settings.drawn)
+    if one.pool.seeds == other.pool.seeds:
+        return found
+    # Seeds that do not correspond have no differences of their own, whose spread one could give.
+    return {name: replace(interval, spread=math.nan) for name, interval in found.items()}
+
+
+def _absent(methods: Sequence[Method], terms: Terms) -> tuple[str, ...]:
+    present = {each.algorithm for each in methods}
+    candidates = [each.name for each in methods if terms.is_candidate(each.algorithm)]
+    named = candidates or [terms.named(terms.candidate)]
     missing = [name for name in ALWAYS if name not in present]
     if not candidates:
         return tuple(
-            f"{named[0]} − {settings.named(name)}: {named[0]} is not among the runs." for name in ALWAYS
+            f"{named[0]} − {terms.named(name)}: {named[0]} is not among the runs." for name in ALWAYS
         )
     return tuple(
-        f"{candidate} − {settings.named(name)}: {settings.named(name)} is not among the runs."
+        f"{candidate} − {terms.named(name)}: {terms.named(name)} is not among the runs."
         for candidate in named
         for name in missing
     )

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.look import plots as drawing
-from pipeline.report.evidence import GROUP_NAMES, SPLIT_NAMES
+from pipeline.report.evidence import SPLIT_NAMES
 from pipeline.report.sources import Sources
+from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """The association at every threshold, and the histogram of the training patches."""
     evidence = sources.evidence
     return {
-        "group_names": GROUP_NAMES,
+        "group_names": TISSUE.names,
         "thresholds": [
             {"name": name, **_association(evidence.groups["thresholds"][name])}
             for name in evidence.thresholds

@@ -1,4 +1,4 @@
-"""The report's sections, in their order."""
+"""The report's panels, in their order."""
 
 from pipeline.report.panels import (
     cohort,
@@ -8,6 +8,7 @@ from pipeline.report.panels import (
     group_table,
     groups,
     provenance,
+    reliability,
     sheets,
     side_by_side,
     structure,
@@ -22,6 +23,7 @@ PANELS = (
     Panel("sheets", "What the groups look like", sheets.values),
     Panel("group_table", "Accuracy in every group", group_table.values),
     Panel("side_by_side", "The algorithms side by side", side_by_side.values),
+    Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
     Panel("curves", "Training", curves.values),
     Panel("examples", "Example patches", examples.values),

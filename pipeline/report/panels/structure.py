@@ -45,7 +45,7 @@ def binned_accuracy(
 
 
 def _picture(sources: Sources, threshold: str) -> bytes:
-    runs = [item.run for item in sources.comparison.at(threshold)]
+    runs = [run for run in sources.evidence.runs if run.threshold == threshold]
     views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
     with drawing.canvas(7.4, 2.9, 1, len(views), sharey=True) as (figure, grid):
         for axes, (title, label, column) in zip(grid[0], views, strict=True):
