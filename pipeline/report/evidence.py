@@ -13,7 +13,6 @@ from pipeline.files import read_json, read_table
 from pipeline.results.runs import identity, listed_runs
 
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
-SPLIT_NAMES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

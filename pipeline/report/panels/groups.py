@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.data.splitting import SPLITS
 from pipeline.look import plots as drawing
-from pipeline.report.evidence import SPLIT_NAMES
 from pipeline.report.sources import Sources
 from pipeline.training.layout import TISSUE
 
@@ -31,7 +31,7 @@ def _lines(sources: Sources) -> dict[str, float]:
 
 def _association(content: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
-    for split in SPLIT_NAMES:
+    for split in SPLITS:
         counts_KA = content["counts"][split]
         totals = [sum(row) for row in counts_KA]
         rows.append(
