@@ -12,8 +12,8 @@ from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Scoreboard
-from pipeline.results.predictions import find_tested, present_study, read_index
-from pipeline.results.runs import seed_runs
+from pipeline.results.predictions import find_tested
+from pipeline.results.runs import present_study, seed_runs
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import trained_alike
 from pipeline.results.terms import JudgingSettings, Terms, terms_of
@@ -104,9 +104,9 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
         ConfigError: the cohort is an imported benchmark.
     """
     evidence, paths = load_evidence(context, tuple(settings.names)), context.paths
-    names = [run.name for run in evidence.runs]
-    tested = trained_alike(find_tested(paths, [*names, *seed_runs(context, names)]))
-    study = find_tested(paths, ["study"]) if present_study(paths, read_index(paths)) else ()
+    seeds = seed_runs(context, [run.name for run in evidence.runs])
+    tested = trained_alike([*evidence.runs, *(find_tested(paths, seeds) if seeds else ())])
+    study = find_tested(paths, ["study"]) if present_study(paths) else ()
     terms = terms_of(context, [*tested, *study], settings, references=settings.references)
     boards = {board.threshold: board for board in scoreboards_of(tested, terms)}
     return Sources(

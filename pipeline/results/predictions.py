@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,15 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.files import file_fingerprint, read_json, read_table
-from pipeline.results.runs import identity, run_record, stale, tuning_trials, without_left_out
+from pipeline.files import read_json, read_table
+from pipeline.results.runs import (
+    identity,
+    present_study,
+    run_record,
+    stale,
+    tuning_trials,
+    without_left_out,
+)
 
 CELL = (
     "patch_id", "repeat", "fold", "threshold", "algorithm",
@@ -21,6 +29,7 @@ CELL = (
 """Columns of a study's predictions."""
 Source = Literal["split", "study"]
 NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
+KNOWN = ("patient_id", "slide_id", "store_row", "tissue_fraction", "tumor_fraction")
 ORACLE = "oracle"
 """Key of metrics.json for figures that were selected on the test patches."""
 
@@ -35,10 +44,10 @@ class Tested:
         seed: of the training; of a study, its repeat.
         trials: candidates that each selection chose from, those of a search included, ascending; empty where
             that was not recorded.
-        shared: settings, and fingerprints of the data, that the seeds of an algorithm must share.
+        record: run.json, settings and seeds of the training; empty for a study, or where there is none.
         oracle: figures selected on the test patches, by name; no estimate of anything.
-        patches: NEEDED, patient_id, tissue_fraction (NaN where there is none) and maybe probability, of the
-            positive class; in the order of patch_id.
+        patches: NEEDED, KNOWN of the index (NaN where it has none) and maybe probability, of the positive
+            class; in the order of patch_id, so that runs pair row by row.
     """
 
     name: str
@@ -47,9 +56,20 @@ class Tested:
     threshold: str
     seed: int
     trials: tuple[int, ...]
-    shared: Mapping[str, Any]
+    record: Mapping[str, Any]
     oracle: Mapping[str, Any]
     patches: pd.DataFrame
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """Settings, and fingerprints of the data, that the seeds of an algorithm must share.
+
+        Without the settings that selection chooses for each seed anew.
+        """
+        settings = self.record.get("algorithm_settings", {})
+        tried = {key for trial in self.record.get("trials", ()) for key in trial.get("override", {})}
+        own = {key: value for key, value in settings.items() if key not in tried}
+        return {**self.record.get("train_settings", {}), **own, **self.record.get("fingerprints", {})}
 
 
 def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
@@ -64,7 +84,7 @@ def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
         ConfigError: a name that is neither a run nor a folder.
     """
     index = read_index(paths)
-    places = [_located(paths, text) for text in named] if named else _everything(paths, index)
+    places = [_located(paths, text) for text in named] if named else _everything(paths)
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += _studied([place for place in places if _of_study(place)], index)
     return tuple(found)
@@ -75,28 +95,11 @@ def read_index(paths: Paths) -> pd.DataFrame:
     return read_table(paths.index, ("patch_id", "patient_id"), "tile")
 
 
-def present_study(paths: Paths, index: pd.DataFrame) -> bool:
-    """Whether there is a finished study of the present patches; logs why one does not count."""
-    return (paths.study / "predictions.parquet").is_file() and bool(
-        without_left_out({"the study": _stale_study(paths, index)})
-    )
-
-
-def _stale_study(paths: Paths, index: pd.DataFrame) -> str:
-    record = paths.study / "study.json"
-    used = read_json(record, "study").get("fingerprints", {}) if record.is_file() else {}
-    if used.get(paths.index.name, "") not in ("", file_fingerprint([paths.index])):
-        return f"{paths.index.name} changed since; run `evenpatch study` again"
-    table = read_table(paths.study / "predictions.parquet", CELL, "study")
-    strange = set(table["patch_id"]) ^ set(index["patch_id"])
-    return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
-
-
-def _everything(paths: Paths, index: pd.DataFrame) -> list[Path]:
+def _everything(paths: Paths) -> list[Path]:
     folder = paths.evaluation("any").parent
     names = [path.parent.name for path in sorted(folder.glob("*/predictions.parquet"))]
     places = [folder / name for name in without_left_out({name: stale(paths, name) for name in names})]
-    if present_study(paths, index):
+    if present_study(paths):
         places.append(paths.study)
     if not places:
         raise ArtifactError(
@@ -143,17 +146,10 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
         threshold=threshold,
         seed=int(seed or 0),
         trials=trials,
-        shared=_shared(record),
+        record=record,
         oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
         patches=_joined(folder.name, table[table["split"] == TEST], index),
     )
-
-
-def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings and data, without the settings that selection chooses for each seed anew."""
-    tried = {key for trial in record.get("trials", ()) for key in trial.get("override", {})}
-    own = {key: value for key, value in record.get("algorithm_settings", {}).items() if key not in tried}
-    return dict(record.get("train_settings", {})) | own | dict(record.get("fingerprints", {}))
 
 
 def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:
@@ -195,7 +191,7 @@ def _repeat(
         threshold=threshold,
         seed=repeat,
         trials=trials.get((algorithm, threshold), ()),
-        shared={},
+        record={},
         oracle={},
         patches=_joined(name, rows, index),
     )
@@ -226,7 +222,7 @@ def _trials(cells: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[i
 
 def _joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     """Predictions with patient and tissue fraction; unique patches in the order of patch_id."""
-    known = index.reindex(columns=["patch_id", "patient_id", "tissue_fraction"])
+    known = index.reindex(columns=["patch_id", *KNOWN])
     own = table[[*NEEDED, *(["probability"] if "probability" in table else [])]]
     joined = own.merge(known, on="patch_id", how="left", validate="m:1")
     strange = joined["patch_id"][joined["patient_id"].isna()]

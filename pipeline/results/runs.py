@@ -8,7 +8,7 @@ from typing import Any
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context, load_cohort, load_yaml
-from pipeline.files import read_json
+from pipeline.files import file_fingerprint, read_json, read_table
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
 
@@ -75,6 +75,22 @@ def stale(paths: Paths, name: str) -> str:
     present = table_fingerprints(paths, identity(name, record)[1])
     changed = [file for file, digest in used.items() if present.get(file) != digest]
     return f"{', '.join(changed)} changed since it was trained" if changed else ""
+
+
+def present_study(paths: Paths) -> bool:
+    """Whether there is a finished study of the present patches; logs why one does not count."""
+    finished = (paths.study / "predictions.parquet").is_file()
+    return finished and bool(without_left_out({"the study": _stale_study(paths)}))
+
+
+def _stale_study(paths: Paths) -> str:
+    record = paths.study / "study.json"
+    used = read_json(record, "study").get("fingerprints", {}) if record.is_file() else {}
+    if used.get(paths.index.name, "") not in ("", file_fingerprint([paths.index])):
+        return f"{paths.index.name} changed since; run `evenpatch study` again"
+    tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
+    strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
+    return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
 
 
 def without_left_out(reasons: Mapping[str, str]) -> tuple[str, ...]:

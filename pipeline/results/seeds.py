@@ -132,9 +132,8 @@ def _require_same_patches(tested: Sequence[Tested]) -> None:
 
 def _other_patches(one: Tested, other: Tested) -> str:
     """What differs between the patches of two runs, in words; empty where nothing does."""
-    both = one.patches.merge(
-        other.patches, on="patch_id", how="outer", suffixes=("", "_other"), indicator=True
-    )
+    first, second = (run.patches[["patch_id", "label", "group"]] for run in (one, other))
+    both = first.merge(second, on="patch_id", how="outer", suffixes=("", "_other"), indicator=True)
     sides = both["_merge"].value_counts()
     shared = both[both["_merge"] == "both"]
     moved = shared[(shared["label"] != shared["label_other"]) | (shared["group"] != shared["group_other"])]

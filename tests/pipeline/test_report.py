@@ -244,7 +244,7 @@ def test_one_seed_says_what_evaluate_says(finished_cohort: Context, sources: Sou
         for method in board.methods:
             run = sources.evidence.run(method.algorithm, board.threshold)
             assert run is not None
-            expected = split_metrics(run.part("test"), settings)
+            expected = split_metrics(run.patches, settings)
             assert board.value == sources.evidence.threshold_value(board.threshold)
             for key in ("wga", "gba", "average"):
                 interval = expected["intervals"][key]

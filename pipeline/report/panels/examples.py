@@ -47,10 +47,10 @@ def _chosen(evidence: Evidence, settings: ExampleSettings, threshold: str) -> pd
     if run is None:
         return None
     reference = evidence.run(settings.reference, threshold)
-    table = choose(run.part("test"), right=settings.right, wrong=settings.wrong)
+    table = choose(run.patches, right=settings.right, wrong=settings.wrong)
     if reference is None:
         return table.assign(other=np.nan)
-    other = reference.predictions[["patch_id", "probability"]].rename(columns={"probability": "other"})
+    other = reference.patches[["patch_id", "probability"]].rename(columns={"probability": "other"})
     return table.merge(other, on="patch_id", how="left")
 
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipeline.look import plots as drawing
-from pipeline.report.evidence import Run
 from pipeline.report.sources import Sources
+from pipeline.results.predictions import Tested
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
@@ -67,9 +67,8 @@ def has_tumor_fractions(index: pd.DataFrame) -> bool:
     return index.loc[index["label"] == 1, "tumor_fraction"].nunique() > 1
 
 
-def _line(sources: Sources, axes: Axes, run: Run, label: int, column: str) -> None:
-    part: pd.DataFrame = run.part("test")
-    part = part[part["label"] == label]
+def _line(sources: Sources, axes: Axes, run: Tested, label: int, column: str) -> None:
+    part = run.patches[run.patches["label"] == label]
     correct_N = (part["prediction"] == part["label"]).to_numpy(bool)
     place = sources.position(run.algorithm)
     axes.plot(
