@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from patching.errors import ArtifactError
+
+NOT_ESTIMABLE = "not estimable"
+"""Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
+
+MissingT = TypeVar("MissingT")
 
 
 def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:
@@ -75,6 +81,15 @@ def file_fingerprint(paths: Sequence[Path]) -> str:
         with path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def finite_or(value: float, missing: MissingT) -> float | MissingT:
+    """A figure for JSON, which has neither NaN nor infinity: `missing` stands for them.
+
+    >>> finite_or(0.5, None), finite_or(math.nan, NOT_ESTIMABLE)
+    (0.5, 'not estimable')
+    """
+    return float(value) if math.isfinite(value) else missing
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

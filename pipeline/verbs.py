@@ -100,7 +100,7 @@ VERBS = {
     "register": Verb(
         "pipeline.stages.register",
         "move the registry alias to the best model that passes the gate",
-        "pipeline.stages.register.RegisterSettings",
+        "pipeline.tracking.gate.RegisterSettings",
     ),
     "study": Verb(
         "pipeline.stages.study",

@@ -20,8 +20,9 @@ from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import INDEX, Paths
 from pipeline.config import Context, load_algorithm, load_stage
-from pipeline.experiments.study_files import CELL, StudySettings
-from pipeline.files import file_fingerprint, read_table, replacing, write_json
+from pipeline.experiments.study_files import StudySettings
+from pipeline.files import file_fingerprint, finite_or, read_table, replacing, write_json
+from pipeline.results.predictions import CELL
 from pipeline.training.patches import gathered, store_attributes
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
@@ -171,13 +172,9 @@ def _outcome(result: FitResult) -> dict[str, Any]:
         "n_trials": len(result.trials),
         "chosen": dict(chosen.override),
         "best_step": chosen.figures["step"],
-        "validation": None if chosen.score is None else [_finite(figure) for figure in chosen.score],
+        # A figure that is not estimable counts as -inf.
+        "validation": None if chosen.score is None else [finite_or(figure, None) for figure in chosen.score],
     }
-
-
-def _finite(figure: float) -> float | None:
-    """JSON has no -inf, which is what a figure counts as that is not estimable."""
-    return float(figure) if np.isfinite(figure) else None
 
 
 def _write_record(folder: Path, cell: Cell, outcome: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
-from rich.box import SIMPLE
 from rich.console import Group
-from rich.table import Table
 
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.look.plots import ACCENT, INK, MUTED, TUMOR, canvas
+from pipeline.tables.blocks import Block, Cell, Row
+from pipeline.tables.writers import markdown_rows, printed_block
 
 _PRUNED = "wga_pruned_"
 _FIGURES = {
@@ -21,8 +22,8 @@ _FIGURES = {
 }
 _SHORT = {
     "learning rate": "rate",
-    "confidently wrong on the minority": "minority\nwrong",
-    "activations near zero": "near\nzero",
+    "confidently wrong on the minority": "minority wrong",
+    "activations near zero": "near zero",
     "steps clipped": "clip",
 }
 """Headings for a terminal."""
@@ -50,7 +51,7 @@ class Point(NamedTuple):
     seconds: float
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """In a few words."""
         if self.failure:
             return f"diverged, here the grid ends: {self.failure}"
@@ -61,16 +62,15 @@ class Point(NamedTuple):
 def markdown(title: str, points: Sequence[Point]) -> str:
     """One table per split, and where the grid ended."""
     lines = [f"# {title}: learning rates", ""]
-    for split, columns in _tables(points).items():
-        lines += [f"## {split}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in zip(*columns.values(), strict=True)]
-        lines.append("")
+    for split, block in _blocks(title, points).items():
+        lines += [f"## {split}", "", *markdown_rows(block), ""]
     return "\n".join([*lines, _ending(points), ""])
 
 
-def printed(title: str, points: Sequence[Point]) -> Group:
-    """The same for a terminal."""
-    return Group(*(_table(f"{title}: {s}", c) for s, c in _tables(points).items()), _ending(points))
+def printed(title: str, points: Sequence[Point], width: int) -> Group:
+    """The same for a terminal of `width` columns."""
+    blocks = _blocks(title, points).values()
+    return Group(*(printed_block(block, width) for block in blocks), _ending(points))
 
 
 def draw(title: str, points: Sequence[Point], path: Path) -> None:
@@ -135,32 +135,30 @@ def _finish(axis: Axes, points: Sequence[Point]) -> None:
         )  # fmt: skip
 
 
-def _tables(points: Sequence[Point]) -> dict[str, dict[str, list[str]]]:
-    """Cells of every split's table, by column."""
+def _blocks(title: str, points: Sequence[Point]) -> dict[str, Block]:
+    """A table for every split."""
     trained = [point for point in points if not point.failure]
-    return {split: _columns(points, split, trained[0].figures[split]) for split in trained[0].figures}
+    return {split: _block(f"{title}: {split}", points, split) for split in trained[0].figures}
 
 
-def _columns(
-    points: Sequence[Point], split: str, figures: Mapping[str, float | None]
-) -> dict[str, list[str]]:
-    pruned = {key: float(key.removeprefix(_PRUNED)) for key in figures if key.startswith(_PRUNED)}
-    names = _FIGURES | {key: f"WGA pruned by {share:.0%}" for key, share in pruned.items()}
-    columns = {"learning rate": [f"{point.learning_rate:g}" for point in points]}
-    for key, name in names.items():
-        missing = "diverged" if key == "wga" else "–"
-        columns[name] = [missing if p.failure else _number(p.figures[split][key]) for p in points]
-    columns["steps clipped"] = ["–" if p.failure else f"{p.clip_rate or 0:.0%}" for p in points]
-    return columns
+def _block(caption: str, points: Sequence[Point], split: str) -> Block:
+    trained = next(point for point in points if not point.failure)
+    pruned = [key for key in trained.figures[split] if key.startswith(_PRUNED)]
+    names = _FIGURES | {key: f"WGA pruned by {float(key.removeprefix(_PRUNED)):.0%}" for key in pruned}
+    head = ("learning rate", *names.values(), "steps clipped")
+    short = tuple(_SHORT.get(name, name.replace(" pruned by ", " -")) for name in head)
+    rows = tuple(
+        Row(f"{point.learning_rate:g}", tuple(Cell((text,)) for text in _texts(point, split, tuple(names))))
+        for point in points
+    )
+    return Block(caption, "", head, short, rows)
 
 
-def _table(title: str, columns: Mapping[str, Sequence[str]]) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), title=title)
-    for name in columns:
-        table.add_column(_SHORT.get(name, name.replace(" pruned by ", "\n-")), justify="right")
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    return table
+def _texts(point: Point, split: str, keys: Sequence[str]) -> list[str]:
+    if point.failure:
+        return ["diverged" if key == "wga" else "–" for key in (*keys, "clipped")]
+    figures = point.figures[split]
+    return [*(_number(figures[key]) for key in keys), f"{point.clip_rate or 0:.0%}"]
 
 
 def _ending(points: Sequence[Point]) -> str:
@@ -173,4 +171,4 @@ def _ending(points: Sequence[Point]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "not estimable" if value is None else f"{value:.3f}"
+    return NOT_ESTIMABLE if value is None else f"{value:.3f}"

@@ -7,17 +7,17 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from rich.box import SIMPLE
 from rich.console import Group
-from rich.table import Table
 
 from pipeline.experiments.search import Record, Told
 from pipeline.experiments.search_space import TuneSettings
 from pipeline.experiments.tune_picture import draw
 from pipeline.files import replacing, write_json
+from pipeline.tables.blocks import Block, Cell, Row
+from pipeline.tables.writers import printed_block
 
-PANELS = {"validation_wga": "worst-group accuracy", "validation_gba": "group-balanced accuracy"}
-BLIND_PANELS = {
+GROUP_FIGURES = {"validation_wga": "worst-group accuracy", "validation_gba": "group-balanced accuracy"}
+CLASS_FIGURES = {
     "validation_worst_class": "worst-class accuracy",
     "validation_class_balanced": "class-balanced accuracy",
 }
@@ -55,9 +55,9 @@ class Tuning:
         return sum(trial.score is None for trial in self.trials)
 
     @property
-    def panels(self) -> Mapping[str, str]:
+    def shown(self) -> Mapping[str, str]:
         """The two figures that are shown: over groups, or over classes where no groups are known."""
-        return PANELS if self.best.record["figures"]["validation_wga"] is not None else BLIND_PANELS
+        return GROUP_FIGURES if self.best.record["figures"]["validation_wga"] is not None else CLASS_FIGURES
 
     @property
     def caution(self) -> str:
@@ -83,7 +83,7 @@ def write(folder: Path, tuning: Tuning) -> None:
             f"{tuning.cohort}, {tuning.algorithm} at threshold {tuning.threshold}: "
             f"best of {len(tuning.trials)} trials"
         )
-        titles = {k: name + " (decides)" * (k == tuning.rule) for k, name in tuning.panels.items()}
+        titles = {k: name + " (decides)" * (k == tuning.rule) for k, name in tuning.shown.items()}
         draw(tuning.trials, tuning.best, tuning.references, titles, tuning.searched, title, part)
 
 
@@ -110,17 +110,20 @@ def best_yaml(tuning: Tuning) -> str:
     return "\n".join(lines) + "\n" + yaml.safe_dump({"algorithms": {tuning.algorithm: own}}, sort_keys=False)
 
 
-def summary(tuning: Tuning) -> Group:
-    """References and best trial as a table, and the caution."""
-    table = Table(box=SIMPLE, padding=(0, 1), title=f"{tuning.algorithm}-{tuning.threshold}: validation")
-    for column in ("", *tuning.panels.values()):
-        table.add_column(column, justify="right" if column else "left")
-    for name, record in tuning.references.items():
-        table.add_row(name, *_cells(tuning, record))
+def summary(tuning: Tuning, width: int) -> Group:
+    """References and best trial as a table for a terminal of `width` columns, and the caution."""
+    own = Row(
+        f"{tuning.algorithm}, trial {tuning.best.number}", _cells(tuning, tuning.best.record, strong=True)
+    )
+    references = [Row(name, _cells(tuning, record)) for name, record in tuning.references.items()]
+    head = ("", *tuning.shown.values())
+    caption = f"{tuning.algorithm}-{tuning.threshold}: validation"
     settings = ", ".join(f"{key} {value}" for key, value in tuning.best.record["settings"].items())
-    cells = _cells(tuning, tuning.best.record)
-    table.add_row(f"{tuning.algorithm}, trial {tuning.best.number}", *cells, style="bold")
-    return Group(table, f"trial {tuning.best.number}: {settings}", f"{tuning.caution}.")
+    return Group(
+        printed_block(Block(caption, "", head, head, (*references, own)), width),
+        f"trial {tuning.best.number}: {settings}",
+        f"{tuning.caution}.",
+    )
 
 
 def _content(tuning: Tuning) -> dict[str, Any]:
@@ -152,9 +155,7 @@ def _row(name: str, record: Record, tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _cells(tuning: Tuning, record: Record) -> list[str]:
-    values = [record["figures"].get(key) for key in tuning.panels]
-    return [
-        "failed" if value is None and record["failure"] else "–" if value is None else f"{value:.3f}"
-        for value in values
-    ]
+def _cells(tuning: Tuning, record: Record, *, strong: bool = False) -> tuple[Cell, ...]:
+    values = [record["figures"].get(key) for key in tuning.shown]
+    missing = "failed" if record["failure"] else "–"
+    return tuple(Cell((missing if value is None else f"{value:.3f}",), strong) for value in values)

@@ -26,7 +26,7 @@ def draw(
     trials: tuple[Told, ...],
     best: Told,
     references: Mapping[str, Record],
-    panels: Mapping[str, str],
+    figures: Mapping[str, str],
     searched: tuple[str, ...],
     title: str,
     path: Path,
@@ -37,14 +37,14 @@ def draw(
         trials: all of them; failed ones are crosses at the bottom.
         best: the chosen one.
         references: by their algorithm.
-        panels: validation figures and their titles.
+        figures: of the validation split, and their titles.
         searched: settings; the first is the axis where there is no c (beta + 1).
         title: of the picture.
         path: of the PNG.
     """
     first = None if best.record["position"] is not None else searched[0]
-    with canvas(8.6, 3.8, columns=len(panels), sharex=True, sharey=True) as (figure, axes):
-        for axis, (key, name) in zip(axes[0], panels.items(), strict=True):
+    with canvas(8.6, 3.8, columns=len(figures), sharex=True, sharey=True) as (figure, axes):
+        for axis, (key, name) in zip(axes[0], figures.items(), strict=True):
             _draw_references(axis, references, key, positions={} if first else POSITIONS)
             _draw_trials(axis, trials, best, key, first)
             axis.set(title=name, xlabel=first or "c (β + 1)")

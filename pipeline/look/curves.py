@@ -14,8 +14,8 @@ Series = tuple[str, int, pd.DataFrame, int]
 """Name to print, place in the palette, history (one row per validation), step kept."""
 
 _LOSS = ("train_loss", "training loss")
-_PANELS = (_LOSS, ("validation_wga", "validation WGA, %"), ("validation_gba", "validation GBA, %"))
-_BLIND_PANELS = (
+_OF_GROUPS = (_LOSS, ("validation_wga", "validation WGA, %"), ("validation_gba", "validation GBA, %"))
+_OF_CLASSES = (
     _LOSS,
     ("validation_worst_class", "validation worst class, %"),
     ("validation_class_balanced", "validation class mean, %"),
@@ -24,7 +24,7 @@ _BLIND_PANELS = (
 
 def curves_figure(series: Sequence[Series], name: str) -> bytes:
     """Three panels over the epochs as SVG; the epoch kept is marked on every line."""
-    panels = panels_of([history for _, _, history, _ in series])
+    panels = curves_of([history for _, _, history, _ in series])
     with drawing.canvas(7.4, 2.7, 1, len(panels)) as (figure, grid):
         for axes, (column, title) in zip(grid[0], panels, strict=True):
             for label, place, history, best in series:
@@ -41,8 +41,8 @@ def curves_figure(series: Sequence[Series], name: str) -> bytes:
         return drawing.svg(figure, name)
 
 
-def panels_of(histories: Sequence[pd.DataFrame]) -> tuple[tuple[str, str], ...]:
-    """Column and title of every panel: what all histories can show."""
+def curves_of(histories: Sequence[pd.DataFrame]) -> tuple[tuple[str, str], ...]:
+    """Column and title of every curve: what all histories can show."""
     blind = all(history["validation_wga"].isna().all() for history in histories)
-    known = all(column in history for history in histories for column, _ in _BLIND_PANELS)
-    return _BLIND_PANELS if blind and known else _PANELS
+    known = all(column in history for history in histories for column, _ in _OF_CLASSES)
+    return _OF_CLASSES if blind and known else _OF_GROUPS

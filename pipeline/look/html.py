@@ -12,21 +12,23 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from patching.resample import shrunk
+from pipeline.files import NOT_ESTIMABLE
 
 
-def make_environment(room: str) -> Environment:
+def make_environment(*rooms: str) -> Environment:
     """Templates of a package and those that all pages share: escaped, and an unknown name is an error.
 
     Args:
-        room: the package with its own folder `templates`, as `pipeline.report`.
+        rooms: packages with a folder `templates` of their own, as `pipeline.report`.
     """
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(room), PackageLoader("pipeline.look")]),
+        loader=ChoiceLoader([PackageLoader(room) for room in (*rooms, "pipeline.look")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["NOT_ESTIMABLE"] = NOT_ESTIMABLE
     environment.tests["nan"] = lambda value: value is None or math.isnan(value)
     return environment
 

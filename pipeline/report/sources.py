@@ -1,14 +1,23 @@
-"""What a section of the report is."""
+"""What the panels of the report are made from."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from markupsafe import Markup
 from pydantic import NonNegativeInt, PositiveInt
 
-from pipeline.config import Settings
-from pipeline.report.evidence import Evidence
-from pipeline.results.comparison import BootstrapSettings, Comparison
+from pipeline.config import Context, Settings
+from pipeline.look.plots import svg, svg_uri
+from pipeline.report.evidence import Evidence, load_evidence
+from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.figures import Scoreboard
+from pipeline.results.predictions import find_tested
+from pipeline.results.runs import present_study, seed_runs
+from pipeline.results.scoreboards import scoreboards_of
+from pipeline.results.seeds import trained_alike
+from pipeline.results.terms import JudgingSettings, Terms, terms_of
+from pipeline.tables.dots import dot_plot
 
 
 class ExampleSettings(Settings):
@@ -24,17 +33,11 @@ class ExampleSettings(Settings):
     """Side of a picture in pixels."""
 
 
-class ReportSettings(Settings):
+class ReportSettings(JudgingSettings):
     """configs/report.yaml."""
 
-    names: dict[str, str]
-    """Algorithms in the report's order, with the name to print."""
-    candidate: str
-    """The algorithm under test."""
     references: tuple[str, ...]
-    """The algorithms it is compared with; all differences are printed whatever they are."""
-    minimum_test_patients: PositiveInt
-    """No verdict where fewer test patients hold tumor, or fewer hold patches without."""
+    """The algorithms the candidate is compared with; all differences are printed whatever they are."""
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
     examples: ExampleSettings
@@ -42,28 +45,74 @@ class ReportSettings(Settings):
 
 @dataclass(frozen=True)
 class Sources:
-    """What every section gets."""
+    """What every panel gets.
+
+    Attributes:
+        boards: figures of the test split by threshold, low before high; all seeds of a run pooled.
+        study: of a repeated cross-validation; empty where there is none of the present patches.
+    """
 
     evidence: Evidence
-    comparison: Comparison
+    boards: Mapping[str, Scoreboard]
+    study: tuple[Scoreboard, ...]
+    terms: Terms
     settings: ReportSettings
-    intervals: BootstrapSettings
+
+    @property
+    def intervals(self) -> BootstrapSettings:
+        """Of the test split's figures."""
+        return self.terms.bootstrap["split"]
+
+    @property
+    def single(self) -> bool:
+        """Whether every figure of the test split is of one training."""
+        return all(board.single for board in self.boards.values())
 
     def named(self, algorithm: str) -> str:
         """The name of an algorithm to print."""
-        return self.settings.names.get(algorithm, algorithm.replace("_", " "))
+        return self.terms.named(algorithm)
+
+    def dots(self, boards: Sequence[Scoreboard], name: str) -> Markup:
+        """A picture of scoreboards as a data URI; `name` tells it from the report's others."""
+        present = {method.algorithm for board in boards for method in board.methods}
+        order = sorted(present, key=lambda algorithm: (self.position(algorithm), algorithm))
+        with dot_plot(boards, {each: self.named(each) for each in order}, self.position) as figure:
+            return svg_uri(svg(figure, name))
 
     def position(self, algorithm: str) -> int:
         """Place of an algorithm in the palette."""
         known = list(self.settings.names)
-        known += [name for name in self.evidence.algorithms if name not in known]
+        known += [name for name in (*self.evidence.algorithms, algorithm) if name not in known]
         return known.index(algorithm)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A section: `templates/<name>.html` rendered with `values`."""
+    """A part of the report: `templates/<name>.html` rendered with `values`."""
 
     name: str
     title: str
     values: Callable[[Sources], Mapping[str, Any]]
+
+
+def gather(context: Context, settings: ReportSettings) -> Sources:
+    """Read a cohort's outputs, and make the scoreboards of its runs, their other seeds, and its study.
+
+    Raises:
+        ArtifactError: a stage's output is missing, no training has been evaluated, or runs were not tested
+            on the same patches.
+        ConfigError: the cohort is an imported benchmark.
+    """
+    evidence, paths = load_evidence(context, tuple(settings.names)), context.paths
+    seeds = seed_runs(context, [run.name for run in evidence.runs])
+    tested = trained_alike([*evidence.runs, *(find_tested(paths, seeds) if seeds else ())])
+    study = find_tested(paths, ["study"]) if present_study(paths) else ()
+    terms = terms_of(context, [*tested, *study], settings, references=settings.references)
+    boards = {board.threshold: board for board in scoreboards_of(tested, terms)}
+    return Sources(
+        evidence=evidence,
+        boards={threshold: boards[threshold] for threshold in evidence.thresholds},
+        study=scoreboards_of(study, replace(terms, references=None)),
+        terms=terms,
+        settings=settings,
+    )

@@ -1,18 +1,19 @@
-"""What the results table says: methods side by side, sections that never mix thresholds."""
+"""Methods side by side: figures with intervals over patients, and paired differences."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.metrics.along_attribute import AttributeBins
 from models.metrics.intervals import Interval, PatientSums
-from pipeline.results.comparison import BootstrapSettings, Reading
+from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.predictions import Source
 from pipeline.results.seeds import Pool
+from pipeline.results.verdict import Reading
 from pipeline.training.layout import NamedLayout
 
 ALWAYS = ("group_resampling", "class_balanced")
@@ -44,34 +45,6 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class TableSettings:
-    """What decides the tables, besides the predictions.
-
-    Attributes:
-        bootstrap: draws, level and minimums, for each source of predictions.
-        names: algorithms in the table's order, with the name to print.
-        candidate: the algorithm under test, with its variants `<candidate>_...`.
-        minimum_test_patients: no difference is called better or worse where fewer hold patches of a class.
-        thresholds: value of the tissue fraction by the threshold's name, in order; may be incomplete.
-        layouts: names of classes and attribute values by the threshold's name; may be incomplete.
-    """
-
-    bootstrap: Mapping[Source, BootstrapSettings]
-    names: Mapping[str, str]
-    candidate: str
-    minimum_test_patients: int
-    thresholds: Mapping[str, float]
-    layouts: Mapping[str, NamedLayout]
-
-    def named(self, algorithm: str) -> str:
-        """The name of an algorithm to print."""
-        return self.names.get(algorithm, algorithm.replace("_", " "))
-
-    def is_candidate(self, algorithm: str) -> bool:
-        return algorithm == self.candidate or algorithm.startswith(f"{self.candidate}_")
-
-
-@dataclass(frozen=True)
 class Method:
     """Figures of one algorithm, means over its seeds.
 
@@ -89,30 +62,60 @@ class Method:
     slopes: tuple[Interval, ...]
 
     @property
+    def algorithm(self) -> str:
+        return self.pool.algorithm
+
+    @property
+    def worst_groups(self) -> tuple[int, ...]:
+        """Numbers of the groups of the lowest mean accuracy, where one is estimable."""
+        return _lowest(self.groups)
+
+    @property
     def worst_bin(self) -> int | None:
         """Number of the bin of the lowest mean accuracy, where one is estimable."""
-        estimates = [each.estimate for each in self.bins]
-        return int(np.nanargmin(estimates)) if any(map(math.isfinite, estimates)) else None
+        return next(iter(_lowest(self.bins)), None)
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Candidate minus reference on the same draws of the same patients; readings by the metric's key."""
+    """Candidate minus reference on the same draws of the same patients.
+
+    Attributes:
+        figures, readings: by the metric's key.
+        groups: by group.
+    """
 
     candidate: Method
     reference: Method
     figures: Mapping[str, Interval]
+    groups: tuple[Interval, ...]
     readings: Mapping[str, Reading]
 
 
+class GroupSize(NamedTuple):
+    """How much stands behind a group's figures.
+
+    Attributes:
+        patches: test patches, a mean over the repeats of a study.
+        patients: that hold some of them.
+        estimable: whether that is enough; WGA and GBA leave the others out.
+    """
+
+    name: str
+    patches: float
+    patients: int
+    estimable: bool
+
+
 @dataclass(frozen=True)
-class Section:
+class Scoreboard:
     """All methods at one threshold of one source of predictions: figures of the same groups.
 
     Attributes:
         metrics: the columns.
         patients_K: test patients with patches of each class.
-        counts_G: test patches of every group, a mean over the repeats of a study.
+        judged: whether these are enough to call a difference better or worse.
+        sizes: of the test groups, in the order of their numbers.
         absent: ALWAYS-told differences that the runs do not hold, in words.
         remarks: what a reader must know of these figures.
     """
@@ -126,9 +129,26 @@ class Section:
     patches: int
     patients: int
     patients_K: tuple[int, ...]
-    counts_G: NDArray[np.float64]
+    judged: bool
+    sizes: tuple[GroupSize, ...]
     bins: AttributeBins | None
     methods: tuple[Method, ...]
     contrasts: tuple[Contrast, ...]
     absent: tuple[str, ...]
     remarks: tuple[str, ...]
+
+    @cached_property
+    def missing(self) -> tuple[GroupSize, ...]:
+        """Groups that WGA and GBA leave out."""
+        return tuple(size for size in self.sizes if not size.estimable)
+
+    @property
+    def single(self) -> bool:
+        """Whether no method has more than one seed, or repeat."""
+        return all(len(method.pool.runs) == 1 for method in self.methods)
+
+
+def _lowest(intervals: tuple[Interval, ...]) -> tuple[int, ...]:
+    estimates = [each.estimate for each in intervals]
+    lowest = np.nanmin(estimates) if any(map(math.isfinite, estimates)) else None
+    return tuple(place for place, estimate in enumerate(estimates) if estimate == lowest)

@@ -1,8 +1,8 @@
 """Test predictions to put side by side: of evaluated trainings, and of a study's repeats."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,16 +12,24 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.experiments.study_files import CELL
 from pipeline.files import read_json, read_table
-from pipeline.report.evidence import identity
-from pipeline.results.searched import searched_trials
-from pipeline.training.patches import table_fingerprints
+from pipeline.results.runs import (
+    identity,
+    present_study,
+    run_record,
+    stale,
+    tuning_trials,
+    without_left_out,
+)
 
-logger = logging.getLogger(__name__)
-
+CELL = (
+    "patch_id", "repeat", "fold", "threshold", "algorithm",
+    "label", "attribute", "group", "probability", "prediction",
+)  # fmt: skip
+"""Columns of a study's predictions."""
 Source = Literal["split", "study"]
 NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
+KNOWN = ("patient_id", "slide_id", "store_row", "tissue_fraction", "tumor_fraction")
 ORACLE = "oracle"
 """Key of metrics.json for figures that were selected on the test patches."""
 
@@ -36,10 +44,10 @@ class Tested:
         seed: of the training; of a study, its repeat.
         trials: candidates that each selection chose from, those of a search included, ascending; empty where
             that was not recorded.
-        shared: settings, and fingerprints of the data, that the seeds of an algorithm must share.
+        record: run.json, settings and seeds of the training; empty for a study, or where there is none.
         oracle: figures selected on the test patches, by name; no estimate of anything.
-        patches: NEEDED, patient_id, tissue_fraction (NaN where there is none) and maybe probability, of the
-            positive class; in the order of patch_id.
+        patches: NEEDED, KNOWN of the index (NaN where it has none) and maybe probability, of the positive
+            class; in the order of patch_id, so that runs pair row by row.
     """
 
     name: str
@@ -48,9 +56,20 @@ class Tested:
     threshold: str
     seed: int
     trials: tuple[int, ...]
-    shared: Mapping[str, Any]
+    record: Mapping[str, Any]
     oracle: Mapping[str, Any]
     patches: pd.DataFrame
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """Settings, and fingerprints of the data, that the seeds of an algorithm must share.
+
+        Without the settings that selection chooses for each seed anew.
+        """
+        settings = self.record.get("algorithm_settings", {})
+        tried = {key for trial in self.record.get("trials", ()) for key in trial.get("override", {})}
+        own = {key: value for key, value in settings.items() if key not in tried}
+        return {**self.record.get("train_settings", {}), **own, **self.record.get("fingerprints", {})}
 
 
 def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
@@ -64,17 +83,23 @@ def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
         ArtifactError: nothing to read, a file is missing or malformed, or patches are not of this cohort.
         ConfigError: a name that is neither a run nor a folder.
     """
-    index = read_table(paths.index, ("patch_id", "patient_id"), "tile")
+    index = read_index(paths)
     places = [_located(paths, text) for text in named] if named else _everything(paths)
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += _studied([place for place in places if _of_study(place)], index)
     return tuple(found)
 
 
+def read_index(paths: Paths) -> pd.DataFrame:
+    """The patch index, as far as predictions need it."""
+    return read_table(paths.index, ("patch_id", "patient_id"), "tile")
+
+
 def _everything(paths: Paths) -> list[Path]:
     folder = paths.evaluation("any").parent
-    places = [path.parent for path in sorted(folder.glob("*/predictions.parquet")) if _present(paths, path)]
-    if (paths.study / "predictions.parquet").is_file():
+    names = [path.parent.name for path in sorted(folder.glob("*/predictions.parquet"))]
+    places = [folder / name for name in without_left_out({name: stale(paths, name) for name in names})]
+    if present_study(paths):
         places.append(paths.study)
     if not places:
         raise ArtifactError(
@@ -83,18 +108,6 @@ def _everything(paths: Paths) -> list[Path]:
             do="run `evenpatch train` and `evenpatch evaluate`, or `evenpatch study`",
         )
     return places
-
-
-def _present(paths: Paths, predictions: Path) -> bool:
-    """Whether a run is of the present data: its test patients may be training patients of now."""
-    name = predictions.parent.name
-    record = _record(predictions.parent)
-    used = record.get("fingerprints", {})
-    present = table_fingerprints(paths, identity(name, record)[1])
-    changed = [file for file in used if present.get(file) != used[file]]
-    if changed:
-        logger.warning("%s is left out: %s changed since it was trained", name, ", ".join(changed))
-    return not changed
 
 
 def _located(paths: Paths, text: str) -> Path:
@@ -118,14 +131,14 @@ def _of_study(place: Path) -> bool:
 
 def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
     table = read_table(folder / "predictions.parquet", ("split", *NEEDED), "evaluate")
-    record = _record(folder)
+    record = run_record(folder)
     algorithm, threshold = identity(folder.name, record)
     metrics = folder / "metrics.json"
     seed = record.get("seed", name_parts(folder.name)[2])
     search = folder.resolve().parent.parent / "tune" / run_name(algorithm, threshold)
     # The best trial of a search is trained again as one candidate, or among some.
-    searched = max(searched_trials(search, record.get("algorithm_settings", {})) - 1, 0)
-    trials = (int(record["n_trials"]) + searched,) if "n_trials" in record else ()
+    tuned = max(tuning_trials(search, record.get("algorithm_settings", {})) - 1, 0)
+    trials = (int(record["n_trials"]) + tuned,) if "n_trials" in record else ()
     return Tested(
         name=folder.name,
         source="split",
@@ -133,23 +146,10 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
         threshold=threshold,
         seed=int(seed or 0),
         trials=trials,
-        shared=_shared(record),
+        record=record,
         oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
         patches=_joined(folder.name, table[table["split"] == TEST], index),
     )
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """run.json of the training beside an evaluation; empty where predictions came without one."""
-    path = folder.resolve().parent.parent / "train" / folder.name / "run.json"
-    return read_json(path, "train") if path.is_file() else {}
-
-
-def _shared(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings and data, without the settings that selection chooses for each seed anew."""
-    tried = {key for trial in record.get("trials", ()) for key in trial.get("override", {})}
-    own = {key: value for key, value in record.get("algorithm_settings", {}).items() if key not in tried}
-    return dict(record.get("train_settings", {})) | own | dict(record.get("fingerprints", {}))
 
 
 def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:
@@ -157,8 +157,24 @@ def _studied(places: Sequence[Path], index: pd.DataFrame) -> list[Tested]:
     if not files:
         return []
     table = pd.concat([read_table(file, CELL, "study") for file in files], ignore_index=True)
-    trials = _trials(cell for file in files for cell in _cells(file))
-    pieces = table.groupby(["algorithm", "threshold", "repeat"], sort=False)
+    return repeats_of(table, [cell for file in files for cell in _cells(file)], index)
+
+
+def repeats_of(
+    predictions: pd.DataFrame, cells: Iterable[Mapping[str, Any]], index: pd.DataFrame
+) -> list[Tested]:
+    """The repeats of a study.
+
+    Args:
+        predictions: columns CELL, of whole repeats or of single cells.
+        cells: their records.
+        index: the patch index.
+
+    Raises:
+        ArtifactError: patches that are not of the index, or not once in a repeat.
+    """
+    trials = _trials(cells)
+    pieces = predictions.groupby(["algorithm", "threshold", "repeat"], sort=False)
     return [_repeat(rows, trials, index) for _, rows in pieces]
 
 
@@ -175,7 +191,7 @@ def _repeat(
         threshold=threshold,
         seed=repeat,
         trials=trials.get((algorithm, threshold), ()),
-        shared={},
+        record={},
         oracle={},
         patches=_joined(name, rows, index),
     )
@@ -206,7 +222,7 @@ def _trials(cells: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[i
 
 def _joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     """Predictions with patient and tissue fraction; unique patches in the order of patch_id."""
-    known = index.reindex(columns=["patch_id", "patient_id", "tissue_fraction"])
+    known = index.reindex(columns=["patch_id", *KNOWN])
     own = table[[*NEEDED, *(["probability"] if "probability" in table else [])]]
     joined = own.merge(known, on="patch_id", how="left", validate="m:1")
     strange = joined["patch_id"][joined["patient_id"].isna()]

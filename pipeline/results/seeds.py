@@ -1,5 +1,6 @@
 """The seeds of one algorithm pooled, and the check that algorithms were tested on the same patches."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,17 +15,16 @@ from models.metrics.along_attribute import AttributeBins, attribute_bins
 from models.metrics.intervals import PatientStatistics, PatientSums, patient_statistics
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
-from pipeline.results.comparison import BootstrapSettings
+from pipeline.results.bootstrap import MOST_RANKED, BootstrapSettings
 from pipeline.results.predictions import Tested
 from pipeline.training.layout import TISSUE, NamedLayout
 
-MOST_RANKED = 3000
-"""Patients up to which the AUROC is bootstrapped: it takes a table of all pairs of patients."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The runs of one algorithm in one section, in the order of their seeds.
+    """The runs of one algorithm at one threshold, in the order of their seeds.
 
     Attributes:
         repeated: runs left out because another one has their seed.
@@ -95,14 +95,33 @@ def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
 
 
+def trained_alike(tested: Sequence[Tested]) -> tuple[Tested, ...]:
+    """The runs without the seeds trained otherwise than the first run of their algorithm and threshold.
+
+    Those are logged with what differs: they may be left over from earlier settings.
+    """
+    first: dict[tuple[str, str], Tested] = {}
+    kept = []
+    for run in tested:
+        own = first.setdefault((run.algorithm, run.threshold), run)
+        changed = different(own.shared, run.shared)
+        if changed:
+            logger.warning(
+                "%s is left out: trained with other %s than %s", run.name, ", ".join(changed), own.name
+            )
+        else:
+            kept.append(run)
+    return tuple(kept)
+
+
 def _require_same_patches(tested: Sequence[Tested]) -> None:
     """Every run on the same patches of the same groups; of a study, repeat by repeat."""
     references: dict[int, Tested] = {}
     for run in tested:
         place = run.seed if run.source == "study" else 0
-        told = _told(references.setdefault(place, run), run)
-        if told:
-            raise _not_the_same(f"{references[place].name} and {run.name}: {told}")
+        changed = _other_patches(references.setdefault(place, run), run)
+        if changed:
+            raise _not_the_same(f"{references[place].name} and {run.name}: {changed}")
     by_name: dict[str, set[int]] = {}
     for run in tested:
         by_name.setdefault(run.algorithm, set()).add(run.seed)
@@ -111,11 +130,10 @@ def _require_same_patches(tested: Sequence[Tested]) -> None:
         raise _not_the_same("; ".join(f"{name}: repeats {seeds}" for name, seeds in repeats.items()))
 
 
-def _told(one: Tested, other: Tested) -> str:
+def _other_patches(one: Tested, other: Tested) -> str:
     """What differs between the patches of two runs, in words; empty where nothing does."""
-    both = one.patches.merge(
-        other.patches, on="patch_id", how="outer", suffixes=("", "_other"), indicator=True
-    )
+    first, second = (run.patches[["patch_id", "label", "group"]] for run in (one, other))
+    both = first.merge(second, on="patch_id", how="outer", suffixes=("", "_other"), indicator=True)
     sides = both["_merge"].value_counts()
     shared = both[both["_merge"] == "both"]
     moved = shared[(shared["label"] != shared["label_other"]) | (shared["group"] != shared["group_other"])]
@@ -173,10 +191,7 @@ def statistics_of(
     """Per-patient sums over groups, over classes, and over bins and slopes of the tissue fraction."""
     rows, prediction_RN = pool.rows, pool.by_run("prediction", -1)
     probability_RN = pool.by_run("probability", np.nan) if ranked else None
-    minimum = {
-        "minimum_patches": settings.minimum_patches * len(pool.runs),
-        "minimum_patients": settings.minimum_patients,
-    }
+    minimum = settings.minimums(len(pool.runs))
 
     def over(group: Any, n_groups: int, probability: NDArray[Any] | None = None) -> PatientStatistics:
         return patient_statistics(

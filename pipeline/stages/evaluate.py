@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 
 from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, VALIDATION
@@ -25,33 +25,20 @@ from models.networks.checkpoint import ModelCard, load_classifier
 from models.networks.classifier import Device, choose_device
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
-from pipeline.config import Context, Settings, load_stage
-from pipeline.files import replacing, write_json
+from pipeline.config import Context, load_stage
+from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
+from pipeline.results.bootstrap import MOST_RANKED, BootstrapSettings
 from pipeline.training.layout import read_layout
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
 
 logger = logging.getLogger(__name__)
 
 GIB = 2**30
-MOST_PAIRED = 3000
-"""Patients up to which the AUROC gets an interval: it needs a table of all pairs of them."""
-NOT_ESTIMABLE = "not estimable"
-"""Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
 
 
-class EvaluateSettings(Settings):
-    """Settings of the evaluate stage."""
+class EvaluateSettings(BootstrapSettings):
+    """Settings of the evaluate stage: those of the intervals, which all figures share, and two of its own."""
 
-    minimum_patches: PositiveInt = 20
-    """A group with fewer is not estimable."""
-    minimum_patients: PositiveInt = 2
-    """A group of fewer patients is not estimable."""
-    draws: PositiveInt = 2000
-    """Bootstrap samples of patients."""
-    level: float = Field(default=0.95, gt=0, lt=1)
-    """Coverage of the intervals; of groups, all together (Bonferroni)."""
-    seed: NonNegativeInt = 0
-    """Of the bootstrap."""
     device: Device = "auto"
     """`auto`: the GPU where there is one; in float32, so that both give the same figures."""
     memory_limit_gib: PositiveFloat = 4.0
@@ -132,10 +119,7 @@ def split_metrics(
     patient_N = predictions["patient_id"].to_numpy(str)
     patients = len(np.unique(patient_N))
     probability_N = predictions["probability"].to_numpy(np.float64) if layout.n_classes == 2 else None
-    minimum = {
-        "minimum_patches": settings.minimum_patches,
-        "minimum_patients": settings.minimum_patients,
-    }
+    minimum = settings.minimums()
     metrics = group_metrics(label_N, prediction_N, group_N, layout.n_groups, patient=patient_N, **minimum)
     statistics = patient_statistics(
         label_N,
@@ -143,10 +127,10 @@ def split_metrics(
         group_N,
         patient_N,
         layout.n_groups,
-        probability=probability_N if patients <= MOST_PAIRED else None,
+        probability=probability_N if patients <= MOST_RANKED else None,
         **minimum,
     )
-    intervals = bootstrap(statistics, n_draws=settings.draws, level=settings.level, seed=settings.seed)
+    intervals = bootstrap(statistics, **settings.drawn)
     patients_G = patients_per_group(group_N, layout.n_groups, patient_N)
     return {
         "wga": _figure(metrics.wga),
@@ -189,8 +173,7 @@ def _along_tissue(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
         value,
         LAYOUT.n_classes,
         patient=predictions["patient_id"].astype(str),
-        minimum_patches=settings.minimum_patches,
-        minimum_patients=settings.minimum_patients,
+        **settings.minimums(),
     )
     rows = [
         {
@@ -220,7 +203,7 @@ def _along_tissue(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict
 
 
 def _figure(value: float) -> float | str:
-    return float(value) if math.isfinite(value) else NOT_ESTIMABLE
+    return finite_or(value, NOT_ESTIMABLE)
 
 
 def _check_data(paths: Paths, name: str, card: ModelCard) -> None:

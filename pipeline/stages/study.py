@@ -9,7 +9,7 @@ and study.png, the figures with intervals over patients. An interrupted study go
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,9 +24,15 @@ from pipeline.artifacts import INDEX, Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_cells import Cell, is_done, planned, train_cell
-from pipeline.experiments.study_files import StudySettings, summarize
+from pipeline.experiments.study_files import StudySettings, write
 from pipeline.files import read_table
-from pipeline.results.searched import searched_trials
+from pipeline.report.sources import ReportSettings
+from pipeline.results.predictions import read_index, repeats_of
+from pipeline.results.runs import tuning_trials
+from pipeline.results.scoreboards import scoreboards_of
+from pipeline.results.terms import terms_of
+from pipeline.tables.page import page_of
+from pipeline.tables.writers import printed
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +60,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "study", StudySettings)
     options_given = ((key, getattr(options, key)) for key in OPTIONS)
     chosen = {key: value for key, value in options_given if value is not None}
-    told = ", ".join(f"--{option}" for option in OPTIONS)
-    settings = validated(StudySettings, settings.model_dump() | chosen, told)
+    origin = ", ".join(f"--{option}" for option in OPTIONS)
+    settings = validated(StudySettings, settings.model_dump() | chosen, origin)
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"
@@ -67,18 +73,41 @@ def run(context: Context, options: argparse.Namespace) -> None:
         logger.debug("finished %s", name)
     records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
     kept, left_out = without_failures(cells, records)
-    remarks = [*left_out, *searched_before(context.paths, kept)]
+    remarks = [*left_out, *tuned_before(context.paths, kept)]
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
-    settings = settings.model_copy(update={"algorithms": ran})
     predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
     predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")
     best = best_on_validation(predictions, records)
     if best is not None:
-        predictions = pd.concat([predictions, best])
-        settings = settings.model_copy(update={"algorithms": (*ran, BEST)})
-    Console().print(summarize(context, settings, predictions, records, remarks))
+        predictions, ran = pd.concat([predictions, best]), (*ran, BEST)
+    settings = settings.model_copy(update={"algorithms": ran})
+    summarize(context, settings, predictions, records, remarks)
     for name in ("table.md", "study.json", "study.png"):
         logger.info("wrote %s", context.paths.study / name)
+
+
+def summarize(
+    context: Context,
+    settings: StudySettings,
+    predictions: pd.DataFrame,
+    records: Sequence[Mapping[str, Any]],
+    remarks: Sequence[str],
+) -> None:
+    """Print the tables and write all files.
+
+    Args:
+        predictions: columns CELL and patient_id, of every cell.
+        records: of the cells.
+        remarks: sentences about methods that could not be trained, or that know patients of the test.
+    """
+    tested = repeats_of(predictions, records, read_index(context.paths))
+    report = load_stage(context.configs, context.cohort, "report", ReportSettings)
+    terms = terms_of(context, tested, report, candidate=settings.candidate)
+    boards = scoreboards_of(tested, terms)
+    page = page_of(context, "repeated cross-validation", boards, terms, remarks)
+    write(context.paths, settings, predictions, records, boards, page)
+    console = Console()
+    console.print(printed(page, console.width))
 
 
 def without_failures(
@@ -108,14 +137,14 @@ def without_failures(
     return kept, remarks
 
 
-def searched_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
+def tuned_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
     """A sentence about every method with settings of `evenpatch tune`, whose patients the study tests."""
     settings = {(cell.algorithm, cell.threshold): cell.algorithm_settings for cell in cells}
     return [
         f"{algorithm} at threshold {threshold} is too good: its settings are the best of {trials} trials of "
         "`evenpatch tune`, chosen on validation patients that this study tests."
         for (algorithm, threshold), own in settings.items()
-        if (trials := searched_trials(paths.trials("tune", run_name(algorithm, threshold)), own))
+        if (trials := tuning_trials(paths.trials("tune", run_name(algorithm, threshold)), own))
     ]
 
 

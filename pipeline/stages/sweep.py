@@ -37,8 +37,8 @@ from patching.errors import AlgorithmError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
 from pipeline.experiments.sweep_files import Point, draw, markdown, printed
-from pipeline.files import replacing, write_json
-from pipeline.training.bench import Bench, load_bench, locked, nan_to_null, read_split
+from pipeline.files import finite_or, replacing, write_json
+from pipeline.training.bench import Bench, load_bench, locked, read_split
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class _Sweep:
         points: list[Point] = []
         for rate in track(self.settings.grid, f"sweeping {self.folder.name}", console=Console(stderr=True)):
             points.append(self._point(rate))
-            logger.info("learning rate %g: %s", rate, points[-1].told)
+            logger.info("learning rate %g: %s", rate, points[-1].in_words)
             if points[-1].failure:
                 break
         if len(points) == 1 and points[0].failure:
@@ -136,7 +136,8 @@ class _Sweep:
             )
         self._write(points)
         shutil.rmtree(self.working, ignore_errors=True)
-        Console().print(printed(self.title, points))
+        console = Console()
+        console.print(printed(self.title, points, console.width))
 
     def _point(self, rate: float) -> Point:
         """Kept from before, or trained and measured."""
@@ -187,7 +188,7 @@ class _Sweep:
         for share in own.pruning:
             logits_NK = pruned(classifier, share).predict_logits(data.images.chunks(256))
             figures |= self._accuracies(logits_NK.argmax(axis=1), data, f"_pruned_{share:g}")
-        return nan_to_null(figures)
+        return {key: finite_or(value, None) for key, value in figures.items()}
 
     def _accuracies(self, prediction_N: NDArray[np.int64], data: PatchData, name: str) -> dict[str, float]:
         layout = self.bench.layout.groups

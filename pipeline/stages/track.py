@@ -21,7 +21,7 @@ from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
-from pipeline.report.evidence import identity, run_folders
+from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.served import encode_patch, patch_form
 
@@ -42,7 +42,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         RegistryError: MLflow cannot be reached, or refuses.
     """
     paths = context.paths
-    names = run_folders(context)
+    names = listed_runs(context)
     store = ModelStore(paths.root, context.cohort)
     receipts = [_tracked(store, paths, name) for name in track(names, "track", transient=True)]
     write_json(paths.tracked, {"runs": receipts})

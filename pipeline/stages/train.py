@@ -9,7 +9,6 @@ one that was killed goes on where it was last saved. Several GPUs: docs/scale.md
 
 import argparse
 import logging
-import math
 import platform
 import shutil
 import time
@@ -33,7 +32,7 @@ from models.training.setup import Setup
 from patching.store.reading import StoreAttributes
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage, validated
-from pipeline.files import replacing, write_json
+from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
 from pipeline.training.layout import NamedLayout, read_layout
 from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training.settings import TrainStage
@@ -150,7 +149,7 @@ def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds:
         "chosen": result.chosen,
         "algorithm_settings": card.algorithm_settings,
         "train_settings": card.train_settings,
-        "validation": _without_nan(best),
+        "validation": _validation_figures(best),
         "trials": [_trial_record(trial) for trial in result.trials],
         "fingerprints": card.fingerprints,
         "seconds": round(seconds, 1),
@@ -162,15 +161,14 @@ def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds:
 def _trial_record(trial: Trial) -> dict[str, Any]:
     return {
         "override": dict(trial.override),
-        "validation": _without_nan(trial.figures),
+        "validation": _validation_figures(trial.figures),
         "failure": trial.failure,
     }
 
 
-def _without_nan(figures: Mapping[str, float]) -> dict[str, float | str]:
-    """Figures of the validation split; JSON has no NaN."""
+def _validation_figures(figures: Mapping[str, float]) -> dict[str, float | str]:
     return {
-        key.removeprefix("validation_"): value if math.isfinite(value) else "not estimable"
+        key.removeprefix("validation_"): finite_or(value, NOT_ESTIMABLE)
         for key, value in figures.items()
         if key.startswith("validation_")
     }

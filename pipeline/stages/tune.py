@@ -26,8 +26,9 @@ from pipeline.experiments.beta_range import position
 from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
 from pipeline.experiments.tune_files import Tuning, summary, write
+from pipeline.files import NOT_ESTIMABLE, finite_or
 from pipeline.tracking.trials import TrialStore
-from pipeline.training.bench import Attempt, Bench, load_bench, locked, nan_to_null
+from pipeline.training.bench import Attempt, Bench, load_bench, locked
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class _Tune:
         bar = Console(stderr=True)
         for told in track(found, f"tuning {self.name}", total=missing, console=bar):
             store.log(f"trial {told.number}", told.record)
-            logger.info("%s trial %d: %s", self.name, told.number, _told(told.record, self.bench.rule))
+            logger.info("%s trial %d: %s", self.name, told.number, _in_words(told.record, self.bench.rule))
         self._finish(references, store)
 
     def _finish(self, references: Mapping[str, Record], store: TrialStore) -> None:
@@ -155,7 +156,8 @@ class _Tune:
             best.record, tuple(self.folder / file for file in ("trials.csv", "best.yaml", "tune.png"))
         )
         shutil.rmtree(self.working, ignore_errors=True)
-        Console().print(summary(tuning))
+        console = Console()
+        console.print(summary(tuning, console.width))
 
     def _propose(self, trial: optuna.Trial) -> dict[str, Any]:
         return proposal(trial, self.ranges, self.algorithm, self.base, self.bench.known)
@@ -170,7 +172,7 @@ class _Tune:
         if kept is None:
             kept = record_of(settings, {}, self.bench.attempt(name, settings, self.working))
             self.search.keep_reference(name, settings, kept)
-        logger.info("%s reference %s: %s", self.name, name, _told(kept, self.bench.rule))
+        logger.info("%s reference %s: %s", self.name, name, _in_words(kept, self.bench.rule))
         return kept
 
 
@@ -178,14 +180,14 @@ def record_of(settings: Mapping[str, Any], override: Mapping[str, Any], attempt:
     """What the journal keeps of a training."""
     trial = attempt.result.trials[0] if attempt.result else None
     failure = attempt.failure
-    score = nan_to_null(trial.score._asdict()) if trial and trial.score else {}
-    if trial and None in score.values():
-        failure = "the validation figure is not estimable: every group is below minimum_validation_patches"
-    figures = nan_to_null(trial.figures) if trial else {}
+    score = [finite_or(figure, None) for figure in (trial.score or ())] if trial else []
+    if None in score:
+        failure = f"the validation figure is {NOT_ESTIMABLE}: every group is below minimum_validation_patches"
+    figures = {key: finite_or(value, None) for key, value in trial.figures.items()} if trial else {}
     return {
         "settings": dict(override),
         "position": position(settings),
-        "score": None if failure else list(score.values()),
+        "score": None if failure else score,
         "figures": {key: value for key, value in figures.items() if key.startswith("validation_")},
         "best_step": figures.get("step"),
         "best_epoch": figures.get("epoch"),
@@ -200,7 +202,7 @@ def _base(context: Context, algorithm: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "candidates"}
 
 
-def _told(record: Record, rule: str) -> str:
+def _in_words(record: Record, rule: str) -> str:
     if record["failure"]:
         return f"{record['settings']} failed: {record['failure']}"
     return f"{record['settings']} {rule} {record['figures'][rule]:.3f} at epoch {record['best_epoch']:g}"

@@ -1,75 +1,67 @@
 """The results table as JSON: unrounded figures, and what stands behind each."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.metrics.intervals import Interval
-from pipeline.results.figures import Contrast, Method, Section
+from pipeline.results.figures import Contrast, Method, Scoreboard
+from pipeline.results.verdict import interval_record
 
-UNKNOWN = "not estimable"
 
-
-def record_of(cohort: str, sections: Sequence[Section]) -> dict[str, Any]:
+def record_of(cohort: str, boards: Sequence[Scoreboard]) -> dict[str, Any]:
     """Content of table.json. Figures that are not estimable say so: JSON has no NaN."""
-    return {"cohort": cohort, "sections": [_section(section) for section in sections]}
+    return {"cohort": cohort, "sections": [_scoreboard(board) for board in boards]}
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _scoreboard(board: Scoreboard) -> dict[str, Any]:
     return {
-        "source": section.source,
-        "threshold": section.threshold,
-        "tissue_fraction_above": section.value,
-        "patients": section.patients,
-        "patients_per_class": dict(zip(section.layout.classes, section.patients_K, strict=True)),
-        "patches": section.patches,
-        "groups": dict(zip(section.layout.names, section.counts_G.tolist(), strict=True)),
-        "settings": section.settings.model_dump(),
-        "methods": [_method(section, method) for method in section.methods],
-        "differences": [_contrast(contrast) for contrast in section.contrasts],
-        "absent": list(section.absent),
-        "remarks": list(section.remarks),
+        "source": board.source,
+        "threshold": board.threshold,
+        "tissue_fraction_above": board.value,
+        "patients": board.patients,
+        "patients_per_class": dict(zip(board.layout.classes, board.patients_K, strict=True)),
+        "patches": board.patches,
+        "groups": {size.name: size.patches for size in board.sizes},
+        "settings": board.settings.model_dump(),
+        "methods": [_method(board, method) for method in board.methods],
+        "differences": [_contrast(contrast) for contrast in board.contrasts],
+        "absent": list(board.absent),
+        "remarks": list(board.remarks),
     }
 
 
-def _method(section: Section, method: Method) -> dict[str, Any]:
+def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
     runs = method.pool.runs
     content: dict[str, Any] = {
-        "algorithm": method.pool.algorithm,
+        "algorithm": method.algorithm,
         "name": method.name,
         "runs": [run.name for run in runs],
         "seeds": list(method.pool.seeds),
         "trials": list(method.pool.trials),
         "selection": runs[0].shared.get("selection"),
-        "figures": {key: _interval(interval) for key, interval in method.figures.items()},
-        "groups": _named(section.layout.names, method.groups),
+        "figures": {key: interval_record(interval) for key, interval in method.figures.items()},
+        "groups": _named(board.layout.names, method.groups),
     }
-    if section.bins is not None:
-        places = zip(section.bins.places, method.bins, strict=True)
+    if board.bins is not None:
+        places = zip(board.bins.places, method.bins, strict=True)
         content["tissue_bins"] = [
-            {"class": section.layout.classes[label], "low": low, "high": high, **_interval(interval)}
+            {"class": board.layout.classes[label], "low": low, "high": high, **interval_record(interval)}
             for (label, low, high), interval in places
         ]
-        content["slopes"] = _named(section.layout.classes, method.slopes)
+        content["slopes"] = _named(board.layout.classes, method.slopes)
     return content
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:
     return {
-        "candidate": contrast.candidate.pool.algorithm,
-        "reference": contrast.reference.pool.algorithm,
+        "candidate": contrast.candidate.algorithm,
+        "reference": contrast.reference.algorithm,
         "figures": {
-            key: _interval(interval) | {"reading": contrast.readings[key]}
+            key: interval_record(interval) | {"reading": contrast.readings[key]}
             for key, interval in contrast.figures.items()
         },
     }
 
 
 def _named(names: Sequence[str], intervals: Sequence[Interval]) -> dict[str, Mapping[str, Any]]:
-    return {name: _interval(interval) for name, interval in zip(names, intervals, strict=True)}
-
-
-def _interval(interval: Interval) -> dict[str, float | str]:
-    keys = ("estimate", "low", "high", "level", "spread", "undefined_share")
-    values = ((key, float(getattr(interval, key))) for key in keys)
-    return {key: value if math.isfinite(value) else UNKNOWN for key, value in values}
+    return {name: interval_record(interval) for name, interval in zip(names, intervals, strict=True)}

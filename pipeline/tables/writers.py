@@ -1,4 +1,4 @@
-"""The results table in every form it is written in: the same cells, other markup."""
+"""A page of tables in every form it is written in: the same cells, other markup."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.look.html import make_environment
-from pipeline.tables.cells import Block, Cell, Chapter, Page
+from pipeline.tables.blocks import Block, Cell, Chapter, Page
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -45,18 +45,19 @@ def markdown_text(text: str) -> str:
 
 def markdown(page: Page) -> str:
     """Tables for a README or a pull request."""
-    lines = [f"# {markdown_text(page.cohort)}: methods side by side", "", markdown_text(page.description)]
+    lines = [f"# {markdown_text(page.title)}", "", markdown_text(page.description)]
     for chapter in page.chapters:
         lines += ["", f"## {markdown_text(chapter.title)}", "", markdown_text(chapter.lead)]
         for block in chapter.blocks:
             lines += ["", f"**{markdown_text(block.caption)}** {markdown_text(block.explanation)}", ""]
-            lines += _markdown_rows(block)
+            lines += markdown_rows(block)
         lines += [f"\n{markdown_text(remark)}" for remark in chapter.remarks]
     lines += ["", *(f"- {markdown_text(note)}" for note in page.notes)]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_rows(block: Block) -> Iterator[str]:
+def markdown_rows(block: Block) -> Iterator[str]:
+    """One table, without its caption."""
     yield _markdown_row(tuple(map(markdown_text, block.head)))
     yield "|---" * len(block.head) + "|"
     for row in block.rows:
@@ -161,13 +162,14 @@ def printed(page: Page, width: int) -> Group:
     parts: list[RenderableType] = []
     for chapter in page.chapters:
         parts += [Text(f"{page.cohort}: {chapter.title}", style="bold"), Text(chapter.lead)]
-        parts += [_printed_block(block, width) for block in chapter.blocks]
+        parts += [printed_block(block, width) for block in chapter.blocks]
         parts += [Text(remark) for remark in chapter.remarks]
         parts.append(Text())
     return Group(*parts, *(Text(note, style="dim") for note in page.notes))
 
 
-def _printed_block(block: Block, width: int) -> Table:
+def printed_block(block: Block, width: int) -> Table:
+    """One table for a terminal of `width` columns."""
     table = Table(box=SIMPLE, padding=0, title=Text(block.caption), title_justify="left")
     rows = [[(row.name,), *(cell.lines for cell in row.cells)] for row in block.rows]
     columns = [(title, *itertools.chain(*lines)) for title, *lines in zip(block.short, *rows, strict=True)]

@@ -15,8 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.data.dataset import PatchData
 from models.data.splitting import TRAIN, VALIDATION
 from models.groups import TrainGroups, TrainLabels
@@ -189,11 +187,6 @@ def read_split(context: Context, threshold: str, split: str, stage: TrainStage) 
     """
     table = patch_table(context.paths, threshold)
     return gathered(context.paths, table[table["split"] == split], stage.memory_limit)
-
-
-def nan_to_null(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Figures for JSON, which has no NaN: what is not estimable is null."""
-    return {key: float(value) if np.isfinite(value) else None for key, value in figures.items()}
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from models.metrics.accuracy import group_metrics
 from pipeline.artifacts import ATTRIBUTES, Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context
-from pipeline.experiments.study_files import CELL
-from pipeline.results.predictions import find_tested
+from pipeline.results.predictions import CELL, find_tested
 from pipeline.results.seeds import layout_of, pools_of
 from pipeline.tables.cells import Cell, figure_cell, number
 from pipeline.tables.writers import WRITERS, latex_text, markdown_text

@@ -18,8 +18,9 @@ from patching.errors import CheckpointError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import PREDICTIONS
 from pipeline.config import Context, load_yaml
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.stages import evaluate
-from pipeline.stages.evaluate import NOT_ESTIMABLE, EvaluateSettings, split_metrics
+from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.training.patches import table_fingerprints
 
 SIDE = 32

@@ -11,7 +11,8 @@ import yaml
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
-from pipeline.report.evidence import identity, load_evidence, run_folders
+from pipeline.report.evidence import load_evidence
+from pipeline.results.runs import identity, listed_runs
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
 
 
 def test_every_listed_run_of_the_present_data_counts(cohort: Context) -> None:
-    assert len(run_folders(cohort)) == 8
+    assert len(listed_runs(cohort)) == 8
 
 
 def test_a_run_that_is_not_listed_any_more_is_left_out(
@@ -31,16 +32,16 @@ def test_a_run_that_is_not_listed_any_more_is_left_out(
     path = cohort.configs / "params.yaml"
     path.write_text(yaml.safe_dump(load_yaml(path) | {"algorithms": ["erm", "gerne"]}))
     with caplog.at_level(logging.WARNING):
-        assert run_folders(cohort) == ("erm-high", "erm-low", "gerne-high", "gerne-low")
+        assert listed_runs(cohort) == ("erm-high", "erm-low", "gerne-high", "gerne-low")
     assert "class_balanced-low is left out" in caplog.text
     assert {run.algorithm for run in load_evidence(cohort, ()).runs} == {"erm", "gerne"}
 
 
-def test_runs_of_other_seeds_are_left_to_compare(cohort: Context, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_seeds_are_no_runs_of_their_own(cohort: Context, caplog: pytest.LogCaptureFixture) -> None:
     for folder in (cohort.paths.training, cohort.paths.evaluation):
         shutil.copytree(folder("gerne-low"), folder("gerne-low-s2"))
     with caplog.at_level(logging.WARNING):
-        assert len(run_folders(cohort)) == 8
+        assert len(listed_runs(cohort)) == 8
     assert not caplog.text
     assert identity("gerne-low-s2", {}) == ("gerne", "low")
 
@@ -50,12 +51,12 @@ def test_runs_of_another_split_are_left_out(cohort: Context) -> None:
     splits["split"] = splits["split"].to_numpy()[::-1]
     splits.to_csv(cohort.paths.splits, index=False)
     with pytest.raises(ArtifactError, match=r"erm-low: splits\.csv changed since it was trained"):
-        run_folders(cohort)
+        listed_runs(cohort)
 
 
 def test_runs_of_a_threshold_that_is_gone_are_left_out(cohort: Context) -> None:
     cohort.paths.attribute_table("high").unlink()
-    assert {name.rpartition("-")[2] for name in run_folders(cohort)} == {"low"}
+    assert {name.rpartition("-")[2] for name in listed_runs(cohort)} == {"low"}
 
 
 def test_only_its_own_generated_slides_make_a_cohort_a_phantom(cohort: Context) -> None:

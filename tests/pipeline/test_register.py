@@ -9,7 +9,7 @@ from patching.errors import RegistryError
 from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.stages import register
-from pipeline.stages.register import GateRule, ValidationRule, check_gate, choose
+from pipeline.tracking.gate import GateRule, ValidationRule, check_gate, choose
 from pipeline.tracking.models import ModelStore
 
 RULE = ValidationRule(figure="wga", minimum=0.5, every_group=True)

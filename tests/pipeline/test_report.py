@@ -1,28 +1,36 @@
 """The report: what it says, that it is whole in itself, and that nothing in it can run."""
 
+import json
+import logging
 import math
 import re
+import shutil
 from argparse import Namespace
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
-from pipeline.look.curves import panels_of
+from pipeline.config import Context, load_stage, load_yaml
+from pipeline.files import file_fingerprint
+from pipeline.look.curves import curves_of
 from pipeline.look.patches import composite, intensity_range, picture_pair
-from pipeline.report.evidence import load_evidence
+from pipeline.report.page import render
 from pipeline.report.panels import sheets
 from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import binned_accuracy
 from pipeline.report.panels.verdict import answer
-from pipeline.report.sources import ReportSettings, Sources
-from pipeline.results.comparison import Difference, bootstrap_settings, compare, estimable
+from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.results.figures import Contrast, Scoreboard
+from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
+from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 
 VOID = {"meta", "img", "br"}
 
@@ -46,13 +54,24 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def sources(finished_cohort: Context) -> Sources:
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    evidence = load_evidence(finished_cohort, tuple(settings.names))
-    intervals = bootstrap_settings(finished_cohort)
-    comparison = compare(
-        evidence, intervals, settings.candidate, settings.references, settings.minimum_test_patients
-    )
-    return Sources(evidence, comparison, settings, intervals)
+    return sources_of(finished_cohort)
+
+
+def sources_of(context: Context) -> Sources:
+    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+
+
+@pytest.fixture
+def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
+    """The finished cohort, to be changed."""
+    shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    return Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
+
+
+def overlay(context: Context, **sections: object) -> None:
+    """Other settings in the cohort's file."""
+    file = context.configs / "cohorts" / f"{context.cohort}.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | sections))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +112,7 @@ def test_every_table_has_a_caption_and_every_picture_a_text(outline: Outline) ->
 
 
 def test_the_same_files_give_the_same_report(sources: Sources, page: str) -> None:
-    assert report.render(sources) == page
+    assert render(sources) == page
 
 
 def test_a_phantom_says_that_it_is_one(page: str) -> None:
@@ -101,61 +120,75 @@ def test_a_phantom_says_that_it_is_one(page: str) -> None:
 
 
 def test_differences_to_resampling_and_class_balanced_always_stand(sources: Sources) -> None:
-    pairs = {(item.threshold, item.reference) for item in sources.comparison.differences}
-    assert pairs == {(t, r) for t in ("low", "high") for r in ("erm", "class_balanced", "group_resampling")}
-    found = {(i.threshold, i.reference): i for i in sources.comparison.differences}
-    assert found["high", "erm"].reading == "better"
-    assert found["high", "group_resampling"].reading == "open"
-    assert found["low", "group_resampling"].reading == "worse"
+    found = {
+        (threshold, each.reference.algorithm): each.readings["wga"]
+        for threshold, board in sources.boards.items()
+        for each in board.contrasts
+    }
+    assert set(found) == {
+        (t, r) for t in ("low", "high") for r in ("erm", "class_balanced", "group_resampling")
+    }
+    assert found["high", "erm"] == "better"
+    assert found["high", "group_resampling"] == "open"
+    assert found["low", "group_resampling"] == "worse"
 
 
 def interval(estimate: float, low: float, high: float) -> Interval:
     return Interval(estimate, low, high, 0.95, 0.0, np.nan)
 
 
-def difference(reference: str, low: float, high: float) -> Difference:
+def board_of(sources: Sources, **differences: tuple[float, float]) -> Scoreboard:
+    """The board at `low`, with these intervals of the candidate minus the references."""
+    board = sources.boards["low"]
+    changed = [
+        changed_contrast(contrast, *differences[contrast.reference.algorithm])
+        for contrast in board.contrasts
+        if contrast.reference.algorithm in differences
+    ]
+    return replace(board, contrasts=tuple(changed))
+
+
+def changed_contrast(contrast: Contrast, low: float, high: float) -> Contrast:
     found = interval((low + high) / 2, low, high)
-    return Difference("low", reference, True, found, found, found)
+    return replace(contrast, figures={"wga": found}, readings={"wga": reading_of(found, judged=True)})
 
 
 def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -> None:
-    items = [difference("erm", 0.1, 0.3), difference("group_resampling", -0.1, 0.2)]
-    text = answer(sources, items)
+    text = answer(sources, board_of(sources, erm=(0.1, 0.3), group_resampling=(-0.1, 0.2)))
     assert "better than ERM" in text
     assert "not shown to differ from group resampling" in text
-    assert "worse than ERM" in answer(sources, [difference("erm", -0.3, -0.1)])
-    unknown = answer(sources, [difference("erm", np.nan, np.nan)])
+    assert "worse than ERM" in answer(sources, board_of(sources, erm=(-0.3, -0.1)))
+    unknown = answer(sources, board_of(sources, erm=(np.nan, np.nan)))
     assert "better" not in unknown
     assert "not estimable" in unknown
-    assert "nothing is compared" in answer(sources, [])
+    assert "nothing is compared" in answer(sources, board_of(sources))
 
 
 def verdict_section(page: str) -> str:
-    found = re.search(r'<section id="verdict".*?</section>', page, re.DOTALL)
-    assert found
-    return found[0]
+    return panel(page, "verdict")
 
 
-def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(sources: Sources, page: str) -> None:
+def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(cohort: Context, page: str) -> None:
     # The cohort has four test patients, and asks for four.
     assert re.search(r"\bbetter than\b", verdict_section(page))
-    comparison = compare(sources.evidence, sources.intervals, "gerne", ("erm",), 5)
-    assert {item.reading for item in comparison.differences} == {"few"}
-    settings = sources.settings.model_copy(update={"minimum_test_patients": 5})
-    told = verdict_section(report.render(replace(sources, comparison=comparison, settings=settings)))
+    overlay(cohort, report={"minimum_test_patients": 5, "references": ["erm"]})
+    sources = sources_of(cohort)
+    contrasts = [each for board in sources.boards.values() for each in board.contrasts]
+    assert [each.readings["wga"] for each in contrasts] == ["few", "few"]
+    told = verdict_section(render(sources))
     assert told.count("Too few test patients to judge.") == 2
     assert "at least 5 test patients with tumor" in told
     assert not re.search(r"\b(better|worse)\b", told, re.IGNORECASE)
-    estimate = f"{100 * comparison.differences[0].wga.estimate:+.1f}".replace("-", "−")
+    estimate = f"{100 * contrasts[0].figures['wga'].estimate:+.1f}".replace("-", "−")
     assert estimate in told
 
 
-def test_a_small_group_is_not_estimable_rather_than_zero(finished_cohort: Context, sources: Sources) -> None:
-    strict = sources.intervals.model_copy(update={"minimum_patches": 10_000})
-    comparison = compare(sources.evidence, strict, "gerne", ("erm",), 4)
-    assert not any(estimable(group.accuracy) for item in comparison.figures for group in item.groups)
-    page = report.render(Sources(sources.evidence, comparison, sources.settings, strict))
-    assert page.count("not estimable") > 32
+def test_a_small_group_is_not_estimable_rather_than_zero(cohort: Context) -> None:
+    overlay(cohort, evaluate={"minimum_patches": 10_000})
+    sources = sources_of(cohort)
+    methods = [method for board in sources.boards.values() for method in board.methods]
+    assert not any(estimable(group) for method in methods for group in method.groups)
+    assert render(sources).count("not estimable") > 32
 
 
 def test_the_choice_names_the_groups_that_had_no_say(sources: Sources) -> None:
@@ -163,8 +196,148 @@ def test_the_choice_names_the_groups_that_had_no_say(sources: Sources) -> None:
     validation = run.record["validation"] | {"accuracy_g0": 0.9, "accuracy_g2": "not estimable"}
     changed = replace(run, record=run.record | {"validation": validation})
     evidence = replace(sources.evidence, runs=(changed, *sources.evidence.runs[1:]))
-    page = report.render(replace(sources, evidence=evidence))
+    page = render(replace(sources, evidence=evidence))
     assert page.count("without tumor, little tissue") == 1
+
+
+def another_seed(context: Context, name: str, seed: int, **record: object) -> None:
+    """A run of another seed: as `name`, but every tenth prediction is turned round."""
+    paths, other = context.paths, f"{name}-s{seed}"
+    for folder in (paths.training, paths.evaluation):
+        shutil.copytree(folder(name), folder(other))
+    file = paths.training(other) / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seed": seed} | record))
+    table = pd.read_parquet(paths.evaluation(other) / "predictions.parquet")
+    table.loc[::10, "prediction"] = 1 - table["prediction"]
+    table.to_parquet(paths.evaluation(other) / "predictions.parquet", index=False)
+
+
+def write_study(context: Context) -> None:
+    """Of two algorithms and two repeats on all patches, at `low`; ERM errs in every third patch."""
+    index = pd.read_parquet(context.paths.index)
+    groups = pd.read_parquet(context.paths.attribute_table("low")).drop(columns="threshold")
+    table = index[["patch_id", "label"]].merge(groups, on="patch_id")
+    tables = []
+    for repeat in (0, 1):
+        for algorithm in ("erm", "gerne"):
+            wrong = (np.arange(len(table)) % 3 == repeat) & (algorithm == "erm")
+            prediction = np.where(wrong, 1 - table["label"], table["label"])
+            columns = {"repeat": repeat, "fold": 0, "threshold": "low", "algorithm": algorithm}
+            tables.append(table.assign(prediction=prediction, probability=prediction * 1.0, **columns))
+    context.paths.study.mkdir(parents=True)
+    pd.concat(tables).to_parquet(context.paths.study / "predictions.parquet", index=False)
+    fingerprints = {"index.parquet": file_fingerprint([context.paths.index])}
+    content = {"cells": [], "fingerprints": fingerprints}
+    (context.paths.study / "study.json").write_text(json.dumps(content))
+    shutil.copy(Path(__file__).parents[2] / "configs" / "study.yaml", context.configs)
+
+
+def panel(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
+    assert found
+    return found[0]
+
+
+def test_one_seed_says_what_evaluate_says(finished_cohort: Context, sources: Sources) -> None:
+    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "evaluate", EvaluateSettings)
+    for board in sources.boards.values():
+        for method in board.methods:
+            run = sources.evidence.run(method.algorithm, board.threshold)
+            assert run is not None
+            expected = split_metrics(run.patches, settings)
+            assert board.value == sources.evidence.threshold_value(board.threshold)
+            for key in ("wga", "gba", "average"):
+                interval = expected["intervals"][key]
+                found = method.figures[key]
+                assert found.estimate == pytest.approx(expected[key], abs=1e-12)
+                assert (found.low, found.high) == (interval["low"], interval["high"])
+            for g, size in enumerate(board.sizes):
+                group = expected["groups"][f"group_{g}"]
+                assert (size.patches, size.patients) == (group["patches"], group["patients"])
+
+
+def test_one_seed_and_one_split_are_told_with_the_way_to_more(page: str) -> None:
+    assert "One seed, one split." in verdict_section(page)
+    told = " ".join(panel(page, "reliability").split())
+    assert "One seed, one split." in told
+    assert "evenpatch train --cohort toy --algorithm gerne --threshold low --seed 1" in told
+    assert "make study COHORT=toy" in told
+    assert "±" not in page
+
+
+def test_other_seeds_are_pooled_and_counted(cohort: Context, sources: Sources) -> None:
+    another_seed(cohort, "gerne-low", 7)
+    found = sources_of(cohort)
+    gerne = next(each for each in found.boards["low"].methods if each.algorithm == "gerne")
+    assert gerne.pool.seeds == (3, 7)
+    own = [
+        (table["prediction"] == table["label"]).mean()
+        for name in ("gerne-low", "gerne-low-s7")
+        for table in [pd.read_parquet(cohort.paths.evaluation(name) / "predictions.parquet")]
+        for table in [table[table["split"] == "test"]]
+    ]
+    assert gerne.figures["average"].estimate == pytest.approx(np.mean(own))
+    assert gerne.figures["average"].spread == pytest.approx(np.std(own, ddof=1))
+    # Single runs are shown as before, and other methods are what they were.
+    assert [run.name for run in found.evidence.runs] == [run.name for run in sources.evidence.runs]
+    assert found.boards["high"].methods[-1].figures == sources.boards["high"].methods[-1].figures
+    page = render(found)
+    assert "One seed, one split." not in page
+    told = panel(page, "reliability")
+    assert "<td>3, 7</td>" in told
+    assert f"± {100 * gerne.figures['wga'].spread:.1f}" in told
+    assert f"± {100 * gerne.figures['wga'].spread:.1f}" in panel(page, "side_by_side")
+    assert "One split." in told
+
+
+def test_seeds_of_other_data_or_settings_are_left_out_with_the_reason(
+    cohort: Context, sources: Sources, caplog: pytest.LogCaptureFixture
+) -> None:
+    another_seed(cohort, "gerne-low", 7, fingerprints={"splits.csv": "0" * 64})
+    another_seed(cohort, "gerne-low", 8, train_settings={"epochs": 9.0, "selection": "worst_group"})
+    with caplog.at_level(logging.WARNING):
+        found = sources_of(cohort)
+    assert found.single
+    assert found.boards["low"].methods[-1].figures == sources.boards["low"].methods[-1].figures
+    assert "gerne-low-s7 is left out: splits.csv changed since it was trained" in caplog.text
+    assert "gerne-low-s8 is left out: trained with other epochs than gerne-low" in caplog.text
+
+
+def test_a_finished_study_is_shown_with_its_differences(cohort: Context) -> None:
+    write_study(cohort)
+    found = sources_of(cohort)
+    (board,) = found.study
+    assert [(each.candidate.name, each.reference.name) for each in board.contrasts] == [("GERNE", "ERM")]
+    page = render(found)
+    told = panel(page, "reliability")
+    assert "Repeated cross-validation: in each of 2 repeats" in told
+    assert "One split." not in told
+    difference = board.contrasts[0].figures["average"]
+    assert difference.estimate == pytest.approx(1 / 3)
+    assert f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]" in told
+    assert "GERNE − ERM" in told
+    assert "One seed, one split." not in verdict_section(page)
+
+
+def test_a_study_of_other_patches_is_left_out_with_the_reason(
+    cohort: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_study(cohort)
+    path = cohort.paths.study / "study.json"
+    path.write_text(json.dumps({"cells": [], "fingerprints": {"index.parquet": "0" * 64}}))
+    with caplog.at_level(logging.WARNING):
+        assert sources_of(cohort).study == ()
+    assert "the study is left out: index.parquet changed since" in caplog.text
+    # Of an earlier version, which did not record them: its patches tell.
+    path.write_text(json.dumps({"cells": []}))
+    assert len(sources_of(cohort).study) == 1
+    table = pd.read_parquet(cohort.paths.study / "predictions.parquet")
+    table[table["patch_id"] != table["patch_id"].iloc[0]].to_parquet(
+        cohort.paths.study / "predictions.parquet"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert "One seed, one split." in render(sources_of(cohort))
+    assert "the study is left out: 1 patches are only in it or only in the present index" in caplog.text
 
 
 def test_examples_are_fixed_and_of_different_patients() -> None:
@@ -244,7 +417,7 @@ def test_quality_by_group_names_other_shortcuts(sources: Sources) -> None:
         assert not brightness.large
         assert focus.means[2] > focus.means[0] + 0.5
         assert len(focus.means) == 4
-    page = report.render(changed)
+    page = render(changed)
     assert page.count('<tr class="candidate"><th scope="row">focus') == 2
     assert page.count('<th scope="row">brightness') == 2
 
@@ -266,6 +439,6 @@ def test_curves_show_what_validation_knew() -> None:
     always = {"train_loss": [0.7, 0.6], "validation_wga": [np.nan, np.nan]}
     blind = pd.DataFrame(always | {column: [0.5, 0.6] for column in columns})
     known = blind.assign(validation_wga=[0.1, 0.2])
-    assert [column for column, _ in panels_of([blind, blind])][1:] == list(columns)
+    assert [column for column, _ in curves_of([blind, blind])][1:] == list(columns)
     for histories in ([blind, known], [known], [blind.drop(columns=columns[0])]):
-        assert [column for column, _ in panels_of(histories)][1:] == ["validation_wga", "validation_gba"]
+        assert [column for column, _ in curves_of(histories)][1:] == ["validation_wga", "validation_gba"]

@@ -1,6 +1,5 @@
 """The study: every patient tested once per repeat, finished trainings kept, pooled figures right."""
 
-import io
 import json
 import logging
 import re
@@ -12,16 +11,19 @@ import pandas as pd
 import pytest
 import yaml
 from pydantic import ValidationError
-from rich.console import Console
 
 from models.data.attributes import LAYOUT
+from models.metrics.intervals import PatientSums
 from models.metrics.selection import Score
 from patching.errors import ConfigError
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.experiments import study_cells
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
-from pipeline.experiments.study_files import StudySettings, markdown, printed, statistics_of, summarize
+from pipeline.experiments.study_files import StudySettings
+from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
+from pipeline.results.predictions import repeats_of
+from pipeline.results.seeds import pools_of, statistics_of
 from pipeline.stages import study
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
@@ -109,7 +111,7 @@ def test_writes_figures_table_and_picture(
     expected = wga["gerne"]["estimate"] - wga["erm"]["estimate"]
     assert difference["estimate"] == pytest.approx(expected)
     assert (context.paths.study / "study.png").read_bytes()[:4] == b"\x89PNG"
-    assert "gerne − erm" in (context.paths.study / "table.md").read_text()
+    assert "GERNE − ERM" in (context.paths.study / "table.md").read_text()
     assert "GBA" in capsys.readouterr().out
     for name in ("table.md", "study.json", "study.png"):
         assert f"wrote {context.paths.study / name}" in caplog.text
@@ -130,7 +132,11 @@ def predictions(repeats: int) -> pd.DataFrame:
                         "patch_id": f"{patient}@{patch}",
                         "patient_id": f"p{patient}",
                         "repeat": repeat,
+                        "fold": 0,
+                        "threshold": "low",
+                        "algorithm": "erm",
                         "label": label,
+                        "attribute": attribute,
                         "group": group,
                         "prediction": prediction,
                         "probability": float(prediction),
@@ -139,10 +145,16 @@ def predictions(repeats: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def statistics_at(table: pd.DataFrame, minimum_patches: int) -> PatientSums:
+    """Sums over the groups of the repeats in a table."""
+    (pool,) = pools_of(repeats_of(table, [], table[["patch_id", "patient_id"]].drop_duplicates()), [])
+    settings = BootstrapSettings(minimum_patches=minimum_patches)
+    return statistics_of(pool, LAYOUT, None, settings, ranked=True)["groups"]
+
+
 def test_repeats_are_pooled_as_means() -> None:
-    settings = StudySettings(repeats=2, minimum_patches=2, minimum_patients=2)
     table = predictions(2)
-    statistics = statistics_of(table, settings)
+    statistics = statistics_at(table, minimum_patches=2)
     whole = statistics.metrics(np.ones((1, 4)))[0]
     wga_R = whole[:, statistics.names.index("wga")]
     group_3 = table[(table["repeat"] == 1) & (table["group"] == 3)]
@@ -154,40 +166,63 @@ def test_repeats_are_pooled_as_means() -> None:
 def test_a_group_too_small_in_a_repeat_is_not_estimable() -> None:
     table = predictions(2)
     smallest = int(table[table["repeat"] == 0]["group"].value_counts().min())
-    enough = StudySettings(repeats=2, minimum_patches=smallest, minimum_patients=2)
-    assert statistics_of(table, enough).estimable_G.all()
-    more = StudySettings(repeats=2, minimum_patches=smallest + 1, minimum_patients=2)
-    assert not statistics_of(table, more).estimable_G.all()
+    assert statistics_at(table, minimum_patches=smallest).estimable_G.all()
+    assert not statistics_at(table, minimum_patches=smallest + 1).estimable_G.all()
 
 
-def test_the_table_says_what_cannot_be_estimated() -> None:
-    figure = {"estimate": 0.5, "low": 0.4, "high": 0.625, "spread": "not estimable"}
-    unknown = {"estimate": "not estimable", "low": "not estimable", "high": "not estimable", "spread": 0.0}
-    row = {"wga": figure, "gba": unknown, "average": figure, "auroc": figure}
-    row |= {f"group_{g}": figure for g in range(3)} | {"group_3": unknown}
-    content = {"algorithms": {"erm": row}, "differences": {"erm": row}, "candidate": "gerne"}
-    told = markdown({"low": content | {"patches_per_group": [90.0, 80.0, 70.0, 4.5]}})
-    assert "| low | erm | 0.500 [0.400, 0.625] | not estimable |" in told
-    assert "gerne − erm | +0.500 [+0.400, +0.625]" in told
-    left_out = "left out of WGA and GBA: label 1, attribute 1 (4.5 patches per repeat)."
-    assert left_out in told
+def of_index(context: Context, algorithms: tuple[str, ...]) -> pd.DataFrame:
+    """One repeat on all patches of the cohort: half of tumor with much tissue, and few with little."""
+    index = pd.read_parquet(context.paths.index)[["patch_id", "patient_id", "label", "tissue_fraction"]]
+    index = index.assign(attribute=(index["tissue_fraction"] > 0.4).astype(int))
+    rare = (index["label"] == 1) & (index["attribute"] == 0)
+    index = index[~rare | (rare.cumsum() <= 12)].assign(repeat=0, fold=0, threshold="low")
+    index["group"] = 2 * index["label"] + index["attribute"]
+    wrong = (index["group"] == 3) & (np.arange(len(index)) % 2 == 0)
+    index["prediction"] = np.where(wrong, 1 - index["label"], index["label"])
+    index["probability"] = index["prediction"] * 0.8 + 0.1
+    return pd.concat([index.assign(algorithm=name) for name in algorithms])
 
 
-@pytest.mark.parametrize("estimate", [0.5, "not estimable"])
-def test_the_printed_tables_fit_a_terminal(estimate: float | str) -> None:
-    names = ("erm", "class_balanced", "group_resampling", "gerne")
-    wga = {"estimate": 0.5, "low": 0.4, "high": 0.625, "spread": 0.1, "level": 0.95}
-    row = {"wga": wga} | dict.fromkeys(["gba", "average", "auroc"], wga | {"estimate": estimate})
-    row |= {f"group_{g}": wga for g in range(4)}
-    content = {"algorithms": dict.fromkeys(names, row), "differences": dict.fromkeys(names[:-1], row)}
-    content |= {"candidate": "gerne", "patches_per_group": [9.0] * 4}
-    console = Console(width=80)
-    with console.capture() as captured:
-        console.print(printed("phantom", {"low": content, "high": content}))
-    told = captured.get().splitlines()
-    assert sum("average" in line for line in told) == 2
-    assert sum("gerne − group_resampling" in line and "+0.500 [+0.400, +0.625]" in line for line in told) == 2
-    assert "…" not in "".join(told)
+def test_the_tables_say_what_cannot_be_estimated(
+    context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    table = of_index(context, ("erm", "class_balanced", "group_resampling", "gerne"))
+    study.summarize(context, settings_of(context), table, [], [])
+    written = (context.paths.study / "table.md").read_text()
+    left_out = "tumor, little tissue (12 patches): not estimable, and left out of WGA and GBA."
+    assert left_out in written
+    assert re.search(r"^\| GERNE − ERM \| \+0\.0 \[\+0\.0, \+0\.0\]", written, re.MULTILINE)
+    figures = json.loads((context.paths.study / "study.json").read_text())["thresholds"]["low"]
+    assert figures["patches_per_group"][2] == 12
+    assert set(figures["differences"]) == {"erm", "class_balanced", "group_resampling"}
+    for row in (*figures["algorithms"].values(), *figures["differences"].values()):
+        keys = {"wga", "gba", "average", "auroc", *(f"group_{g}" for g in range(4))}
+        assert keys <= set(row)
+        assert row["group_2"]["estimate"] == "not estimable"
+        assert all({"estimate", "low", "high", "spread", "level"} <= set(figure) for figure in row.values())
+    assert figures["algorithms"]["erm"]["wga"]["estimate"] == pytest.approx(0.5, abs=0.05)
+    told = capsys.readouterr().out
+    assert "…" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert left_out in " ".join(told.split())
+
+
+def test_the_minimums_are_those_of_evaluate_unless_the_study_has_its_own(context: Context) -> None:
+    own = bootstrap_settings(context)
+    # SMALL has its own number of draws; the seed of the folds is not that of the bootstrap.
+    assert bootstrap_settings(context, study=True) == own.model_copy(update={"draws": 50})
+    file = context.configs / "cohorts" / "small.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["evaluate"], content["study"] = {"minimum_patches": 5}, {"minimum_patients": 7, "seed": 9}
+    file.write_text(yaml.safe_dump(content))
+    assert bootstrap_settings(context).model_dump() == own.model_dump() | {"minimum_patches": 5}
+    found = bootstrap_settings(context, study=True)
+    assert found.model_dump() == own.model_dump() | {"minimum_patches": 5, "minimum_patients": 7}
+    study.summarize(context, settings_of(context), of_index(context, ("erm",)), [], [])
+    settings = json.loads((context.paths.study / "study.json").read_text())["settings"]
+    assert settings["minimum_patches"] == 5
+    assert (settings["minimum_patients"], settings["seed"], settings["draws"]) == (7, 9, own.draws)
 
 
 def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,25 +236,24 @@ def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureF
 
 def test_settings_of_a_search_are_told(context: Context) -> None:
     cells = list(study_cells.planned(context, settings_of(context)))
-    assert study.searched_before(context.paths, cells) == []
+    assert study.tuned_before(context.paths, cells) == []
     path = context.paths.trials("tune", "gerne-low") / "tune.json"
     path.parent.mkdir(parents=True)
     best = {"candidates": [{"beta": 0.5}]}
     for settings, told in ((best | {"c": 0.123}, 0), (best, 1)):
         path.write_text(json.dumps({"n_trials": 20, "n_earlier": 0, "best": {"settings": settings}}))
-        found = study.searched_before(context.paths, cells)
+        found = study.tuned_before(context.paths, cells)
         assert len(found) == told
     assert found[0].startswith("gerne at threshold low is too good: its settings are the best of 20 trials")
 
 
-def test_brackets_in_a_reason_are_printed_as_they_are(context: Context) -> None:
+def test_brackets_in_a_reason_are_printed_as_they_are(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = settings_of(context).model_copy(update={"repeats": 1, "algorithms": ("erm",)})
-    table = predictions(1).assign(algorithm="erm", threshold="low")
-    shown = io.StringIO()
-    Console(file=shown, width=200).print(
-        summarize(context, settings, table, [], ["erm: group [tumor] and [/b] are empty"])
-    )
-    assert "erm: group [tumor] and [/b] are empty" in shown.getvalue()
+    reason = "erm: group [tumor] and [/b] are empty"
+    study.summarize(context, settings, of_index(context, ("erm",)), [], [reason])
+    assert reason in capsys.readouterr().out
 
 
 def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
@@ -239,10 +273,10 @@ def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
     said = "gerne_unknown is left out: it could not be trained in 4 of 4 cells"
     assert said in capsys.readouterr().out.replace("\n", " ")
     table = (context.paths.study / "table.md").read_text()
-    assert said in table
-    assert re.search(r"EmptyGroupError: .+; needs .+; .+$", table)  # on one line
-    assert "| low | erm |" in table
-    assert "| low | gerne_unknown |" not in table
+    assert said.replace("_", r"\_") in table
+    assert re.search(r"EmptyGroupError: .+; needs .+; .+$", table, re.MULTILINE)  # on one line
+    assert "| ERM |" in table
+    assert "| GERNE, attributes unknown |" not in table
     cell = next(
         cell
         for cell in study_cells.planned(

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.data.splitting import SPLITS
 from pipeline.look.html import small_picture
-from pipeline.report.evidence import SPLIT_NAMES, Evidence
+from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
 
 _OVERLAY_SIDE = 640
@@ -28,7 +29,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 def split_counts(index: pd.DataFrame) -> list[dict[str, Any]]:
     """Patients, slides and patches by label of every split, and of all together."""
-    parts = [(name, index[index["split"] == name]) for name in SPLIT_NAMES] + [("all", index)]
+    parts = [(name, index[index["split"] == name]) for name in SPLITS] + [("all", index)]
     return [
         {
             "split": name,

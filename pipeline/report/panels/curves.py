@@ -10,7 +10,6 @@ from pipeline.report.sources import Sources
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """One row of pictures per threshold."""
-    named = {run.name: sources.named(run.algorithm) for run in sources.evidence.runs}
     return {
         "pictures": [
             (
@@ -18,7 +17,12 @@ def values(sources: Sources) -> Mapping[str, Any]:
                 drawing.svg_uri(
                     curves_figure(
                         [
-                            (named[run.name], sources.position(run.algorithm), run.history, run.best_step)
+                            (
+                                sources.named(run.algorithm),
+                                sources.position(run.algorithm),
+                                sources.evidence.histories[run.name],
+                                int(run.record["best_step"]),
+                            )
                             for run in sources.evidence.runs
                             if run.threshold == threshold
                         ],

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.look import patches as pictures
 from pipeline.look.html import jpeg_uri
-from pipeline.report.evidence import GROUP_NAMES, Evidence
+from pipeline.report.evidence import Evidence
 from pipeline.report.sources import ExampleSettings, Sources
+from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -46,10 +47,10 @@ def _chosen(evidence: Evidence, settings: ExampleSettings, threshold: str) -> pd
     if run is None:
         return None
     reference = evidence.run(settings.reference, threshold)
-    table = choose(run.part("test"), right=settings.right, wrong=settings.wrong)
+    table = choose(run.patches, right=settings.right, wrong=settings.wrong)
     if reference is None:
         return table.assign(other=np.nan)
-    other = reference.predictions[["patch_id", "probability"]].rename(columns={"probability": "other"})
+    other = reference.patches[["patch_id", "probability"]].rename(columns={"probability": "other"})
     return table.merge(other, on="patch_id", how="left")
 
 
@@ -133,5 +134,5 @@ def _groups(table: pd.DataFrame, picture: Mapping[str, Markup]) -> list[dict[str
                 for row in table[table["group"] == group].to_dict("records")
             ],
         }
-        for group, name in enumerate(GROUP_NAMES)
+        for group, name in enumerate(TISSUE.names)
     ]

@@ -9,6 +9,7 @@ from pipeline.report.sources import Sources
 def values(sources: Sources) -> Mapping[str, Any]:
     """The limits that hold for this cohort."""
     return {
+        "single": sources.single,
         "phantom": sources.evidence.is_phantom,
         "patients": sources.evidence.index.query("split == 'test'")["patient_id"].nunique(),
     }

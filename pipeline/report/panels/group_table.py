@@ -3,26 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.evidence import GROUP_NAMES
 from pipeline.report.sources import Sources
+from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
-    """One table: thresholds, in them algorithms, in them groups; the worst one is marked."""
+    """One table: thresholds, in them algorithms, in them groups; the worst ones are marked."""
     intervals = sources.intervals
     return {
-        "group_names": GROUP_NAMES,
+        "group_names": TISSUE.names,
         "level": intervals.level,
         "minimum_patches": intervals.minimum_patches,
         "minimum_patients": intervals.minimum_patients,
         "candidate": sources.settings.candidate,
-        "thresholds": [
-            {
-                "name": threshold,
-                "sizes": figures[0].groups if figures else (),
-                "rows": [(sources.named(item.run.algorithm), item) for item in figures],
-            }
-            for threshold in sources.evidence.thresholds
-            for figures in [sources.comparison.at(threshold)]
-        ],
+        "single": sources.single,
+        "boards": sources.boards.values(),
     }

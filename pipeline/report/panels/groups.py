@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.data.splitting import SPLITS
 from pipeline.look import plots as drawing
-from pipeline.report.evidence import GROUP_NAMES, SPLIT_NAMES
 from pipeline.report.sources import Sources
+from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """The association at every threshold, and the histogram of the training patches."""
     evidence = sources.evidence
     return {
-        "group_names": GROUP_NAMES,
+        "group_names": TISSUE.names,
         "thresholds": [
             {"name": name, **_association(evidence.groups["thresholds"][name])}
             for name in evidence.thresholds
@@ -30,7 +31,7 @@ def _lines(sources: Sources) -> dict[str, float]:
 
 def _association(content: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
-    for split in SPLIT_NAMES:
+    for split in SPLITS:
         counts_KA = content["counts"][split]
         totals = [sum(row) for row in counts_KA]
         rows.append(

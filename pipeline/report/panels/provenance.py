@@ -6,8 +6,9 @@ from typing import Any
 from pipeline.files import file_fingerprint
 from pipeline.flattening import flat
 from pipeline.provenance import git_commit, versions
-from pipeline.report.evidence import GROUP_NAMES, Evidence
+from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
+from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -49,7 +50,7 @@ def _chosen(record: Mapping[str, Any]) -> str:
 def unheard(record: Mapping[str, Any]) -> list[str]:
     """Groups with too few validation patches to have a say in the choice."""
     validation = record["validation"]
-    return [name for g, name in enumerate(GROUP_NAMES) if isinstance(validation.get(f"accuracy_g{g}"), str)]
+    return [name for g, name in enumerate(TISSUE.names) if isinstance(validation.get(f"accuracy_g{g}"), str)]
 
 
 def data_fingerprints(evidence: Evidence) -> dict[str, str]:

@@ -1,15 +1,16 @@
-"""The report's sections, in their order."""
+"""The report's panels, in their order."""
 
 from pipeline.report.panels import (
     cohort,
-    comparison,
     curves,
     examples,
     glossary,
     group_table,
     groups,
     provenance,
+    reliability,
     sheets,
+    side_by_side,
     structure,
     verdict,
 )
@@ -21,7 +22,8 @@ PANELS = (
     Panel("groups", "Tissue, tumor and the four groups", groups.values),
     Panel("sheets", "What the groups look like", sheets.values),
     Panel("group_table", "Accuracy in every group", group_table.values),
-    Panel("comparison", "The algorithms side by side", comparison.values),
+    Panel("side_by_side", "The algorithms side by side", side_by_side.values),
+    Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
     Panel("curves", "Training", curves.values),
     Panel("examples", "Example patches", examples.values),

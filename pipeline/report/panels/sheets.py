@@ -18,8 +18,9 @@ from pipeline.cohort.contact_sheets import sheet_group
 from pipeline.cohort.quality import quality_rows
 from pipeline.files import read_table
 from pipeline.look.html import jpeg_uri
-from pipeline.report.evidence import GROUP_NAMES, Evidence
+from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
+from pipeline.training.layout import TISSUE
 
 _SHOWN = 16
 _SLIDES = 3
@@ -31,15 +32,15 @@ def values(sources: Sources) -> Mapping[str, Any]:
     evidence = sources.evidence
     grouped = {threshold: with_groups(evidence, threshold) for threshold in evidence.thresholds}
     return {
-        "labels": GROUP_NAMES,
-        "colors": [(f"rgb{color}", name) for color, name in zip(GROUPS, GROUP_NAMES, strict=False)],
+        "labels": TISSUE.names,
+        "colors": [(f"rgb{color}", name) for color, name in zip(GROUPS, TISSUE.names, strict=False)],
         "thresholds": [
             {
                 "name": threshold,
                 "sheet": _sheet(evidence, table),
                 "slides": _slides(evidence, table),
                 "quality": quality_rows(
-                    table, {name: table["group"] == group for group, name in enumerate(GROUP_NAMES)}
+                    table, {name: table["group"] == group for group, name in enumerate(TISSUE.names)}
                 ),
             }
             for threshold, table in grouped.items()
@@ -60,7 +61,7 @@ def with_groups(evidence: Evidence, threshold: str) -> pd.DataFrame:
 def _sheet(evidence: Evidence, table: pd.DataFrame) -> Markup:
     groups = [
         sheet_group(evidence.paths, name, table[table["group"] == group], _SHOWN)
-        for group, name in enumerate(GROUP_NAMES)
+        for group, name in enumerate(TISSUE.names)
     ]
     return jpeg_uri(draw_contact_sheet(groups))
 
@@ -91,7 +92,7 @@ def _overlay(evidence: Evidence, rows: pd.DataFrame) -> Markup:
         extent=about.extent,
         outlines=(),
         mpp=None if about.slide_mpp is None else Mpp(*about.slide_mpp),
-        groups=GROUP_NAMES,
+        groups=TISSUE.names,
         group_N=group_N,
     )
     return jpeg_uri(shrunk(draw_overlay(content), _SIDE), 80)

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipeline.look import plots as drawing
-from pipeline.report.evidence import Run
 from pipeline.report.sources import Sources
+from pipeline.results.predictions import Tested
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
@@ -45,7 +45,7 @@ def binned_accuracy(
 
 
 def _picture(sources: Sources, threshold: str) -> bytes:
-    runs = [item.run for item in sources.comparison.at(threshold)]
+    runs = [run for run in sources.evidence.runs if run.threshold == threshold]
     views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
     with drawing.canvas(7.4, 2.9, 1, len(views), sharey=True) as (figure, grid):
         for axes, (title, label, column) in zip(grid[0], views, strict=True):
@@ -67,9 +67,8 @@ def has_tumor_fractions(index: pd.DataFrame) -> bool:
     return index.loc[index["label"] == 1, "tumor_fraction"].nunique() > 1
 
 
-def _line(sources: Sources, axes: Axes, run: Run, label: int, column: str) -> None:
-    part: pd.DataFrame = run.part("test")
-    part = part[part["label"] == label]
+def _line(sources: Sources, axes: Axes, run: Tested, label: int, column: str) -> None:
+    part = run.patches[run.patches["label"] == label]
     correct_N = (part["prediction"] == part["label"]).to_numpy(bool)
     place = sources.position(run.algorithm)
     axes.plot(

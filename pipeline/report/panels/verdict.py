@@ -1,96 +1,80 @@
 """Does the candidate beat its references in the worst group? In words, with paired intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.results.comparison import N_GROUPS, Difference, GroupFigures, Reading, estimable
+from pipeline.results.figures import Contrast, Scoreboard
+from pipeline.results.verdict import READINGS, SURE, Reading, estimable
 
-_READING: dict[Reading, str] = {
-    "better": "better",
-    "worse": "worse",
-    "open": "no difference shown",
-    "few": "too few test patients",
-    "unknown": "not estimable",
-}
 _PHRASES: dict[Reading, str] = {
     "better": "better than {}",
     "worse": "worse than {}",
     "open": "not shown to differ from {}",
-    "unknown": "not comparable with {}: worst-group accuracy is not estimable",
+    "unknown": f"not comparable with {{}}: worst-group accuracy is {READINGS['unknown']}",
 }
 _FEW_PATIENTS = 10
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """One statement per threshold, and every difference with its interval."""
-    statements = [_statement(sources, threshold) for threshold in sources.evidence.thresholds]
+    boards = list(sources.boards.values())
     patients = sources.evidence.index.query("split == 'test'")["patient_id"].nunique()
-    drawable = [item for item in sources.comparison.differences if estimable(item.wga)]
+    drawable = [
+        (board.threshold, contrast)
+        for board in boards
+        for contrast in board.contrasts
+        if estimable(contrast.figures["wga"])
+    ]
     return {
         "candidate": sources.named(sources.settings.candidate),
         "key": sources.settings.candidate,
-        "statements": statements,
+        "statements": [{"board": board, "answer": answer(sources, board)} for board in boards],
+        "readings": READINGS,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
         "level": sources.intervals.level,
         "draws": sources.intervals.draws,
-        "judged": all(item.judged for item in sources.comparison.differences),
+        "judged": all(board.judged for board in boards if board.contrasts),
         "minimum": sources.settings.minimum_test_patients,
         "few_patients": patients if patients < _FEW_PATIENTS else None,
+        "single": sources.single,
+        "study": bool(sources.study),
     }
 
 
-def _statement(sources: Sources, threshold: str) -> dict[str, Any]:
-    differences = [item for item in sources.comparison.differences if item.threshold == threshold]
-    figures = sources.comparison.at(threshold)
-    missing = figures[0].missing if figures else ()
-    return {
-        "threshold": threshold,
-        "value": sources.evidence.threshold_value(threshold),
-        "answer": answer(sources, differences, missing),
-        "missing": missing,
-        "figures": [(sources.named(item.run.algorithm), item) for item in figures],
-        "differences": [
-            (sources.named(item.reference), item, _READING[item.reading]) for item in differences
-        ],
-    }
-
-
-def answer(sources: Sources, differences: Sequence[Difference], missing: Sequence[GroupFigures] = ()) -> str:
+def answer(sources: Sources, board: Scoreboard) -> str:
     """The verdict at one threshold in one sentence; "better" only where the interval excludes 0."""
     candidate = sources.named(sources.settings.candidate)
-    if not differences:
+    if not board.contrasts:
         return f"There is no {candidate} run with a reference at this threshold, so nothing is compared."
-    # The patients are the same in every difference.
-    if not all(item.judged for item in differences):
+    if not board.judged:
         return "Too few test patients to judge."
     names = {
-        reading: [sources.named(item.reference) for item in differences if item.reading == reading]
+        reading: [each.reference.name for each in board.contrasts if each.readings["wga"] == reading]
         for reading in _PHRASES
     }
     phrases = [_PHRASES[reading].format(_listed(found)) for reading, found in names.items() if found]
-    judged = N_GROUPS - len(missing)
-    scope = f" of the {judged} (of {N_GROUPS}) that can be judged" if 0 < judged < N_GROUPS else ""
+    n_groups = len(board.sizes)
+    judged = n_groups - len(board.missing)
+    scope = f" of the {judged} (of {n_groups}) that can be judged" if 0 < judged < n_groups else ""
     return f"By its worst group{scope}, {candidate} is {'; '.join(phrases)}."
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: list[str]) -> str:
     return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
-def _forest(sources: Sources, differences: list[Difference]) -> bytes:
+def _forest(sources: Sources, differences: list[tuple[str, Contrast]]) -> bytes:
     """Differences of worst-group accuracy with their intervals, one row each, 0 marked."""
-    labels = [f"− {sources.named(item.reference)}, {item.threshold}" for item in differences]
+    labels = [f"− {contrast.reference.name}, {threshold}" for threshold, contrast in differences]
     with drawing.canvas(7.4, 0.75 + 0.34 * len(differences)) as (figure, grid):
         axes = grid[0, 0]
-        for row, item in enumerate(differences):
-            sure = item.reading in ("better", "worse")
+        for row, (_, contrast) in enumerate(differences):
+            wga, sure = contrast.figures["wga"], contrast.readings["wga"] in SURE
             tone = drawing.ACCENT if sure else drawing.MUTED
-            axes.plot([100 * item.wga.low, 100 * item.wga.high], [row, row], color=tone, linewidth=2)
-            axes.plot(
-                100 * item.wga.estimate, row, "o", color=tone, markerfacecolor=tone if sure else "white"
-            )
+            axes.plot([100 * wga.low, 100 * wga.high], [row, row], color=tone, linewidth=2)
+            axes.plot(100 * wga.estimate, row, "o", color=tone, markerfacecolor=tone if sure else "white")
         axes.axvline(0, color=drawing.INK, linewidth=1)
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)

@@ -1,0 +1,49 @@
+"""The report's page: every panel rendered, and put together."""
+
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+from rich.progress import track
+
+from pipeline.look.html import make_environment
+from pipeline.provenance import versions
+from pipeline.report.evidence import Evidence
+from pipeline.report.panels.registry import PANELS
+from pipeline.report.sources import Panel, Sources
+from pipeline.results.verdict import estimable
+
+
+def render(sources: Sources) -> str:
+    """The page as HTML."""
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    panels = [
+        {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}
+        for panel in track(PANELS, description="report", transient=True)
+    ]
+    return environment.get_template("report.html").render(
+        cohort=sources.evidence.paths.cohort,
+        description=sources.evidence.description,
+        facts=_facts(sources.evidence),
+        panels=panels,
+        version=versions()["evenpatch"],
+    )
+
+
+def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:
+    html = environment.get_template(f"{panel.name}.html").render(panel.values(sources))
+    # Rendered with escaping on, so it is safe to place as it is.
+    return Markup(html)  # noqa: S704
+
+
+def _facts(evidence: Evidence) -> list[tuple[str, Any]]:
+    index = evidence.index
+    return [
+        ("patients", f"{index['patient_id'].nunique():,}"),
+        ("slides", f"{index['slide_id'].nunique():,}"),
+        ("patches", f"{len(index):,}"),
+        ("test patients", f"{index[index['split'] == 'test']['patient_id'].nunique():,}"),
+        ("algorithms", len(evidence.algorithms)),
+        ("thresholds", len(evidence.thresholds)),
+    ]

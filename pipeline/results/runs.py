@@ -1,0 +1,136 @@
+"""What a run is, and which runs are of the present configuration and data."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from patching.errors import ArtifactError
+from pipeline.artifacts import Paths, name_parts, run_name
+from pipeline.config import Context, load_cohort, load_yaml
+from pipeline.files import file_fingerprint, read_json, read_table
+from pipeline.training.layout import GIVEN
+from pipeline.training.patches import table_fingerprints
+
+logger = logging.getLogger(__name__)
+
+
+def identity(name: str, record: Mapping[str, Any]) -> tuple[str, str]:
+    """Algorithm and threshold of a run: as run.json says, else from its name `<algorithm>-<threshold>`.
+
+    A seed in the name, as in `<algorithm>-<threshold>-s2`, is no part of them.
+    """
+    algorithm, threshold, _ = name_parts(name)
+    return str(record.get("algorithm", algorithm)), str(record.get("threshold", threshold))
+
+
+def run_record(evaluation: Path) -> dict[str, Any]:
+    """run.json of the training beside an evaluation's folder; empty where predictions came without one."""
+    path = evaluation.resolve().parent.parent / "train" / evaluation.name / "run.json"
+    return read_json(path, "train") if path.is_file() else {}
+
+
+def listed_runs(context: Context) -> tuple[str, ...]:
+    """Names of the present runs, in alphabetical order: trained, evaluated, and no left-overs.
+
+    A left-over is a run that configs/params.yaml does not list (any more), or a stale one. Runs of other
+    seeds (`gerne-low-s2`) are no runs of their own here; `seed_runs` finds them.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    paths = context.paths
+    found = [name for name in _evaluated(paths) if name_parts(name)[2] is None]
+    wanted = _wanted(context) if found else set()
+    reasons = {
+        name: stale(paths, name) if name in wanted else "configs/params.yaml does not list it"
+        for name in found
+    }
+    kept = without_left_out(reasons)
+    if not kept:
+        told = "".join(f"; {name}: {reason}" for name, reason in reasons.items())
+        raise ArtifactError(
+            has=f"no evaluated training of the present data under {paths.evaluation('any').parent}{told}",
+            needs="at least one, with metrics.json and predictions.parquet",
+            do="run `evenpatch train` and `evenpatch evaluate`, or `dvc repro`",
+        )
+    return kept
+
+
+def seed_runs(context: Context, names: Iterable[str]) -> tuple[str, ...]:
+    """Present runs of other seeds of these runs, as `gerne-low-s2` of `gerne-low`, without stale ones."""
+    known, paths = set(names), context.paths
+    parts = {name: name_parts(name) for name in _evaluated(paths)}
+    seeds = [name for name, part in parts.items() if part[2] is not None and run_name(*part[:2]) in known]
+    return without_left_out({name: stale(paths, name) for name in seeds})
+
+
+def stale(paths: Paths, name: str) -> str:
+    """Why a run is not of the present data, so that its test patients may be training patients now.
+
+    Empty where it is, or where nothing says what it was trained on.
+    """
+    record = run_record(paths.evaluation(name))
+    used = record.get("fingerprints", {})
+    present = table_fingerprints(paths, identity(name, record)[1])
+    changed = [file for file, digest in used.items() if present.get(file) != digest]
+    return f"{', '.join(changed)} changed since it was trained" if changed else ""
+
+
+def present_study(paths: Paths) -> bool:
+    """Whether there is a finished study of the present patches; logs why one does not count."""
+    finished = (paths.study / "predictions.parquet").is_file()
+    return finished and bool(without_left_out({"the study": _stale_study(paths)}))
+
+
+def _stale_study(paths: Paths) -> str:
+    record = paths.study / "study.json"
+    used = read_json(record, "study").get("fingerprints", {}) if record.is_file() else {}
+    if used.get(paths.index.name, "") not in ("", file_fingerprint([paths.index])):
+        return f"{paths.index.name} changed since; run `evenpatch study` again"
+    tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
+    strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
+    return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
+
+
+def without_left_out(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """The names without a reason against them; the others are logged with it."""
+    for name, reason in reasons.items():
+        if reason:
+            logger.warning("%s is left out: %s", name, reason)
+    return tuple(name for name, reason in reasons.items() if not reason)
+
+
+def tuning_trials(folder: Path, settings: Mapping[str, Any]) -> int:
+    """How many trials of `evenpatch tune` these settings are the best of; 0 where they are not.
+
+    Such a search chose from validation patients, too.
+
+    Args:
+        folder: of the search (artifacts.Paths.trials).
+        settings: of the algorithm.
+
+    Raises:
+        ArtifactError: tune.json is damaged.
+    """
+    path = folder / "tune.json"
+    if not path.is_file():
+        return 0
+    content = read_json(path, "tune")
+    best = content["best"]["settings"]
+    if any(key not in settings or settings[key] != value for key, value in best.items()):
+        return 0
+    return int(content["n_trials"]) + int(content["n_earlier"])
+
+
+def _evaluated(paths: Paths) -> list[str]:
+    folders = (path.parent for path in sorted(paths.evaluation("any").parent.glob("*/metrics.json")))
+    return [folder.name for folder in folders if (paths.training(folder.name) / "run.json").is_file()]
+
+
+def _wanted(context: Context) -> set[str]:
+    """Names of the runs that configs/params.yaml lists."""
+    listed = load_yaml(context.configs / "params.yaml")
+    imported = load_cohort(context.configs, context.cohort).benchmark is not None
+    thresholds = (GIVEN,) if imported else listed.get("thresholds", ())
+    return {run_name(algorithm, t) for algorithm in listed.get("algorithms", ()) for t in thresholds}
