@@ -1,13 +1,19 @@
-"""Damaged files: whatever a decoder raises becomes one error that names the file."""
+"""Calls of libraries on untrusted bytes: whatever a decoder raises becomes one error that names the file.
+
+Only the call itself is covered, never code of ours around it: an error of ours is a defect and stays what
+it is.
+"""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
 
-from patching.errors import SlideError, UnreadableSlideError
+from patching.errors import EvenpatchError, MemoryShortageError, UnreadableSlideError
 
 # What decoders raise on damaged bytes: the codecs' own errors derive from RuntimeError, TIFF's from
-# ValueError, and a lying directory shows as a failed lookup or an impossible number.
+# ValueError, and a lying directory shows as a failed lookup or an impossible number inside the library.
 DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
@@ -19,21 +25,74 @@ DAMAGE: tuple[type[Exception], ...] = (
     AssertionError,
     SyntaxError,
     EOFError,
-    MemoryError,
     struct.error,
 )
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def foreign(
+    refuse: Callable[[str], EvenpatchError],
+    call: Callable[_Args, _Result],
+    /,
+    *args: _Args.args,
+    **kwargs: _Args.kwargs,
+) -> _Result:
+    """The result of a library's function; what it raises on damaged bytes becomes the error of `refuse`.
+
+    Raises:
+        MemoryShortageError: it needs more memory than there is.
+    """
+    try:
+        return call(*args, **kwargs)
+    except MemoryError as error:
+        raise out_of_memory(refuse(in_words(error)).has) from error
+    except DAMAGE as error:
+        raise refuse(in_words(error)) from error
+
+
+def decoded(
+    source: object, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
+) -> _Result:
+    """The result of a library's function on a file, or slide.
+
+    Raises:
+        UnreadableSlideError: it raised what decoders raise on damaged bytes.
+        MemoryShortageError: it needs more memory than there is.
+    """
+    return foreign(partial(damaged, source), call, *args, **kwargs)
+
+
+def damaged(source: object, what: str) -> UnreadableSlideError:
+    """The error for a file, or slide, that is damaged."""
+    return UnreadableSlideError(
+        has=f"{source}: {what}",
+        needs="a whole file in a format that evenpatch reads",
+        do="copy the file again from its source, or export it anew",
+    )
+
+
+def in_words(error: Exception) -> str:
+    """An error of a library."""
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager
-def damage_told(path: object) -> Iterator[None]:
-    """Turn what decoders raise into an UnreadableSlideError that names the file, or slide."""
+def memory_told(work: object) -> Iterator[None]:
+    """Turn a want of memory anywhere in the block into an error that says what helps."""
     try:
         yield
-    except SlideError:
+    except MemoryShortageError:
         raise
-    except DAMAGE as error:
-        raise UnreadableSlideError(
-            has=f"{path}: {type(error).__name__}: {error}",
-            needs="a whole file in a format that evenpatch reads",
-            do="copy the file again from its source, or export it anew",
-        ) from error
+    except MemoryError as error:
+        raise out_of_memory(f"{work}: {in_words(error)}") from error
+
+
+def out_of_memory(has: str) -> MemoryShortageError:
+    """The error for work that needs more memory than there is."""
+    return MemoryShortageError(
+        has=has,
+        needs="more memory, or work that takes less of it",
+        do="lower `tile.workers` and `tile.cache_mib`, close other programs or take a larger machine, and "
+        "run the same command again",
+    )

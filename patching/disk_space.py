@@ -93,14 +93,12 @@ def no_space(path: Path, told: str) -> DiskSpaceError:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell what TensorStore and the system say when something cannot be written.
+    """Tell what the system says when something cannot be written.
 
     Raises:
         DiskSpaceError: it cannot.
     """
     try:
         yield
-    except ValueError as error:  # TensorStore's word for it
-        raise no_space(path, f": {error}") from error
     except OSError as error:
         raise full_disk(error, path) from error

@@ -13,6 +13,7 @@
     ├── AnnotationError(ValueError)        invalid, or outside the slide
     ├── StoreError(OSError)                a patch store that is missing, damaged or of another schema
     ├── DiskSpaceError(OSError)             no room for the patches
+    ├── MemoryShortageError(MemoryError)    less memory than the work needs
     ├── ArtifactError(OSError)             the output of an earlier stage is missing or malformed
     ├── GroupError(ValueError)
     │   └── EmptyGroupError                a (label, attribute) cell without a sample
@@ -99,6 +100,10 @@ class StoreError(EvenpatchError, OSError):
 
 class DiskSpaceError(EvenpatchError, OSError):
     """The disk has no room for the patches."""
+
+
+class MemoryShortageError(EvenpatchError, MemoryError):
+    """The work needs more memory than there is."""
 
 
 class ArtifactError(EvenpatchError, OSError):

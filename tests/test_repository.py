@@ -24,6 +24,7 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.attributes import tissue_histogram
 from models.groups import GroupLayout, TrainGroups
 from models.training.making import candidates, first_stage
+from patching.tissue.registry import DETECTORS
 from pipeline.config import load_algorithm, load_cohort, load_stage
 from pipeline.published.registry import make_benchmark
 from pipeline.verbs import VERBS
@@ -128,7 +129,7 @@ def dvc_stages() -> Mapping[str, Mapping[str, Any]]:
     return {name: stage.get("do", stage) for name, stage in content.items()}
 
 
-TABLES = {"models.algorithms.registry": "models/algorithms"}
+TABLES = {"models.algorithms.registry": "models/algorithms", "patching.tissue.registry": "patching/tissue"}
 """Tables that no stage depends on, with the folder of their entries: a stage depends on the entry that it is
 run with, so that a new entry leaves what others have made as it is."""
 
@@ -248,11 +249,12 @@ def test_trainings_alone_look_into_the_table_of_algorithms(imports: grimp.Import
 
 @pytest.mark.parametrize(("table", "folder"), TABLES.items())
 def test_a_table_that_nothing_depends_on_is_a_table_and_nothing_else(table: str, folder: str) -> None:
-    """No entry can change what another name means: there are imports and one literal, every name is of the
-    module of that name, and importing a module does nothing but define names in it."""
+    """No entry can change what another name means: there are imports, one literal, and functions that hand
+    it on; every name is of the module of that name, and importing a module does nothing but define names."""
     body = ast.parse((ROOT / file_of(table)).read_text(encoding="utf-8")).body
     imported = [each for each in body if isinstance(each, ast.ImportFrom)]
-    assert [type(each) for each in body if each not in imported] == [ast.Expr, ast.AnnAssign]
+    defined = [each for each in body if isinstance(each, ast.FunctionDef)]
+    assert [type(e) for e in body if e not in (*imported, *defined)] == [ast.Expr, ast.AnnAssign]
     aliases = [(alias.asname or alias.name, each.module) for each in imported for alias in each.names]
     origin, literal = dict(aliases), literal_of(table)
     assert len(origin) == len(aliases), "no name is imported twice"
@@ -261,6 +263,9 @@ def test_a_table_that_nothing_depends_on_is_a_table_and_nothing_else(table: str,
     }
     assert found == {name: f"{folder.replace('/', '.')}.{name}" for name in found}
     assert len(found) == len(literal.keys), "no name is listed twice"
+    for function in defined:
+        call = handed_on(function)
+        assert origin[call] not in found.values(), "the logic is in a file that stages depend on"
     for name in found:
         assert not doing_at_import(f"{folder}/{name}.py"), name
 
@@ -276,6 +281,25 @@ def doing_at_import(file: str) -> list[str]:
         and not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
         and not (isinstance(each, ast.Assign) and all(isinstance(name, ast.Name) for name in each.targets))
     ]
+
+
+def handed_on(function: ast.FunctionDef) -> str:
+    """What a function calls that is a docstring and `return name(its own arguments)`."""
+    _, only = function.body
+    assert isinstance(only, ast.Return)
+    assert isinstance(only.value, ast.Call)
+    assert isinstance(only.value.func, ast.Name)
+    assert all(isinstance(argument, ast.Name) for argument in only.value.args)
+    return only.value.func.id
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_the_selected_detector_is_the_cohorts(cohort: str) -> None:
+    params = yaml.safe_load((ROOT / "configs" / "params.yaml").read_text(encoding="utf-8"))
+    tile = load_stage(ROOT / "configs", cohort, "tile", VERBS["tile"].settings_model())
+    method = tile.model_dump()["tissue"]["method"]
+    assert method in DETECTORS
+    assert params["cohort"] != cohort or params["detector"] == method
 
 
 @pytest.mark.parametrize("stage", dvc_stages())

@@ -26,6 +26,7 @@ from patching.annotations.polygons import (
     polygons,
     tell_passed_over,
 )
+from patching.damage import foreign
 from patching.errors import AnnotationError
 from patching.geometry import Size
 
@@ -142,7 +143,12 @@ def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]
 
 
 def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
-    try:
-        return np.asarray([point[:2] for point in ring], np.float64)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise malformed(path, f"coordinates that are not numbers ({error})") from error
+    if not isinstance(ring, list) or not all(isinstance(point, list) for point in ring):
+        raise malformed(path, "coordinates that are not numbers")
+    points = [point[:2] for point in ring]
+    return foreign(
+        lambda what: malformed(path, f"coordinates that are not numbers ({what})"),
+        np.asarray,
+        points,
+        np.float64,
+    )

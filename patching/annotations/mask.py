@@ -1,5 +1,6 @@
 """A mask image of any scale, aligned with the slide by its upper left corner."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
-from patching.damage import DAMAGE
-from patching.errors import AnnotationError
+from patching.damage import decoded, in_words
+from patching.errors import AnnotationError, UnreadableSlideError
 from patching.geometry import Size
-from patching.readers.tiff.layout import segment_bytes
+from patching.readers.tiff.checks import check_numbers, check_segments, series_of
+from patching.readers.tiff.layout import SegmentGrid, segment_bytes
 from patching.readers.tiff.metadata import ome_image
-from patching.readers.tiff.stored_size import check_stored_size
+from patching.readers.tiff.stored_size import why_too_large
 from patching.tissue_area import AreaTable
 
 MAX_PIXELS = 2**27
 _MOST_VALUES = 2**16
-_UNREADABLE: tuple[type[Exception], ...] = (
-    *DAMAGE,
-    Image.DecompressionBombWarning,
-    Image.DecompressionBombError,
-)
 
 
 @final
@@ -93,15 +90,13 @@ class MaskAnnotation(AbstractAnnotation):
 
 
 def _read(path: Path) -> NDArray[np.generic]:
+    read = _read_tiff if path.suffix.lower() in (".tif", ".tiff") else _read_image
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            value = _read_tiff(path)
-        else:
-            value = _read_image(path)
-    except AnnotationError:
-        raise
-    except _UNREADABLE as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+        value = read(path)
+    except (UnreadableSlideError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise _unusable(
+            path, error.has if isinstance(error, UnreadableSlideError) else in_words(error)
+        ) from error
     if value.ndim == 3 and (value == value[..., :1]).all():
         value = value[..., 0]
     if value.ndim != 2 or not value.size or value.dtype.kind not in "bu":
@@ -110,27 +105,29 @@ def _read(path: Path) -> NDArray[np.generic]:
 
 
 def _read_tiff(path: Path) -> NDArray[np.generic]:
-    with tifffile.TiffFile(path) as tiff:
+    with decoded(path, tifffile.TiffFile, path) as tiff:
         # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
-        ome_image(tiff, 0)
-        page = tiff.series[0].levels[0]
-        if (pixels := max(page.size, segment_bytes(page.keyframe))) > MAX_PIXELS:
+        ome_image(path, tiff, 0)
+        series = series_of(path, tiff)[0]
+        check_numbers(path, series.keyframe)
+        if (pixels := max(math.prod(series.shape), segment_bytes(series.keyframe))) > MAX_PIXELS:
             raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
-        if any(one is None or one.parent is not tiff for one in page.pages):
-            raise _unusable(path, "pixels that are missing or in other files")
-        for one in page.pages:
-            _check_tiles(one, tiff.filehandle)
-        return np.asarray(page.asarray()).squeeze()
+        for page in decoded(path, lambda: list(series.pages)):
+            if page is None or page.parent is not tiff:
+                raise _unusable(path, "pixels that are missing or in other files")
+            _check_tiles(path, page)
+        return decoded(path, series.asarray).squeeze()
 
 
-def _check_tiles(page: Any, handle: tifffile.FileHandle) -> None:
+def _check_tiles(path: Path, page: Any) -> None:
     """No tile may hold a picture larger than itself."""
-    key: tifffile.TiffPage = page.keyframe
-    pixels = segment_bytes(key) // np.dtype(key.dtype).itemsize
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+    key, handle = page.keyframe, page.parent.filehandle
+    for offset, count in zip(*check_segments(path, page), strict=True):
         if count:
-            handle.seek(offset)
-            check_stored_size(handle.read(count), int(key.compression), pixels)
+            decoded(path, handle.seek, int(offset))
+            data = decoded(path, handle.read, int(count))
+            if refused := why_too_large(data, key.compression, SegmentGrid.of(key).values):
+                raise _unusable(path, refused)
 
 
 def _read_image(path: Path) -> NDArray[np.generic]:
@@ -138,8 +135,8 @@ def _read_image(path: Path) -> NDArray[np.generic]:
         # Pillow warns of images over 89 million pixels; here that is the limit.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # Of other formats one runs a program and one loses the values.
-        with Image.open(path, formats=("PNG",)) as image:
-            return np.asarray(image)
+        with decoded(path, Image.open, path, formats=("PNG",)) as image:
+            return decoded(path, np.asarray, image)
 
 
 def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:

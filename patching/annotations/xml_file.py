@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from patching.annotations.base import checked_file
 from patching.annotations.polygons import malformed
-from patching.errors import AnnotationError, MissingFileError
+from patching.errors import AnnotationError
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 2**21
@@ -53,23 +53,11 @@ def read_xml(path: Path) -> XmlDocument:
         AnnotationError: not XML, with a document type or entities, nested too deep, with too many
             elements, or with a point whose X or Y is not a number.
     """
-    try:
-        return _document(checked_file(path), path)
-    except (AnnotationError, MissingFileError):
-        raise
-    except _UNREADABLE as error:
-        raise AnnotationError(
-            has=f"{path.name}, which is not plain XML or cannot be read: {type(error).__name__}: {error}",
-            needs="well-formed XML without document type and entities",
-            do="export the annotation again",
-        ) from error
-
-
-def _document(file: Path, path: Path) -> XmlDocument:
+    checked_file(path)
     points: dict[Element, array[float]] = {}
     parents: list[Element] = []
     root, elements = Element(""), 0
-    for event, element in _events(file):
+    for event, element in _events(path):
         if event == "start":
             element.tag = element.tag.rpartition("}")[2]
             root = element if not parents else root
@@ -85,9 +73,16 @@ def _document(file: Path, path: Path) -> XmlDocument:
     return XmlDocument(root, {key: np.array(value).reshape(-1, 3) for key, value in points.items()})
 
 
-def _events(file: Path) -> Iterator[tuple[str, Element]]:
-    with file.open("rb") as stream:
-        yield from iterparse(stream, events=("start", "end"), forbid_dtd=True)
+def _events(path: Path) -> Iterator[tuple[str, Element]]:
+    try:
+        with path.open("rb") as stream:
+            yield from iterparse(stream, events=("start", "end"), forbid_dtd=True)
+    except _UNREADABLE as error:  # of the parser: what its reader raises does not come by here
+        raise AnnotationError(
+            has=f"{path.name}, which is not plain XML or cannot be read: {type(error).__name__}: {error}",
+            needs="well-formed XML without document type and entities",
+            do="export the annotation again",
+        ) from error
 
 
 def _point(element: Element, path: Path) -> tuple[float, float, float]:

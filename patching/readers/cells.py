@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from patching.readers.joined_reader import Shift
 from patching.readers.planes import Choice
 from patching.readers.registry import READERS
-from patching.readers.stack_reader import Shift
 
 COLUMNS = ("z", "t", "axes", "reader", "shift")
 _MOST_DIGITS = 9  # more than any stack has planes, or slide pixels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from patching.damage import damage_told
+from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
@@ -42,13 +42,15 @@ class ImageSlide(AbstractSlide):
     def _open(self) -> Header:
         self._pixels_HWC: NDArray[Any] | None = None
         self._decoding = threading.Lock()
-        with damage_told(self.path), _guarded(self.path) as image:
+        with _guarded(self.path) as image:
             if image.format not in ("PNG", "JPEG") or image.mode not in _CHANNELS:
                 raise UnreadableSlideError(
                     has=f"{self.path}: {image.format} in mode {image.mode}",
                     needs="PNG or JPEG, gray or RGB",
                     do="export it as RGB PNG or as tiled TIFF",
                 )
+            if not image.tile:
+                raise damaged(self.path, "a picture without pixels")
             # Pillow would cut 16-bit color to 8 bits and make color of gray; its raw mode tells what
             # the file holds.
             raw = str(image.tile[0][3])
@@ -62,24 +64,26 @@ class ImageSlide(AbstractSlide):
             )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        with self._decoding, damage_told(self.path):
+        with self._decoding:
             if self._pixels_HWC is None:
                 self._pixels_HWC = self._decoded()
         rows = slice(window.top, window.top + window.height)
         region_HWC[:] = self._pixels_HWC[rows, window.left : window.left + window.width]
 
     def _decoded(self) -> NDArray[Any]:
-        data = self.path.read_bytes()
+        data = decoded(self.path, self.path.read_bytes)
         if data.startswith(PNG_MAGIC):
-            pixels: NDArray[Any] = imagecodecs.png_decode(data)
+            pixels: NDArray[Any] = decoded(self.path, imagecodecs.png_decode, data)
         else:
             # Pillow tells a truncated JPEG; the faster decoder fills it with gray.
             with _guarded(self.path) as image:
-                pixels = np.asarray(image)
+                pixels = decoded(self.path, np.asarray, image)
         pixels_HWC = pixels.reshape(*pixels.shape[:2], -1)
-        if pixels_HWC.shape[-1] == len(self.channels):
-            return pixels_HWC
-        return composited(pixels_HWC, background=int(np.iinfo(pixels_HWC.dtype).max))
+        if pixels_HWC.shape[-1] == len(self.channels) + 1:
+            pixels_HWC = composited(pixels_HWC, background=int(np.iinfo(pixels_HWC.dtype).max))
+        if pixels_HWC.shape != (self.size.height, self.size.width, len(self.channels)):
+            raise damaged(self.path, f"pixels of {pixels_HWC.shape}, where {self.size} was told")
+        return pixels_HWC
 
 
 def _guarded(path: Path) -> ImageFile.ImageFile:
@@ -87,7 +91,7 @@ def _guarded(path: Path) -> ImageFile.ImageFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
+            return decoded(path, Image.open, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableSlideError(
             has=f"{path}: {error}",

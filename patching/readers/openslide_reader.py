@@ -4,24 +4,28 @@ OpenSlide turns 16-bit and multi-channel TIFFs into wrong 8-bit values without a
 refused here and left to the TIFF reader. Labels and macro pictures (associated images) are never read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import openslide
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
-from patching.damage import damage_told
+from patching.damage import decoded
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.tiff.alpha import composited
-from patching.readers.tiff.checks import check_tiles
+from patching.readers.tiff.checks import check_tiles, series_of
+from patching.readers.tiff.layout import extent
 from patching.readers.zarr.files import Source
 
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+_FILTERS = "ExcitationWaveLength"
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -43,48 +47,55 @@ class OpenSlideSlide(AbstractSlide):
 
     def _open(self) -> Header:
         _refuse_what_openslide_misreads(self.path)
-        with damage_told(self.path):
-            try:
-                self._slide = self._resources.enter_context(openslide.OpenSlide(self.path))
-            except openslide.OpenSlideError as error:
-                raise _unreadable(self.path, error) from error
-            return Header(
-                channels=RGB,
-                dtype=np.dtype(np.uint8),
-                sizes=tuple(Size(*dimensions) for dimensions in self._slide.level_dimensions),
-                mpp=_pixel_size(self._slide.properties),
-                brightfield=not _is_fluorescence(self._slide.properties),
-            )
+        slide = self._slide = self._resources.enter_context(
+            _by_openslide(self.path, openslide.OpenSlide, self.path)
+        )
+        # Hamamatsu writes the filter set of a fluorescence scan as one block of text, which OpenSlide
+        # splits at the first '=': the words may end up in the key.
+        told = slide.properties.items
+        fluorescence = _by_openslide(self.path, lambda: any(_FILTERS in key + value for key, value in told()))
+        return Header(
+            channels=RGB,
+            dtype=np.dtype(np.uint8),
+            sizes=tuple(Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)),
+            mpp=_pixel_size(self.path, slide.properties),
+            brightfield=not fluorescence,
+        )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         # OpenSlide's own ratio, which it divides by: ours may be rounded.
-        downsample = self._slide.level_downsamples[level]
+        downsample = _by_openslide(self.path, lambda: self._slide.level_downsamples[level])
         corner = (round(window.left * downsample), round(window.top * downsample))
-        try:
-            image = self._slide.read_region(corner, level, (window.width, window.height))
-        except openslide.OpenSlideError as error:
-            raise _unreadable(self.path, error) from error
+        image = _by_openslide(
+            self.path, self._slide.read_region, corner, level, (window.width, window.height)
+        )
         region_HWC[:] = composited(np.asarray(image), self.background)
 
 
-def _unreadable(path: Path, error: openslide.OpenSlideError) -> UnreadableSlideError:
-    return UnreadableSlideError(
-        has=f"{path}: {error}",
-        needs="a whole file in a format that OpenSlide reads",
-        do="copy the file again from its source, with the folder that belongs to it",
-    )
+def _by_openslide(
+    path: Path, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
+) -> _Result:
+    """As `decoded`, of OpenSlide."""
+    try:
+        return decoded(path, call, *args, **kwargs)
+    except openslide.OpenSlideError as error:
+        raise UnreadableSlideError(
+            has=f"{path}: {error}",
+            needs="a whole file in a format that OpenSlide reads",
+            do="copy the file again from its source, with the folder that belongs to it",
+        ) from error
 
 
 def _refuse_what_openslide_misreads(path: Path) -> None:
-    with damage_told(path), path.open("rb") as file:
-        if file.read(4) not in TIFF_MAGIC:
+    with decoded(path, lambda: path.open("rb")) as file:
+        if decoded(path, file.read, 4) not in TIFF_MAGIC:
             return
-    with damage_told(path), TiffFile(path) as tiff:
-        check_tiles(path, tiff)
-        bits = {page.aspage().bitspersample for page in tiff.pages}
-        samples = max(page.aspage().samplesperpixel for page in tiff.pages)
-        main = tiff.series[0]
-        channels = dict(zip(main.axes, main.shape, strict=True)).get("C", 1) * samples
+    with decoded(path, TiffFile, path) as tiff:
+        pages = check_tiles(path, tiff)
+        bits = {page.bitspersample for page in pages}
+        samples = max(page.samplesperpixel for page in pages)
+        main = series_of(path, tiff)[0]
+        channels = extent(main, "C") * samples
     if bits != {8} or channels > len(RGB) or (samples == 1 and channels > 1):
         raise ChannelError(
             has=f"{path}: a TIFF of {' and '.join(sorted(map(str, bits)))} bits and {channels} channels",
@@ -93,12 +104,7 @@ def _refuse_what_openslide_misreads(path: Path) -> None:
         )
 
 
-def _pixel_size(properties: Mapping[str, str]) -> Mpp | None:
-    x, y = properties.get(openslide.PROPERTY_NAME_MPP_X), properties.get(openslide.PROPERTY_NAME_MPP_Y)
-    return Mpp(float(x), float(y)) if x and y and float(x) > 0 and float(y) > 0 else None
-
-
-def _is_fluorescence(properties: Mapping[str, str]) -> bool:
-    # Hamamatsu writes the filter set of a fluorescence scan as one block of text, which OpenSlide
-    # splits at the first '=': the words may end up in the key.
-    return any("ExcitationWaveLength" in key + value for key, value in properties.items())
+def _pixel_size(path: Path, properties: Mapping[str, str]) -> Mpp | None:
+    names = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
+    x, y = (decoded(path, float, _by_openslide(path, properties.get, name) or 0) for name in names)
+    return Mpp(x, y) if x > 0 and y > 0 else None

@@ -15,7 +15,7 @@ from patching.readers.regions import Regions
 _BAND_BYTES = 128 * 2**20
 
 
-class StackedSlide(AbstractSlide):
+class PlanesSlide(AbstractSlide):
     """A slide whose file may hold more planes than it has channels.
 
     Where `projection` is set, the slide's channels are the planes that are read, one by one, and
@@ -108,5 +108,5 @@ class ProjectedSlide(AbstractSlide):
 
 def projected(slide: AbstractSlide) -> AbstractSlide:
     """The slide that was asked for: the same one, unless its planes have to be picked or projected."""
-    projection = slide.projection if isinstance(slide, StackedSlide) else None
+    projection = slide.projection if isinstance(slide, PlanesSlide) else None
     return slide if projection is None else ProjectedSlide(slide, projection)

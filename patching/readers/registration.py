@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.overview import overview
-from patching.readers.stack_reader import Shift, StackSlide
 
 logger = logging.getLogger(__name__)
 _LONGEST_SIDE = 2048
@@ -62,7 +62,7 @@ def _outlines(image_HW: NDArray[np.generic]) -> NDArray[np.float64]:
     return faded
 
 
-def modality_shifts(slide: StackSlide) -> tuple[SubpixelShift, ...]:
+def modality_shifts(slide: JoinedSlide) -> tuple[SubpixelShift, ...]:
     """Shift of every file of a slide onto the first, in level-0 pixels, before any correction."""
     downsample = max(1.0, max(slide.size.width, slide.size.height) / _LONGEST_SIDE)
     images = [overview(part, downsample) for part in slide.parts]

@@ -6,14 +6,14 @@ from pathlib import Path
 import openslide
 from tifffile import TiffFile
 
-from patching.damage import damage_told
+from patching.damage import decoded
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
 from patching.readers.base import AbstractSlide
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
 from patching.readers.planes import Choice, Planes
 from patching.readers.projection import projected
-from patching.readers.stack_reader import Shift, StackSlide
 from patching.readers.tiff.checks import misread_ycbcr
 from patching.readers.tiff.slide import TiffSlide
 from patching.readers.zarr.files import Source, is_url
@@ -71,7 +71,7 @@ def open_slide(
 
     for source in sources:
         _require(source)
-    slide = open_one(sources[0]) if len(sources) == 1 else StackSlide(sources, open_one, shift)
+    slide = open_one(sources[0]) if len(sources) == 1 else JoinedSlide(sources, open_one, shift)
     if channels is None:
         return slide
     try:
@@ -93,10 +93,9 @@ def reader_for(source: Source) -> str:
     path = Path(source)
     if is_url(source) or path.is_dir():
         return "zarr"
-    with damage_told(path):
-        vendor = openslide.OpenSlide.detect_format(path)
-        with path.open("rb") as file:
-            magic = file.read(4)
+    vendor = decoded(path, openslide.OpenSlide.detect_format, path)
+    with decoded(path, lambda: path.open("rb")) as file:
+        magic = decoded(path, file.read, 4)
     # OpenSlide goes first: an MRXS slide looks like a JPEG, an NDPI like a TIFF.
     if vendor not in _TIFF_VENDORS:
         return "openslide"
@@ -112,8 +111,8 @@ def reader_for(source: Source) -> str:
 
 
 def _is_misread(path: Path) -> bool:
-    with damage_told(path), TiffFile(path) as tiff:
-        return misread_ycbcr(tiff.pages.first)
+    with decoded(path, TiffFile, path) as tiff:
+        return misread_ycbcr(decoded(path, lambda: tiff.pages.first))
 
 
 def _require(source: Source) -> None:

@@ -3,19 +3,18 @@
 Every chunk ends with its own CRC-32C, which both zarr-python and TensorStore check at every read.
 """
 
-import struct
 from typing import Any, Literal
 
-import google_crc32c
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from patching.store.seals import SEAL, checksum
+
 Codec = Literal["blosc-lz4", "zstd", "none", "jpeg"]
 """`jpeg` keeps the slide's own streams where patches are its tiles, and is blosc-lz4 elsewhere."""
 _OVERHEAD = 16  # of a Blosc frame around bytes that do not compress
-_CRC = 4
 _ALIGNED = 64
 _EVERY = 16
 """Every which row of a patch is compressed on trial, or every second of them looked at."""
@@ -117,9 +116,9 @@ class ChunkBuffer:
     """
 
     def __init__(self, chunks: int, chunk_bytes: int) -> None:
-        slot_bytes = -(-(chunk_bytes + _OVERHEAD + _CRC) // _ALIGNED) * _ALIGNED
+        slot_bytes = -(-(chunk_bytes + _OVERHEAD + SEAL) // _ALIGNED) * _ALIGNED
         memory_NB = np.empty((chunks, slot_bytes), np.uint8)
-        self._slots = [slot_B[:-_CRC] for slot_B in memory_NB]
+        self._slots = [slot_B[:-SEAL] for slot_B in memory_NB]
         self._memory = [slot_B.data for slot_B in memory_NB]
         self._chunks = [memoryview(b"")] * chunks
 
@@ -130,14 +129,9 @@ class ChunkBuffer:
     def seal(self, number: int, length: int) -> None:
         """Say how many bytes of a slot were written; their checksum is put behind them."""
         memory = self._memory[number]
-        memory[length : length + _CRC] = checksum(self._slots[number][:length])
-        self._chunks[number] = memory[: length + _CRC]
+        memory[length : length + SEAL] = checksum(self._slots[number][:length])
+        self._chunks[number] = memory[: length + SEAL]
 
     def chunks(self, count: int) -> list[memoryview]:
         """The first `count` chunks, sealed."""
         return self._chunks[:count]
-
-
-def checksum(content: Any) -> bytes:
-    """CRC-32C as zarr stores it, four bytes in little-endian order."""
-    return struct.pack("<I", google_crc32c.value(content))

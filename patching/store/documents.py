@@ -7,25 +7,26 @@ them; tests compare.
 """
 
 import json
-import struct
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import google_crc32c
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasPath, BaseModel, Field
 
-from patching.damage import DAMAGE
+from patching.damage import foreign
 from patching.errors import StoreError
+from patching.store.seals import checksum, unsealed
 
 DOCUMENT = "zarr.json"
 Document = dict[str, Any]
-_CRC = {"name": "crc32c"}
-_CRC_BYTES = 4
+_Length = Annotated[int, Field(ge=1, lt=2**62)]
+_CRC, _SHARDING = {"name": "crc32c"}, "sharding_indexed"
 _CODECS: dict[str, Document] = {
     "zstd": {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
     # A picture compresses little, whatever the time spent.
@@ -40,27 +41,74 @@ _CODECS: dict[str, Document] = {
         },
     },
 }
+_DECODERS = {"zstd": imagecodecs.zstd_decode, "blosc": imagecodecs.blosc_decode}
 SmallCodec = Literal["zstd", "blosc"]
 """Zstandard, or for bytes bit-shuffled LZ4 in Blosc."""
 
 
+class Codec(BaseModel):
+    """A codec as a document names it."""
+
+    name: str
+    configuration: dict[str, Any] = {}
+
+
+class _Array(BaseModel):
+    shape: tuple[Annotated[int, Field(ge=0, lt=2**62)], ...]
+    chunk: tuple[_Length, ...] = Field(
+        validation_alias=AliasPath("chunk_grid", "configuration", "chunk_shape"), min_length=1
+    )
+    data_type: str
+    codecs: tuple[Codec, ...] = Field(min_length=1)
+
+
+class _Shard(BaseModel):
+    chunk_shape: tuple[_Length, ...]
+    codecs: tuple[Codec, ...]
+
+
 @dataclass(frozen=True)
 class Layout:
-    """What the document of a sharded array says, named as zarr-python names it."""
+    """What the document of an array says, named as zarr-python names it."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
+    """Those of an array that is not sharded are its chunks."""
     dtype: np.dtype[Any]
+    codecs: tuple[Codec, ...] = field(default=(), compare=False)
+    """Of a chunk."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Of the array in a folder."""
-        document = json.loads((folder / DOCUMENT).read_bytes())
-        inner = document["codecs"][0]["configuration"]["chunk_shape"]
-        return cls(
-            tuple(document["shape"]), tuple(inner), _chunk_shape(document), np.dtype(document["data_type"])
-        )
+        """Of the array in a folder.
+
+        Raises:
+            StoreError: no such array, or a damaged document.
+        """
+        refuse = partial(_damaged, folder)
+        text = foreign(refuse, (folder / DOCUMENT).read_bytes)
+        array = foreign(refuse, _Array.model_validate_json, text)
+        inside = _Shard(chunk_shape=array.chunk, codecs=array.codecs)
+        if array.codecs[0].name == _SHARDING:
+            inside = foreign(refuse, _Shard.model_validate, array.codecs[0].configuration)
+        if not len(array.shape) == len(array.chunk) == len(inside.chunk_shape):
+            raise refuse(f"shape {array.shape} in shards of {array.chunk}, chunks of {inside.chunk_shape}")
+        dtype = foreign(refuse, np.dtype, array.data_type)
+        return cls(array.shape, inside.chunk_shape, array.chunk, dtype, inside.codecs)
+
+
+def damaged_store(has: str) -> StoreError:
+    """The error for a store that is damaged."""
+    return StoreError(
+        has=has,
+        needs="a whole store",
+        do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
+    )
+
+
+def _damaged(folder: Path, what: str) -> StoreError:
+    return damaged_store(f"{folder.parent.name}: {folder.name} is missing or damaged ({what})")
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
@@ -90,7 +138,7 @@ def write_sharded(
         serializer: what makes bytes of an array; None for the plain one.
     """
     sharding = {
-        "name": "sharding_indexed",
+        "name": _SHARDING,
         "configuration": {
             "chunk_shape": list(chunks),
             "codecs": [serializer or _bytes(dtype), *codecs],
@@ -111,14 +159,7 @@ def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") 
     _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
         encoded = _encoded(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), codec)
-        chunk_path(folder, 0, values.ndim).write_bytes(
-            encoded + struct.pack("<I", google_crc32c.value(encoded))
-        )
-
-
-def read_shape(folder: Path) -> tuple[int, ...]:
-    """Shape of an array, from its document alone."""
-    return tuple(json.loads((folder / DOCUMENT).read_bytes())["shape"])
+        chunk_path(folder, 0, values.ndim).write_bytes(encoded + checksum(encoded))
 
 
 def read_small(folder: Path) -> NDArray[Any]:
@@ -127,22 +168,31 @@ def read_small(folder: Path) -> NDArray[Any]:
     Raises:
         StoreError: the array or a chunk is missing or damaged.
     """
-    try:
-        document = json.loads((folder / DOCUMENT).read_bytes())
-        values: NDArray[Any] = np.empty(document["shape"], document["data_type"])
-        rows, *_ = chunk_shape = _chunk_shape(document)
-        codec, dtype = document["codecs"][1]["name"], values.dtype.newbyteorder("<")
-        for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
-            content = _decoded(chunk_path(folder, number, values.ndim).read_bytes(), codec)
-            part = values[start : start + rows]
-            part[:] = np.frombuffer(content, dtype).reshape(chunk_shape)[: len(part)]
-    except DAMAGE as error:
-        raise StoreError(
-            has=f"{folder.parent.name}: {folder.name} is missing or damaged ({error})",
-            needs="a whole store",
-            do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
-        ) from error
+    layout = Layout.read(folder)
+    if layout.shards[1:] != tuple(max(1, length) for length in layout.shape[1:]):
+        raise _damaged(folder, f"shape {layout.shape} in chunks of {layout.shards}")
+    values = foreign(partial(_damaged, folder), np.empty, layout.shape, layout.dtype)
+    rows = layout.shards[0]
+    for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
+        part = values[start : start + rows]
+        part[:] = _chunk(folder, layout, number)[: len(part)]
     return values
+
+
+def _chunk(folder: Path, layout: Layout, number: int) -> NDArray[Any]:
+    refuse = partial(_damaged, folder)
+    path = chunk_path(folder, number, len(layout.shape))
+    content = unsealed(foreign(refuse, path.read_bytes))
+    if content is None:
+        raise refuse("its checksum fails")
+    names = [codec.name for codec in layout.codecs]
+    decode = _DECODERS.get(names[1] if len(names) > 1 else "")
+    if decode is None:
+        raise refuse(f"codecs {names}")
+    values = np.frombuffer(foreign(refuse, decode, content), np.uint8)
+    if values.size != math.prod(layout.shards) * layout.dtype.itemsize:
+        raise refuse(f"{values.size} bytes for a chunk of {layout.shards}")
+    return values.view(layout.dtype.newbyteorder("<")).reshape(layout.shards)
 
 
 def _write(folder: Path, text: bytes) -> None:
@@ -186,10 +236,6 @@ def _bytes(dtype: np.dtype[Any]) -> Document:
     return {"name": "bytes"} if dtype.itemsize == 1 else _named("bytes", endian="little")
 
 
-def _chunk_shape(document: Document) -> tuple[int, ...]:
-    return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
-
-
 def chunk_path(folder: Path, number: int, ndim: int) -> Path:
     """File of a chunk, or shard, by its number along the first axis: c.2.0.0, without folders of its own."""
     return folder / ".".join(["c", str(number), *["0"] * (ndim - 1)])
@@ -202,11 +248,3 @@ def _encoded(values: NDArray[Any], codec: SmallCodec) -> bytes:
     lz4 = imagecodecs.BLOSC.COMPRESSOR.LZ4
     shuffle = imagecodecs.BLOSC.SHUFFLE.BITSHUFFLE
     return bytes(imagecodecs.blosc_encode(content, 1, compressor=lz4, shuffle=shuffle, typesize=1))
-
-
-def _decoded(stored: bytes, codec: str) -> bytes:
-    content = stored[:-_CRC_BYTES]
-    if struct.pack("<I", google_crc32c.value(content)) != stored[-_CRC_BYTES:]:
-        raise ValueError("its checksum fails")
-    decode = {"zstd": imagecodecs.zstd_decode, "blosc": imagecodecs.blosc_decode}[codec]
-    return bytes(decode(content))

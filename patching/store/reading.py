@@ -14,7 +14,7 @@ here TensorStore reads the pixels, ten times as fast.
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -22,12 +22,15 @@ import numpy as np
 import tensorstore
 import zarr
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from patching.damage import foreign
 from patching.errors import StoreError
-from patching.store.documents import read_small
+from patching.store.documents import Layout, damaged_store, read_small
 from patching.store.jpeg_reader import JpegReader
 
 SCHEMA = 3
+_NONE = "which is not a patch store"
 
 
 @dataclass(frozen=True)
@@ -99,16 +102,19 @@ class PatchStore:
         """
         path = Path(path)
         try:
-            content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-            if content["schema"] != SCHEMA:
-                raise _unusable(path, f"a patch store of schema {content['schema']}")
-            content |= {name: tuple(content[name]) for name in ("slide_size", "channels", "quality")}
-            content["slide_mpp"] = tuple(content["slide_mpp"]) if content["slide_mpp"] else None
-            return cls(path, StoreAttributes(**content))
-        except FileNotFoundError as error:
+            text = (path / "zarr.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise _unusable(path, f"no patch store {path}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise _unusable(path, f"{path}, which is not a patch store ({error})") from error
+        group = foreign(lambda what: _unusable(path, f"{path}, {_NONE} ({what})"), json.loads, text)
+        content = group.get("attributes") if isinstance(group, dict) else None
+        if not isinstance(content, dict) or "schema" not in content:
+            raise _unusable(path, f"{path}, {_NONE}")
+        if content["schema"] != SCHEMA:
+            raise _unusable(path, f"a patch store of schema {content['schema']}")
+        try:
+            return cls(path, _validator().validate_python(content))
+        except ValidationError as error:
+            raise _unusable(path, f"{path}, {_NONE} ({error})") from error
 
     @property
     def images(self) -> Any:
@@ -162,25 +168,27 @@ class PatchStore:
             raise IndexError(
                 f"patches {index_n.min()} to {index_n.max()}, of {len(self)} in {self.path.name}"
             )
-        if isinstance(self._reader, JpegReader):
-            return self._reader.read(index_n)
+        reader = self._reader
+        if isinstance(reader, JpegReader):
+            return reader.read(index_n)
         if not index_n.size:
-            return np.empty((0, *self._reader.shape[1:]), np.dtype(self.attributes.dtype))
-        try:
-            return np.asarray(self._reader[index_n].read().result())
-        except ValueError as error:  # what TensorStore makes of a checksum that fails
-            raise StoreError(
-                has=f"{self.path.name}: {error}",
-                needs="a whole store",
-                do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
-            ) from error
+            return np.empty((0, *reader.shape[1:]), np.dtype(self.attributes.dtype))
+        return foreign(self._damaged, lambda: np.asarray(reader[index_n].read().result()))
 
     @cached_property
     def _reader(self) -> Any:
-        metadata = json.loads((self.path / "images" / "zarr.json").read_text(encoding="utf-8"))
-        if JpegReader.reads(metadata):
-            return JpegReader(self.path / "images", metadata)
+        layout = Layout.read(self.path / "images")
+        if JpegReader.reads(layout):
+            return JpegReader(self.path / "images", layout)
         return open_tensorstore(self.path / "images")
+
+    def _damaged(self, what: str) -> StoreError:
+        return damaged_store(f"{self.path.name}: {what}")
+
+
+@cache
+def _validator() -> TypeAdapter[StoreAttributes]:
+    return TypeAdapter(StoreAttributes)
 
 
 def partial(path: Path) -> Path:
@@ -189,7 +197,11 @@ def partial(path: Path) -> Path:
 
 
 def open_tensorstore(path: Path) -> Any:
-    """A zarr array through TensorStore."""
+    """A zarr array through TensorStore.
+
+    Raises:
+        StoreError: there is none, or a damaged one.
+    """
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path.resolve()}/"},
@@ -197,7 +209,11 @@ def open_tensorstore(path: Path) -> Any:
         "fill_missing_data_reads": False,
         "store_data_equal_to_fill_value": True,
     }
-    return tensorstore.open(spec, open=True).result()
+
+    def refuse(what: str) -> StoreError:
+        return damaged_store(f"{path.parent.name}: {path.name}: {what}")
+
+    return foreign(refuse, lambda: tensorstore.open(spec, open=True).result())
 
 
 def _unusable(path: Path, has: str) -> StoreError:

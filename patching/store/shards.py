@@ -5,20 +5,18 @@ little-endian uint64, then the index's CRC-32C. zarr-python writes the same byte
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.disk_space import full_disk
-from patching.store.chunks import checksum
+from patching.disk_space import writing
+from patching.store.seals import MISSING, checksum, index_bytes, read_index
 
-_CRC = 4
 _MOST_WRITTEN = 1024  # pieces that the system takes at once
 _SET_ASIDE = 2**24  # bytes: for less it costs more than it spares
-_MISSING = 2**64 - 1
 
 
 class ShardFile:
@@ -38,7 +36,7 @@ class ShardFile:
         self._path, self._part = path, path.with_name(f".{path.name}.part")
         self._length: NDArray[np.int64] = np.zeros(chunks, np.int64)
         self._count = 0
-        with self._told():
+        with writing(self._path):
             self._file = self._part.open("wb", buffering=0)
         self._set_aside = _set_aside(self._file.fileno(), likely_bytes)
 
@@ -52,7 +50,7 @@ class ShardFile:
     def close(self) -> None:
         """Add the index, and give the file its name."""
         self._write([memoryview(self._index())])
-        with self._told():
+        with writing(self._path):
             if self._set_aside:
                 self._file.truncate()
             self._file.close()
@@ -64,7 +62,7 @@ class ShardFile:
         self._part.unlink(missing_ok=True)
 
     def _write(self, chunks: Sequence[memoryview]) -> None:
-        with self._told():
+        with writing(self._path):
             while chunks:
                 done = os.writev(self._file.fileno(), chunks[:_MOST_WRITTEN])
                 chunks = _after(chunks, done)
@@ -72,16 +70,9 @@ class ShardFile:
     def _index(self) -> bytes:
         end_N = np.cumsum(self._length)
         index_N2 = np.stack([end_N - self._length, self._length], axis=-1).astype("<u8")
-        index_N2[self._length == 0] = _MISSING
+        index_N2[self._length == 0] = MISSING
         content = index_N2.tobytes()
         return content + checksum(content)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise full_disk(error, self._path) from error
 
 
 def _set_aside(descriptor: int, nbytes: int) -> bool:
@@ -105,16 +96,8 @@ def _after(chunks: Sequence[memoryview], done: int) -> Sequence[memoryview]:
 
 def is_whole(path: Path, chunks: int) -> bool:
     """Whether a shard's file is as long as its index says, and the index is undamaged."""
-    length = 16 * chunks
-    if not path.is_file() or path.stat().st_size < length + _CRC:
+    index_N2 = read_index(path, chunks)
+    if index_N2 is None:
         return False
-    with path.open("rb") as file:
-        file.seek(-length - _CRC, 2)
-        content, end = file.read(length), file.tell()
-        found = file.read(_CRC)
-    index_N2 = np.frombuffer(content, "<u8").reshape(-1, 2)
-    stored_N2 = index_N2[index_N2[:, 0] != _MISSING]
-    return (
-        checksum(content) == found
-        and int(stored_N2.sum(axis=1, dtype=np.uint64).max(initial=0)) == end - length
-    )
+    ends_N = index_N2[index_N2[:, 0] != MISSING].sum(axis=1, dtype=np.uint64)
+    return int(ends_N.max(initial=0)) == path.stat().st_size - index_bytes(chunks)

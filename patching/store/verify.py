@@ -1,13 +1,12 @@
 """Is a patch store whole? Every byte is read, and every chunk's checksum compared."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from patching.errors import StoreError
-from patching.store.documents import chunk_path
+from patching.store.documents import Layout, chunk_path
 from patching.store.reading import PatchStore, open_tensorstore
 from patching.store.shards import is_whole
 
@@ -23,15 +22,15 @@ def verify_store(path: Path) -> Iterator[str]:
     """
     try:
         store = PatchStore.open(path)
-        count, shard = len(store), _shard_size(path)
-    except (StoreError, OSError, ValueError, KeyError) as error:
-        yield f"not a patch store: {_told(error)}"
+        count, shard = len(store), Layout.read(path / "images").shards[0]
+    except (OSError, ValueError) as error:  # what TensorStore makes of a damaged array is a ValueError
+        yield f"not a patch store: {_first_line(error)}"
         return
     for name in _SMALL:
         try:
             array = open_tensorstore(path / name).read().result()
         except (OSError, ValueError) as error:
-            yield f"{name}: {_told(error)}"
+            yield f"{name}: {_first_line(error)}"
             continue
         if name in ("locations", "measures", "quality") and len(array) != count:
             yield f"{name}: {len(array)} rows for {count} patches"
@@ -50,14 +49,9 @@ def _verify_shard(store: PatchStore, number: int, rows: range, shard: int) -> It
         try:
             store.read(index_n)
         except StoreError as error:
-            yield f"images: among patches {index_n[0]} to {index_n[-1]}: {_told(error)}"
+            yield f"images: among patches {index_n[0]} to {index_n[-1]}: {_first_line(error)}"
 
 
-def _shard_size(path: Path) -> int:
-    metadata = json.loads((path / "images" / "zarr.json").read_text(encoding="utf-8"))
-    return int(metadata["chunk_grid"]["configuration"]["chunk_shape"][0])
-
-
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = error.has if isinstance(error, StoreError) else str(error)
     return text.splitlines()[0][:200]

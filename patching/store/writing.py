@@ -10,13 +10,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.disk_space import writing
+from patching.damage import foreign
+from patching.disk_space import no_space, writing
 from patching.jpeg_stream import JpegStream
 from patching.store.chunks import ChunkBuffer, Codec, Encoder, compressors
 from patching.store.documents import (
     Layout,
     chunk_path,
-    read_shape,
     write_group,
     write_rows,
     write_sharded,
@@ -86,7 +86,7 @@ class StoreWriter:
     @property
     def quality_columns(self) -> int:
         """Number of columns of the array `quality`."""
-        return read_shape(self.part / "quality")[1]
+        return Layout.read(self.part / "quality").shape[1]
 
     @property
     def shard_size(self) -> int:
@@ -127,8 +127,8 @@ class StoreWriter:
         """Write the quality of a shard's patches, before the shard is closed and so counts as done."""
         if quality_NQ.size:
             start = self.rows(shard).start
-            with writing(self.path):
-                self._quality[start : start + len(quality_NQ)].write(quality_NQ).result()
+            part = self._quality[start : start + len(quality_NQ)]
+            foreign(lambda what: no_space(self.path, f": {what}"), lambda: part.write(quality_NQ).result())
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""

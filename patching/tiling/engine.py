@@ -18,15 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from patching.errors import AnnotationError, EvenpatchError, SlideError
 from patching.tiling.process_setup import prepare_process, prepare_worker
-from patching.tiling.receipts import (
-    Folders,
-    SlideTask,
-    remove_outputs,
-    state_of,
-    unlink,
-    write_json,
-    write_receipt,
-)
+from patching.tiling.receipts import key_of, remove_outputs, state_of, unlink, write_json, write_receipt
+from patching.tiling.task import Folders, SlideTask
 from patching.tiling.tiler import SlideLog, cut_slide, publish_slide, tile_slide
 
 logger = logging.getLogger(__name__)
@@ -119,21 +112,14 @@ def begin_task(
     progress: Progress = lambda _: None,
 ) -> Outcome | Begun:
     """As `run_task`, but where more shards are to be cut, all but the patches."""
-    slide_id = task.row.slide_id
-    store, overlay, _ = task.folders.of(slide_id)
     try:
-        key = task.key
+        key = key_of(task)
         state = _prepared(task, key)
         if state == "whole":
-            return Outcome(slide_id, kept=True)
+            return Outcome(task.row.slide_id, kept=True)
         log, shards = tile_slide(
-            task.row,
-            task.fingerprint,
-            task.settings,
-            store,
-            overlay,
+            task,
             threads=threads,
-            cache_mib=task.cache_mib,
             keep_part=state == "begun",
             most_shards=most_shards,
             begun=lambda: write_receipt(task, key, whole=False),
@@ -146,9 +132,8 @@ def begin_task(
 
 def cut_task(task: SlideTask, shards: Sequence[int]) -> SlideLog | EvenpatchError:
     """The second step, for some shards: what was done, or why the slide fails."""
-    store, _, _ = task.folders.of(task.row.slide_id)
     try:
-        return cut_slide(task.row, task.settings, store, shards, cache_mib=task.cache_mib)
+        return cut_slide(task, shards)
     except SlideError as error:
         return error
 

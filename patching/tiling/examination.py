@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from patching.damage import memory_told
 from patching.digests import fingerprint
 from patching.errors import AnnotationError, ChannelError, EvenpatchError, MissingFileError
 from patching.geometry import Location, Size
 from patching.manifest import SlideRow
 from patching.readers.base import AbstractSlide
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.registration import SubpixelShift, modality_shifts
-from patching.readers.stack_reader import Shift, StackSlide
 
 _PROBE = 64
 
@@ -47,6 +48,7 @@ def examine(
     Raises:
         SlideError: a file is missing, damaged or of another kind than the row tells.
         AnnotationError: neither an annotation nor a label.
+        MemoryShortageError: it needs more memory than there is.
     """
     if row.annotation is None and row.label is None:
         raise AnnotationError(
@@ -60,7 +62,7 @@ def examine(
             needs="the slide's annotation",
             do="check the column `annotation`: paths are relative to slides.csv",
         )
-    with row.open() as slide:
+    with memory_told(row.slide_id), row.open() as slide:
         _probe(slide)
         shifts = _shifts(slide, row.reading.shift, largest_shift) if registration else ()
         if registration == "correct" and shifts and row.reading.shift is None:
@@ -83,7 +85,7 @@ def _shifts(
     slide: AbstractSlide, given: Sequence[Shift] | None, largest_shift: float
 ) -> tuple[SubpixelShift, ...]:
     """As estimated, before any correction; what a given shift leaves of them must be within the limit."""
-    if not isinstance(slide, StackSlide):
+    if not isinstance(slide, JoinedSlide):
         return ()
     shifts = modality_shifts(slide)
     moved = given or [Shift(0, 0)] * len(shifts)

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +18,9 @@ import google_crc32c
 
 from patching.digests import fingerprint
 from patching.errors import AnnotationError
-from patching.manifest import SlideRow
 from patching.store.reading import partial
-from patching.tiling.settings import TileSettings
+from patching.tiling.sources import sources
+from patching.tiling.task import Folders, SlideTask
 
 # Their pixels or bytes end up in the outputs.
 _LIBRARIES = (
@@ -40,63 +39,29 @@ _LIBRARIES = (
     "zarr",
 )
 _TAIL = 64 * 1024
+_PACKAGE = Path(__file__).parent.parent
+_TILER = "patching.tiling.tiler"
+_TABLES = frozenset({"patching.tissue.registry"})
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Where a cohort's outputs go."""
+def key_of(task: SlideTask) -> str:
+    """Digest of all that the slide's outputs depend on.
 
-    stores: Path
-    """<slide_id>.zarr"""
-    overlays: Path
-    """<slide_id>.jpg"""
-    receipts: Path
-    """<slide_id>.json, and logs/<slide_id>.json"""
-
-    def of(self, slide_id: str) -> tuple[Path, Path, Path]:
-        """Store, overlay and receipt of a slide."""
-        return (
-            self.stores / f"{slide_id}.zarr",
-            self.overlays / f"{slide_id}.jpg",
-            self.receipts / f"{slide_id}.json",
-        )
-
-    def log(self, slide_id: str) -> Path:
-        """What tiling the slide did and took."""
-        return self.receipts / "logs" / f"{slide_id}.json"
-
-
-@dataclass(frozen=True)
-class SlideTask:
-    """One slide to tile."""
-
-    row: SlideRow
-    fingerprint: str
-    settings: TileSettings
-    folders: Folders
-    cache_mib: int = 384
-    """Memory for decoded tiles that several patches share."""
-
-    @property
-    def key(self) -> str:
-        """Digest of all that the slide's outputs depend on.
-
-        Raises:
-            AnnotationError: the annotation or an external mask cannot be read.
-            MissingFileError: there is no external mask of the slide.
-        """
-        row = self.row
-        masks = self.settings.detector.files(row.slide_id)
-        content = {
-            "slide": [self.fingerprint, row.slide_id, row.channels, row.label, row.mpp, row.reading.cells()],
-            # The fingerprint is that of the ingest stage; a slide that was exchanged since is another one.
-            "stamps": [_stamp(path) for path in row.images if isinstance(path, Path)],
-            "annotation": _outlines(row.annotation),
-            "masks": [_outlines(path) for path in masks],
-            "settings": self.settings.model_dump(mode="json"),
-            "code": _code_version(),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    Raises:
+        AnnotationError: the annotation or an external mask cannot be read.
+        MissingFileError: there is no external mask of the slide.
+    """
+    row, detector = task.row, task.settings.detector
+    content = {
+        "slide": [task.fingerprint, row.slide_id, row.channels, row.label, row.mpp, row.reading.cells()],
+        # The fingerprint is that of the ingest stage; a slide that was exchanged since is another one.
+        "stamps": [_stamp(path) for path in row.images if isinstance(path, Path)],
+        "annotation": _outlines(row.annotation),
+        "masks": [_outlines(path) for path in detector.files(row.slide_id)],
+        "settings": task.settings.model_dump(mode="json"),
+        "code": code_version(_PACKAGE, type(detector).__module__),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _stamp(path: Path) -> list[int]:
@@ -205,9 +170,14 @@ def _mark(path: Path) -> list[int]:
 
 
 @cache
-def _code_version() -> str:
-    """Digest of this package's sources and of the libraries whose work is in the outputs."""
+def code_version(package: Path, detector: str) -> str:
+    """Digest of the sources that tile a slide with a detector, and of libraries whose work is in the outputs.
+
+    Args:
+        package: folder of this package.
+        detector: the detector's module. The others, and the table that names all of them, do not count.
+    """
     digest = hashlib.sha256(json.dumps({name: version(name) for name in _LIBRARIES}).encode())
-    for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
+    for path in sources(package, (_TILER, detector), without=_TABLES):
         digest.update(path.read_bytes())
     return digest.hexdigest()

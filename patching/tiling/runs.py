@@ -94,7 +94,7 @@ class RunQueue:
         self._shards = {each[0].shard: _Shard(deque(each)) for each in runs if each}
         self._fresh = deque(self._shards.values())
         self._free = list(memory)
-        self._changed, self._told = threading.Condition(), threading.Lock()
+        self._changed, self._telling = threading.Condition(), threading.Lock()
         self._stopped = False
 
     def take(self, last: Run | None) -> tuple[Run, ChunkBuffer] | None:
@@ -168,5 +168,5 @@ class RunQueue:
             shard.file.close()
             shard.file = None
             shard.quality.clear()
-            with self._told:
+            with self._telling:
                 self._progress(len(rows))

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.damage import memory_told
 from patching.disk_space import require_room
 from patching.errors import StoreError
 from patching.grid import Sampling, resolve
-from patching.manifest import SlideRow
 from patching.pictures.overlay import write_overlay
 from patching.readers.base import AbstractSlide
 from patching.resample import shrink
@@ -26,6 +26,7 @@ from patching.tiling.cutting import Cut, cut_shards
 from patching.tiling.passthrough import Passthrough, find_passthrough
 from patching.tiling.planning import STORED_THUMBNAIL, SlidePlan, pixel_size, plan_slide
 from patching.tiling.settings import TileSettings
+from patching.tiling.task import SlideTask
 
 logger = logging.getLogger(__name__)
 _MIB = 2**20
@@ -69,14 +70,9 @@ class SlideLog:
 
 
 def tile_slide(
-    row: SlideRow,
-    fingerprint: str,
-    settings: TileSettings,
-    store: Path,
-    overlay: Path,
+    task: SlideTask,
     *,
     threads: int = 1,
-    cache_mib: int = 384,
     keep_part: bool = False,
     most_shards: float = math.inf,
     begun: Callable[[], None] = lambda: None,
@@ -85,14 +81,9 @@ def tile_slide(
     """Write one slide's patch store and overlay picture; of a large slide all but the patches, if wanted.
 
     Args:
-        row: the manifest's row.
-        fingerprint: digest of the slide's files.
-        settings: the tile settings.
-        store: the folder to write; it appears whole.
-        overlay: the picture to write.
+        task: the slide. Its store appears whole.
         threads: threads that decode.
-        cache_mib: memory for decoded tiles that several patches share.
-        keep_part: an unfinished store beside `store` is known to be of this slide and these settings,
+        keep_part: an unfinished store beside the final one is known to be of this slide and these settings,
             and is finished.
         most_shards: where more are to be cut, none is: they are left to `cut_slide` and `publish_slide`.
         begun: called once the unfinished store lacks nothing but patches.
@@ -105,12 +96,13 @@ def tile_slide(
         SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
         AnnotationError: the annotation is unusable.
         DiskSpaceError: the disk is full.
+        MemoryShortageError: it needs more memory than there is.
     """
-    log = SlideLog(row.slide_id, threads=threads)
-    with row.open() as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
-        slide.limit_cache(cache_mib * _MIB)
-        plan = _plan(slide, row, fingerprint, settings, log)
-        writer = StoreWriter(store) if keep_part else _create(slide, store, plan, settings, log)
+    store, overlay, _ = task.folders.of(task.row.slide_id)
+    log = SlideLog(task.row.slide_id, threads=threads)
+    with _opened(task) as slide, ThreadPoolExecutor(1, thread_name_prefix="pictures") as aside:
+        plan = _plan(slide, task, log)
+        writer = StoreWriter(store) if keep_part else _create(slide, store, plan, task.settings, log)
         drawn = None if keep_part else aside.submit(_draw, writer, plan, overlay, begun)
 
         def told(patches: int) -> None:
@@ -121,7 +113,7 @@ def tile_slide(
         shards = writer.missing()
         if here := len(shards) <= most_shards:
             locations_N2 = plan.candidates.kept.locations_N2
-            _cut(slide, plan.sampling, settings, writer, locations_N2, shards, log, told)
+            _cut(slide, plan.sampling, task.settings, writer, locations_N2, shards, log, told)
         if drawn is not None:
             drawn.result()
     if not here:
@@ -130,17 +122,22 @@ def tile_slide(
     return log, []
 
 
-def cut_slide(
-    row: SlideRow, settings: TileSettings, store: Path, shards: Sequence[int], *, cache_mib: int = 384
-) -> SlideLog:
+def cut_slide(task: SlideTask, shards: Sequence[int]) -> SlideLog:
     """Cut some of the shards that `tile_slide` left; different ones may be cut at the same time elsewhere."""
-    log = SlideLog(row.slide_id)
-    with row.open() as slide:
-        slide.limit_cache(cache_mib * _MIB)
-        sampling = resolve(settings.patch, slide.levels, pixel_size(row.mpp, slide.mpp))
+    store, _, _ = task.folders.of(task.row.slide_id)
+    log = SlideLog(task.row.slide_id)
+    with _opened(task) as slide:
+        sampling = resolve(task.settings.patch, slide.levels, pixel_size(task.row.mpp, slide.mpp))
         locations_N2 = read_part(store).locations
-        _cut(slide, sampling, settings, StoreWriter(store), locations_N2, shards, log, lambda _: None)
+        _cut(slide, sampling, task.settings, StoreWriter(store), locations_N2, shards, log, lambda _: None)
     return log
+
+
+@contextmanager
+def _opened(task: SlideTask) -> Iterator[AbstractSlide]:
+    with memory_told(task.row.slide_id), task.row.open() as slide:
+        slide.limit_cache(task.cache_mib * _MIB)
+        yield slide
 
 
 def publish_slide(store: Path) -> None:
@@ -159,11 +156,9 @@ def publish_slide(store: Path) -> None:
     writer.publish()
 
 
-def _plan(
-    slide: AbstractSlide, row: SlideRow, fingerprint: str, settings: TileSettings, log: SlideLog
-) -> SlidePlan:
+def _plan(slide: AbstractSlide, task: SlideTask, log: SlideLog) -> SlidePlan:
     with log.timed("plan"):
-        plan = plan_slide(slide, row, fingerprint, settings, log.threads)
+        plan = plan_slide(slide, task.row, task.fingerprint, task.settings, log.threads)
     log.segments_decoded["plan"] = slide.segments_decoded
     log.candidates, log.patches = len(plan.candidates.table), len(plan.candidates.kept)
     log.dropped = plan.candidates.dropped

@@ -1,14 +1,16 @@
 """What a tissue detector is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from patching.errors import ConfigError
 from patching.geometry import Mpp, Size
 from patching.tissue.parts.morphology import Repairs
 
@@ -119,3 +121,28 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
     @abstractmethod
     def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
         """A mask of its own, which the caller may change."""
+
+
+def detector_of(
+    table: Mapping[str, type[AbstractTissueDetector[Any]]], name: str, settings: Mapping[str, Any]
+) -> AbstractTissueDetector[Any]:
+    """The table's detector called `name`, with its settings.
+
+    Raises:
+        ConfigError: no such detector, or a setting it does not have.
+    """
+    detector = table.get(name)
+    if detector is None:
+        raise ConfigError(
+            has=f"the tissue method {name!r}",
+            needs=f"one of {', '.join(table)}",
+            do="correct `tile.tissue.method`",
+        )
+    try:
+        return detector(detector.Settings(**settings))
+    except ValidationError as error:
+        raise ConfigError(
+            has=f"settings of the tissue method {name}: {error}",
+            needs=f"only {', '.join(detector.Settings.model_fields)}",
+            do="correct `tile.tissue`; a cohort's settings are merged over those of configs/tile.yaml",
+        ) from error

@@ -1,8 +1,8 @@
 """Choose the cohort that `dvc repro` works on.
 
-Writes `cohort`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and thresholds
-stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your slides.csv,
-and select it. Every section of its file is checked here, before hours of tiling.
+Writes `cohort`, `detector`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and
+thresholds stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your
+slides.csv, and select it. Every section of its file is checked here, before hours of tiling.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     current = load_yaml(path)
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "`dvc repro`")
     check(context, current.get("algorithms") or ())
-    chosen = {"cohort": context.cohort, **source(context)}
+    tile = load_stage(context.configs, context.cohort, "tile", VERBS["tile"].settings_model()).model_dump()
+    chosen = {"cohort": context.cohort, "detector": tile["tissue"]["method"], **source(context)}
     if all(current.get(key) == value for key, value in chosen.items()):
         return
     # PyYAML would drop the comments.

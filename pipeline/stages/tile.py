@@ -31,7 +31,7 @@ from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
-from pipeline.config import Context, load_stage, validated
+from pipeline.config import Context, load_stage, load_yaml, validated
 from pipeline.files import read_table
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     for name in ("workers", "engine"):
         if (given := getattr(options, name)) is not None:
             settings = validated(TileStageSettings, settings.model_dump() | {name: given}, f"--{name}")
+    _tell_detector(context, settings)
     paths = context.paths
     listed = read_table(paths.slides, SLIDES, "ingest")
     # Workers elsewhere may have been started in another folder.
@@ -108,6 +109,20 @@ def run(context: Context, options: argparse.Namespace) -> None:
         len(errors),
         paths.index,
     )
+
+
+def _tell_detector(context: Context, settings: TileSettings) -> None:
+    """Say where `dvc repro` would go by another detector's code than the one that is used."""
+    params, method = context.configs / "params.yaml", settings.tissue["method"]
+    selected = load_yaml(params) if params.is_file() else {}
+    if selected.get("cohort") == context.cohort and selected.get("detector") != method:
+        logger.warning(
+            "tissue is found by %s, but %s names the detector %s: run `evenpatch select --cohort %s`",
+            method,
+            params,
+            selected.get("detector"),
+            context.cohort,
+        )
 
 
 def _tell_room(listed: pd.DataFrame, spec: PatchSpec, folder: Path) -> None:

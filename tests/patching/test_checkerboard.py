@@ -24,6 +24,7 @@ from patching.manifest import SlideRow
 from patching.pictures.overlay import ANNOTATION, NORMAL, TISSUE, TUMOR, picture_scale
 from patching.store.reading import PatchStore
 from patching.tiling.settings import TileSettings
+from patching.tiling.task import Folders, SlideTask
 from patching.tiling.tiler import tile_slide
 
 WIDTH, HEIGHT, MPP = 1530, 1100, 0.25
@@ -134,6 +135,14 @@ class Tiled:
         return float(mask_HW[y : y + self.extent, x : x + self.extent].sum() / self.extent**2)
 
 
+class Lossless(Folders):
+    """With overlays whose pixels can be compared."""
+
+    def of(self, slide_id: str) -> tuple[Path, Path, Path]:
+        store, overlay, receipt = super().of(slide_id)
+        return store, overlay.with_suffix(".png"), receipt
+
+
 def tile(board: Path, folder: Path, spec: str, edge: str, form: str) -> Tiled:
     size, mpp = SPECS[spec]
     settings = TileSettings(
@@ -146,7 +155,7 @@ def tile(board: Path, folder: Path, spec: str, edge: str, form: str) -> Tiled:
         codec="none",
     )
     row = SlideRow("board", "p", (board / "board.ome.tif",), annotation=board / form)
-    tile_slide(row, "fingerprint", settings, folder / "board.zarr", folder / "board.png")
+    tile_slide(SlideTask(row, "fingerprint", settings, Lossless(folder, folder, folder)))
     with Image.open(folder / "board.png") as image:
         picture_HW3 = np.asarray(image.convert("RGB")).astype(int)
     return Tiled(PatchStore.open(folder / "board.zarr"), picture_HW3, edge)
@@ -308,9 +317,8 @@ def test_mixed_magnifications_come_out_equal(tmp_path: Path, mpp: float, most: i
             classes={},
         )
         row = SlideRow(name, "p", (tmp_path / f"{name}.ome.tif",), label=1)
-        store = tmp_path / f"{name}.zarr"
-        tile_slide(row, "fingerprint", settings, store, tmp_path / f"{name}.png")
-        found.append(PatchStore.open(store))
+        tile_slide(SlideTask(row, "fingerprint", settings, Lossless(tmp_path, tmp_path, tmp_path)))
+        found.append(PatchStore.open(tmp_path / f"{name}.zarr"))
     fine, coarse = found
     assert len(fine) == len(coarse) > 9
     np.testing.assert_allclose(fine.locations * 0.25, coarse.locations * 0.5)

@@ -27,6 +27,7 @@ from patching.errors import (
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.overview import overview
 from patching.tiling.settings import TileSettings
+from patching.tiling.task import Folders, SlideTask
 from patching.tiling.tiler import tile_slide
 
 MIB = 2**20
@@ -258,7 +259,7 @@ def test_a_slide_whose_mask_would_be_a_terabyte(tmp_path: Path) -> None:
     )
     row = SlideRow("vast", "p", (path,), label=0)
     with cheap(seconds=6), pytest.raises(SlideError, match=r"mask of|patches"):
-        tile_slide(row, "0", settings, tmp_path / "vast.zarr", tmp_path / "vast.png")
+        tile_slide(SlideTask(row, "0", settings, Folders(tmp_path, tmp_path, tmp_path)))
     assert not (tmp_path / "vast.zarr").exists()
 
 

@@ -16,7 +16,6 @@ from patching import Location, Size, open_slide
 from patching.annotations.crossings import crossings
 from patching.annotations.polygons import polygons
 from patching.annotations.registry import load_annotation
-from patching.damage import damage_told
 from patching.errors import AnnotationError, UnreadableSlideError
 
 TILE_WIDTH, IMAGE_WIDTH = 322, 256
@@ -51,11 +50,6 @@ def test_an_image_wider_than_its_tiles(reader: str, rgb_tiff: Any, tmp_path: Pat
     with pytest.raises(UnreadableSlideError, match="segments listed"):
         open_slide(path, reader=reader)
     assert time.perf_counter() - start < 2
-
-
-def test_an_assertion_of_a_decoder_is_damage(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSlideError, match="AssertionError"), damage_told(tmp_path):
-        raise AssertionError
 
 
 @pytest.mark.parametrize("value", [1e300, -1e30, np.inf, np.nan])

@@ -17,9 +17,10 @@ from patching.digests import fingerprint
 from patching.errors import ManifestError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import Reading
-from patching.readers.stack_reader import Shift
-from patching.tiling.receipts import Folders, SlideTask
+from patching.readers.joined_reader import Shift
+from patching.tiling.receipts import key_of
 from patching.tiling.settings import TileSettings
+from patching.tiling.task import Folders, SlideTask
 
 Write = Callable[..., Path]
 
@@ -119,7 +120,7 @@ def test_tiling_reads_the_chosen_plane_and_knows_it(write: Write, tmp_path: Path
     settings = TileSettings.model_validate(content)
     folders = Folders(tmp_path, tmp_path, tmp_path)
     same = [replace(row, slide_id="a") for row in rows]
-    assert len({SlideTask(row, "digest", settings, folders).key for row in same}) == 2
+    assert len({key_of(SlideTask(row, "digest", settings, folders)) for row in same}) == 2
 
 
 def test_fingerprint_of_a_folder(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from patching import Location, Size, open_slide
 from patching.errors import ChannelError
+from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.registration import SubpixelShift, estimate_shift, modality_shifts
-from patching.readers.stack_reader import Shift, StackSlide
 
 
 def texture(height: int = 200, width: int = 300) -> NDArray[np.float32]:
@@ -62,7 +62,7 @@ def write_pair(folder: Path, levels: int = 1) -> tuple[list[Path], NDArray[Any]]
 def test_shifts_of_modalities(tmp_path: Path) -> None:
     paths, _ = write_pair(tmp_path)
     with open_slide(paths) as slide:
-        assert isinstance(slide, StackSlide)
+        assert isinstance(slide, JoinedSlide)
         first, second = modality_shifts(slide)
     assert first == SubpixelShift(0, 0)
     assert second.rounded() == Shift(8, -4)

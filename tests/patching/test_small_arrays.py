@@ -14,7 +14,6 @@ from patching.jpeg_stream import JpegStream
 from patching.store.chunks import compressors
 from patching.store.documents import (
     Layout,
-    read_shape,
     read_small,
     write_group,
     write_rows,
@@ -119,7 +118,7 @@ def test_rows_in_several_chunks_are_read_in_order(tmp_path: Path) -> None:
     for start in range(0, 7, 3):
         part = slice(start, min(start + 3, 7))
         array[part].write(rows_NQ[part]).result()
-    assert read_shape(tmp_path / "a") == (7, 2)
+    assert Layout.read(tmp_path / "a").shape == (7, 2)
     found_NQ = read_small(tmp_path / "a")
     np.testing.assert_array_equal(found_NQ, rows_NQ)
     found_NQ[0] = 0  # what is read belongs to the caller

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from patching.errors import ChannelError, ConfigError
 from patching.tissue.parts.histogram import otsu_threshold
-from patching.tissue.registry import make_detector
+from patching.tissue.registry import DETECTORS, make_detector
 
 HEIGHT, WIDTH = 200, 300
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
@@ -122,7 +122,8 @@ def test_signal_looks_at_the_named_channel() -> None:
 
 
 def test_unknown_method_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"one of otsu, (.*), all\s+do: correct `tile\.tissue\.method`"):
+    known = ", ".join(DETECTORS)
+    with pytest.raises(ConfigError, match=rf"one of {known}\s+do: correct `tile\.tissue\.method`"):
         make_detector("magic")
 
 

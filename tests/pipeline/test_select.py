@@ -33,7 +33,7 @@ def test_a_real_cohort_is_depended_on_by_its_manifest(root: Path, monkeypatch: p
     before = params(root)
     assert main(["select", "--root", str(root), "--cohort", "pshg"]) == 0
     chosen = {"cohort": "pshg", "source": "elsewhere/breast-pshg-tma/slides.csv", "phantoms": []}
-    assert params(root) == before | chosen
+    assert params(root) == before | chosen | {"detector": "signal"}
     assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
     assert params(root) == before
 

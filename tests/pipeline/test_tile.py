@@ -312,3 +312,47 @@ def test_verify_names_what_is_damaged(cohort: Cohort, capsys: pytest.CaptureFixt
     assert cohort.run("verify", "--slide", "s1") == 0
     assert cohort.run("verify", "--slide", "s2") == 2
     assert "s2: not a patch store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        ({"cohort": "small", "detector": "signal"}, False),
+        ({"cohort": "other", "detector": "otsu"}, False),
+        ({"cohort": "small", "detector": "otsu"}, True),
+        ({"cohort": "small"}, True),
+    ],
+)
+def test_another_detector_than_the_selected_one_is_told(
+    selected: dict[str, str], told: bool, cohort: Cohort, caplog: pytest.LogCaptureFixture
+) -> None:
+    (cohort.root / "configs" / "params.yaml").write_text(yaml.safe_dump(selected))
+    assert cohort.run("tile") == 0
+    found = [
+        record.message for record in caplog.records if "evenpatch select --cohort small" in record.message
+    ]
+    assert len(found) == told
+
+
+@pytest.mark.parametrize(
+    ("verb", "place"),
+    [("tile", "patching.tiling.tiler.plan_slide"), ("ingest", "patching.tiling.examination._probe")],
+)
+def test_a_want_of_memory_ends_the_run_with_its_own_advice(
+    verb: str,
+    place: str,
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A slide that this machine has no memory for is not excluded as a damaged one."""
+
+    def greedy(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    monkeypatch.setattr(place, greedy)
+    assert cohort.run(verb) == 2
+    told = capsys.readouterr().err
+    assert "MemoryShortageError" in told
+    assert "tile.workers" in told
+    assert "copy" not in told

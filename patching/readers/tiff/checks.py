@@ -1,16 +1,18 @@
 """What the TIFF reader refuses because it would be read wrongly, before anything is allocated."""
 
 import math
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
+from patching.damage import decoded
 from patching.errors import UnreadableSlideError
-from patching.readers.tiff.layout import JPEG, segment_bytes
+from patching.readers.tiff.layout import JPEG, SegmentGrid, StoredPage, segment_bytes
+from patching.readers.tiff.strips import thinned
 
 _LARGEST_SEGMENT = 2**30
 _SLACK = 2**20
@@ -18,6 +20,25 @@ _LARGEST_OPENSLIDE_TILE = 2**26
 _MOST_DIRECTORIES = 100_000
 _APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
 _INVERTED, _PALETTE, _YCBCR = 0, 3, 6
+_LENGTHS, _TILE = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel"), ("tilewidth", "tilelength")
+_STRIP, _CODES = "rowsperstrip", ("compression", "photometric", "planarconfig", "predictor", "fillorder")
+_LISTS = {"bitspersample": int | tuple, "extrasamples": tuple, "subsampling": tuple | None}
+_SHOWN = 40
+
+
+def series_of(path: Path, tiff: TiffFile) -> list[TiffPageSeries]:
+    """The images of a file, each with its levels.
+
+    Raises:
+        UnreadableSlideError: the directories contradict each other.
+    """
+    found = decoded(path, lambda: list(tiff.series))
+    if not found:
+        raise _damaged(path, "no image")
+    for level in (level for series in found for level in series.levels):
+        if not all(isinstance(length, int | np.integer) for length in level.shape):
+            raise _damaged(path, f"axes {level.axes} of {level.shape}")
+    return found
 
 
 def check_directory(path: Path, tiff: TiffFile) -> None:
@@ -26,46 +47,58 @@ def check_directory(path: Path, tiff: TiffFile) -> None:
     tifffile skips a tag whose value lies behind the end of the file, and so loses the OME-XML, the names
     of the channels and the pixel size of a truncated file without an error.
     """
-    check_chain(path, tiff)
-    page = tiff.pages.first
-    tiff.filehandle.seek(page.offset)
-    (listed,) = struct.unpack(tiff.tiff.tagnoformat, tiff.filehandle.read(tiff.tiff.tagnosize))
+    page = check_chain(path, tiff)
+    listed = _number(path, tiff, page.offset, tiff.tiff.tagnosize)
     if len(page.tags) < listed:
-        raise _refusal(
-            path,
-            f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged",
-            "a whole file",
-            "copy it again from its source",
+        raise _damaged(
+            path, f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged"
         )
 
 
-def check_chain(path: Path, tiff: TiffFile) -> None:
-    """No directory comes twice: who follows them would never be done."""
-    layout, handle = tiff.tiff, tiff.filehandle
-    order: Literal["little", "big"] = "little" if layout.byteorder == "<" else "big"
-    place, seen = tiff.pages.first.offset, set[int]()
+def check_chain(path: Path, tiff: TiffFile) -> TiffPage:
+    """The first page, if no directory comes twice: who follows them would never be done."""
+    first, layout = decoded(path, lambda: tiff.pages.first), tiff.tiff
+    place, seen = first.offset, set[int]()
     while place and place not in seen and len(seen) < _MOST_DIRECTORIES:
         seen.add(place)
-        handle.seek(place)
-        count = int.from_bytes(handle.read(layout.tagnosize), order)
-        handle.seek(place + layout.tagnosize + count * layout.tagsize)
-        place = int.from_bytes(handle.read(layout.offsetsize), order)
+        count = _number(path, tiff, place, layout.tagnosize)
+        place = _number(path, tiff, place + layout.tagnosize + count * layout.tagsize, layout.offsetsize)
     if place:
-        raise _refusal(
-            path,
-            f"directories in a circle, or more than {_MOST_DIRECTORIES} of them",
-            "a whole file",
-            "copy it again from its source",
-        )
+        raise _damaged(path, f"directories in a circle, or more than {_MOST_DIRECTORIES} of them")
+    return first
+
+
+def _number(path: Path, tiff: TiffFile, place: int, size: int) -> int:
+    """A whole number in the file; 0 where it ends before."""
+    order: Literal["little", "big"] = "little" if tiff.tiff.byteorder == "<" else "big"
+    decoded(path, tiff.filehandle.seek, place)
+    return int.from_bytes(decoded(path, tiff.filehandle.read, size), order)
+
+
+def check_numbers(path: Path, page: TiffPage) -> None:
+    """What is worked with are whole numbers, and lengths are positive: a damaged tag may hold anything.
+
+    Raises:
+        UnreadableSlideError: it does.
+    """
+    kinds = dict.fromkeys((*_LENGTHS, *_CODES, *_TILE, _STRIP), int) | _LISTS
+    values = {name: getattr(page, name) for name in kinds}
+    wrong = [name for name, kind in kinds.items() if not isinstance(values[name], kind)]
+    if not wrong:
+        lengths = (*_LENGTHS, *(_TILE if page.is_tiled else [_STRIP]))
+        wrong = [name for name in lengths if values[name] < 1]
+    if wrong:
+        raise _damaged(path, ", ".join(f"{name} {str(values[name])[:_SHOWN]}" for name in wrong))
 
 
 def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
     """The level itself, if its pixels and segments are what the reader can handle.
 
     Raises:
-        UnreadableSlideError: tiles with depth, a palette, inverted or mixed-up colors.
+        UnreadableSlideError: tiles with depth, a palette, inverted or mixed-up colors, impossible numbers.
     """
     page = series.keyframe
+    check_numbers(path, page)
     if page.imagedepth > 1:
         raise _refusal(
             path,
@@ -86,40 +119,46 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
     return series
 
 
-def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Any]:
+def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[StoredPage]:
     """The pages that are read, if they and all their segments lie in the file.
 
     Raises:
         UnreadableSlideError: a page in another file or missing, a segment behind the file's end or
             too large.
     """
+    stored = []
     for page in pages:
         if page is None or page.parent is not tiff:
             raise _refusal(
                 path, "channels or planes in other files or beyond its directories", "a self-contained file",
                 "export one file with all channels, or list one file per modality",
             )  # fmt: skip
-        check_segments(path, page)
-    if (size := max(segment_bytes(page.keyframe) for page in pages)) > _LARGEST_SEGMENT:
+        offsets, counts = check_segments(path, page)
+        tables = page.jpegtables if isinstance(page.jpegtables, bytes) else None
+        stored.append(StoredPage(page.keyframe, offsets, counts, SegmentGrid.of(page.keyframe), tables))
+    thin = thinned(stored)
+    if (size := max(page.segment_bytes for page in thin)) > _LARGEST_SEGMENT:
         raise _refusal(path, f"a strip or tile of {size / 2**30:.1f} GiB", "at most 1 GiB", "save it tiled")
-    return list(pages)
+    return thin
 
 
 def misread_ycbcr(page: TiffPage) -> bool:
     """Whether decoding gives luma and chroma instead of RGB: only JPEG's decoder converts them."""
-    compression = int(page.compression)
+    compression = page.compression
     return compression == _APERIO_YCBCR or (page.photometric == _YCBCR and compression not in JPEG)
 
 
-def check_tiles(path: Path, tiff: TiffFile) -> None:
-    """Every tiled directory lists all its tiles, of at most 64 million pixels each: OpenSlide's demands.
+def check_tiles(path: Path, tiff: TiffFile) -> list[TiffPage]:
+    """The pages, if every tiled one lists all its tiles, of at most 64 million pixels each.
 
-    Where it cannot allocate a tile it ends the whole process, and it draws for hours what is not listed.
+    Where OpenSlide cannot allocate a tile it ends the whole process, and it draws for hours what is not
+    listed.
     """
     check_chain(path, tiff)
-    for page in (top.aspage() for top in tiff.pages):
-        if not page.is_tiled:
-            continue
+    pages = decoded(path, lambda: [page.aspage() for page in tiff.pages])
+    for page in pages:
+        check_numbers(path, page)
+    for page in [page for page in pages if page.is_tiled]:
         if page.tilewidth * page.tilelength > _LARGEST_OPENSLIDE_TILE:
             raise _refusal(
                 path,
@@ -128,31 +167,38 @@ def check_tiles(path: Path, tiff: TiffFile) -> None:
                 "copy it again from its source, or save it with smaller tiles",
             )
         check_segments(path, page)
+    return pages
 
 
-def check_segments(path: Path, page: Any) -> None:
-    """Every segment is listed and lies inside the file."""
-    expected = math.prod(page.keyframe.chunked)
-    ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)
-    length = page.parent.filehandle.size
-    if len(ends) < expected or ends.max(initial=0) > length:
-        raise _refusal(
+def check_segments(path: Path, page: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Place and length of every segment, if each is listed and lies inside the file."""
+    key = page.keyframe
+    check_numbers(path, key)
+    expected = math.prod(decoded(path, lambda: key.chunked))
+    offsets, counts = (
+        decoded(path, np.asarray, listed, np.int64) for listed in (page.dataoffsets, page.databytecounts)
+    )
+    if offsets.shape != counts.shape or offsets.ndim != 1:
+        raise _damaged(path, f"{offsets.size} segments of {counts.size} lengths")
+    ends, length = offsets + counts, page.parent.filehandle.size
+    first = min(offsets.min(initial=0), counts.min(initial=0), ends.min(initial=0))
+    if len(ends) < expected or first < 0 or ends.max(initial=0) > length:
+        raise _damaged(
             path,
             f"{len(ends)} of {expected} segments listed, the last ending at byte {ends.max(initial=0)} "
             f"of {length}: it is truncated or damaged",
-            "a whole file",
-            "copy it again from its source",
         )
     # What is read is allocated: no codec makes a tile larger than twice its pixels.
-    largest = int(np.asarray(page.databytecounts, np.int64).max(initial=0))
-    if largest > 2 * segment_bytes(page.keyframe) + _SLACK:
-        raise _refusal(
-            path,
-            f"a tile or strip of {largest} stored bytes for {segment_bytes(page.keyframe)} bytes of pixels",
-            "a whole file",
-            "copy it again from its source",
+    if (largest := int(counts.max(initial=0))) > 2 * segment_bytes(key) + _SLACK:
+        raise _damaged(
+            path, f"a tile or strip of {largest} stored bytes for {segment_bytes(key)} bytes of pixels"
         )
+    return offsets, counts
 
 
 def _refusal(path: Path, has: str, needs: str, do: str) -> UnreadableSlideError:
     return UnreadableSlideError(has=f"{path}: {has}", needs=needs, do=do)
+
+
+def _damaged(path: Path, has: str) -> UnreadableSlideError:
+    return _refusal(path, has, "a whole file", "copy it again from its source")

@@ -1,9 +1,10 @@
 """How a TIFF's pixels lie in its segments (tiles or strips): pure arithmetic on tifffile's directories."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffPage, TiffPageSeries
 
 from patching.geometry import Size
@@ -31,7 +32,9 @@ class SegmentGrid:
     @classmethod
     def of(cls, page: TiffPage) -> Self:
         """The grid of a page."""
-        height, width = segment_shape(page)
+        height, width = page.tilelength, page.tilewidth
+        if not page.is_tiled:
+            height, width = min(page.rowsperstrip, page.imagelength), page.imagewidth
         apart = page.planarconfig == SEPARATE
         return cls(
             height=height,
@@ -55,19 +58,36 @@ class SegmentGrid:
         row, column = divmod(within, self.columns)
         return plane, row * self.height, column * self.width
 
+    @property
+    def values(self) -> int:
+        """Of a whole segment: its pixels, all samples counted."""
+        return self.height * self.width * self.samples
 
-def segment_shape(page: TiffPage) -> tuple[int, int]:
-    """Height and width of a whole segment."""
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page and where its segments lie in the file; everything in it was checked."""
+
+    keyframe: TiffPage
+    """Holds what many pages share."""
+    offsets: NDArray[np.int64]
+    """Of each segment, bytes from the file's start; 0 where it is not stored."""
+    counts: NDArray[np.int64]
+    """Stored bytes of each segment."""
+    grid: SegmentGrid
+    jpegtables: bytes | None
+    plain: np.dtype[Any] | None = None
+    """Type, in the file's byte order, of segments whose stored bytes are their pixels, of any height."""
+
+    @property
+    def segment_bytes(self) -> int:
+        """Size of a decoded segment."""
+        return self.grid.values * np.dtype(self.keyframe.dtype).itemsize
 
 
 def segment_bytes(page: TiffPage) -> int:
     """Size of a decoded segment."""
-    height, width = segment_shape(page)
-    samples = 1 if page.planarconfig == SEPARATE else page.samplesperpixel
-    return height * width * samples * np.dtype(page.dtype).itemsize
+    return SegmentGrid.of(page).values * np.dtype(page.dtype).itemsize
 
 
 def extent(series: TiffPageSeries, axis: str) -> int:
@@ -86,8 +106,9 @@ def area(series: TiffPageSeries) -> int:
 
 
 def alike(level: TiffPageSeries, full: TiffPageSeries) -> bool:
-    """Whether a level holds the planes that the full resolution holds."""
-    return level.dtype == full.dtype and _stacked(level) == _stacked(full)
+    """Whether a level holds the planes that the full resolution holds, as many of them in a page."""
+    samples = level.keyframe.samplesperpixel == full.keyframe.samplesperpixel
+    return samples and level.dtype == full.dtype and _stacked(level) == _stacked(full)
 
 
 def _stacked(series: TiffPageSeries) -> list[tuple[str, int]]:

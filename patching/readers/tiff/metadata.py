@@ -1,12 +1,14 @@
 """Pixel size and channel names out of the many places where TIFF dialects keep them."""
 
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
-from tifffile import TiffFile, TiffPage, TiffPageSeries
+from tifffile import TiffFile, TiffPageSeries
 
+from patching.damage import decoded
 from patching.geometry import Mpp
 from patching.readers.base import RGB
 from patching.readers.naming import numbered
@@ -22,15 +24,16 @@ _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 _COARSEST_UM = 20.0
 
 
-def ome_image(tiff: TiffFile, index: int) -> Element | None:
+def ome_image(path: Path, tiff: TiffFile, index: int) -> Element | None:
     """The OME-XML's image number `index` with its namespace removed, or None where there is none.
 
     Raises:
-        ValueError: the XML declares entities; it is refused before tifffile parses it.
+        UnreadableSlideError: no XML, or it declares entities; it is refused before tifffile parses it.
     """
-    if not tiff.is_ome or tiff.ome_metadata is None:
+    text = decoded(path, lambda: tiff.ome_metadata if tiff.is_ome else None)
+    if text is None:
         return None
-    images = [child for child in _plain(fromstring(tiff.ome_metadata)) if child.tag == "Image"]
+    images = [child for child in _plain(decoded(path, fromstring, text)) if child.tag == "Image"]
     return images[index] if index < len(images) else None
 
 
@@ -40,35 +43,43 @@ def _plain(root: Element) -> Element:
     return root
 
 
-def pixel_size(tiff: TiffFile, series: TiffPageSeries, image: Element | None) -> Mpp | None:
-    """Level-0 pixel size in µm: OME-XML, then Aperio's or ImageJ's description, then the resolution tags."""
+def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, image: Element | None) -> Mpp | None:
+    """Level-0 pixel size in µm: OME-XML, then Aperio's or ImageJ's description, then the resolution tags.
+
+    Raises:
+        UnreadableSlideError: the OME-XML tells a size that is no number.
+    """
     page = series.keyframe
-    if image is not None and (found := _ome_pixel_size(image)):
+    if image is not None and (found := _ome_pixel_size(path, image)):
         return found
-    if tiff.is_svs:
+    if decoded(path, lambda: tiff.is_svs):
         match = _APERIO_MPP.search(page.description)
         return _mpp(float(match[1]), float(match[1])) if match else None
-    unit = int(page.resolutionunit)
-    if unit == _NO_UNIT and tiff.imagej_metadata is not None:
-        return _tagged_pixel_size(page, _IMAGEJ_UNIT.get(str(tiff.imagej_metadata.get("unit"))))
-    found = _tagged_pixel_size(page, _UNIT_UM.get(unit))
+    unit: Any
+    unit, resolution = decoded(path, lambda: (page.resolutionunit, page.resolution))
+    if not isinstance(unit, int):
+        return None
+    told = decoded(path, lambda: tiff.imagej_metadata) if unit == _NO_UNIT else None
+    if told is not None:
+        return _tagged_pixel_size(resolution, _IMAGEJ_UNIT.get(str(told.get("unit"))))
+    found = _tagged_pixel_size(resolution, _UNIT_UM.get(unit))
     return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 
-def _ome_pixel_size(image: Element) -> Mpp | None:
+def _ome_pixel_size(path: Path, image: Element) -> Mpp | None:
     pixels = image.find("Pixels")
     if pixels is None:
         return None
     sides = [
-        float(pixels.get(f"PhysicalSize{axis}", 0))
+        decoded(path, float, pixels.get(f"PhysicalSize{axis}", 0))
         * _OME_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 0)
         for axis in "XY"
     ]
     return _mpp(*sides)
 
 
-def _tagged_pixel_size(page: TiffPage, unit: float | None) -> Mpp | None:
-    x_per_unit, y_per_unit = page.resolution
+def _tagged_pixel_size(per_unit: tuple[float, float], unit: float | None) -> Mpp | None:
+    x_per_unit, y_per_unit = per_unit
     if unit is None or x_per_unit <= 0 or y_per_unit <= 0:
         return None
     return _mpp(unit / x_per_unit, unit / y_per_unit)
@@ -79,7 +90,7 @@ def _mpp(x: float, y: float) -> Mpp | None:
 
 
 def channel_names(
-    tiff: TiffFile, series: TiffPageSeries, image: Element | None, count: int, colors: bool
+    path: Path, tiff: TiffFile, series: TiffPageSeries, image: Element | None, count: int, colors: bool
 ) -> tuple[str, ...]:
     """Names of the series' `count` channels: R, G, B, or the file's own, or C0, C1, ...
 
@@ -90,8 +101,10 @@ def channel_names(
         return RGB
     if image is not None:
         found = [channel.get("Name", "") for channel in image.iter("Channel")]
-    elif tiff.is_qpi:
-        found = [_qpi_name(member) for member in series.pages]
+    elif decoded(path, lambda: tiff.is_qpi):
+        described = decoded(path, lambda: [page.aspage().description for page in series.pages if page])
+        roots = [_plain(decoded(path, fromstring, text)) for text in described]
+        found = [root.findtext("Name", "") for root in roots]
     else:
         found = []
     names = [name.strip().replace(";", ",") for name in found]
@@ -99,7 +112,3 @@ def channel_names(
     if len(names) != count or len(set(names)) != count or not all(names):
         return numbered(count)
     return tuple(names)
-
-
-def _qpi_name(page: Any) -> str:
-    return str(_plain(fromstring(page.aspage().description)).findtext("Name", ""))

@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.readers.tiff.layout import SEPARATE
+from patching.readers.tiff.layout import SEPARATE, StoredPage
 
 _Decoder = Callable[..., Any]
 _NATIVE = "<" if sys.byteorder == "little" else ">"
@@ -45,7 +45,7 @@ class PlainBytes:
             return False
 
 
-def plain_bytes(page: Any) -> PlainBytes | None:
+def plain_bytes(page: StoredPage) -> PlainBytes | None:
     """How a page's tiles decode, if they are of this kind; else None."""
     key = page.keyframe
     whole = key.dtype is not None and key.bitspersample == 8 * np.dtype(key.dtype).itemsize
@@ -53,5 +53,5 @@ def plain_bytes(page: Any) -> PlainBytes | None:
     plain = key.is_tiled and key.predictor == 1 and key.fillorder == 1 and whole and native
     if not plain or (key.is_subsampled and key.planarconfig != SEPARATE):
         return None
-    decoder = _DECODERS.get(int(key.compression))
+    decoder = _DECODERS.get(key.compression)
     return None if decoder is None else PlainBytes(decoder)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
+from patching.damage import decoded
 from patching.errors import UnreadableSlideError
 from patching.readers.planes import Planes, Selection, renamed, select
 from patching.readers.tiff.layout import has_alpha
@@ -44,7 +46,7 @@ def tiff_planes(path: Path, series: TiffPageSeries, planes: Planes) -> TiffPlane
     # Samples are the last axis beside Y and X, whatever its letter.
     inner = [axis for axis, length in zip(named, shape, strict=True) if axis not in "YX" and length > 1]
     colors = not inner or inner[-1] in "CS"
-    alpha = has_alpha(series.keyframe) and colors
+    alpha = has_alpha(series.keyframe) and colors and "S" in axes
     samples = series.keyframe.samplesperpixel
     if alpha:
         shape[axes.index("S")] -= 1
@@ -60,12 +62,11 @@ def pages_of(path: Path, series: TiffPageSeries) -> list[Any]:
     Raises:
         UnreadableSlideError: fewer or more pages than the axes tell.
     """
-    page = series.keyframe
+    page, listed = series.keyframe, decoded(path, lambda: list(series.pages))
     stacked = [length for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YX"]
     count = math.prod(stacked) // page.samplesperpixel
-    listed: list[Any] = list(series.pages)
-    if len(listed) == 1 < count and series.is_truncated and page.is_contiguous:
-        listed = [_following(page, number) for number in range(count)]
+    if len(listed) == 1 < count and series.is_truncated and decoded(path, lambda: page.is_contiguous):
+        return [_following(page, number) for number in range(count)]
     if len(listed) != count:
         raise UnreadableSlideError(
             has=f"{path}: {len(listed)} pages for axes {series.axes} of {'x'.join(map(str, series.shape))}",
@@ -77,7 +78,8 @@ def pages_of(path: Path, series: TiffPageSeries) -> list[Any]:
 
 def _following(page: TiffPage, number: int) -> Any:
     """Page `number` of a stack whose pages lie one behind the other, with a directory for the first only."""
-    offsets = tuple(offset + number * page.nbytes for offset in page.dataoffsets)
+    nbytes = math.prod(page.shape) * np.dtype(page.dtype).itemsize
+    offsets = tuple(offset + number * nbytes for offset in page.dataoffsets)
     return TiffFrame(
         page.parent, number, keyframe=page, dataoffsets=offsets, databytecounts=page.databytecounts
     )

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import damage_told
 from patching.geometry import Size
 from patching.readers.base import AbstractSlide, Window
 from patching.readers.regions import Regions
@@ -96,14 +95,13 @@ class TiffRegions(Regions):
         keys = [(self._level, page, tile) for page in self._pages]
         if not self._cache.expects_one(keys):
             return False
-        with damage_told(self._slide):
-            if len(keys) == 1:
-                return out_HWC.flags.c_contiguous and self._stored.decode_into(keys[0], out_HWC)
-            planes_CHW = np.empty((len(keys), *out_HWC.shape[:2]), out_HWC.dtype)
-            if not all(map(self._stored.decode_into, keys, planes_CHW)):
-                return False
-            interleave(planes_CHW, out_HWC)
-            return True
+        if len(keys) == 1:
+            return out_HWC.flags.c_contiguous and self._stored.decode_into(keys[0], out_HWC)
+        planes_CHW = np.empty((len(keys), *out_HWC.shape[:2]), out_HWC.dtype)
+        if not all(map(self._stored.decode_into, keys, planes_CHW)):
+            return False
+        interleave(planes_CHW, out_HWC)
+        return True
 
 
 def segment_uses(grid: SegmentGrid, first_N2: Ints, last_N2: Ints) -> Ints:

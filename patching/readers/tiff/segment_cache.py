@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import DAMAGE
-
 Key = tuple[int, int, int]
 """Level, page of the level, segment of the page."""
 Decode = Callable[[Key, NDArray[Any] | None], "Segment"]
@@ -38,15 +36,14 @@ class Segment:
 @dataclass(slots=True)
 class _Slot:
     segment: Segment | None = None
-    error: Exception | None = None
     left: bool = False
-    """Its thread stopped before it came to it."""
+    """Its thread failed at it, or stopped before it came to it."""
     readers: int = 0
 
     @property
     def done(self) -> bool:
         """Whether nobody is going to decode it any more."""
-        return self.segment is not None or self.error is not None or self.left
+        return self.segment is not None or self.left
 
     @property
     def idle(self) -> bool:
@@ -124,11 +121,7 @@ class SegmentCache:
         return slots, mine
 
     def _fill(self, key: Key, slot: _Slot, buffer: NDArray[Any] | None) -> None:
-        try:
-            segment = self._decode(key, buffer)
-        except DAMAGE as error:
-            slot.error = error
-            raise
+        segment = self._decode(key, buffer)
         with self._changed:
             slot.segment = segment
             if self._slots.get(key) is slot:
@@ -137,18 +130,16 @@ class SegmentCache:
                 self._changed.notify_all()
 
     def _awaited(self, key: Key, slot: _Slot) -> Segment:
-        """What another thread decodes, or left undecoded because it had to stop."""
+        """What another thread decodes; what it failed at, or left undecoded, is tried here."""
         with self._changed:
             self._changed.wait_for(lambda: slot.done)
-        if slot.error is not None:
-            raise slot.error
         return slot.segment or self._decode(key, None)
 
     def _give_back(self, keys: Sequence[Key], slots: Sequence[_Slot], undecoded: Sequence[_Filling]) -> None:
         with self._changed:
             for key, slot, _ in undecoded:
-                slot.left = slot.error is None
-                if slot.left and self._slots.get(key) is slot:
+                slot.left = True
+                if self._slots.get(key) is slot:
                     del self._slots[key]
             if undecoded:
                 self._changed.notify_all()

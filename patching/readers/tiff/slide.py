@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
-from patching.damage import damage_told
+from patching.damage import decoded
 from patching.geometry import Size
 from patching.readers.base import RGB, Header, StoredJpeg, Window
 from patching.readers.planes import ONE_PLANE, Planes
-from patching.readers.projection import StackedSlide
+from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
-from patching.readers.tiff.checks import check_directory, checked, checked_pages
+from patching.readers.tiff.checks import check_directory, checked, checked_pages, series_of
 from patching.readers.tiff.interleave import interleave
-from patching.readers.tiff.layout import SEPARATE, alike, area, size
+from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, area, size
 from patching.readers.tiff.metadata import channel_names, ome_image, pixel_size
 from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff.regions import TiffRegions
-from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
+from patching.readers.tiff.segment_cache import Segment, SegmentCache
 from patching.readers.tiff.segments import TiffSegments
-from patching.readers.tiff.strips import held_bytes, thinned
+from patching.readers.tiff.strips import held_bytes
 from patching.readers.zarr.files import Source
 
 CACHE_BYTES = 384 * 2**20
@@ -36,7 +36,7 @@ _AT_ONCE = 16  # segments that a thread holds
 _INTERLEAVED = 2**25  # bytes: larger regions are not collected plane by plane first
 
 
-class TiffSlide(StackedSlide):
+class TiffSlide(PlanesSlide):
     """A slide in one TIFF file.
 
     Levels are the pyramid that tifffile finds (sub-IFDs, SVS, reduced pages); of several images the
@@ -55,58 +55,52 @@ class TiffSlide(StackedSlide):
         return str(self.path)
 
     def _open(self) -> Header:
-        with damage_told(self.path):
-            self._tiff = self._resources.enter_context(TiffFile(self.path))
-            check_directory(self.path, self._tiff)
-            # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
-            ome_image(self._tiff, 0)
-            number, series = max(enumerate(self._tiff.series), key=lambda item: area(item[1]))
-            chosen = tiff_planes(self.path, series, self._planes)
-            levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
-            self._pages: list[list[Any]] = [self._chosen_pages(level, chosen) for level in levels]
-            self._straight_alpha = chosen.straight_alpha
-            self._separate = series.keyframe.planarconfig == SEPARATE
-            file = self._resources.enter_context(self.path.open("rb", buffering=0))
-            self._stored = TiffSegments(file, self._pages, straight_alpha=self._straight_alpha)
-            held = held_bytes(self._pages)
-            self._least_cache = held if held <= _LARGEST_CACHE else 0
-            self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
-            image = ome_image(self._tiff, number)
-            names = self._names(series, image, chosen)
-            header = Header(
-                channels=names,
-                dtype=np.dtype(series.dtype).newbyteorder("="),
-                sizes=tuple(size(level) for level in levels),
-                mpp=pixel_size(self._tiff, series, image),
-                brightfield=names == RGB and series.dtype == np.uint8,
-            )
-            return self._planned(header, chosen.selection, self._planes)
+        self._tiff = self._resources.enter_context(decoded(self.path, TiffFile, self.path))
+        check_directory(self.path, self._tiff)
+        # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
+        ome_image(self.path, self._tiff, 0)
+        number, series = max(enumerate(series_of(self.path, self._tiff)), key=lambda item: area(item[1]))
+        levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
+        chosen = tiff_planes(self.path, series, self._planes)
+        self._pages = [self._chosen_pages(level, chosen) for level in levels]
+        self._straight_alpha = chosen.straight_alpha
+        self._separate = series.keyframe.planarconfig == SEPARATE
+        file = self._resources.enter_context(decoded(self.path, lambda: self.path.open("rb", buffering=0)))
+        self._stored = TiffSegments(self.path, file, self._pages, straight_alpha=self._straight_alpha)
+        held = held_bytes(self._pages)
+        self._least_cache = held if held <= _LARGEST_CACHE else 0
+        self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
+        image = ome_image(self.path, self._tiff, number)
+        names = self._names(series, image, chosen)
+        header = Header(
+            channels=names,
+            dtype=np.dtype(series.dtype).newbyteorder("="),
+            sizes=tuple(size(level) for level in levels),
+            mpp=pixel_size(self.path, self._tiff, series, image),
+            brightfield=names == RGB and series.dtype == np.uint8,
+        )
+        return self._planned(header, chosen.selection, self._planes)
 
-    def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[Any]:
+    def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[StoredPage]:
         pages = pages_of(self.path, level)
-        return checked_pages(self.path, self._tiff, thinned([pages[number] for number in chosen.pages]))
+        return checked_pages(self.path, self._tiff, [pages[number] for number in chosen.pages])
 
     def _names(self, series: TiffPageSeries, image: Element | None, chosen: TiffPlanes) -> tuple[str, ...]:
         if chosen.straight_alpha and chosen.channels == len(RGB):
             return RGB
-        return channel_names(self._tiff, series, image, chosen.channels, chosen.colors)
+        return channel_names(self.path, self._tiff, series, image, chosen.channels, chosen.colors)
 
     def stored_jpeg(self, level: int) -> StoredJpeg | None:
         """See the base class."""
-        stream, page = self._stored.stream((level, 0, 0)), self._pages[level][0].keyframe
+        stream, grid = self._stored.stream((level, 0, 0)), self._stored.grids[level][0]
         if stream is None or self._straight_alpha or not self.brightfield:
             return None
-        columns = -(-page.imagewidth // page.tilewidth)
         return StoredJpeg(
-            Size(page.tilewidth, page.tilelength),
+            Size(grid.width, grid.height),
             stream,
-            lambda column, row: self._whole_jpeg((level, 0, row * columns + column)),
-            lambda column, row: self._stored.length((level, 0, row * columns + column)),
+            lambda column, row: self._stored.whole_jpeg((level, 0, row * grid.columns + column)),
+            lambda column, row: self._stored.length((level, 0, row * grid.columns + column)),
         )
-
-    def _whole_jpeg(self, key: Key) -> bytes:
-        with damage_told(self.path):
-            return self._stored.whole_jpeg(key)
 
     def limit_cache(self, nbytes: int) -> None:
         """See the base class."""
@@ -136,12 +130,11 @@ class TiffSlide(StackedSlide):
         """Fill an array for each page."""
         grids = self._stored.grids[level]
         keys = [(level, number, index) for number, grid in enumerate(grids) for index in grid.under(window)]
-        with damage_told(self):
-            for start in range(0, len(keys), _AT_ONCE):
-                some = keys[start : start + _AT_ONCE]
-                with self._cache.lent(some) as segments:
-                    for (_, number, _), segment in zip(some, segments, strict=True):
-                        self._paste(segment, parts_HWS[number], window)
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            with self._cache.lent(some) as segments:
+                for (_, number, _), segment in zip(some, segments, strict=True):
+                    self._paste(segment, parts_HWS[number], window)
 
     def _paste(self, segment: Segment, region_HWS: NDArray[Any], window: Window) -> None:
         """Copy where segment and window overlap."""

@@ -18,30 +18,28 @@ _TIMES = 4
 _SMALL = 2**22
 
 
-def check_stored_size(data: bytes, compression: int, pixels: int) -> None:
-    """Refuse a tile or strip that would grow beyond what its directory says.
+def why_too_large(data: bytes, compression: int, pixels: int) -> str | None:
+    """Why a tile or strip must not be decoded: it grows beyond what its directory says, or may; None if not.
 
     Args:
         data: the stored bytes, for JPEG with the header that they lack.
         compression: TIFF's code.
         pixels: of a whole tile, all samples counted.
-
-    Raises:
-        ValueError: larger, or of a codec whose size cannot be told beforehand.
     """
     if compression in _BOUNDED:
-        return
+        return None
     if compression in JPEG:
         declared = jpeg_pixels(data)
     elif compression in _JPEG_2000:
         declared = max(map(_jpeg_2000_pixels, _headers(data)), default=0)
     elif compression == _PNG:
-        width, height = struct.unpack_from(">II", data, 16)
+        width, height = struct.unpack_from(">II", data.ljust(24, b"\0"), 16)
         declared = width * height
     else:
-        raise ValueError(f"a tile of compression {compression}, whose size cannot be told beforehand")
+        return f"a tile of compression {compression}, whose size cannot be told beforehand"
     if declared > max(_TIMES * pixels, _SMALL):
-        raise ValueError(f"a tile that grows to {declared} pixels, where its directory says {pixels}")
+        return f"a tile that grows to {declared} pixels, where its directory says {pixels}"
+    return None
 
 
 def jpeg_pixels(data: bytes) -> int:
@@ -63,7 +61,7 @@ def jpeg_pixels(data: bytes) -> int:
 
 def _headers(data: bytes) -> list[bytes]:
     """What follows every place where a JPEG 2000 stream begins; only one of them is decoded."""
-    return [data[match.end() : match.end() + 38] for match in _SIZE_MARKER.finditer(data)]
+    return [data[match.end() : match.end() + 38].ljust(38, b"\0") for match in _SIZE_MARKER.finditer(data)]
 
 
 def _jpeg_2000_pixels(header: bytes) -> int:

@@ -1,18 +1,21 @@
 """The JSON documents of a zarr hierarchy, from a folder or from any address that fsspec knows."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import fsspec  # type: ignore[import-untyped]
 from aiohttp import ClientError
 
-from patching.damage import DAMAGE
+from patching.damage import foreign, in_words
 from patching.errors import UnreadableSlideError
 
 Source = Path | str
 """A file or folder, or an address such as s3://bucket/slide.ome.zarr."""
-CONNECTION: tuple[type[Exception], ...] = (*DAMAGE, ClientError)
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 # Of what fsspec knows, only stores of files: others run commands on hosts, or unpack what they download.
 _PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory")
 _LARGEST_DOCUMENT = 16 * 2**20
@@ -33,6 +36,24 @@ def _require_plain(source: Source) -> None:
                 needs=f"one address of {', '.join(_PROTOCOLS)}",
                 do="correct the column `image`, or copy the slide to a folder",
             )
+
+
+def fetched(
+    source: Source, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
+) -> _Result:
+    """As `patching.damage.decoded`, from a folder or an address."""
+    try:
+        return foreign(partial(_unreachable, source), call, *args, **kwargs)
+    except ClientError as error:
+        raise _unreachable(source, in_words(error)) from error
+
+
+def _unreachable(source: Source, what: str) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        has=f"{source}: {what}",
+        needs="a whole OME-Zarr image that can be reached",
+        do="copy it again from its source, or try again",
+    )
 
 
 class ZarrFiles:
@@ -61,13 +82,14 @@ class ZarrFiles:
         Raises:
             UnreadableSlideError: too large, or the connection fails.
         """
+        where = f"{self.source}: {name}"
         try:
-            with self._system.open(f"{self._root}/{name}", "rb") as file:
-                content: bytes = file.read(_LARGEST_DOCUMENT + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except CONNECTION as error:
-            raise self.refusal(f"{name}: {type(error).__name__}: {error}") from error
+            with fetched(where, self._system.open, f"{self._root}/{name}", "rb") as file:
+                content: bytes = fetched(where, file.read, _LARGEST_DOCUMENT + 1)
+        except UnreadableSlideError as error:
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                return None
+            raise
         if len(content) > _LARGEST_DOCUMENT:
             raise self.refusal(f"{name} of more than {_LARGEST_DOCUMENT} bytes")
         return content

@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import FsspecStore
 
-from patching.errors import SlideError, UnreadableSlideError
 from patching.geometry import Location, Size
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
-from patching.readers.projection import StackedSlide
+from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
-from patching.readers.zarr.files import CONNECTION, Source, ZarrFiles, is_url
+from patching.readers.zarr.files import Source, ZarrFiles, fetched, is_url
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
@@ -39,7 +37,7 @@ class _Block:
     channels: tuple[int, ...]
 
 
-class ZarrSlide(StackedSlide):
+class ZarrSlide(PlanesSlide):
     """A slide in an OME-Zarr image of version 0.4 or 0.5.
 
     Levels are the arrays of `multiscales` that hold the same planes as the first. It is brightfield if
@@ -59,24 +57,23 @@ class ZarrSlide(StackedSlide):
         return str(self.source)
 
     def _open(self) -> Header:
-        with _damage_told(self.source):
-            image = read_image(ZarrFiles(self.source))
-            full = image.levels[0]
-            self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
-            selection = select(str(self), image.axes, full.shape, self._planes)
-            self._arrays = [array for array in image.levels if self._alike(array, full)]
-            self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
-            self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
-            self._cache = SegmentCache(self._decode, _CACHE_BYTES)
-            names = image.names(selection.groups_TZC.shape[2])
-            header = Header(
-                channels=names,
-                dtype=full.dtype,
-                sizes=tuple(Size(self._along("X", array), self._along("Y", array)) for array in self._arrays),
-                mpp=image.mpp,
-                brightfield=names == RGB and full.dtype == np.uint8,
-            )
-            return self._planned(header, selection, self._planes)
+        image = read_image(ZarrFiles(self.source))
+        full = image.levels[0]
+        self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
+        selection = select(str(self), image.axes, full.shape, self._planes)
+        self._arrays = [array for array in image.levels if self._alike(array, full)]
+        self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
+        self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
+        self._cache = SegmentCache(self._decode, _CACHE_BYTES)
+        names = image.names(selection.groups_TZC.shape[2])
+        header = Header(
+            channels=names,
+            dtype=full.dtype,
+            sizes=tuple(Size(self._along("X", array), self._along("Y", array)) for array in self._arrays),
+            mpp=image.mpp,
+            brightfield=names == RGB and full.dtype == np.uint8,
+        )
+        return self._planned(header, selection, self._planes)
 
     def _along(self, axis: str, array: ZarrArray) -> int:
         return array.shape[self._axes.index(axis)]
@@ -148,7 +145,8 @@ class ZarrSlide(StackedSlide):
             "Y": slice(top, min(top + height, self._along("Y", array))),
             "X": slice(left, min(left + width, self._along("X", array))),
         }
-        whole = _read(self._stored[level], tuple(spatial.get(axis) or next(ranges) for axis in self._axes))
+        index_D = tuple(spatial.get(axis) or next(ranges) for axis in self._axes)
+        whole = _read(self.source, self._stored[level], index_D)
         order = [at for at, axis in enumerate(self._axes) if axis not in "YX"]
         planes = whole.transpose([*order, self._axes.index("Y"), self._axes.index("X")])
         planes_PHW = planes.reshape(-1, *planes.shape[-2:])[list(block.inside)]
@@ -156,10 +154,9 @@ class ZarrSlide(StackedSlide):
         return Segment(pixels_HWS, (pixels_HWS.shape[0], pixels_HWS.shape[1]), 0, top, left)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
-        with _damage_told(self.source):
-            for key in self._keys(level, window):
-                with self._cache.lent([key]) as (segment,):
-                    _paste(segment, region_HWC, self._blocks[level][key[1]].channels, window)
+        for key in self._keys(level, window):
+            with self._cache.lent([key]) as (segment,):
+                _paste(segment, region_HWC, self._blocks[level][key[1]].channels, window)
 
 
 def _paste(segment: Segment, region_HWC: NDArray[Any], channels: tuple[int, ...], window: Window) -> None:
@@ -178,30 +175,16 @@ def _paste(segment: Segment, region_HWC: NDArray[Any], channels: tuple[int, ...]
 def _opened(source: Source, array: ZarrArray, zarr_format: int) -> Any:
     """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
     if isinstance(source, str) and is_url(source):
-        store = FsspecStore.from_url(source, read_only=True)
-        return zarr.open_array(store, path=array.path, mode="r", zarr_format=zarr_format)
+        store = fetched(source, FsspecStore.from_url, source, read_only=True)
+        return fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
     spec = {
         "driver": "zarr3" if zarr_format == 3 else "zarr",
         "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
     }
-    return tensorstore.open(spec, open=True, read=True).result()
+    return fetched(source, lambda: tensorstore.open(spec, open=True, read=True).result())
 
 
-def _read(stored: Any, index: tuple[slice, ...]) -> NDArray[Any]:
+def _read(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray[Any]:
     if isinstance(stored, zarr.Array):
-        return np.asarray(stored[index])
-    return np.asarray(stored[index].read().result())
-
-
-@contextmanager
-def _damage_told(source: Source) -> Iterator[None]:
-    try:
-        yield
-    except SlideError:
-        raise
-    except CONNECTION as error:
-        raise UnreadableSlideError(
-            has=f"{source}: {type(error).__name__}: {error}",
-            needs="a whole OME-Zarr image that can be reached",
-            do="copy it again from its source, or try again",
-        ) from error
+        return fetched(source, lambda: np.asarray(stored[index]))
+    return fetched(source, lambda: np.asarray(stored[index].read().result()))

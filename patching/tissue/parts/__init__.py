@@ -1,5 +1,5 @@
-"""What several detectors share: thresholds, uneven light, pen marks, scan borders, repairs of a mask.
+"""What several detectors share: projections, thresholds, light, ink, borders, repairs of a mask.
 
-Sizes are in micrometres, so that they mean the same on every slide.
+Every tiling depends on all of it: what serves one detector only belongs into that detector's own file.
 May enter: what two detectors need. Knows no detector by name.
 """

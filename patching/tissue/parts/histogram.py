@@ -1,4 +1,4 @@
-"""Thresholds that split values in two classes."""
+"""Where to split values in two classes, judged by their histogram."""
 
 import numpy as np
 from numpy.typing import NDArray

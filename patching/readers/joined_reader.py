@@ -24,7 +24,7 @@ class Shift:
     y: int
 
 
-class StackSlide(AbstractSlide):
+class JoinedSlide(AbstractSlide):
     """Several co-registered files of equal size and dtype; their channels are joined in order.
 
     Only levels that all files have are kept. Names that occur twice get their modality's number:
