@@ -14,6 +14,7 @@ from torch import nn
 
 from models.data.normalization import Normalization
 from models.networks.classifier import Classifier
+from models.training.setup import Setup
 from patching.errors import AlgorithmError, DivergenceError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
@@ -60,8 +61,8 @@ class StubFit:
         self.rates: list[float] = []
         self.error: Callable[[float], BaseException | None] = lambda _: None
 
-    def __call__(self, train: Any, validation: Any, **given: Any) -> Namespace:
-        self.rates.append(given["settings"].learning_rate)
+    def __call__(self, setup: Setup, algorithm: str, own: dict[str, Any]) -> Namespace:
+        self.rates.append(setup.settings.learning_rate)
         if (error := self.error(self.rates[-1])) is not None:
             raise error
         classifier = Classifier(Bright(), Normalization("none", (0.0, 0.0), (1.0, 1.0), (1.0, 1.0)))

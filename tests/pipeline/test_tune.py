@@ -20,6 +20,7 @@ from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Score
 from models.training.loop import Trainer, TrainResult
 from models.training.making import candidates, checked_settings, make_algorithm
+from models.training.setup import Setup
 from models.training.step import Stepper
 from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
@@ -67,11 +68,10 @@ class StubFit:
         self.calls: list[dict[str, Any]] = []
         self.error: Callable[[int], BaseException | None] = lambda _: None
 
-    def __call__(self, train: Any, validation: Any, **given: Any) -> Namespace:
-        self.calls.append(given | {"patches": (len(train), len(validation))})
+    def __call__(self, setup: Setup, algorithm: str, own: dict[str, Any]) -> Namespace:
+        self.calls.append({"algorithm": algorithm, "algorithm_settings": own, "oracle": setup.oracle})
         if (error := self.error(len(self.searched))) is not None:
             raise error
-        own = given["algorithm_settings"]
         at = own["c"] * (own["beta"] + 1) if "beta" in own else 0.0
         wga = 0.9 - 0.2 * abs(at - 1.2)
         figures = {"step": 3.0, "epoch": 1.0, "validation_wga": wga, "validation_gba": wga + 0.05}
@@ -245,7 +245,7 @@ def test_the_test_split_is_never_read(
     monkeypatch.setattr(attempts, "gathered", listening)
     search(context)
     assert read == [{"train"}, {"validation"}]
-    assert all(call.get("oracle") is None for call in stub.calls)
+    assert all(call["oracle"] is None for call in stub.calls)
 
 
 def test_the_best_settings_can_be_pasted(context: Context, stub: StubFit) -> None:
