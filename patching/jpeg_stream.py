@@ -46,12 +46,12 @@ class JpegStream:
         """
         if set(configuration) != {"tables", "colorspace", "outcolorspace"}:
             raise ValueError(f"not a configuration of {NAME}: {', '.join(configuration)}")
-        tables = configuration["tables"]
-        return cls(
-            None if tables is None else base64.b64decode(tables, validate=True),
-            configuration["colorspace"],
-            configuration["outcolorspace"],
-        )
+        tables, *spaces = (configuration[key] for key in ("tables", "colorspace", "outcolorspace"))
+        if not isinstance(tables, str | None) or not all(
+            isinstance(space, int | str | None) for space in spaces
+        ):
+            raise ValueError(f"not a configuration of {NAME}: {configuration}")
+        return cls(None if tables is None else base64.b64decode(tables, validate=True), *spaces)
 
 
 NAME = "evenpatch.jpeg"

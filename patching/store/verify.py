@@ -12,6 +12,8 @@ from patching.store.shards import is_whole
 
 _SMALL = ("locations", "measures", "quality", "tissue", "thumbnail")
 _BATCH = 64
+# What TensorStore makes of a damaged array is a ValueError; a size that cannot be is a want of memory.
+_WRONG = (OSError, ValueError, MemoryError)
 
 
 def verify_store(path: Path) -> Iterator[str]:
@@ -23,13 +25,13 @@ def verify_store(path: Path) -> Iterator[str]:
     try:
         store = PatchStore.open(path)
         count, shard = len(store), Layout.read(path / "images").shards[0]
-    except (OSError, ValueError) as error:  # what TensorStore makes of a damaged array is a ValueError
+    except _WRONG as error:
         yield f"not a patch store: {_first_line(error)}"
         return
     for name in _SMALL:
         try:
             array = open_tensorstore(path / name).read().result()
-        except (OSError, ValueError) as error:
+        except _WRONG as error:
             yield f"{name}: {_first_line(error)}"
             continue
         if name in ("locations", "measures", "quality") and len(array) != count:
@@ -48,7 +50,7 @@ def _verify_shard(store: PatchStore, number: int, rows: range, shard: int) -> It
         index_n = np.arange(start, min(start + _BATCH, rows.stop))
         try:
             store.read(index_n)
-        except StoreError as error:
+        except _WRONG as error:
             yield f"images: among patches {index_n[0]} to {index_n[-1]}: {_first_line(error)}"
 
 

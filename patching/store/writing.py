@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import foreign
 from patching.disk_space import no_space, writing
 from patching.jpeg_stream import JpegStream
 from patching.store.chunks import ChunkBuffer, Codec, Encoder, compressors
@@ -128,7 +127,10 @@ class StoreWriter:
         if quality_NQ.size:
             start = self.rows(shard).start
             part = self._quality[start : start + len(quality_NQ)]
-            foreign(lambda what: no_space(self.path, f": {what}"), lambda: part.write(quality_NQ).result())
+            try:
+                part.write(quality_NQ).result()
+            except (OSError, ValueError) as error:  # TensorStore tells a full disk as a ValueError
+                raise no_space(self.path, f": {error}") from error
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""

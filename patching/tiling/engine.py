@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from patching.errors import AnnotationError, EvenpatchError, SlideError
+from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
 from patching.tiling.process_setup import prepare_process, prepare_worker
 from patching.tiling.receipts import key_of, remove_outputs, state_of, unlink, write_json, write_receipt
 from patching.tiling.task import Folders, SlideTask
@@ -125,7 +125,7 @@ def begin_task(
             begun=lambda: write_receipt(task, key, whole=False),
             progress=progress,
         )
-    except (SlideError, AnnotationError) as error:
+    except (SlideError, AnnotationError, MemoryShortageError) as error:
         return _failed(task, error)
     return Begun(key, log, shards) if shards else _finished(task, key, log)
 
@@ -134,7 +134,7 @@ def cut_task(task: SlideTask, shards: Sequence[int]) -> SlideLog | EvenpatchErro
     """The second step, for some shards: what was done, or why the slide fails."""
     try:
         return cut_slide(task, shards)
-    except SlideError as error:
+    except (SlideError, MemoryShortageError) as error:
         return error
 
 

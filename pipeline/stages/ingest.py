@@ -19,7 +19,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 
-from patching.errors import AnnotationError, EvenpatchError, SlideError
+from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.zarr.files import Source, is_url
@@ -105,7 +105,7 @@ def examine_cohort(
             filled = replace(row, reading=row.reading.filled(settings.reading))
             slide = examine(filled, settings.registration, settings.largest_shift)
             opened.append(slide if slide.mpp else replace(slide, mpp=settings.mpp))
-        except (SlideError, AnnotationError) as error:
+        except (SlideError, AnnotationError, MemoryShortageError) as error:
             excluded[row.slide_id] = error
     excluded |= misfits(opened, settings.channels)
     return [slide for slide in opened if slide.row.slide_id not in excluded], excluded

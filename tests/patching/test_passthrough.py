@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from patching import Location, PatchStore, Size, open_slide
 from patching.errors import StoreError, UnreadableSlideError
+from patching.jpeg_stream import JpegStream
 from patching.manifest import SlideRow
 from patching.tiling.engine import Folders, SlideTask, run_task
 from patching.tiling.settings import TileSettings
@@ -144,3 +145,11 @@ def test_a_damaged_tile_excludes_the_slide(slide_path: Path, tmp_path: Path, dam
     folders = Folders(tmp_path / "patches", tmp_path / "overlays", tmp_path / "receipts")
     outcome = run_task(SlideTask(SlideRow("s", "p", (slide_path,), label=1), "00", settings, folders))
     assert isinstance(outcome.error, UnreadableSlideError)
+
+
+@pytest.mark.parametrize("wrong", [{"tables": 5}, {"colorspace": []}, {"outcolorspace": 1.5}, {"more": 1}])
+def test_a_configuration_of_other_types_is_refused(wrong: dict[str, Any]) -> None:
+    written = JpegStream(None, None, None).to_json()
+    assert JpegStream.from_json(written) == JpegStream(None, None, None)
+    with pytest.raises(ValueError, match="not a configuration"):
+        JpegStream.from_json(written | wrong)

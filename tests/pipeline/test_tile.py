@@ -338,21 +338,22 @@ def test_another_detector_than_the_selected_one_is_told(
     ("verb", "place"),
     [("tile", "patching.tiling.tiler.plan_slide"), ("ingest", "patching.tiling.examination._probe")],
 )
-def test_a_want_of_memory_ends_the_run_with_its_own_advice(
+def test_a_want_of_memory_counts_against_the_budget_with_its_own_advice(
     verb: str,
     place: str,
     cohort: Cohort,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A slide that this machine has no memory for is not excluded as a damaged one."""
+    """A slide that this machine has no memory for is told, and not as a damaged one."""
 
     def greedy(*_: object) -> None:
         raise MemoryError("Unable to allocate 3 TiB")
 
     monkeypatch.setattr(place, greedy)
     assert cohort.run(verb) == 2
-    told = capsys.readouterr().err
-    assert "MemoryShortageError" in told
+    assert "MemoryShortageError" in capsys.readouterr().err
+    table = cohort.paths.ingest_excluded if verb == "ingest" else cohort.paths.patches / "excluded.csv"
+    told = table.read_text(encoding="utf-8")
     assert "tile.workers" in told
     assert "copy" not in told
