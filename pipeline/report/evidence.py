@@ -78,7 +78,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     index = read_table(paths.index, INDEX, "tile").merge(splits, on="patient_id", validate="m:1")
     excluded = [
         read_table(path, EXCLUDED, stage)
-        for path, stage in ((paths.ingest_excluded, "ingest"), (paths.patches / "excluded.csv", "tile"))
+        for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
         if path.is_file()
     ]
     rank = {algorithm: position for position, algorithm in enumerate(order)}

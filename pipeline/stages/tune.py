@@ -21,7 +21,7 @@ from rich.progress import track
 from models.training.making import checked_settings
 from patching.errors import AlgorithmError, ConfigError
 from pipeline.artifacts import run_name
-from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.experiments.beta_range import position
 from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
@@ -51,9 +51,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         AlgorithmError, GroupError: the algorithm cannot run on these groups; every trial failed.
         RegistryError: MLflow cannot be reached.
     """
-    settings = load_stage(context.configs, context.cohort, "tune", TuneSettings)
-    if options.trials is not None:
-        settings = validated(TuneSettings, settings.model_dump() | {"trials": options.trials}, "--trials")
+    settings = load_stage(context.configs, context.cohort, "tune", TuneSettings, trials=options.trials)
     base = _base(context, options.algorithm)
     ranges = checked_space(settings, options.algorithm, base)
     bench = load_bench(context, options.threshold, settings.epochs)
