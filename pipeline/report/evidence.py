@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.data.splitting import TEST
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
 from pipeline.config import Context, is_generated, load_cohort, require_slides, stage_mapping
 from pipeline.files import read_json, read_table
@@ -53,6 +54,11 @@ class Evidence:
     def algorithms(self) -> tuple[str, ...]:
         """Algorithms that have a run, in the report's order."""
         return tuple(dict.fromkeys(run.algorithm for run in self.runs))
+
+    @property
+    def test_patients(self) -> int:
+        """How many patients the test split holds."""
+        return int(self.index.loc[self.index["split"] == TEST, "patient_id"].nunique())
 
     def run(self, algorithm: str, threshold: str) -> Tested | None:
         """The run of an algorithm at a threshold, if there is one."""
