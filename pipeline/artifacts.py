@@ -4,8 +4,8 @@ Stages know this file and nothing of each other. `patch_id` is the one join key.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 SLIDES = (
     "slide_id",
@@ -41,69 +41,44 @@ ATTRIBUTES = ("patch_id", "threshold", "attribute", "group")
 PREDICTIONS = ("patch_id", "split", "label", "attribute", "group", "probability", "prediction")
 
 
-@dataclass(frozen=True)
 class Paths:
     """Every file and folder of one cohort, relative to the repository's root."""
 
-    root: Path
-    cohort: str
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data" / self.cohort
-
-    @property
-    def outputs(self) -> Path:
-        return self.root / "outputs" / self.cohort
-
-    @property
-    def raw(self) -> Path:
+    def __init__(self, root: Path, cohort: str) -> None:
+        self.root: Final = root
+        self.cohort: Final = cohort
+        self.data: Final = root / "data" / cohort
+        self.outputs: Final = root / "outputs" / cohort
+        self.raw: Final = self.data / "raw"
         """A generated cohort: slides.csv with its images and annotations."""
-        return self.data / "raw"
-
-    @property
-    def ingested(self) -> Path:
+        self.ingested: Final = self.data / "cohort"
         """Folder of the ingest stage: slides.csv (SLIDES and kept columns), excluded.csv, summary.json."""
-        return self.data / "cohort"
-
-    @property
-    def slides(self) -> Path:
-        return self.ingested / "slides.csv"
-
-    @property
-    def ingest_excluded(self) -> Path:
-        return self.ingested / "excluded.csv"
-
-    @property
-    def patches(self) -> Path:
+        self.slides: Final = self.ingested / "slides.csv"
+        self.ingest_excluded: Final = self.ingested / "excluded.csv"
+        self.patches: Final = self.data / "patches"
         """Folder of the tile stage: <slide_id>.zarr, index.parquet (INDEX), excluded.csv, summary.json."""
-        return self.data / "patches"
-
-    @property
-    def index(self) -> Path:
-        return self.patches / "index.parquet"
-
-    @property
-    def overlays(self) -> Path:
+        self.index: Final = self.patches / "index.parquet"
+        self.tile_excluded: Final = self.patches / "excluded.csv"
+        self.overlays: Final = self.data / "overlays"
         """<slide_id>.jpg: thumbnail, tissue, grid, annotation; cohort.html and sheets/ over all of them."""
-        return self.data / "overlays"
-
-    @property
-    def tile_receipts(self) -> Path:
+        self.tile_receipts: Final = self.data / ".tile"
         """What each patch store was made from, beside the outputs: a resumed run reads it."""
-        return self.data / ".tile"
+        self.splits: Final = self.data / "splits.csv"
+        self.attributes: Final = self.data / "attributes"
+        """Folder of the attribute stage: tables/ (`attribute_table`), groups.json, histogram.csv."""
+        self.groups: Final = self.attributes / "groups.json"
+        self.histogram: Final = self.attributes / "histogram.csv"
+        self.report: Final = self.outputs / "report" / "report.html"
+        self.tracked: Final = self.outputs / "track" / "runs.json"
+        """The track stage's receipt: MLflow run and model version of every training."""
+        self.study: Final = self.outputs / "study"
+        """Folder of a repeated cross-validation."""
+        self.results: Final = self.outputs / "compare"
+        """Folder of the compare verb: table.md, table.tex, table.html, table.json."""
 
     def store(self, slide_id: str) -> Path:
+        """The patches of a slide."""
         return self.patches / f"{slide_id}.zarr"
-
-    @property
-    def splits(self) -> Path:
-        return self.data / "splits.csv"
-
-    @property
-    def attributes(self) -> Path:
-        """Folder of the attribute stage: tables/ (`attribute_table`), groups.json, histogram.csv."""
-        return self.data / "attributes"
 
     def attribute_table(self, threshold: str) -> Path:
         """Attribute and group of every patch at one threshold (ATTRIBUTES).
@@ -111,14 +86,6 @@ class Paths:
         A file each, so that another threshold's change does not reach the trainings at this one.
         """
         return self.attributes / "tables" / f"{threshold}.parquet"
-
-    @property
-    def groups(self) -> Path:
-        return self.attributes / "groups.json"
-
-    @property
-    def histogram(self) -> Path:
-        return self.attributes / "histogram.csv"
 
     def training(self, run: str) -> Path:
         """Folder of one training: model.safetensors, model.json, history.csv, composition.json, run.json."""
@@ -128,28 +95,9 @@ class Paths:
         """Folder of one evaluation: predictions.parquet (PREDICTIONS), metrics.json."""
         return self.outputs / "evaluate" / run
 
-    @property
-    def report(self) -> Path:
-        return self.outputs / "report" / "report.html"
-
-    @property
-    def tracked(self) -> Path:
-        """The track stage's receipt: MLflow run and model version of every training."""
-        return self.outputs / "track" / "runs.json"
-
-    @property
-    def study(self) -> Path:
-        """Folder of a repeated cross-validation."""
-        return self.outputs / "study"
-
     def trials(self, verb: str, run: str) -> Path:
         """Folder of a search (tune: docs/tune.md) or of a sweep (sweep: docs/learning-rates.md)."""
         return self.outputs / verb / run
-
-    @property
-    def results(self) -> Path:
-        """Folder of the compare verb: table.md, table.tex, table.html, table.json."""
-        return self.outputs / "compare"
 
 
 def run_name(algorithm: str, threshold: str, seed: int | None = None) -> str:

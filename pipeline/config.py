@@ -219,10 +219,13 @@ def stage_mapping(configs: Path, cohort: str, stage: str) -> dict[str, Any]:
     return merged(load_yaml(configs / f"{stage}.yaml"), section)
 
 
-def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT]) -> SettingsT:
-    """Settings of a stage for a cohort."""
+def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT], **given: object) -> SettingsT:
+    """Settings of a stage for a cohort; `given` are options of the command line, or None."""
     origin = f"{configs / f'{stage}.yaml'} with cohort {cohort}"
-    return validated(model, stage_mapping(configs, cohort, stage), origin)
+    settings = validated(model, stage_mapping(configs, cohort, stage), origin)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
+    return validated(model, settings.model_dump() | chosen, options) if chosen else settings
 
 
 def load_algorithm(configs: Path, cohort: str, algorithm: str) -> dict[str, Any]:

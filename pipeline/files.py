@@ -26,12 +26,7 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame
     Raises:
         ArtifactError: the file is missing, or lacks a column; names the stage that writes it.
     """
-    if not path.is_file():
-        raise ArtifactError(
-            has=f"no file {path}",
-            needs=f"the output of `evenpatch {stage}`",
-            do=f"run `evenpatch {stage}`, or `dvc repro`",
-        )
+    _require(path, stage)
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
     else:
@@ -53,12 +48,7 @@ def read_json(path: Path, stage: str) -> dict[str, Any]:
     Raises:
         ArtifactError: no such file, or not a JSON mapping.
     """
-    if not path.is_file():
-        raise ArtifactError(
-            has=f"no file {path}",
-            needs=f"the output of `evenpatch {stage}`",
-            do=f"run `evenpatch {stage}`, or `dvc repro`",
-        )
+    _require(path, stage)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -72,6 +62,15 @@ def read_json(path: Path, stage: str) -> dict[str, Any]:
             do=f"run `evenpatch {stage}` again",
         )
     return content
+
+
+def _require(path: Path, stage: str) -> None:
+    if not path.is_file():
+        raise ArtifactError(
+            has=f"no file {path}",
+            needs=f"the output of `evenpatch {stage}`",
+            do=f"run `evenpatch {stage}`, or `dvc repro`",
+        )
 
 
 def file_fingerprint(paths: Sequence[Path]) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,13 @@ _NAMED = 10
 
 def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, PatchStore]) -> pd.DataFrame:
     """Write both files, from the stores alone, and return the index."""
-    dropped: Counter[str] = Counter()
-    for store in stores.values():
-        dropped.update(store.attributes.dropped)
     stored = [row for row in rows if row.slide_id in stores]
     index = patch_index([stores[row.slide_id] for row in stored], [row.patient_id for row in stored])
     index = index.sort_values(["slide_id", "y", "x"], kind="stable")
     with replacing(paths.index) as part:
         index.to_parquet(part, index=False, engine="pyarrow")
     failed = {row.slide_id for row in rows} - set(stores)
-    summary = summarize(index, [row.slide_id for row in rows], failed, dropped)
+    summary = summarize(index, [row.slide_id for row in rows], failed, dropped_places(stores.values()))
     _tell(summary)
     write_json(paths.patches / "summary.json", summary)
     return index
@@ -82,8 +79,16 @@ def _columns(store: PatchStore, patient_id: str, quality: Sequence[str]) -> dict
     return {name: columns[name] for name in INDEX} | measured
 
 
+def dropped_places(stores: Iterable[PatchStore]) -> dict[str, int]:
+    """How many places of all slides gave no patch, by reason."""
+    dropped: Counter[str] = Counter()
+    for store in stores:
+        dropped.update(store.attributes.dropped)
+    return dict(sorted(dropped.items()))
+
+
 def summarize(
-    index: pd.DataFrame, slide_ids: Sequence[str], failed: set[str], dropped: Counter[str]
+    index: pd.DataFrame, slide_ids: Sequence[str], failed: set[str], dropped: Mapping[str, int]
 ) -> dict[str, Any]:
     """The tiling in figures, for the report."""
     filled = set(index["slide_id"])
@@ -93,7 +98,7 @@ def summarize(
         "without_patches": [name for name in slide_ids if name not in failed and name not in filled],
         "patches": len(index),
         "labels": {str(label): int((index["label"] == label).sum()) for label in (0, 1)},
-        "dropped": dict(sorted(dropped.items())),
+        "dropped": dict(dropped),
         "mean_tissue_fraction": {
             str(label): float(index.loc[index["label"] == label, "tissue_fraction"].mean())
             for label in sorted(index["label"].unique())

@@ -3,7 +3,6 @@
 The same stores give the same page: no time, no machine.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from patching.pictures.drawing import write_picture
 from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.artifacts import EXCLUDED, Paths
 from pipeline.cohort.contact_sheets import sheet_group
+from pipeline.cohort.index import dropped_places
 from pipeline.cohort.quality import quality_rows
 from pipeline.files import read_table, replacing
 from pipeline.look.html import jpeg_uri, make_environment, small_picture
@@ -47,7 +47,7 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
             cohort=paths.cohort,
             facts=_facts(index, stores, excluded),
             kept=[(name, int((index["label"] == label).sum())) for name, label in LABELS],
-            dropped=_dropped(stores),
+            dropped=dropped_places(stores.values()),
             histograms=[(name, tissue_bars(index, label)) for name, label in LABELS],
             plot=(_WIDTH, _HEIGHT),
             sheet=_write_sheet(paths, index),
@@ -86,7 +86,7 @@ def _shares(fraction_N: pd.Series) -> NDArray[np.float64]:
 
 
 def _excluded(paths: Paths) -> pd.DataFrame:
-    files = ((paths.ingest_excluded, "ingest"), (paths.patches / "excluded.csv", "tile"))
+    files = ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
     tables = [read_table(path, EXCLUDED, stage) for path, stage in files if path.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(EXCLUDED))
 
@@ -102,13 +102,6 @@ def _facts(
         ("slides excluded", f"{len(excluded):,}"),
         ("patches", f"{len(index):,}"),
     ]
-
-
-def _dropped(stores: Mapping[str, PatchStore]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for store in stores.values():
-        total.update(store.attributes.dropped)
-    return dict(sorted(total.items()))
 
 
 def _write_sheet(paths: Paths, index: pd.DataFrame) -> Markup:

@@ -53,7 +53,7 @@ class Search:
 
     def __init__(self, journal: Path, identity: str, settings: TuneSettings) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.settings = settings
+        self.identity, self.settings = identity, settings
         _mend(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         self._study = optuna.create_study(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,6 @@ from pipeline.results.predictions import CELL
 from pipeline.training.patches import gathered, store_attributes
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -81,31 +80,22 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
     store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
     patch = {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype}
     versions = {name: version(name) for name in ("torch", "monai", "numpy")}
-    for repeat in range(settings.repeats):
-        for fold in range(settings.folds):
-            split = SplitSettings(
-                method="folds",
-                folds=settings.folds,
-                fold=fold,
-                repeat=repeat,
-                validation=settings.validation,
-                seed=settings.seed,
-            )
-            for threshold in thresholds:
-                for algorithm in settings.algorithms:
-                    yield Cell(
-                        repeat=repeat,
-                        fold=fold,
-                        threshold=threshold,
-                        algorithm=algorithm,
-                        algorithm_settings=load_algorithm(context.configs, context.cohort, algorithm),
-                        train_settings=train.model_dump(mode="json"),
-                        rule=attribute.thresholds[threshold].model_dump(),
-                        split=split.model_dump(),
-                        index_fingerprint=digest,
-                        patch=patch,
-                        versions=versions,
-                    )
+    shared = settings.model_dump(include={"folds", "validation", "seed"})
+    every = product(range(settings.repeats), range(settings.folds), thresholds, settings.algorithms)
+    for repeat, fold, threshold, algorithm in every:
+        yield Cell(
+            repeat=repeat,
+            fold=fold,
+            threshold=threshold,
+            algorithm=algorithm,
+            algorithm_settings=load_algorithm(context.configs, context.cohort, algorithm),
+            train_settings=train.model_dump(mode="json"),
+            rule=attribute.thresholds[threshold].model_dump(),
+            split=SplitSettings(method="folds", fold=fold, repeat=repeat, **shared).model_dump(),
+            index_fingerprint=digest,
+            patch=patch,
+            versions=versions,
+        )
 
 
 def is_done(folder: Path, cell: Cell) -> bool:
@@ -127,7 +117,7 @@ def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
     stage = TrainStage.model_validate(cell.train_settings)
     table, value = _fold_table(paths, cell)
     train, validation, test = (
-        gathered(paths, table[table["split"] == part], int(stage.memory_limit_gib * GIB))
+        gathered(paths, table[table["split"] == part], stage.memory_limit)
         for part in (TRAIN, VALIDATION, TEST)
     )
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import pandas as pd
 import yaml
 from rich.console import Group
 
-from pipeline.experiments.search import Record, Told
-from pipeline.experiments.search_space import TuneSettings
+from pipeline.experiments.search import Record, Search, Told
 from pipeline.experiments.tune_picture import draw
 from pipeline.files import replacing, write_json
 from pipeline.tables.blocks import Block, Cell, Row
 from pipeline.tables.writers import printed_block
+from pipeline.training.bench import Bench
 
 GROUP_FIGURES = {"validation_wga": "worst-group accuracy", "validation_gba": "group-balanced accuracy"}
 CLASS_FIGURES = {
@@ -28,26 +29,21 @@ class Tuning:
     """A search that is over.
 
     Attributes:
-        identity: of the search, see `Bench.identity`.
-        rule: the figure that decided.
         searched: the settings that were searched.
         references: record of every reference.
-        earlier: trials of other settings or data that were made before for the same algorithm and threshold.
-        smallest: name and patches of the smallest validation group.
     """
 
-    cohort: str
     algorithm: str
-    threshold: str
-    identity: str
-    rule: str
-    settings: TuneSettings
+    bench: Bench
+    search: Search
     searched: tuple[str, ...]
-    trials: tuple[Told, ...]
     best: Told
     references: Mapping[str, Record]
-    earlier: int
-    smallest: tuple[str, int]
+
+    @cached_property
+    def trials(self) -> tuple[Told, ...]:
+        """All of them, the failed ones too."""
+        return tuple(self.search.told)
 
     @property
     def failed(self) -> int:
@@ -62,9 +58,10 @@ class Tuning:
     @property
     def caution(self) -> str:
         """How the best figure has to be read."""
-        name, patches = self.smallest
+        name, patches = min(self.bench.validation_counts.items(), key=lambda item: item[1])
         failed = f" ({self.failed} failed)" if self.failed else ""
-        earlier = f" after {self.earlier} trials of other settings or data" if self.earlier else ""
+        others = self.search.earlier
+        earlier = f" after {others} trials of other settings or data" if others else ""
         return (
             f"best of {len(self.trials)} trials{failed}{earlier}; expect optimism: it was chosen on these "
             f"very validation patches, and the smallest group ({name}) has {patches} of them"
@@ -80,10 +77,10 @@ def write(folder: Path, tuning: Tuning) -> None:
     write_json(folder / "tune.json", _content(tuning))
     with replacing(folder / "tune.png") as part:
         title = (
-            f"{tuning.cohort}, {tuning.algorithm} at threshold {tuning.threshold}: "
+            f"{tuning.bench.context.cohort}, {tuning.algorithm} at threshold {tuning.bench.threshold}: "
             f"best of {len(tuning.trials)} trials"
         )
-        titles = {k: name + " (decides)" * (k == tuning.rule) for k, name in tuning.shown.items()}
+        titles = {k: name + " (decides)" * (k == tuning.bench.rule) for k, name in tuning.shown.items()}
         draw(tuning.trials, tuning.best, tuning.references, titles, tuning.searched, title, part)
 
 
@@ -96,12 +93,12 @@ def trials_table(tuning: Tuning) -> pd.DataFrame:
 def best_yaml(tuning: Tuning) -> str:
     """The best settings, to be pasted into the cohort's file, with what has to be known of them."""
     own = {**tuning.best.record["settings"], "candidates": [{}]}
-    figure = tuning.best.record["figures"][tuning.rule]
-    epochs = tuning.settings.epochs
+    bench, cohort, epochs = tuning.bench, tuning.bench.context.cohort, tuning.search.settings.epochs
+    figure = tuning.best.record["figures"][bench.rule]
     lines = [
-        f"# Trial {tuning.best.number}, {tuning.rule} {figure:.4f} at threshold {tuning.threshold}:",
+        f"# Trial {tuning.best.number}, {bench.rule} {figure:.4f} at threshold {bench.threshold}:",
         f"# {tuning.caution}.",
-        f"# To be pasted into configs/cohorts/{tuning.cohort}.yaml; `candidates: [{{}}]` tries nothing else.",
+        f"# To be pasted into configs/cohorts/{cohort}.yaml; `candidates: [{{}}]` tries nothing else.",
     ]
     if epochs is not None:
         lines.append(
@@ -117,7 +114,7 @@ def summary(tuning: Tuning, width: int) -> Group:
     )
     references = [Row(name, _cells(tuning, record)) for name, record in tuning.references.items()]
     head = ("", *tuning.shown.values())
-    caption = f"{tuning.algorithm}-{tuning.threshold}: validation"
+    caption = f"{tuning.algorithm}-{tuning.bench.threshold}: validation"
     settings = ", ".join(f"{key} {value}" for key, value in tuning.best.record["settings"].items())
     return Group(
         printed_block(Block(caption, "", head, head, (*references, own)), width),
@@ -128,16 +125,16 @@ def summary(tuning: Tuning, width: int) -> Group:
 
 def _content(tuning: Tuning) -> dict[str, Any]:
     return {
-        "cohort": tuning.cohort,
+        "cohort": tuning.bench.context.cohort,
         "algorithm": tuning.algorithm,
-        "threshold": tuning.threshold,
-        "identity": tuning.identity,
-        "rule": tuning.rule,
-        "settings": tuning.settings.model_dump(mode="json"),
+        "threshold": tuning.bench.threshold,
+        "identity": tuning.search.identity,
+        "rule": tuning.bench.rule,
+        "settings": tuning.search.settings.model_dump(mode="json"),
         "caution": tuning.caution,
         "n_trials": len(tuning.trials),
         "n_failed": tuning.failed,
-        "n_earlier": tuning.earlier,
+        "n_earlier": tuning.search.earlier,
         "best": {"trial": tuning.best.number, **tuning.best.record},
         "references": dict(tuning.references),
         "trials": [{"trial": trial.number, **trial.record} for trial in tuning.trials],

@@ -121,24 +121,13 @@ def colored_mnist(
         ),
         TEST: (test, None),
     }
-    return {
-        split: _colored_split(*gray, bias, palette_A3, SIGMA[severity], np.random.default_rng([seed, number]))
-        for number, (split, (gray, bias)) in enumerate(parts.items())
-    }
-
-
-def _colored_split(
-    gray_NHW: NDArray[np.uint8],
-    label_N: NDArray[np.int64],
-    name_N: NDArray[np.str_],
-    ratio: float | None,
-    palette_A3: NDArray[np.float64],
-    sigma: float,
-    rng: np.random.Generator,
-) -> ImageSet[NDArray[np.uint8]]:
-    attribute_N = assigned_colors(label_N, ratio, rng)
-    color_N3 = palette_A3[attribute_N] + rng.normal(scale=sigma, size=(len(label_N), 3))
-    return ImageSet(colored(gray_NHW, color_N3), label_N, attribute_N, name_N)
+    splits = {}
+    for number, (split, ((image_NHW, digit_N, own_N), bias)) in enumerate(parts.items()):
+        rng = np.random.default_rng([seed, number])
+        attribute_N = assigned_colors(digit_N, bias, rng)
+        color_N3 = palette_A3[attribute_N] + rng.normal(scale=SIGMA[severity], size=(len(digit_N), 3))
+        splits[split] = ImageSet(colored(image_NHW, color_N3), digit_N, attribute_N, own_N)
+    return splits
 
 
 def _names(part: str, count: int) -> NDArray[np.str_]:

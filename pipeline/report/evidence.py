@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.data.splitting import TEST
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
 from pipeline.config import Context, is_generated, load_cohort, require_slides, stage_mapping
 from pipeline.files import read_json, read_table
@@ -54,6 +55,11 @@ class Evidence:
         """Algorithms that have a run, in the report's order."""
         return tuple(dict.fromkeys(run.algorithm for run in self.runs))
 
+    @property
+    def test_patients(self) -> int:
+        """How many patients the test split holds."""
+        return int(self.index.loc[self.index["split"] == TEST, "patient_id"].nunique())
+
     def run(self, algorithm: str, threshold: str) -> Tested | None:
         """The run of an algorithm at a threshold, if there is one."""
         found = [run for run in self.runs if (run.algorithm, run.threshold) == (algorithm, threshold)]
@@ -78,7 +84,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     index = read_table(paths.index, INDEX, "tile").merge(splits, on="patient_id", validate="m:1")
     excluded = [
         read_table(path, EXCLUDED, stage)
-        for path, stage in ((paths.ingest_excluded, "ingest"), (paths.patches / "excluded.csv", "tile"))
+        for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
         if path.is_file()
     ]
     rank = {algorithm: position for position, algorithm in enumerate(order)}

@@ -12,12 +12,14 @@ from pipeline.report.evidence import Evidence
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Panel, Sources
 from pipeline.results.verdict import estimable
+from pipeline.training.layout import TISSUE
 
 
 def render(sources: Sources) -> str:
     """The page as HTML."""
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names}
     panels = [
         {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}
         for panel in track(PANELS, description="report", transient=True)
@@ -32,7 +34,8 @@ def render(sources: Sources) -> str:
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:
-    html = environment.get_template(f"{panel.name}.html").render(panel.values(sources))
+    own = panel.values(sources) if panel.values else {}
+    html = environment.get_template(f"{panel.name}.html").render(own)
     # Rendered with escaping on, so it is safe to place as it is.
     return Markup(html)  # noqa: S704
 
@@ -43,7 +46,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, Any]]:
         ("patients", f"{index['patient_id'].nunique():,}"),
         ("slides", f"{index['slide_id'].nunique():,}"),
         ("patches", f"{len(index):,}"),
-        ("test patients", f"{index[index['split'] == 'test']['patient_id'].nunique():,}"),
+        ("test patients", f"{evidence.test_patients:,}"),
         ("algorithms", len(evidence.algorithms)),
         ("thresholds", len(evidence.thresholds)),
     ]

@@ -88,11 +88,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the report: `templates/<name>.html` rendered with `values`."""
+    """A part of the report: `templates/<name>.html` rendered with `sources`, and its own `values` if any."""
 
     name: str
     title: str
-    values: Callable[[Sources], Mapping[str, Any]]
+    values: Callable[[Sources], Mapping[str, Any]] | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:

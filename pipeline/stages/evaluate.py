@@ -33,8 +33,6 @@ from pipeline.training.patches import gathered, patch_table, table_fingerprints
 
 logger = logging.getLogger(__name__)
 
-GIB = 2**30
-
 
 class EvaluateSettings(BootstrapSettings):
     """Settings of the evaluate stage: those of the intervals, which all figures share, and two of its own."""
@@ -91,7 +89,7 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
     """
     classifier, card = load_classifier(paths.training(name))
     _check_data(paths, name, card)
-    data = gathered(paths, table, int(settings.memory_limit_gib * GIB))
+    data = gathered(paths, table, int(settings.memory_limit_gib * 2**30))
     device = choose_device(settings.device)
     with deterministic(device):
         probability_NK = classifier.to(device).predict_patches(data.images)

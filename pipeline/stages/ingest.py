@@ -26,7 +26,7 @@ from patching.readers.zarr.files import Source, is_url
 from patching.tiling.examination import Examined, examine, misfits
 from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
-from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest, validated
+from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest
 from pipeline.files import replacing, write_json
 
 logger = logging.getLogger(__name__)
@@ -77,10 +77,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ManifestError: slides.csv breaks its rules.
         ErrorBudgetError: more slides are excluded than the budget allows, or all of them.
     """
-    settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings)
-    if options.error_budget is not None:
-        changed = settings.model_dump() | {"error_budget": options.error_budget}
-        settings = validated(IngestSettings, changed, "--error-budget")
+    given = {"error_budget": options.error_budget}
+    settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings, **given)
     cohort = load_cohort(context.configs, context.cohort)
     manifest = context.paths.root / slides_manifest(cohort, context.cohort)
     rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)

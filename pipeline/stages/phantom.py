@@ -11,7 +11,7 @@ import logging
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline.config import Context, load_stage, validated
+from pipeline.config import Context, load_stage
 from pipeline.phantoms.cohort import PhantomSettings, generate, slides_of
 
 logger = logging.getLogger(__name__)
@@ -28,11 +28,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     Raises:
         ConfigError: a setting is unknown or out of its range.
     """
-    settings = load_stage(context.configs, context.cohort, "phantom", PhantomSettings)
-    if options.workers is not None:
-        settings = validated(
-            PhantomSettings, settings.model_dump() | {"workers": options.workers}, "--workers"
-        )
+    given = {"workers": options.workers}
+    settings = load_stage(context.configs, context.cohort, "phantom", PhantomSettings, **given)
     folder = context.paths.raw
     total = len(slides_of(settings))
     with Progress(console=Console(stderr=True)) as progress:

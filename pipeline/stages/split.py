@@ -11,7 +11,7 @@ import pandas as pd
 
 from models.data.splitting import SplitSettings, assign_splits, patients_table
 from pipeline.artifacts import INDEX, SLIDES
-from pipeline.config import Context, load_stage, validated
+from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: an earlier stage's output is missing.
         GroupError: too few patients of a label.
     """
-    settings = load_stage(context.configs, context.cohort, "split", SplitSettings)
-    if options.fold is not None:
-        settings = validated(SplitSettings, settings.model_dump() | {"fold": options.fold}, "--fold")
+    settings = load_stage(context.configs, context.cohort, "split", SplitSettings, fold=options.fold)
     slides = read_table(context.paths.slides, SLIDES, "ingest")
     patches = read_table(context.paths.index, INDEX, "tile")
     patients = patients_table(patches, slides.groupby("patient_id")["split"].first())

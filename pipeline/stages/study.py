@@ -21,7 +21,7 @@ from rich.progress import track
 
 from patching.errors import AlgorithmError
 from pipeline.artifacts import INDEX, Paths, run_name
-from pipeline.config import Context, load_cohort, load_stage, require_slides, validated
+from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_cells import Cell, is_done, planned, train_cell
 from pipeline.experiments.study_files import StudySettings, write
@@ -57,11 +57,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
-    settings = load_stage(context.configs, context.cohort, "study", StudySettings)
-    options_given = ((key, getattr(options, key)) for key in OPTIONS)
-    chosen = {key: value for key, value in options_given if value is not None}
-    origin = ", ".join(f"--{option}" for option in OPTIONS)
-    settings = validated(StudySettings, settings.model_dump() | chosen, origin)
+    given = {key: getattr(options, key) for key in OPTIONS}
+    settings = load_stage(context.configs, context.cohort, "study", StudySettings, **given)
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"

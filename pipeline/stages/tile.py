@@ -11,7 +11,6 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +30,7 @@ from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
-from pipeline.config import Context, load_stage, load_yaml, validated
+from pipeline.config import Context, load_stage, load_yaml
 from pipeline.files import read_table
 
 logger = logging.getLogger(__name__)
@@ -72,16 +71,14 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ErrorBudgetError: more slides failed than the budget allows, or all of them.
         EmptyCohortError: no slide gives a single patch.
     """
-    settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings)
-    for name in ("workers", "engine"):
-        if (given := getattr(options, name)) is not None:
-            settings = validated(TileStageSettings, settings.model_dump() | {name: given}, f"--{name}")
+    given = {"workers": options.workers, "engine": options.engine}
+    settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings, **given)
     _tell_detector(context, settings)
     paths = context.paths
     listed = read_table(paths.slides, SLIDES, "ingest")
     # Workers elsewhere may have been started in another folder.
     root = paths.root if settings.engine == "local" else paths.root.resolve()
-    here = paths if settings.engine == "local" else replace(paths, root=root)
+    here = Paths(root, context.cohort)
     rows = sorted(read_manifest(paths.slides, root=root), key=lambda row: row.slide_id)
     folders = Folders(here.patches, here.overlays, here.tile_receipts)
     remove_strangers(folders, {row.slide_id for row in rows})
@@ -94,7 +91,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     _tell_room(listed, settings.patch, paths.patches)
     outcomes = {outcome.slide_id: outcome for outcome in _tiled(tasks, settings)}
     errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
-    table = paths.patches / "excluded.csv"
+    table = paths.tile_excluded
     write_excluded(table, "tile", rows, errors, paths.root)
     require_budget(table, "tile", rows, errors, settings.error_budget)
     names = [row.slide_id for row in rows if row.slide_id not in errors]

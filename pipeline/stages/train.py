@@ -31,7 +31,7 @@ from models.training.processes import is_first_process, one_of_several
 from models.training.setup import Setup
 from patching.store.reading import StoreAttributes
 from pipeline.artifacts import run_name
-from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
 from pipeline.training.layout import NamedLayout, read_layout
 from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
@@ -63,9 +63,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
 def _run(context: Context, options: argparse.Namespace) -> None:
     started = time.monotonic()
-    stage = load_stage(context.configs, context.cohort, "train", TrainStage)
-    if options.seed is not None:
-        stage = validated(TrainStage, stage.model_dump() | {"seed": options.seed}, "--seed")
+    stage = load_stage(context.configs, context.cohort, "train", TrainStage, seed=options.seed)
     algorithm_settings = load_algorithm(context.configs, context.cohort, options.algorithm)
     paths, name = context.paths, run_name(options.algorithm, options.threshold, options.seed)
     table = patch_table(paths, options.threshold)

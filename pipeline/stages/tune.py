@@ -21,7 +21,7 @@ from rich.progress import track
 from models.training.making import checked_settings
 from patching.errors import AlgorithmError, ConfigError
 from pipeline.artifacts import run_name
-from pipeline.config import Context, load_algorithm, load_stage, validated
+from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.experiments.beta_range import position
 from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
@@ -51,15 +51,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
         AlgorithmError, GroupError: the algorithm cannot run on these groups; every trial failed.
         RegistryError: MLflow cannot be reached.
     """
-    settings = load_stage(context.configs, context.cohort, "tune", TuneSettings)
-    if options.trials is not None:
-        settings = validated(TuneSettings, settings.model_dump() | {"trials": options.trials}, "--trials")
+    settings = load_stage(context.configs, context.cohort, "tune", TuneSettings, trials=options.trials)
     base = _base(context, options.algorithm)
     ranges = checked_space(settings, options.algorithm, base)
     bench = load_bench(context, options.threshold, settings.epochs)
     name = run_name(options.algorithm, options.threshold)
     with locked(context.paths.trials("tune", name)):
-        _Tune(context, name, options.algorithm, settings, base, ranges, bench).run()
+        _Tune(name, options.algorithm, settings, base, ranges, bench).run()
 
 
 def checked_space(settings: TuneSettings, algorithm: str, base: Mapping[str, Any]) -> dict[str, Range]:
@@ -88,7 +86,6 @@ class _Tune:
 
     def __init__(
         self,
-        context: Context,
         name: str,
         algorithm: str,
         settings: TuneSettings,
@@ -96,17 +93,17 @@ class _Tune:
         ranges: Mapping[str, Range],
         bench: Bench,
     ) -> None:
-        self.context, self.name, self.algorithm, self.settings = context, name, algorithm, settings
+        self.name, self.algorithm, self.settings = name, algorithm, settings
         self.base, self.ranges, self.bench = base, ranges, bench
-        self.folder = context.paths.trials("tune", name)
-        self.working = context.paths.outputs / "interrupted" / f"tune-{name}"
-        self.identity = bench.identity(
+        self.folder = bench.context.paths.trials("tune", name)
+        self.working = bench.context.paths.outputs / "interrupted" / f"tune-{name}"
+        identity = bench.identity(
             algorithm=algorithm,
             base=base,
             space={key: each.model_dump(mode="json") for key, each in ranges.items()},
             sampler=[settings.sampler, settings.startup, settings.seed, optuna.__version__],
         )
-        self.search = Search(self.folder / "journal.log", self.identity, settings)
+        self.search = Search(self.folder / "journal.log", identity, settings)
 
     def run(self) -> None:
         """References, then trials, then the summary."""
@@ -116,7 +113,8 @@ class _Tune:
             f"{self.name}: at most {self.settings.trials} trials by {self.bench.rule}, {len(known)} of them "
             f"finished before; {len(self.settings.references)} references. The test split is not read."
         )
-        store = TrialStore(self.context.paths.root, self.context.cohort, f"tune {self.name}", self.identity)
+        context, identity = self.bench.context, self.search.identity
+        store = TrialStore(context.paths.root, context.cohort, f"tune {self.name}", identity)
         references = {name: self._reference(name) for name in self.settings.references}
         for name, record in references.items():
             store.log(name, record)
@@ -137,20 +135,7 @@ class _Tune:
                 needs="one training that stays finite and has an estimable validation figure",
                 do="narrow the space in configs/tune.yaml, or lower learning_rate",
             )
-        tuning = Tuning(
-            cohort=self.context.cohort,
-            algorithm=self.algorithm,
-            threshold=self.bench.threshold,
-            identity=self.identity,
-            rule=self.bench.rule,
-            settings=self.settings,
-            searched=tuple(self.ranges),
-            trials=tuple(told),
-            best=best,
-            references=references,
-            earlier=self.search.earlier,
-            smallest=min(self.bench.validation_counts.items(), key=lambda item: item[1]),
-        )
+        tuning = Tuning(self.algorithm, self.bench, self.search, tuple(self.ranges), best, references)
         write(self.folder, tuning)
         store.finish(
             best.record, tuple(self.folder / file for file in ("trials.csv", "best.yaml", "tune.png"))
@@ -167,7 +152,7 @@ class _Tune:
         return record_of({**self.base, **override}, override, attempt)
 
     def _reference(self, name: str) -> Record:
-        settings = _base(self.context, name)
+        settings = _base(self.bench.context, name)
         kept = self.search.reference(name, settings)
         if kept is None:
             kept = record_of(settings, {}, self.bench.attempt(name, settings, self.working))

@@ -34,7 +34,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     paths = context.paths
     listed = read_table(paths.slides, SLIDES, "ingest")["slide_id"].tolist()
-    excluded = paths.patches / "excluded.csv"
+    excluded = paths.tile_excluded
     gone = set(read_table(excluded, ("slide_id",), "tile")["slide_id"]) if excluded.is_file() else set()
     wanted = options.slide or [name for name in listed if name not in gone]
     if unknown := [name for name in wanted if name not in listed]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 
 from rich.box import SIMPLE
@@ -27,6 +28,8 @@ _LATEX = {
     "”": "''",
 }
 _MARKDOWN = re.compile(r"([\\`*_|<>])")
+_TITLES = textwrap.TextWrapper(14, break_long_words=False, break_on_hyphens=False)
+"""Breaks the titles of columns in LaTeX."""
 
 
 def latex_text(text: str) -> str:
@@ -58,21 +61,15 @@ def markdown(page: Page) -> str:
 
 def markdown_rows(block: Block) -> Iterator[str]:
     """One table, without its caption."""
-    yield _markdown_row(tuple(map(markdown_text, block.head)))
+    yield f"| {' | '.join(map(markdown_text, block.head))} |"
     yield "|---" * len(block.head) + "|"
     for row in block.rows:
-        cells = [markdown_text(" ".join(cell.lines)) for cell in row.cells]
-        yield _markdown_row(
-            (markdown_text(row.name), *(_bold(c, cell) for c, cell in zip(cells, row.cells, strict=True)))
-        )
+        yield f"| {' | '.join([markdown_text(row.name), *map(_markdown_cell, row.cells)])} |"
 
 
-def _bold(text: str, cell: Cell) -> str:
+def _markdown_cell(cell: Cell) -> str:
+    text = markdown_text(" ".join(cell.lines))
     return f"**{text}**" if cell.strong else text
-
-
-def _markdown_row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def latex(page: Page) -> str:
@@ -93,12 +90,8 @@ def _latex_table(page: Page, chapter: Chapter, block: Block) -> Iterator[str]:
     yield rf"\caption{{{latex_text(caption)}}}"
     yield rf"\begin{{tabular}}{{@{{}}l{'r' * (len(block.head) - 1)}@{{}}}}"
     yield r"\toprule"
-    yield (
-        " & ".join(
-            _stacked(_broken(title), "l" if place == 0 else "r") for place, title in enumerate(block.head)
-        )
-        + r" \\"
-    )
+    titles = (list(map(latex_text, _TITLES.wrap(title))) for title in block.head)
+    yield " & ".join(_stack(title, "r" if place else "l") for place, title in enumerate(titles)) + r" \\"
     yield r"\midrule"
     for row in block.rows:
         # The braces keep a name that begins with a bracket from being read as an argument of \\.
@@ -115,27 +108,12 @@ def _latex_cell(cell: Cell) -> str:
     return _stack([rf"\textbf{{{shown}}}" if cell.strong else shown, *map(latex_text, others)], "r")
 
 
-def _stacked(lines: list[str], side: str) -> str:
-    return _stack([latex_text(line) for line in lines], side)
-
-
 def _stack(lines: list[str], side: str) -> str:
-    if len(lines) == 1:
-        return lines[0]
+    if len(lines) < 2:
+        return "".join(lines)
     # Braces, for the same reason.
     inner = r"\\{}".join(lines)
     return rf"\shortstack[{side}]{{{inner}}}"
-
-
-def _broken(title: str, width: int = 14) -> list[str]:
-    """A title in lines of about `width` letters."""
-    lines = [""]
-    for word in title.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
 
 
 def html(page: Page) -> str:

@@ -1,5 +1,5 @@
-"""The report's sections: one file each with a template of the same name, in the order of `registry`.
+"""The report's sections in the order of `registry`: a template each, and a file of the same name for most.
 
-A panel gets what was gathered, and gives what its template fills in.
+A panel gets what was gathered, and gives what its template fills in besides.
 May enter: a new section. Nobody but the registry names one.
 """

@@ -2,9 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,14 +28,15 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
     if not chosen:
         return {"algorithm": sources.named(settings.algorithm), "thresholds": []}
-    album = Album(sources.evidence, chosen.values(), settings.side)
+    loaded = _loaded(sources.evidence, chosen.values())
+    range_C2 = pictures.intensity_range(np.stack([item.image_HWC for item in loaded]))
+    by_name = {item.patch_id: _picture(item, range_C2, settings.side) for item in loaded}
     return {
         "algorithm": sources.named(settings.algorithm),
         "reference": sources.named(settings.reference),
-        "colors": album.legend,
+        "colors": _legend(loaded[0].attributes),
         "thresholds": [
-            {"name": threshold, "groups": _groups(table, album.by_name)}
-            for threshold, table in chosen.items()
+            {"name": threshold, "groups": _groups(table, by_name)} for threshold, table in chosen.items()
         ],
     }
 
@@ -69,51 +68,33 @@ def choose(part: pd.DataFrame, *, right: int, wrong: int) -> pd.DataFrame:
     return table.sort_values(["group", "correct", "turn", "order"], ascending=[True, False, True, True])
 
 
-class Album:
-    """Pictures of chosen patches, all on the same intensity scale."""
-
-    def __init__(self, evidence: Evidence, chosen: Iterable[pd.DataFrame], side: int) -> None:
-        self._side = side
-        rows = pd.concat([table[["patch_id", "slide_id", "store_row"]] for table in chosen]).drop_duplicates()
-        self._patches = [
-            loaded
-            for slide_id, part in rows.groupby("slide_id")
-            for loaded in _load(evidence, str(slide_id), part)
-        ]
-        self._range_C2 = pictures.intensity_range(np.stack([item.image_HWC for item in self._patches]))
-
-    @cached_property
-    def by_name(self) -> dict[str, Markup]:
-        """Picture of every patch with the tissue found beside it, by patch_id."""
-        return {item.patch_id: self._picture(item) for item in self._patches}
-
-    @property
-    def legend(self) -> list[tuple[str, str]]:
-        """Channel and the color it has in the pictures; empty for brightfield."""
-        first = self._patches[0].attributes
-        colors = pictures.COLOR_NAMES[min(len(first.channels), 3)]
-        return [] if first.brightfield else list(zip(first.channels, colors, strict=False))
-
-    def _picture(self, item: "_Loaded") -> Markup:
-        rgb_HWC = pictures.composite(item.image_HWC, self._range_C2, brightfield=item.attributes.brightfield)
-        return jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, self._side))
-
-
-@dataclass(frozen=True)
-class _Loaded:
+class _Loaded(NamedTuple):
     patch_id: str
     image_HWC: NDArray[Any]
     tissue_HW: NDArray[np.bool_]
     attributes: StoreAttributes
 
 
-def _load(evidence: Evidence, slide_id: str, rows: pd.DataFrame) -> list[_Loaded]:
-    store = PatchStore.open(evidence.paths.store(slide_id))
-    places = rows["store_row"].tolist()
-    return [
-        _Loaded(patch_id, image_HWC, _square_tissue(store, row), store.attributes)
-        for patch_id, image_HWC, row in zip(rows["patch_id"], store.read(places), places, strict=True)
-    ]
+def _loaded(evidence: Evidence, chosen: Iterable[pd.DataFrame]) -> list[_Loaded]:
+    rows = pd.concat([table[["patch_id", "slide_id", "store_row"]] for table in chosen]).drop_duplicates()
+    found = []
+    for slide_id, part in rows.groupby("slide_id"):
+        store, places = PatchStore.open(evidence.paths.store(str(slide_id))), part["store_row"].tolist()
+        for patch_id, image_HWC, row in zip(part["patch_id"], store.read(places), places, strict=True):
+            found.append(_Loaded(patch_id, image_HWC, _square_tissue(store, row), store.attributes))
+    return found
+
+
+def _legend(first: StoreAttributes) -> list[tuple[str, str]]:
+    """Channel and the color it has in the pictures; empty for brightfield."""
+    colors = pictures.COLOR_NAMES[min(len(first.channels), 3)]
+    return [] if first.brightfield else list(zip(first.channels, colors, strict=False))
+
+
+def _picture(item: _Loaded, range_C2: NDArray[np.float64], side: int) -> Markup:
+    """A patch with the tissue found beside it, on the intensity scale of all of them."""
+    rgb_HWC = pictures.composite(item.image_HWC, range_C2, brightfield=item.attributes.brightfield)
+    return jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, side))
 
 
 def _square_tissue(store: PatchStore, row: int) -> NDArray[np.bool_]:

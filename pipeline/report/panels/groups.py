@@ -9,14 +9,12 @@ import pandas as pd
 from models.data.splitting import SPLITS
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.training.layout import TISSUE
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """The association at every threshold, and the histogram of the training patches."""
     evidence = sources.evidence
     return {
-        "group_names": TISSUE.names,
         "thresholds": [
             {"name": name, **_association(evidence.groups["thresholds"][name])}
             for name in evidence.thresholds

@@ -9,14 +9,7 @@ from pipeline.tables.cells import chapter_of
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """Seeds of every method at every threshold, and the tables of the study."""
-    evidence = sources.evidence
     return {
-        "cohort": evidence.paths.cohort,
-        "algorithm": sources.settings.candidate,
-        "threshold": evidence.thresholds[0],
-        "single": sources.single,
-        "level": sources.intervals.level,
-        "boards": sources.boards.values(),
         "remarks": list(dict.fromkeys(each for board in sources.boards.values() for each in board.remarks)),
         "dots": sources.dots(sources.study, "study-dots") if sources.study else None,
         "chapters": [chapter_of(board, sources.terms) for board in sources.study],

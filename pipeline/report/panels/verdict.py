@@ -20,7 +20,7 @@ _FEW_PATIENTS = 10
 def values(sources: Sources) -> Mapping[str, Any]:
     """One statement per threshold, and every difference with its interval."""
     boards = list(sources.boards.values())
-    patients = sources.evidence.index.query("split == 'test'")["patient_id"].nunique()
+    patients = sources.evidence.test_patients
     drawable = [
         (board.threshold, contrast)
         for board in boards
@@ -29,17 +29,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
     ]
     return {
         "candidate": sources.named(sources.settings.candidate),
-        "key": sources.settings.candidate,
         "statements": [{"board": board, "answer": answer(sources, board)} for board in boards],
         "readings": READINGS,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
-        "level": sources.intervals.level,
-        "draws": sources.intervals.draws,
         "judged": all(board.judged for board in boards if board.contrasts),
-        "minimum": sources.settings.minimum_test_patients,
         "few_patients": patients if patients < _FEW_PATIENTS else None,
-        "single": sources.single,
-        "study": bool(sources.study),
     }
 
 
