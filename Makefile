@@ -12,7 +12,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 .PHONY: help repro report study test lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 $(READY): pyproject.toml constraints.txt
 	python=$$(.ci/find-python $(if $(PYTHON),'$(PYTHON)')) && "$$python" -m venv $(VENV)
@@ -24,8 +24,9 @@ repro: $(READY) ## slides to registered models and report, end to end: make repr
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 	@echo "report: outputs/$(or $(COHORT),phantom)/report/report.html"
 
-report: $(READY) ## write the report again: make report [COHORT=...], by default of the selected cohort
-	$(BIN)/evenpatch report $(COHORT:%=--cohort %)
+report: $(READY) ## write the report again, with other seeds and a study: make report [COHORT=...], by default of the selected cohort
+	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item --force report
 
 study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=...], by default of the selected cohort
 	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))

@@ -24,11 +24,18 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame
     Identifiers are read as strings, so that a slide called `007` keeps its name.
 
     Raises:
-        ArtifactError: the file is missing, or lacks a column; names the stage that writes it.
+        ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
     """
     _require(path, stage)
     if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # what pyarrow makes of a damaged file
+            raise ArtifactError(
+                has=f"{path}, which is damaged ({str(error).splitlines()[0]})",
+                needs="a whole parquet file",
+                do=f"run `evenpatch {stage}` again",
+            ) from error
     else:
         text = ("slide_id", "patient_id", "image", "channels", "annotation", "split")
         table = pd.read_csv(path, dtype=dict.fromkeys(text, "str"))

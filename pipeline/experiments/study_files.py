@@ -7,10 +7,10 @@ import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from models.metrics.intervals import Interval
-from pipeline.artifacts import Paths
-from pipeline.config import Settings
-from pipeline.files import file_fingerprint, replacing, write_json
+from pipeline.config import Context, Settings
+from pipeline.files import replacing, write_json
 from pipeline.results.figures import Scoreboard
+from pipeline.results.runs import study_fingerprints
 from pipeline.results.verdict import interval_record
 from pipeline.tables.blocks import Page
 from pipeline.tables.dots import dot_plot
@@ -54,7 +54,7 @@ class StudySettings(Settings):
 
 
 def write(
-    paths: Paths,
+    context: Context,
     settings: StudySettings,
     predictions: pd.DataFrame,
     records: Sequence[Mapping[str, Any]],
@@ -69,17 +69,18 @@ def write(
         boards: figures at every threshold.
         page: their tables.
     """
-    folder = paths.study
-    with replacing(folder / "predictions.parquet") as part:
-        predictions.to_parquet(part, index=False)
+    folder = context.paths.study
     content = {
         "settings": settings.model_dump() | boards[0].settings.model_dump(exclude={"seed"}),
         "patients": int(predictions["patient_id"].nunique()),
-        "fingerprints": {paths.index.name: file_fingerprint([paths.index])},
+        "fingerprints": study_fingerprints(context, dict.fromkeys(record["algorithm"] for record in records)),
         "thresholds": {board.threshold: _figures(board, settings.candidate) for board in boards},
         "cells": list(records),
     }
+    # The record comes first: predictions without one would be taken for a run's.
     write_json(folder / "study.json", content)
+    with replacing(folder / "predictions.parquet") as part:
+        predictions.to_parquet(part, index=False)
     with replacing(folder / "table.md") as part:
         part.write_text(markdown(page), encoding="utf-8")
     names = {method.algorithm: method.name for method in boards[0].methods}

@@ -89,7 +89,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     ]
     rank = {algorithm: position for position, algorithm in enumerate(order)}
     runs = sorted(
-        find_tested(paths, listed_runs(context)),
+        find_tested(context, listed_runs(context)),
         key=lambda run: (rank.get(run.algorithm, len(rank)), run.name),
     )
     return Evidence(

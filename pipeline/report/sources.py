@@ -103,10 +103,10 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
             on the same patches.
         ConfigError: the cohort is an imported benchmark.
     """
-    evidence, paths = load_evidence(context, tuple(settings.names)), context.paths
+    evidence = load_evidence(context, tuple(settings.names))
     seeds = seed_runs(context, [run.name for run in evidence.runs])
-    tested = trained_alike([*evidence.runs, *(find_tested(paths, seeds) if seeds else ())])
-    study = find_tested(paths, ["study"]) if present_study(paths) else ()
+    tested = trained_alike([*evidence.runs, *(find_tested(context, seeds) if seeds else ())])
+    study = find_tested(context, ["study"]) if present_study(context) else ()
     terms = terms_of(context, [*tested, *study], settings, references=settings.references)
     boards = {board.threshold: board for board in scoreboards_of(tested, terms)}
     return Sources(

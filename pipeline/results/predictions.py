@@ -12,6 +12,7 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
+from pipeline.config import Context
 from pipeline.files import read_json, read_table
 from pipeline.results.runs import (
     identity,
@@ -71,20 +72,24 @@ class Tested:
         own = {key: value for key, value in settings.items() if key not in tried}
         return {**self.record.get("train_settings", {}), **own, **self.record.get("fingerprints", {})}
 
+    @property
+    def candidates(self) -> list[str]:
+        """What selection chose from, in words."""
+        return sorted(str(trial.get("override")) for trial in self.record.get("trials", ()))
 
-def find_tested(paths: Paths, named: Sequence[str]) -> tuple[Tested, ...]:
+
+def find_tested(context: Context, named: Sequence[str]) -> tuple[Tested, ...]:
     """Read what was named, or without names every present training and the study of a cohort.
 
     Args:
-        paths: the cohort's.
         named: evaluated runs and study cells by name or folder; `study` is the whole study.
 
     Raises:
         ArtifactError: nothing to read, a file is missing or malformed, or patches are not of this cohort.
         ConfigError: a name that is neither a run nor a folder.
     """
-    index = read_index(paths)
-    places = [_located(paths, text) for text in named] if named else _everything(paths)
+    index = read_index(context.paths)
+    places = [_located(context.paths, text) for text in named] if named else _everything(context)
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += _studied([place for place in places if _of_study(place)], index)
     return tuple(found)
@@ -95,11 +100,12 @@ def read_index(paths: Paths) -> pd.DataFrame:
     return read_table(paths.index, ("patch_id", "patient_id"), "tile")
 
 
-def _everything(paths: Paths) -> list[Path]:
+def _everything(context: Context) -> list[Path]:
+    paths = context.paths
     folder = paths.evaluation("any").parent
     names = [path.parent.name for path in sorted(folder.glob("*/predictions.parquet"))]
     places = [folder / name for name in without_left_out({name: stale(paths, name) for name in names})]
-    if present_study(paths):
+    if present_study(context):
         places.append(paths.study)
     if not places:
         raise ArtifactError(

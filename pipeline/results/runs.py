@@ -1,5 +1,7 @@
 """What a run is, and which runs are of the present configuration and data."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.config import Context, load_cohort, load_yaml
+from pipeline.config import Context, load_algorithm, load_cohort, load_yaml, stage_mapping
 from pipeline.files import file_fingerprint, read_json, read_table
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
@@ -43,7 +45,7 @@ def listed_runs(context: Context) -> tuple[str, ...]:
     found = [name for name in _evaluated(paths) if name_parts(name)[2] is None]
     wanted = _wanted(context) if found else set()
     reasons = {
-        name: stale(paths, name) if name in wanted else "configs/params.yaml does not list it"
+        name: _left_over(paths, name) if name in wanted else "configs/params.yaml does not list it"
         for name in found
     }
     kept = without_left_out(reasons)
@@ -62,7 +64,7 @@ def seed_runs(context: Context, names: Iterable[str]) -> tuple[str, ...]:
     known, paths = set(names), context.paths
     parts = {name: name_parts(name) for name in _evaluated(paths)}
     seeds = [name for name, part in parts.items() if part[2] is not None and run_name(*part[:2]) in known]
-    return without_left_out({name: stale(paths, name) for name in seeds})
+    return without_left_out({name: _left_over(paths, name) for name in seeds})
 
 
 def stale(paths: Paths, name: str) -> str:
@@ -77,20 +79,49 @@ def stale(paths: Paths, name: str) -> str:
     return f"{', '.join(changed)} changed since it was trained" if changed else ""
 
 
-def present_study(paths: Paths) -> bool:
-    """Whether there is a finished study of the present patches; logs why one does not count."""
-    finished = (paths.study / "predictions.parquet").is_file()
-    return finished and bool(without_left_out({"the study": _stale_study(paths)}))
+def _left_over(paths: Paths, name: str) -> str:
+    """As `stale`; what does not say what it was trained on is a left-over too."""
+    said = "fingerprints" in run_record(paths.evaluation(name))
+    return stale(paths, name) if said else "its run.json does not say what it was trained on"
 
 
-def _stale_study(paths: Paths) -> str:
-    record = paths.study / "study.json"
-    used = read_json(record, "study").get("fingerprints", {}) if record.is_file() else {}
-    if used.get(paths.index.name, "") not in ("", file_fingerprint([paths.index])):
-        return f"{paths.index.name} changed since; run `evenpatch study` again"
+def present_study(context: Context) -> bool:
+    """Whether there is a finished study of the present patches and settings; logs why one does not count."""
+    files = [context.paths.study / name for name in ("predictions.parquet", "study.json")]
+    finished = all(path.is_file() for path in files)
+    return finished and bool(without_left_out({"the study": _stale_study(context)}))
+
+
+def _stale_study(context: Context) -> str:
+    paths = context.paths
+    used = read_json(paths.study / "study.json", "study").get("fingerprints", {})
+    changed = [paths.index.name] if used.get(paths.index.name) != file_fingerprint([paths.index]) else []
+    if used and not changed:
+        algorithms = [name.removeprefix("algorithms.") for name in used if name.startswith("algorithms.")]
+        present = study_fingerprints(context, algorithms)
+        changed = [name for name, digest in used.items() if present.get(name) != digest]
+    if used:
+        return f"{', '.join(changed)} changed since; run `evenpatch study` again" if changed else ""
+    # Of an earlier version, which did not record them: its patches tell.
     tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
     strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
     return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
+
+
+def study_fingerprints(context: Context, algorithms: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the patch index, and of the settings that a study's trainings are made with, by name.
+
+    Settings of an algorithm that is gone count as changed.
+    """
+    configs, cohort, index = context.configs, context.cohort, context.paths.index
+    settings = {stage: stage_mapping(configs, cohort, stage) for stage in ("attribute", "train")}
+    for name in algorithms:
+        known = (configs / "algorithms" / f"{name}.yaml").is_file()
+        settings[f"algorithms.{name}"] = load_algorithm(configs, cohort, name) if known else {}
+    digests = {name: json.dumps(content, sort_keys=True, default=str) for name, content in settings.items()}
+    return {index.name: file_fingerprint([index])} | {
+        name: hashlib.sha256(text.encode()).hexdigest() for name, text in digests.items()
+    }
 
 
 def without_left_out(reasons: Mapping[str, str]) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ def trained_alike(tested: Sequence[Tested]) -> tuple[Tested, ...]:
     for run in tested:
         own = first.setdefault((run.algorithm, run.threshold), run)
         changed = different(own.shared, run.shared)
+        changed += ["candidates"] if own.candidates != run.candidates else []
         if changed:
             logger.warning(
                 "%s is left out: trained with other %s than %s", run.name, ", ".join(changed), own.name

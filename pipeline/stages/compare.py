@@ -48,7 +48,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: nothing to compare, a file is missing, or runs are not of the same test patches.
         ConfigError: an unknown run or candidate, or seeds that were trained differently.
     """
-    tested = find_tested(context.paths, options.runs)
+    tested = find_tested(context, options.runs)
     terms = _terms(context, tested, options.candidate)
     page = page_of(context, "methods side by side", scoreboards_of(tested, terms), terms)
     if options.oracle:

@@ -102,7 +102,7 @@ def summarize(
     terms = terms_of(context, tested, report, candidate=settings.candidate)
     boards = scoreboards_of(tested, terms)
     page = page_of(context, "repeated cross-validation", boards, terms, remarks)
-    write(context.paths, settings, predictions, records, boards, page)
+    write(context, settings, predictions, records, boards, page)
     console = Console()
     console.print(printed(page, console.width))
 

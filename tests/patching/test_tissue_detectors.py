@@ -20,7 +20,7 @@ HEIGHT, WIDTH = 200, 300
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
 ELLIPSE = ((X - 100) / 70) ** 2 + ((Y - 120) / 50) ** 2 < 1
 EVERYWHERE = np.ones((HEIGHT, WIDTH), np.bool_)
-THRESHOLDS = ("otsu", "triangle", "entropy")
+THRESHOLDS = [name for name, kind in DETECTORS.items() if issubclass(kind, AbstractThresholdDetector)]
 Make = Callable[..., AbstractTissueDetector[Any]]
 
 

@@ -554,12 +554,12 @@ def test_cells() -> None:
 
 
 def test_a_layout_is_read_from_the_groups(three: Context) -> None:
-    tested = [replace(one, source="split") for one in find_tested(three.paths, ["gerne-low"])]
+    tested = [replace(one, source="split") for one in find_tested(three, ["gerne-low"])]
     assert layout_of(tested) == NamedLayout(("label 0", "label 1"), ("attribute 0", "attribute 1"))
     assert layout_of([replace(tested[0], source="study")]) == TISSUE
 
 
 def test_runs_of_one_algorithm_are_pooled_in_the_order_of_seeds(three: Context) -> None:
-    runs = find_tested(three.paths, ["gerne-low-s4", "gerne-low", "class_balanced-low"])
+    runs = find_tested(three, ["gerne-low-s4", "gerne-low", "class_balanced-low"])
     first, second = pools_of(runs, ["gerne"])
     assert (first.algorithm, first.seeds, second.algorithm) == ("gerne", (0, 4), "class_balanced")

@@ -97,6 +97,7 @@ def test_nested_mappings_merge_and_lists_replace() -> None:
 LEAVES = st.dictionaries(st.text(max_size=3), st.integers())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(st.recursive(LEAVES, lambda inner: st.dictionaries(st.text(max_size=3), inner)))
 def test_merging_with_nothing_changes_nothing(content: dict[str, object]) -> None:
     assert merged(content, {}) == content

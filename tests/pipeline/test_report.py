@@ -18,7 +18,6 @@ import yaml
 from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage, load_yaml
-from pipeline.files import file_fingerprint
 from pipeline.look.curves import curves_of
 from pipeline.look.patches import composite, intensity_range, picture_pair
 from pipeline.report.page import render
@@ -27,6 +26,8 @@ from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import binned_accuracy
 from pipeline.report.panels.verdict import answer
 from pipeline.report.sources import ReportSettings, Sources, gather
+from patching.errors import ArtifactError
+from pipeline.results.runs import study_fingerprints
 from pipeline.results.figures import Contrast, Scoreboard
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
@@ -226,10 +227,11 @@ def write_study(context: Context) -> None:
             tables.append(table.assign(prediction=prediction, probability=prediction * 1.0, **columns))
     context.paths.study.mkdir(parents=True)
     pd.concat(tables).to_parquet(context.paths.study / "predictions.parquet", index=False)
-    fingerprints = {"index.parquet": file_fingerprint([context.paths.index])}
-    content = {"cells": [], "fingerprints": fingerprints}
+    for name in ("study", "attribute", "train", "algorithms/erm", "algorithms/gerne"):
+        (context.configs / name).parent.mkdir(exist_ok=True)
+        shutil.copy(Path(__file__).parents[2] / "configs" / f"{name}.yaml", context.configs / f"{name}.yaml")
+    content = {"cells": [], "fingerprints": study_fingerprints(context, ("erm", "gerne"))}
     (context.paths.study / "study.json").write_text(json.dumps(content))
-    shutil.copy(Path(__file__).parents[2] / "configs" / "study.yaml", context.configs)
 
 
 def panel(page: str, name: str) -> str:
@@ -340,6 +342,40 @@ def test_a_study_of_other_patches_is_left_out_with_the_reason(
     assert "the study is left out: 1 patches are only in it or only in the present index" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["train", "attribute", "algorithms/gerne"])
+def test_a_study_of_other_settings_is_left_out_with_the_reason(
+    name: str, cohort: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_study(cohort)
+    with (cohort.configs / f"{name}.yaml").open("a") as file:
+        file.write("\nadded: 1\n")
+    with caplog.at_level(logging.WARNING):
+        assert sources_of(cohort).study == ()
+    assert f"the study is left out: {name.replace('/', '.')} changed since" in caplog.text
+
+
+def test_predictions_without_a_record_are_no_study(cohort: Context) -> None:
+    write_study(cohort)
+    (cohort.paths.study / "study.json").unlink()
+    assert sources_of(cohort).study == ()
+
+
+def test_a_damaged_table_is_told(cohort: Context) -> None:
+    write_study(cohort)
+    (cohort.paths.study / "predictions.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(ArtifactError, match="damaged"):
+        sources_of(cohort)
+
+
+def test_a_seed_chosen_from_other_candidates_is_left_out(
+    cohort: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    another_seed(cohort, "gerne-low", 3, trials=[{"override": {"beta": 0.5}}])
+    with caplog.at_level(logging.WARNING):
+        assert {len(method.pool.runs) for method in sources_of(cohort).boards["low"].methods} == {1}
+    assert "gerne-low-s3 is left out: trained with other candidates" in caplog.text
+
+
 def test_examples_are_fixed_and_of_different_patients() -> None:
     part = pd.DataFrame(
         {
@@ -423,7 +459,6 @@ def test_quality_by_group_names_other_shortcuts(sources: Sources) -> None:
 
 
 def test_no_training_is_an_error(small_cohort: Paths) -> None:
-    from patching.errors import ArtifactError
 
     with pytest.raises(ArtifactError):
         report.run(Context("small", small_cohort, small_cohort.root / "configs"), Namespace())
