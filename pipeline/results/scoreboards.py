@@ -34,7 +34,7 @@ def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, 
 
 def _scoreboard(tested: Sequence[Tested], terms: Terms) -> Scoreboard:
     first = tested[0]
-    pools = pools_of(tested, list(terms.names))
+    pools = pools_of(tested, list(terms.judging.names))
     named = terms.layouts.get(first.threshold) or layout_of(tested)
     layout = named.groups
     bins, ranked = bins_of(tested, layout), is_ranked(tested, layout)
@@ -48,7 +48,7 @@ def _scoreboard(tested: Sequence[Tested], terms: Terms) -> Scoreboard:
     )
     patients = first.patches.groupby("label")["patient_id"].nunique()
     patients_K = tuple(int(patients.get(label, 0)) for label in range(layout.n_classes))
-    judged = min(patients_K) >= terms.minimum_test_patients
+    judged = min(patients_K) >= terms.judging.minimum_test_patients
     return Scoreboard(
         source=first.source,
         threshold=first.threshold,
@@ -145,7 +145,7 @@ def _differences(
 def _absent(methods: Sequence[Method], terms: Terms) -> tuple[str, ...]:
     present = {each.algorithm for each in methods}
     candidates = [each.name for each in methods if terms.is_candidate(each.algorithm)]
-    named = candidates or [terms.named(terms.candidate)]
+    named = candidates or [terms.named(terms.judging.candidate)]
     missing = [name for name in ALWAYS if name not in present]
     if not candidates:
         return tuple(

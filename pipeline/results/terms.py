@@ -29,32 +29,28 @@ class Terms:
     """What decides the figures, besides the predictions.
 
     Attributes:
+        judging: names, candidate and the fewest test patients of a verdict.
         bootstrap: draws, level and minimums, for each source of predictions.
-        names: algorithms in the tables' order, with the name to print.
-        candidate: the algorithm under test.
         variants: whether `<candidate>_...` are under test with it.
         references: what it is compared with, in order; none: every other method.
-        minimum_test_patients: no difference is called better or worse where fewer hold patches of a class.
         thresholds: value of the tissue fraction by the threshold's name, in order; may be incomplete.
         layouts: names of classes and attribute values by the threshold's name; may be incomplete.
     """
 
+    judging: JudgingSettings
     bootstrap: Mapping[Source, BootstrapSettings]
-    names: Mapping[str, str]
-    candidate: str
     variants: bool
     references: tuple[str, ...] | None
-    minimum_test_patients: int
     thresholds: Mapping[str, float]
     layouts: Mapping[str, NamedLayout]
 
     def named(self, algorithm: str) -> str:
         """The name of an algorithm to print."""
-        return self.names.get(algorithm, algorithm.replace("_", " "))
+        return self.judging.names.get(algorithm, algorithm.replace("_", " "))
 
     def is_candidate(self, algorithm: str) -> bool:
-        variant = self.variants and algorithm.startswith(f"{self.candidate}_")
-        return algorithm == self.candidate or variant
+        candidate = self.judging.candidate
+        return algorithm == candidate or (self.variants and algorithm.startswith(f"{candidate}_"))
 
 
 def terms_of(
@@ -74,15 +70,13 @@ def terms_of(
     """
     paths, thresholds = context.paths, {one.threshold for one in tested}
     return Terms(
+        judging=judging.model_copy(update={"candidate": candidate}) if candidate else judging,
         bootstrap={
             source: bootstrap_settings(context, study=source == "study")
             for source in sorted({one.source for one in tested})
         },
-        names=judging.names,
-        candidate=candidate or judging.candidate,
         variants=variants,
         references=references,
-        minimum_test_patients=judging.minimum_test_patients,
         thresholds=_thresholds(paths),
         layouts={
             name: read_layout(paths, name) for name in thresholds if paths.attribute_table(name).is_file()

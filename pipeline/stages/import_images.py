@@ -87,14 +87,13 @@ def association(benchmark: Benchmark) -> dict[str, Any]:
     counts = {split: benchmark.splits[split].counts(benchmark.layout) for split in SPLITS}
     whole = {split: counts_KA.sum(axis=1).all() for split, counts_KA in counts.items()}
     alpha_KA = conditional_distribution(counts[TRAIN])
-    named = NamedLayout(benchmark.classes, benchmark.attributes)
     listed = {split: counts_KA.tolist() for split, counts_KA in counts.items()}
     strength = {split: cramers_v(counts_KA) for split, counts_KA in counts.items()}
     return {
         "how": f"{benchmark.attribute_name}, given with the images",
-        "classes": list(named.classes),
-        "attributes": list(named.attributes),
-        "group_names": list(named.names),
+        "classes": list(benchmark.classes),
+        "attributes": list(benchmark.attributes),
+        "group_names": list(NamedLayout(benchmark.classes, benchmark.attributes).names),
         "counts": listed,
         "patients": listed,
         "alpha": alpha_KA.tolist(),

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,16 +114,11 @@ def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, Ev
     # Only where one is set: the table of most cohorts stays as it is.
     set_columns = [name for name in COLUMNS if any(name in slide.row.reading.cells() for slide in examined)]
     columns = (*SLIDES, *set_columns, *(name for name in extras if name not in SLIDES))
-    _write_csv(paths.slides, columns, [_slide_cells(slide, paths.root) for slide in examined])
-    summary = summarize(examined, excluded)
-    write_json(paths.ingested / "summary.json", summary)
-
-
-def _write_csv(path: Path, columns: Sequence[str], cells: Iterable[Mapping[str, Any]]) -> None:
-    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with replacing(paths.slides) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(cells)
+        writer.writerows(_slide_cells(slide, paths.root) for slide in examined)
+    write_json(paths.ingested / "summary.json", summarize(examined, excluded))
 
 
 def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:

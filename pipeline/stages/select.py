@@ -68,9 +68,9 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
     """
     check_sections(context.configs, context.cohort)
     cohort = load_cohort(context.configs, context.cohort)
-    if missing := [
-        name for name, verb in VERBS.items() if verb.needs_section and name not in cohort.sections
-    ]:
+    needed = [name for name, verb in VERBS.items() if verb.needs_section]
+    needed += ["phantom"] if is_generated(cohort, context.paths) else []
+    if missing := [name for name in needed if name not in cohort.sections]:
         raise ConfigError(
             has=f"the file of cohort {context.cohort} without {', '.join(missing)}",
             needs="a section, if an empty one, of every stage that `dvc repro` runs",

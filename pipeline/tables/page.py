@@ -43,8 +43,8 @@ def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
     yield (
         "Differences are of the same patients in every draw. “Better” and “worse” are said only where the "
         "interval excludes 0, and only where at least "
-        f"{terms.minimum_test_patients} test patients have patches of each class. They are not corrected "
-        "for the number of comparisons."
+        f"{terms.judging.minimum_test_patients} test patients have patches of each class. They are not "
+        "corrected for the number of comparisons."
     )
     yield (
         "Trials: candidates that each training chose from, on validation patients. The more there are, the "

@@ -14,6 +14,7 @@ from patching.errors import ConfigError
 from patching.geometry import Mpp, Size
 from patching.tissue.base import AbstractTissueDetector, SlideOrigin
 from patching.tissue.parts.histogram import entropy_threshold, triangle_threshold
+from patching.tissue.parts.two_class import AbstractThresholdDetector
 from patching.tissue.registry import DETECTORS, make_detector
 
 HEIGHT, WIDTH = 200, 300

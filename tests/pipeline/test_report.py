@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from models.metrics.intervals import Interval
+from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage, load_yaml
 from pipeline.look.curves import curves_of
@@ -26,9 +27,8 @@ from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import binned_accuracy
 from pipeline.report.panels.verdict import answer
 from pipeline.report.sources import ReportSettings, Sources, gather
-from patching.errors import ArtifactError
-from pipeline.results.runs import study_fingerprints
 from pipeline.results.figures import Contrast, Scoreboard
+from pipeline.results.runs import study_fingerprints
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
