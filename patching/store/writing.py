@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import foreign
+from patching.damage import Foreign
 from patching.disk_space import no_space, writing
 from patching.jpeg_stream import JpegStream
 from patching.store.chunks import ChunkBuffer, Codec, Encoder, compressors
@@ -128,7 +128,7 @@ class StoreWriter:
         if quality_NQ.size:
             start = self.rows(shard).start
             part = self._quality[start : start + len(quality_NQ)]
-            foreign(lambda what: no_space(self.path, f": {what}"), lambda: part.write(quality_NQ).result())
+            _written(self.path, lambda: part.write(quality_NQ).result())
 
     def publish(self) -> None:
         """Give the store its name; an older one is replaced."""
@@ -176,6 +176,9 @@ def write_store(
 def read_part(path: Path) -> PatchStore:
     """A store that is not whole yet, for its attributes and table."""
     return PatchStore.open(partial(path))
+
+
+_written = Foreign(lambda path, what: no_space(path, f": {what}"))
 
 
 def _write_table(part: Path, table: PatchTable) -> None:
