@@ -24,10 +24,10 @@ from patching.tissue_area import AreaTable
 
 _EXTENT = 256
 _SIDES = (8, 16, 32)
-_SIGNAL: dict[str, Any] = {"name": "signal", "channel": "SHG_log_intensity"}
+_SIGNAL: dict[str, Any] = {"method": "signal", "channel": "SHG_log_intensity"}
 _COHORTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "CMU-1-Small-Region.svs": ("wsi-scanners/CMU-1-Small-Region.svs", {"name": "otsu"}),
-    "TCGA frozen section": ("wsi-scanners/TCGA-CR-7395*.svs", {"name": "otsu"}),
+    "CMU-1-Small-Region.svs": ("wsi-scanners/CMU-1-Small-Region.svs", {"method": "otsu"}),
+    "TCGA frozen section": ("wsi-scanners/TCGA-CR-7395*.svs", {"method": "otsu"}),
     "P-SHG cores": ("breast-pshg-tma/core*_*.ome.tif", _SIGNAL),
 }
 
@@ -50,9 +50,9 @@ def _errors(path: Path, detector: dict[str, Any]) -> dict[int, NDArray[np.float6
     with open_slide(path) as slide:
         image_HWC, _ = overview(slide, 1.0)
         size, mpp, brightfield, channels = slide.size, slide.mpp, slide.brightfield, slide.channels
-    if detector["name"] == "signal" and len(channels) > 1:
+    if detector["method"] == "signal" and len(channels) > 1:
         channels = ("SHG_log_intensity", *channels[1:])
-    elif detector["name"] == "signal":
+    elif detector["method"] == "signal":
         channels = ("SHG_log_intensity",)
     image_HWC = np.ascontiguousarray(image_HWC)
 

@@ -160,14 +160,6 @@ class TrainGroups:
         sums_G = np.bincount(self.group_N, weights=values_N, minlength=self.layout.n_groups)
         return sums_G.astype(np.float64).reshape(self.layout.n_classes, self.layout.n_attributes)
 
-    def require_every_group(self) -> None:
-        """Check that no group is empty.
-
-        Raises:
-            EmptyGroupError: names the empty groups.
-        """
-        require_every_group(self.counts_KA)
-
 
 def require_every_group(counts_KA: NDArray[np.int64]) -> None:
     """Check that no training group is empty.

@@ -7,8 +7,8 @@ it is.
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 from patching.errors import EvenpatchError, MemoryShortageError, UnreadableSlideError
 
@@ -31,36 +31,32 @@ _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
 
 
-def foreign(
-    refuse: Callable[[str], EvenpatchError],
-    call: Callable[_Args, _Result],
-    /,
-    *args: _Args.args,
-    **kwargs: _Args.kwargs,
-) -> _Result:
-    """The result of a library's function; what it raises on damaged bytes becomes the error of `refuse`.
+@dataclass(frozen=True)
+class Foreign:
+    """Calls functions of a library; what they raise on damaged bytes becomes the error of `refuse`.
 
-    Raises:
-        MemoryShortageError: it needs more memory than there is.
+    Args:
+        refuse: the error for a file, slide or folder, of which the library says this.
+        own: what this library raises beside `DAMAGE`.
     """
-    try:
-        return call(*args, **kwargs)
-    except MemoryError as error:
-        raise out_of_memory(refuse(in_words(error)).has) from error
-    except DAMAGE as error:
-        raise refuse(in_words(error)) from error
 
+    refuse: Callable[[Any, str], EvenpatchError]
+    own: tuple[type[Exception], ...] = ()
 
-def decoded(
-    source: object, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
-) -> _Result:
-    """The result of a library's function on a file, or slide.
+    def __call__(
+        self, source: object, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
+    ) -> _Result:
+        """The result of a function on `source`.
 
-    Raises:
-        UnreadableSlideError: it raised what decoders raise on damaged bytes.
-        MemoryShortageError: it needs more memory than there is.
-    """
-    return foreign(partial(damaged, source), call, *args, **kwargs)
+        Raises:
+            MemoryShortageError: it needs more memory than there is.
+        """
+        try:
+            return call(*args, **kwargs)
+        except MemoryError as error:
+            raise out_of_memory(self.refuse(source, in_words(error)).has) from error
+        except (*DAMAGE, *self.own) as error:
+            raise self.refuse(source, in_words(error)) from error
 
 
 def damaged(source: object, what: str) -> UnreadableSlideError:
@@ -70,6 +66,10 @@ def damaged(source: object, what: str) -> UnreadableSlideError:
         needs="a whole file in a format that evenpatch reads",
         do="copy the file again from its source, or export it anew",
     )
+
+
+decoded = Foreign(damaged)
+"""For decoders of slides: an UnreadableSlideError."""
 
 
 def in_words(error: Exception) -> str:

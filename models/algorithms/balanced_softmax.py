@@ -19,8 +19,6 @@ class BalancedSoftmax(AbstractErm[AlgorithmSettings]):
         EmptyGroupError: a class without training samples.
     """
 
-    settings_type = AlgorithmSettings
-
     def __init__(self, train: TrainLabels, settings: AlgorithmSettings) -> None:
         super().__init__(train, settings)
         conditional_distribution(train.counts_K[:, None])  # an empty class is an error

@@ -50,7 +50,7 @@ class AbstractAlgorithm(ABC, Generic[ViewT, SettingsT]):
         state: tensors that the method changes from step to step; saved and restored with the training.
     """
 
-    settings_type: ClassVar[type[AlgorithmSettings]]
+    settings_type: ClassVar[type[AlgorithmSettings]] = AlgorithmSettings
     view: ClassVar[type[TrainLabels] | type[TrainGroups]]
     """The type behind ViewT."""
     companions: ClassVar[tuple[str, ...]] = ()

@@ -17,5 +17,4 @@ class DepthExperts(AbstractErm[AlgorithmSettings]):
     which the budget in samples seen counts once.
     """
 
-    settings_type = AlgorithmSettings
     assembly = "deep_and_shallow"

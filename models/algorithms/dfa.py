@@ -8,24 +8,17 @@ import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat
 
-from models.algorithms.base import AlgorithmSettings
-from models.algorithms.erm import AbstractErm
 from models.algorithms.parts.networks import Networks
 from models.algorithms.parts.plans import Batch
-from models.algorithms.parts.relative_difficulty import ClassNormalizedLosses, gce, relative_difficulty
-from models.groups import TrainLabels
+from models.algorithms.parts.relative_difficulty import AbstractDifficultyWeighted, DifficultySettings, gce
 from models.networks.backbones.disentangled import Disentangled
 from models.networks.heads import features_and_logits
 from patching.errors import AlgorithmError
 
 
-class DfaSettings(AlgorithmSettings):
+class DfaSettings(DifficultySettings):
     """Settings of DFA."""
 
-    q: float = Field(default=0.7, gt=0, le=1)
-    """Of the bias branch's generalized cross-entropy: the greater, the more biased."""
-    decay: float = Field(default=0.7, ge=0, lt=1)
-    """Of the moving averages of every sample's losses, per time that the sample is drawn."""
     lambda_dis: NonNegativeFloat = 1.0
     """Weight of the bias branch in L_dis."""
     lambda_swap: NonNegativeFloat = 1.0
@@ -36,7 +29,7 @@ class DfaSettings(AlgorithmSettings):
     """Share of the training after which features are swapped: before it they are not disentangled yet."""
 
 
-class Dfa(AbstractErm[DfaSettings]):
+class Dfa(AbstractDifficultyWeighted[DfaSettings]):
     """L = L_dis + lambda_swap L_swap on features z = [z_i; z_b] of an intrinsic and a biased encoder:
 
     L_dis  = W CE(C_i(z), y)      + lambda_dis    GCE(C_b(z), y)
@@ -53,14 +46,7 @@ class Dfa(AbstractErm[DfaSettings]):
 
     settings_type = DfaSettings
     assembly = "disentangled"
-    additive = False
-
-    def __init__(self, train: TrainLabels, settings: DfaSettings) -> None:
-        super().__init__(train, settings)
-        self.biased_losses, self.intrinsic_losses = (
-            ClassNormalizedLosses(self.state, name, train.label_N, settings.decay)
-            for name in ("biased_N", "intrinsic_N")
-        )
+    averages = ("biased_N", "intrinsic_N")
 
     def objective(self, networks: Networks, batch: Batch) -> torch.Tensor:
         """L_dis, and L_swap once the training is that far."""
@@ -69,8 +55,9 @@ class Dfa(AbstractErm[DfaSettings]):
         intrinsic_BD, bias_BD = features_BD.float().chunk(2, dim=1)
         label_B, own = batch.label_B, self.settings
         logits_BK, biased_BK = _heads(backbone, intrinsic_BD, bias_BD)
-        weight_B = self._difficulty(logits_BK, biased_BK, batch)
-        losses_B = weight_B * self.sample_losses(logits_BK, batch)
+        losses_B = self.sample_losses(logits_BK, batch)
+        weight_B = self.difficulty(self.sample_losses(biased_BK, batch), losses_B, batch)
+        losses_B = weight_B * losses_B
         losses_B = losses_B + own.lambda_dis * gce(biased_BK, label_B, own.q)
         if batch.progress >= own.swap_after:
             order_B = np.random.default_rng(batch.mixing_seed).permutation(len(batch))
@@ -80,13 +67,6 @@ class Dfa(AbstractErm[DfaSettings]):
             swapped_B = swapped_B + own.lambda_swap_b * gce(biased_BK, label_B[other_B], own.q)
             losses_B = losses_B + own.lambda_swap * swapped_B
         return self.loss(losses_B, batch.plan)
-
-    def _difficulty(self, logits_BK: torch.Tensor, biased_BK: torch.Tensor, batch: Batch) -> torch.Tensor:
-        indices_B = batch.plan.indices_N
-        return relative_difficulty(
-            self.biased_losses.update(self.sample_losses(biased_BK, batch), indices_B),
-            self.intrinsic_losses.update(self.sample_losses(logits_BK, batch), indices_B),
-        )
 
 
 def _heads(

@@ -17,7 +17,7 @@ from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.parts.quota import QuotaSettings
 from models.algorithms.parts.sampling import GroupStreams, Quota, expected_samples
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 from patching.errors import AlgorithmError, BetaBoundsError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
 
     def __init__(self, train: TrainGroups, settings: GerneSettings) -> None:
         super().__init__(train, settings)
-        train.require_every_group()
+        require_every_group(train.counts_KA)
         less_biased_KA = less_biased_distribution(train.alpha_KA, settings.c)
         self.biased = Quota(train.alpha_KA, settings.batch_size, settings.rounding)
         self.less_biased = Quota(less_biased_KA, settings.batch_size, settings.rounding)

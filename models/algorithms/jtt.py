@@ -1,16 +1,12 @@
 """JTT: train twice, the second time with the first model's errors repeated."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from pydantic import PositiveInt
 
-from models.algorithms.base import AbstractAlgorithm
-from models.algorithms.parts.composition import Expectation
+from models.algorithms.erm import AbstractErm
 from models.algorithms.parts.first_model import FirstModel, FirstStage
-from models.algorithms.parts.plans import BatchPlan
-from models.algorithms.parts.sampling import passes
 from models.algorithms.parts.two_stage import TwoStageSettings
 from models.groups import TrainLabels
 from patching.errors import AlgorithmError
@@ -25,7 +21,7 @@ class JttSettings(TwoStageSettings):
     """Above 1, every sample is judged by a first model that never saw its patient."""
 
 
-class Jtt(AbstractAlgorithm[TrainLabels, JttSettings]):
+class Jtt(AbstractErm[JttSettings]):
     """ERM on D_up, in which the samples E that an ERM model misclassifies are lambda_up times and all others
     once (Liu et al., "Just Train Twice", ICML 2021, arXiv 2107.09044, Algorithm 1).
 
@@ -38,7 +34,6 @@ class Jtt(AbstractAlgorithm[TrainLabels, JttSettings]):
     """
 
     settings_type = JttSettings
-    view = TrainLabels
 
     def __init__(self, train: TrainLabels, settings: JttSettings, first: FirstModel) -> None:
         super().__init__(train, settings, first)
@@ -54,12 +49,3 @@ class Jtt(AbstractAlgorithm[TrainLabels, JttSettings]):
     @classmethod
     def first_stage(cls, settings: JttSettings) -> FirstStage:
         return replace(settings.erm_first, selection="average", folds=settings.folds)
-
-    def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
-        """Yield batches that pass through D_up in random order; one may hold a sample more than once."""
-        upsampled_M = np.repeat(np.arange(len(self.train)), self.copies_N)
-        return passes(upsampled_M, int(self.samples_per_step), rng.spawn(1)[0])
-
-    def expectation(self) -> Expectation:
-        share_N = self.copies_N / self.copies_N.sum()
-        return Expectation(share_N, share_N * self.samples_per_step)

@@ -15,7 +15,7 @@ from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.mixing import Mixing, mixed
 from models.algorithms.parts.plans import Batch, BatchPlan
 from models.algorithms.parts.sampling import GroupStreams
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 from patching.errors import AlgorithmError
 
 
@@ -53,7 +53,7 @@ class Lisa(AbstractAlgorithm[TrainGroups, LisaSettings]):
 
     def __init__(self, train: TrainGroups, settings: LisaSettings) -> None:
         super().__init__(train, settings)
-        train.require_every_group()
+        require_every_group(train.counts_KA)
         if min(train.counts_KA.shape) < 2:
             raise AlgorithmError(
                 has=f"{train.layout.n_classes} labels and {train.layout.n_attributes} attribute values",

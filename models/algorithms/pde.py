@@ -10,7 +10,7 @@ from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.parts.sampling import SampleStream
 from models.algorithms.subg import balanced_subset
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 
 
 class PdeSettings(AlgorithmSettings):
@@ -44,7 +44,7 @@ class Pde(AbstractAlgorithm[TrainGroups, PdeSettings]):
 
     def __init__(self, train: TrainGroups, settings: PdeSettings) -> None:
         super().__init__(train, settings)
-        train.require_every_group()
+        require_every_group(train.counts_KA)
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through S in random order; at an expansion a new pass begins."""

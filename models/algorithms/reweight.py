@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.algorithms.base import AlgorithmSettings
 from models.algorithms.parts.reweighting import AbstractReweighter
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 
 
 class ReWeight(AbstractReweighter[TrainGroups, AlgorithmSettings]):
@@ -17,9 +17,8 @@ class ReWeight(AbstractReweighter[TrainGroups, AlgorithmSettings]):
         EmptyGroupError: a group without training samples.
     """
 
-    settings_type = AlgorithmSettings
     view = TrainGroups
 
     def shares(self) -> NDArray[np.float64]:
-        self.train.require_every_group()
+        require_every_group(self.train.counts_KA)
         return self.train.per_sample(np.full(self.train.counts_KA.shape, 1 / self.train.layout.n_groups))

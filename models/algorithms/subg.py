@@ -9,7 +9,7 @@ from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings
 from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.parts.sampling import passes
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 
 
 class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
@@ -19,12 +19,11 @@ class Subg(AbstractAlgorithm[TrainGroups, AlgorithmSettings]):
         EmptyGroupError: a group without training samples.
     """
 
-    settings_type = AlgorithmSettings
     view = TrainGroups
 
     def __init__(self, train: TrainGroups, settings: AlgorithmSettings) -> None:
         super().__init__(train, settings)
-        train.require_every_group()
+        require_every_group(train.counts_KA)
 
     def batches(self, rng: np.random.Generator) -> Iterator[BatchPlan]:
         """Yield batches that pass through the subset in random order."""

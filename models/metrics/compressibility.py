@@ -5,8 +5,6 @@ Correlations and Compressibility" (ICCV 2025, arXiv 2507.17748). What counts as 
 bias-conflicting is defined here, not taken from the paper.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -68,8 +66,16 @@ def activation_sparsity(classifier: Classifier, patches: AbstractPatches, near_z
         counted[0] += int((output.detach().abs() <= near_zero).sum())
         counted[1] += output.numel()
 
-    with _listening(classifier, count):
+    # Imported here: MONAI takes seconds.
+    from monai.networks.blocks import MemoryEfficientSwish, Swish
+
+    kinds = (*_ACTIVATIONS, MemoryEfficientSwish, Swish)
+    hooks = [m.register_forward_hook(count) for m in classifier.modules() if isinstance(m, kinds)]
+    try:
         classifier.predict_logits(patches.chunks(256))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return float(counted[0] / counted[1]) if counted[1] else float("nan")
 
 
@@ -94,19 +100,3 @@ def pruned(classifier: Classifier, share: float) -> Classifier:
         for weight, kept in zip(weights, torch.split(kept_W, sizes), strict=True):
             weight.mul_(kept.reshape(weight.shape))
     return copy
-
-
-@contextmanager
-def _listening(
-    classifier: Classifier, heard: Callable[[nn.Module, Any, torch.Tensor], None]
-) -> Iterator[None]:
-    # Imported here: MONAI takes seconds.
-    from monai.networks.blocks import MemoryEfficientSwish, Swish
-
-    kinds = (*_ACTIVATIONS, MemoryEfficientSwish, Swish)
-    hooks = [m.register_forward_hook(heard) for m in classifier.modules() if isinstance(m, kinds)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -94,16 +94,9 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
     """
     card = load_card(folder)
     backbone = make_backbone(card.backbone, len(card.channels), len(card.classes), card.backbone_settings)
-    classifier = Classifier(
-        backbone,
-        Normalization(
-            card.normalization.transform,
-            card.normalization.mean,
-            card.normalization.std,
-            card.normalization.raw_std,
-        ),
-        test_time_symmetries=card.test_time_symmetries,
-    )
+    told = card.normalization
+    normalization = Normalization(told.transform, told.mean, told.std, told.raw_std)
+    classifier = Classifier(backbone, normalization, test_time_symmetries=card.test_time_symmetries)
     try:
         classifier.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

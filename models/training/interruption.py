@@ -19,9 +19,6 @@ class StopRequested(KeyboardInterrupt):
         number: of the signal.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-
     @property
     def exit_code(self) -> int:
         """What a shell reports of a process that the signal ended."""

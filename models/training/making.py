@@ -79,7 +79,15 @@ def checked_settings(name: str, settings: Mapping[str, Any]) -> AlgorithmSetting
     try:
         return kind.settings_type.model_validate(dict(settings))
     except ValidationError as error:
-        raise _config_error(name, error, kind.settings_type.model_fields) from error
+        found = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or name} = {item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ConfigError(
+            has=f"algorithm {name}: {found}",
+            needs=f"settings of {name} ({', '.join(kind.settings_type.model_fields)})",
+            do="correct or remove the keys named above",
+        ) from error
 
 
 def candidates(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -116,16 +124,4 @@ def view_of(name: str, known: TrainGroups | TrainLabels) -> TrainGroups | TrainL
         has=f"algorithm {name}, and training patches without attributes",
         needs="the attribute of every training patch",
         do=f"set `attributes: known` in the training's settings, or choose one of {blind}",
-    )
-
-
-def _config_error(name: str, error: ValidationError, known: Mapping[str, Any]) -> ConfigError:
-    found = "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or name} = {item['input']!r}: {item['msg']}"
-        for item in error.errors()
-    )
-    return ConfigError(
-        has=f"algorithm {name}: {found}",
-        needs=f"settings of {name} ({', '.join(known)})",
-        do="correct or remove the keys named above",
     )

@@ -55,9 +55,11 @@ class TrainingState:
     ) -> None:
         """Copy what a step changes outside the state."""
         self.model, self.method = copied(model.state_dict()), copied(method)
-        self.companions = {}
-        for name, companion in companions.items():
-            self.companions |= prefixed(copied(companion.state_dict()), name)
+        self.companions = {
+            f"{name}/{key}": value
+            for name, companion in companions.items()
+            for key, value in copied(companion.state_dict()).items()
+        }
         self.optimizer = optimizer.state_dict()
 
 
@@ -83,79 +85,62 @@ class StateFile:
         """Whether too much would be lost by now."""
         return self._writes and time.monotonic() - self._saved_at > self._seconds
 
-    def load(self, fingerprint: str, optimizer: torch.optim.Optimizer) -> TrainingState | None:
-        """As `load_state`."""
-        return load_state(self._path, fingerprint, optimizer)
-
     def save(self, state: TrainingState) -> None:
-        """Write the state, if this process is the one."""
-        if self._writes:
-            save_state(self._path, state)
-            self._saved_at = time.monotonic()
+        """Write the state beside the file, then rename; if this process is the one."""
+        if not self._writes:
+            return
+        tensors = {f"{part}/{key}": value for part in PARTS for key, value in getattr(state, part).items()}
+        for index, entries in state.optimizer["state"].items():
+            tensors |= {
+                f"optimizer/{index}/{k}": v for k, v in entries.items() if isinstance(v, torch.Tensor)
+            }
+        notes = {name: getattr(state, name) for name in NOTES}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part_path = self._path.with_name(f".{self._path.name}.part")
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+            part_path,
+            metadata={"notes": json.dumps(notes)},
+        )
+        part_path.replace(self._path)
+        self._saved_at = time.monotonic()
 
+    def load(self, fingerprint: str, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+        """Read a state; none if there is no file, or it is of another training.
 
-def save_state(path: Path, state: TrainingState) -> None:
-    """Write the state beside `path`, then rename."""
-    tensors = {f"{part}/{key}": value for part in PARTS for key, value in getattr(state, part).items()}
-    for index, entries in state.optimizer["state"].items():
-        tensors |= {f"optimizer/{index}/{k}": v for k, v in entries.items() if isinstance(v, torch.Tensor)}
-    notes = {name: getattr(state, name) for name in NOTES}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part_path = path.with_name(f".{path.name}.part")
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-        part_path,
-        metadata={"notes": json.dumps(notes)},
-    )
-    part_path.replace(path)
+        Args:
+            fingerprint: of the training that wants to go on.
+            optimizer: freshly made; gives what the file does not hold, its parameter groups.
 
-
-def load_state(path: Path, fingerprint: str, optimizer: torch.optim.Optimizer) -> TrainingState | None:
-    """Read a state; none if there is no file, or it is of another training.
-
-    Args:
-        path: as given to `save_state`.
-        fingerprint: of the training that wants to go on.
-        optimizer: freshly made; gives what the file does not hold, its parameter groups.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            notes = json.loads(file.metadata()["notes"])
-            tensors: Tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            has=f"{path}: {error}", needs="the state of a training", do="delete the file and start over"
-        ) from error
-    if notes["fingerprint"] != fingerprint:
-        return None
-    state: dict[int, Tensors] = {}
-    for key, value in without_prefix(tensors, "optimizer").items():
-        index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
-    return TrainingState(
-        **notes,
-        model=without_prefix(tensors, "model"),
-        average=without_prefix(tensors, "average"),
-        best=without_prefix(tensors, "best"),
-        companions=without_prefix(tensors, "companions"),
-        method=without_prefix(tensors, "method"),
-        optimizer={"state": state, "param_groups": optimizer.state_dict()["param_groups"]},
-    )
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        if not self._path.is_file():
+            return None
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                notes = json.loads(file.metadata()["notes"])
+                tensors: Tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                has=f"{self._path}: {error}",
+                needs="the state of a training",
+                do="delete the file and start over",
+            ) from error
+        if notes["fingerprint"] != fingerprint:
+            return None
+        state: dict[int, Tensors] = {}
+        for key, value in without_prefix(tensors, "optimizer").items():
+            index, name = key.split("/", 1)
+            state.setdefault(int(index), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        parts: dict[str, Any] = {part: without_prefix(tensors, part) for part in PARTS}
+        return TrainingState(**notes, **parts, optimizer={"state": state, "param_groups": groups})
 
 
 def copied(tensors: Tensors) -> Tensors:
     """The same values in memory of their own."""
     return {key: value.detach().clone() for key, value in tensors.items()}
-
-
-def prefixed(tensors: Tensors, name: str) -> Tensors:
-    """The same tensors, their keys under `name/`."""
-    return {f"{name}/{key}": value for key, value in tensors.items()}
 
 
 def without_prefix(tensors: Tensors, name: str) -> Tensors:

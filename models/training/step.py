@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ class Stepper:
         step = loaded.number
         figures = {"learning_rate": self._set_learning_rate(step)}
         if self.settings.log_gradients and step % self.settings.log_gradients_every == 0:
-            figures |= gradient_figures(self.networks, self.algorithm, self._seeded(loaded), self._summed)
+            added = partial(summed, self.accelerator)
+            figures |= gradient_figures(self.networks, self.algorithm, self._seeded(loaded), added)
         self.networks.train_mode()
         parameters = self.networks.parameters()
         figures["train_loss"] = self._descend(loaded, parameters)
@@ -85,9 +87,6 @@ class Stepper:
 
     def _seed(self, loaded: LoadedStep, part: int) -> int:
         return seed_of_part(loaded.seed, part, self.accelerator.process_index)
-
-    def _summed(self, values: torch.Tensor) -> torch.Tensor:
-        return summed(self.accelerator, values)
 
     def _batch(self, loaded: LoadedStep, part: LoadedPart) -> Batch:
         device = self.accelerator.device

@@ -26,7 +26,7 @@ from patching.annotations.polygons import (
     polygons,
     tell_passed_over,
 )
-from patching.damage import foreign
+from patching.damage import Foreign
 from patching.errors import AnnotationError
 from patching.geometry import Size
 
@@ -145,10 +145,11 @@ def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]
 def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
     if not isinstance(ring, list) or not all(isinstance(point, list) for point in ring):
         raise malformed(path, "coordinates that are not numbers")
-    points = [point[:2] for point in ring]
-    return foreign(
-        lambda what: malformed(path, f"coordinates that are not numbers ({what})"),
-        np.asarray,
-        points,
-        np.float64,
-    )
+    return _numbers(path, np.asarray, [point[:2] for point in ring], np.float64)
+
+
+def _no_numbers(path: Path, what: str) -> AnnotationError:
+    return malformed(path, f"coordinates that are not numbers ({what})")
+
+
+_numbers = Foreign(_no_numbers)

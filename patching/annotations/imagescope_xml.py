@@ -29,22 +29,9 @@ from patching.annotations.polygons import (
 )
 from patching.annotations.xml_file import XmlDocument
 
-_SHAPES = {
-    "0": "polygon",
-    "1": "rectangle",
-    "2": "ellipse",
-    "3": "arrow",
-    "4": "ruler",
-    "5": "points",
-    "polygon": "polygon",
-    "freehand": "polygon",
-    "rectangle": "rectangle",
-    "ellipse": "ellipse",
-    "arrow": "arrow",
-    "ruler": "ruler",
-    "pin": "pin",
-    "points": "points",
-}
+_NUMBERED = ("polygon", "rectangle", "ellipse", "arrow", "ruler", "points")
+_SPELLED = {name: name for name in (*_NUMBERED, "pin")} | {"freehand": "polygon"}
+_SHAPES = {str(number): name for number, name in enumerate(_NUMBERED)} | _SPELLED
 _LEAST_POINTS = {"polygon": 3, "rectangle": 2, "ellipse": 2}
 
 

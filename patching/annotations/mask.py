@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
-from patching.damage import decoded, in_words
+from patching.damage import Foreign, decoded
 from patching.errors import AnnotationError, UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.tiff.checks import check_numbers, check_segments, series_of
@@ -93,10 +93,8 @@ def _read(path: Path) -> NDArray[np.generic]:
     read = _read_tiff if path.suffix.lower() in (".tif", ".tiff") else _read_image
     try:
         value = read(path)
-    except (UnreadableSlideError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise _unusable(
-            path, error.has if isinstance(error, UnreadableSlideError) else in_words(error)
-        ) from error
+    except UnreadableSlideError as error:
+        raise _unusable(path, error.has) from error
     if value.ndim == 3 and (value == value[..., :1]).all():
         value = value[..., 0]
     if value.ndim != 2 or not value.size or value.dtype.kind not in "bu":
@@ -135,8 +133,8 @@ def _read_image(path: Path) -> NDArray[np.generic]:
         # Pillow warns of images over 89 million pixels; here that is the limit.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # Of other formats one runs a program and one loses the values.
-        with decoded(path, Image.open, path, formats=("PNG",)) as image:
-            return decoded(path, np.asarray, image)
+        with _by_pillow(path, Image.open, path, formats=("PNG",)) as image:
+            return _by_pillow(path, np.asarray, image)
 
 
 def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:
@@ -177,3 +175,6 @@ def _unusable(path: Path, what: str) -> AnnotationError:
         needs="a PNG or TIFF of one unsigned integer channel",
         do="export the mask again with one value per class",
     )
+
+
+_by_pillow = Foreign(_unusable, (Image.DecompressionBombWarning, Image.DecompressionBombError))

@@ -1,6 +1,6 @@
 """Chooses the annotation class by what a slide has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +20,7 @@ class _Loader(Protocol):
     def __call__(self, path: Path, *, size: Size, classes: Mapping[str, str]) -> AbstractAnnotation: ...
 
 
-class _XmlParser(Protocol):
-    def __call__(self, document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines: ...
-
-
-XML_DIALECTS: dict[tuple[str, str], _XmlParser] = {
+XML_DIALECTS: dict[tuple[str, str], Callable[[XmlDocument, Mapping[str, str], Path], Outlines]] = {
     ("ASAP_Annotations", "Annotation"): asap_outlines,
     ("Annotations", "Region"): imagescope_outlines,
     ("Annotations", "Coordinates"): asap_outlines,

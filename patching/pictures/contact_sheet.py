@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patching.pictures.drawing import false_color, label_font, shortened, stretch, write_picture
+from patching.pictures.drawing import false_color, label_font, shortened, stretch
 from patching.store.reading import PatchStore
 
 _GAP, _MARGIN = 8, 16
@@ -61,13 +61,6 @@ def spread(value_N: NDArray[np.float64], slide_N: Sequence[str], wanted: int) ->
         shown[slide_N[best]] = shown.get(slide_N[best], 0) + 1
         chosen.append(best)
     return np.array(chosen, np.int64)
-
-
-def write_contact_sheet(
-    groups: Sequence[SheetGroup], path: Path, *, side: int = 128, columns: int = 8
-) -> None:
-    """Write `draw_contact_sheet` as PNG, whole or not at all, the same bytes each time."""
-    write_picture(draw_contact_sheet(groups, side=side, columns=columns), path)
 
 
 def draw_contact_sheet(

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.damage import damaged
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
@@ -66,15 +67,22 @@ class AbstractSlide(ABC):
     Backends write `_open`, which registers what must be closed in `self._resources`, and `_read_into`.
     A slide belongs to the process that opened it: decoders and file handles do not survive a fork, so
     workers get paths and open them.
+
+    Args:
+        source: what the slide is called in errors: its file, folder or address, or several.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: object = "slide") -> None:
+        self._source = source
         self._resources = ExitStack()
         with ExitStack() as if_it_fails:
             if_it_fails.callback(self.close)
             self._header = self._open()
             self._levels = self._pyramid()
             if_it_fails.pop_all()
+
+    def __str__(self) -> str:
+        return str(self._source)
 
     @abstractmethod
     def _open(self) -> Header:
@@ -92,7 +100,7 @@ class AbstractSlide(ABC):
 
         A backend may use it to decode what regions share only once. Args as for `read_region`.
         """
-        return Regions(self, level, locations_N2, size)
+        return Regions(self.read_region, level, locations_N2, size)
 
     def __enter__(self) -> Self:
         return self
@@ -157,11 +165,7 @@ class AbstractSlide(ABC):
     def _pyramid(self) -> tuple[Level, ...]:
         sizes = self._header.sizes
         if any(size.width < 1 or size.height < 1 for size in sizes):
-            raise UnreadableSlideError(
-                has=f"{self}: a level without pixels",
-                needs="a whole file",
-                do="copy it again from its source",
-            )
+            raise damaged(self, "a level without pixels")
         return tuple(Level.of(sizes[0], size) for size in sizes)
 
     def name_channels(self, names: Sequence[str]) -> None:

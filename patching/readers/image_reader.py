@@ -34,10 +34,7 @@ class ImageSlide(AbstractSlide):
     def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
         require_one_plane(str(path), planes)
         self.path = Path(path)
-        super().__init__()
-
-    def __str__(self) -> str:
-        return str(self.path)
+        super().__init__(path)
 
     def _open(self) -> Header:
         self._pixels_HWC: NDArray[Any] | None = None

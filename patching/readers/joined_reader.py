@@ -42,10 +42,7 @@ class JoinedSlide(AbstractSlide):
     ) -> None:
         self._paths, self._opener = tuple(paths), opener
         self._shifts = tuple(shifts or [Shift(0, 0)] * len(self._paths))
-        super().__init__()
-
-    def __str__(self) -> str:
-        return "; ".join(str(path) for path in self._paths)
+        super().__init__("; ".join(map(str, self._paths)))
 
     def _open(self) -> Header:
         if len(self._shifts) != len(self._paths):

@@ -1,6 +1,6 @@
 """Names of channels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _COLORS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
@@ -15,6 +15,12 @@ def called_rgb(names: Sequence[str]) -> bool:
 def counted(number: int, noun: str) -> str:
     """`1 channel`, `3 channels`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def distinct(found: Iterable[str], count: int) -> tuple[str, ...]:
+    """The file's own names of `count` channels; if some lack one or share it, all are numbered."""
+    names = tuple(name.strip().replace(";", ",") for name in found)
+    return names if len(names) == len(set(names)) == count and all(names) else numbered(count)
 
 
 def numbered(count: int) -> tuple[str, ...]:

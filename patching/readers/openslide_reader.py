@@ -4,16 +4,16 @@ OpenSlide turns 16-bit and multi-channel TIFFs into wrong 8-bit values without a
 refused here and left to the TIFF reader. Labels and macro pictures (associated images) are never read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import openslide
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
-from patching.damage import decoded
+from patching.damage import Foreign, decoded
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
@@ -23,8 +23,6 @@ from patching.readers.tiff.checks import check_tiles, series_of
 from patching.readers.tiff.layout import extent
 from patching.readers.zarr.files import Source
 
-_Args = ParamSpec("_Args")
-_Result = TypeVar("_Result")
 _FILTERS = "ExcitationWaveLength"
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -40,10 +38,7 @@ class OpenSlideSlide(AbstractSlide):
     def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
         require_one_plane(str(path), planes)
         self.path = Path(path)
-        super().__init__()
-
-    def __str__(self) -> str:
-        return str(self.path)
+        super().__init__(path)
 
     def _open(self) -> Header:
         _refuse_what_openslide_misreads(self.path)
@@ -72,18 +67,15 @@ class OpenSlideSlide(AbstractSlide):
         region_HWC[:] = composited(np.asarray(image), self.background)
 
 
-def _by_openslide(
-    path: Path, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
-) -> _Result:
-    """As `decoded`, of OpenSlide."""
-    try:
-        return decoded(path, call, *args, **kwargs)
-    except openslide.OpenSlideError as error:
-        raise UnreadableSlideError(
-            has=f"{path}: {error}",
-            needs="a whole file in a format that OpenSlide reads",
-            do="copy the file again from its source, with the folder that belongs to it",
-        ) from error
+def _damaged(path: Path, what: str) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        has=f"{path}: {what}",
+        needs="a whole file in a format that OpenSlide reads",
+        do="copy the file again from its source, with the folder that belongs to it",
+    )
+
+
+_by_openslide = Foreign(_damaged, (openslide.OpenSlideError,))
 
 
 def _refuse_what_openslide_misreads(path: Path) -> None:

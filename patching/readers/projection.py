@@ -65,10 +65,7 @@ class ProjectedSlide(AbstractSlide):
 
     def __init__(self, inner: AbstractSlide, projection: Projection) -> None:
         self._inner, self._projection = inner, projection
-        super().__init__()
-
-    def __str__(self) -> str:
-        return str(self._inner)
+        super().__init__(inner)
 
     def _open(self) -> Header:
         self._resources.callback(self._inner.close)

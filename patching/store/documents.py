@@ -8,7 +8,7 @@ them; tests compare.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasPath, BaseModel, Field
 
-from patching.damage import foreign
+from patching.damage import Foreign
 from patching.errors import StoreError
 from patching.store.seals import checksum, unsealed
 
@@ -27,23 +27,30 @@ DOCUMENT = "zarr.json"
 Document = dict[str, Any]
 _Length = Annotated[int, Field(ge=1, lt=2**62)]
 _CRC, _SHARDING = {"name": "crc32c"}, "sharding_indexed"
-_CODECS: dict[str, Document] = {
-    "zstd": {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
+_ENCODERS: dict[str, Callable[..., bytes | bytearray]] = {
+    "zstd": partial(imagecodecs.zstd_encode, level=1),
     # A picture compresses little, whatever the time spent.
-    "blosc": {
-        "name": "blosc",
-        "configuration": {
-            "typesize": 1,
-            "cname": "lz4",
-            "clevel": 1,
-            "shuffle": "bitshuffle",
-            "blocksize": 0,
-        },
-    },
+    "blosc": partial(
+        imagecodecs.blosc_encode,
+        level=1,
+        compressor=imagecodecs.BLOSC.COMPRESSOR.LZ4,
+        shuffle=imagecodecs.BLOSC.SHUFFLE.BITSHUFFLE,
+        typesize=1,
+    ),
 }
 _DECODERS = {"zstd": imagecodecs.zstd_decode, "blosc": imagecodecs.blosc_decode}
 SmallCodec = Literal["zstd", "blosc"]
 """Zstandard, or for bytes bit-shuffled LZ4 in Blosc."""
+
+
+def _named(name: str, **configuration: Any) -> Document:
+    return {"name": name, "configuration": configuration}
+
+
+_CODECS: dict[SmallCodec, Document] = {
+    "zstd": _named("zstd", level=1, checksum=False),
+    "blosc": _named("blosc", typesize=1, cname="lz4", clevel=1, shuffle="bitshuffle", blocksize=0),
+}
 
 
 class Codec(BaseModel):
@@ -86,29 +93,30 @@ class Layout:
         Raises:
             StoreError: no such array, or a damaged document.
         """
-        refuse = partial(_damaged, folder)
-        text = foreign(refuse, (folder / DOCUMENT).read_bytes)
-        array = foreign(refuse, _Array.model_validate_json, text)
+        text = stored(folder, (folder / DOCUMENT).read_bytes)
+        array = stored(folder, _Array.model_validate_json, text)
         inside = _Shard(chunk_shape=array.chunk, codecs=array.codecs)
         if array.codecs[0].name == _SHARDING:
-            inside = foreign(refuse, _Shard.model_validate, array.codecs[0].configuration)
+            inside = stored(folder, _Shard.model_validate, array.codecs[0].configuration)
         if not len(array.shape) == len(array.chunk) == len(inside.chunk_shape):
-            raise refuse(f"shape {array.shape} in shards of {array.chunk}, chunks of {inside.chunk_shape}")
-        dtype = foreign(refuse, np.dtype, array.data_type)
+            raise damaged_array(
+                folder, f"shape {array.shape} in shards of {array.chunk}, chunks of {inside.chunk_shape}"
+            )
+        dtype = stored(folder, np.dtype, array.data_type)
         return cls(array.shape, inside.chunk_shape, array.chunk, dtype, inside.codecs)
 
 
-def damaged_store(has: str) -> StoreError:
-    """The error for a store that is damaged."""
+def damaged_array(folder: Path, what: str) -> StoreError:
+    """The error for a store's array in a folder that is missing or damaged."""
     return StoreError(
-        has=has,
+        has=f"{folder.parent.name}: {folder.name} is missing or damaged ({what})",
         needs="a whole store",
         do="run `evenpatch verify` to see what is damaged, remove the store, and tile again",
     )
 
 
-def _damaged(folder: Path, what: str) -> StoreError:
-    return damaged_store(f"{folder.parent.name}: {folder.name} is missing or damaged ({what})")
+stored = Foreign(damaged_array)
+"""For what reads an array in a folder."""
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
@@ -137,15 +145,13 @@ def write_sharded(
         codecs: of a chunk's bytes.
         serializer: what makes bytes of an array; None for the plain one.
     """
-    sharding = {
-        "name": _SHARDING,
-        "configuration": {
-            "chunk_shape": list(chunks),
-            "codecs": [serializer or _bytes(dtype), *codecs],
-            "index_codecs": [_bytes(np.dtype(np.uint64)), _CRC],
-            "index_location": "end",
-        },
-    }
+    sharding = _named(
+        _SHARDING,
+        chunk_shape=list(chunks),
+        codecs=[serializer or _bytes(dtype), *codecs],
+        index_codecs=[_bytes(np.dtype(np.uint64)), _CRC],
+        index_location="end",
+    )
     _write(folder, _text(_array(shape, dtype, shards, [sharding])))
 
 
@@ -158,7 +164,7 @@ def write_small(folder: Path, values: NDArray[Any], codec: SmallCodec = "zstd") 
     """Write an array in one chunk; one without values has none."""
     _write(folder, _small_document(values.shape, values.dtype, len(values), codec))
     if values.size:
-        encoded = _encoded(np.ascontiguousarray(values, values.dtype.newbyteorder("<")), codec)
+        encoded = _ENCODERS[codec](np.ascontiguousarray(values, values.dtype.newbyteorder("<")))
         chunk_path(folder, 0, values.ndim).write_bytes(encoded + checksum(encoded))
 
 
@@ -170,8 +176,8 @@ def read_small(folder: Path) -> NDArray[Any]:
     """
     layout = Layout.read(folder)
     if layout.shards[1:] != tuple(max(1, length) for length in layout.shape[1:]):
-        raise _damaged(folder, f"shape {layout.shape} in chunks of {layout.shards}")
-    values = foreign(partial(_damaged, folder), np.empty, layout.shape, layout.dtype)
+        raise damaged_array(folder, f"shape {layout.shape} in chunks of {layout.shards}")
+    values = stored(folder, np.empty, layout.shape, layout.dtype)
     rows = layout.shards[0]
     for number, start in enumerate(range(0, len(values), rows) if values.size else ()):
         part = values[start : start + rows]
@@ -180,18 +186,17 @@ def read_small(folder: Path) -> NDArray[Any]:
 
 
 def _chunk(folder: Path, layout: Layout, number: int) -> NDArray[Any]:
-    refuse = partial(_damaged, folder)
     path = chunk_path(folder, number, len(layout.shape))
-    content = unsealed(foreign(refuse, path.read_bytes))
+    content = unsealed(stored(folder, path.read_bytes))
     if content is None:
-        raise refuse("its checksum fails")
+        raise damaged_array(folder, "its checksum fails")
     names = [codec.name for codec in layout.codecs]
     decode = _DECODERS.get(names[1] if len(names) > 1 else "")
     if decode is None:
-        raise refuse(f"codecs {names}")
-    values = np.frombuffer(foreign(refuse, decode, content), np.uint8)
+        raise damaged_array(folder, f"codecs {names}")
+    values = np.frombuffer(stored(folder, decode, content), np.uint8)
     if values.size != math.prod(layout.shards) * layout.dtype.itemsize:
-        raise refuse(f"{values.size} bytes for a chunk of {layout.shards}")
+        raise damaged_array(folder, f"{values.size} bytes for a chunk of {layout.shards}")
     return values.view(layout.dtype.newbyteorder("<")).reshape(layout.shards)
 
 
@@ -227,10 +232,6 @@ def _array(
     }
 
 
-def _named(name: str, **configuration: Any) -> Document:
-    return {"name": name, "configuration": configuration}
-
-
 def _bytes(dtype: np.dtype[Any]) -> Document:
     """Single bytes have no order."""
     return {"name": "bytes"} if dtype.itemsize == 1 else _named("bytes", endian="little")
@@ -239,12 +240,3 @@ def _bytes(dtype: np.dtype[Any]) -> Document:
 def chunk_path(folder: Path, number: int, ndim: int) -> Path:
     """File of a chunk, or shard, by its number along the first axis: c.2.0.0, without folders of its own."""
     return folder / ".".join(["c", str(number), *["0"] * (ndim - 1)])
-
-
-def _encoded(values: NDArray[Any], codec: SmallCodec) -> bytes:
-    content: Any = values
-    if codec == "zstd":
-        return bytes(imagecodecs.zstd_encode(content, level=1))
-    lz4 = imagecodecs.BLOSC.COMPRESSOR.LZ4
-    shuffle = imagecodecs.BLOSC.SHUFFLE.BITSHUFFLE
-    return bytes(imagecodecs.blosc_encode(content, 1, compressor=lz4, shuffle=shuffle, typesize=1))

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.errors import StoreError
 from patching.jpeg_stream import NAME, JpegStream
-from patching.store.documents import Layout, chunk_path, damaged_store
+from patching.store.documents import Layout, chunk_path, damaged_array
 from patching.store.seals import SEAL, checksum, read_index
 
 _OPEN_SHARDS = 64
@@ -33,7 +32,7 @@ class JpegReader:
         try:
             self._stream = JpegStream.from_json(layout.codecs[0].configuration)
         except ValueError as error:
-            raise damaged_store(f"{folder.parent.name}: {folder.name}: {error}") from error
+            raise damaged_array(folder, str(error)) from error
         self._opened = lru_cache(maxsize=_OPEN_SHARDS)(self._open)
 
     @staticmethod
@@ -64,15 +63,12 @@ class JpegReader:
         stored = content[offset : offset + length]
         data, seal = stored[:-SEAL], stored[-SEAL:].tobytes()
         if checksum(data) != seal or not self._stream.decode(data, out_HWC):
-            raise self._damaged(shard, f"patch {index}")
+            raise damaged_array(self._folder, f"patch {index} in shard {shard}")
 
     def _open(self, shard: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         """A shard mapped into memory, and its index."""
         path = chunk_path(self._folder, shard, 4)
         index_N2 = read_index(path, self._shard)
         if index_N2 is None:
-            raise self._damaged(shard, "the whole file or its index")
+            raise damaged_array(self._folder, f"the whole file or the index of shard {shard}")
         return np.memmap(path, np.uint8, "r"), index_N2
-
-    def _damaged(self, shard: int, what: str) -> StoreError:
-        return damaged_store(f"{self._folder.parent.name}: shard {shard} with {what} damaged or missing")

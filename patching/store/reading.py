@@ -24,9 +24,9 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from patching.damage import foreign
+from patching.damage import Foreign
 from patching.errors import StoreError
-from patching.store.documents import Layout, damaged_store, read_small
+from patching.store.documents import Layout, read_small, stored
 from patching.store.jpeg_reader import JpegReader
 
 SCHEMA = 3
@@ -105,7 +105,7 @@ class PatchStore:
             text = (path / "zarr.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _unusable(path, f"no patch store {path}") from error
-        group = foreign(lambda what: _unusable(path, f"{path}, {_NONE} ({what})"), json.loads, text)
+        group = _parsed(path, json.loads, text)
         content = group.get("attributes") if isinstance(group, dict) else None
         if not isinstance(content, dict) or "schema" not in content:
             raise _unusable(path, f"{path}, {_NONE}")
@@ -173,7 +173,7 @@ class PatchStore:
             return reader.read(index_n)
         if not index_n.size:
             return np.empty((0, *reader.shape[1:]), np.dtype(self.attributes.dtype))
-        return foreign(self._damaged, lambda: np.asarray(reader[index_n].read().result()))
+        return stored(self.path / "images", lambda: np.asarray(reader[index_n].read().result()))
 
     @cached_property
     def _reader(self) -> Any:
@@ -181,9 +181,6 @@ class PatchStore:
         if JpegReader.reads(layout):
             return JpegReader(self.path / "images", layout)
         return open_tensorstore(self.path / "images")
-
-    def _damaged(self, what: str) -> StoreError:
-        return damaged_store(f"{self.path.name}: {what}")
 
 
 @cache
@@ -209,11 +206,7 @@ def open_tensorstore(path: Path) -> Any:
         "fill_missing_data_reads": False,
         "store_data_equal_to_fill_value": True,
     }
-
-    def refuse(what: str) -> StoreError:
-        return damaged_store(f"{path.parent.name}: {path.name}: {what}")
-
-    return foreign(refuse, lambda: tensorstore.open(spec, open=True).result())
+    return stored(path, lambda: tensorstore.open(spec, open=True).result())
 
 
 def _unusable(path: Path, has: str) -> StoreError:
@@ -222,3 +215,6 @@ def _unusable(path: Path, has: str) -> StoreError:
         needs=f"a whole patch store of schema {SCHEMA}",
         do=f"run `evenpatch tile` again; it rewrites {path.name}",
     )
+
+
+_parsed = Foreign(lambda path, what: _unusable(path, f"{path}, {_NONE} ({what})"))

@@ -47,7 +47,7 @@ class TileSettings(BaseModel):
     @property
     def detector(self) -> AbstractTissueDetector[Any]:
         """What finds tissue."""
-        return make_detector(**_detector(self.tissue))
+        return make_detector(**self.tissue)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -59,13 +59,7 @@ class TileSettings(BaseModel):
     @classmethod
     def _known_method(cls, value: dict[str, Any]) -> dict[str, Any]:
         try:
-            make_detector(**_detector(value))
+            make_detector(**value)
         except ConfigError as error:
             raise ValueError(f"{error.has}; needs {error.needs}") from error
         return value
-
-
-def _detector(tissue: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `make_detector`: `method` is its name, the rest are settings."""
-    settings = dict(tissue)
-    return {"name": settings.pop("method", None), **settings}

@@ -221,9 +221,5 @@ def _cut(
         cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality, passthrough)
         cut_shards(slide, cut, locations_N2, writer, shards, threads=log.threads, progress=progress)
     log.segments_decoded["cut"] = slide.segments_decoded - before
-    log.peak_memory_mib = _peak_memory_mib()
-
-
-def _peak_memory_mib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (_MIB if sys.platform == "darwin" else 1024), 1)
+    log.peak_memory_mib = round(peak / (_MIB if sys.platform == "darwin" else 1024), 1)

@@ -21,10 +21,10 @@ DETECTORS: dict[str, type[AbstractTissueDetector[Any]]] = {
 }
 
 
-def make_detector(name: str, **settings: Any) -> AbstractTissueDetector[Any]:
-    """The detector called `name`, with its settings.
+def make_detector(method: str = "", **settings: Any) -> AbstractTissueDetector[Any]:
+    """The detector called `method`, with its settings.
 
     Raises:
         ConfigError: no such detector, or a setting it does not have.
     """
-    return detector_of(DETECTORS, name, settings)
+    return detector_of(DETECTORS, method, settings)

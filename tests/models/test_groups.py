@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.groups import GroupLayout, TrainGroups, conditional_distribution
+from models.groups import GroupLayout, TrainGroups, conditional_distribution, require_every_group
 from patching.errors import EmptyGroupError, GroupError
 
 
@@ -37,7 +37,7 @@ def test_counts_alpha_and_members(groups: TrainGroups) -> None:
 
 def test_an_empty_group_is_named_with_the_ways_out(groups: TrainGroups) -> None:
     with pytest.raises(EmptyGroupError) as caught:
-        groups.require_every_group()
+        require_every_group(groups.counts_KA)
     message = str(caught.value)
     assert "label 0, attribute 2" in message
     assert "label 1, attribute 0" in message

@@ -14,8 +14,8 @@ from patching.pictures.contact_sheet import (
     draw_contact_sheet,
     load_pictures,
     spread,
-    write_contact_sheet,
 )
+from patching.pictures.drawing import write_picture
 from patching.store.reading import PatchTable, StoreAttributes
 from patching.store.writing import write_store
 
@@ -102,7 +102,7 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
     path = store(tmp_path / "a.zarr", [100, 500])
     groups = [SheetGroup("g" * 200, (SheetPatch(path, 1, "p" * 99, "n" * 99),))]
     for name in ("1.png", "2.png"):
-        write_contact_sheet(groups, tmp_path / "sheets" / name)
+        write_picture(draw_contact_sheet(groups), tmp_path / "sheets" / name)
     assert (tmp_path / "sheets" / "1.png").read_bytes() == (tmp_path / "sheets" / "2.png").read_bytes()
     with Image.open(tmp_path / "sheets" / "1.png") as image:
         assert image.size[0] == 2 * 16 + 8 * 136 - 8

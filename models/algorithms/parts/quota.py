@@ -11,7 +11,7 @@ from models.algorithms.base import AbstractAlgorithm, AlgorithmSettings, ViewT
 from models.algorithms.parts.composition import Expectation
 from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.parts.sampling import GroupStreams, Quota, Rounding, expected_samples
-from models.groups import TrainGroups
+from models.groups import TrainGroups, require_every_group
 
 
 class QuotaSettings(AlgorithmSettings):
@@ -80,6 +80,6 @@ class AbstractGroupResampler(AbstractResampler[TrainGroups, QuotaSettingsT], ABC
         return self.train
 
     def distribution(self) -> NDArray[np.float64]:
-        self.train.require_every_group()
+        require_every_group(self.train.counts_KA)
         counts_KA = self.train.counts_KA
         return np.full(counts_KA.shape, 1 / counts_KA.shape[1])

@@ -4,9 +4,17 @@ Nam et al., "Learning from Failure: Training Debiased Classifier from Biased Cla
 (arXiv 2007.02561); the averages are those of its authors' code.
 """
 
+from typing import ClassVar, TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
+
+from models.algorithms.base import AlgorithmSettings
+from models.algorithms.erm import AbstractErm
+from models.algorithms.parts.plans import Batch
+from models.groups import TrainLabels
 
 
 def gce(logits_BK: torch.Tensor, label_B: torch.Tensor, q: float) -> torch.Tensor:
@@ -54,3 +62,36 @@ class ClassNormalizedLosses:
         label_N = self.label_N.to(new_B.device)
         largest_K = average_N.new_zeros(int(label_N.max()) + 1).scatter_reduce(0, label_N, average_N, "amax")
         return average_N[here_B] / largest_K[label_N[here_B]].clamp(min=torch.finfo(torch.float32).tiny)
+
+
+class DifficultySettings(AlgorithmSettings):
+    """Settings of a method that weights samples by their relative difficulty."""
+
+    q: float = Field(default=0.7, gt=0, le=1)
+    """Of the biased part's generalized cross-entropy: the greater, the more biased."""
+    decay: float = Field(default=0.7, ge=0, lt=1)
+    """Of the moving averages of every sample's losses, per time that the sample is drawn."""
+
+
+DifficultyT = TypeVar("DifficultyT", bound=DifficultySettings)
+
+
+class AbstractDifficultyWeighted(AbstractErm[DifficultyT]):
+    """What draws as ERM does and keeps averages of every sample's biased and other loss."""
+
+    additive = False
+    averages: ClassVar[tuple[str, str]]
+    """Their names in the method's state."""
+
+    def __init__(self, train: TrainLabels, settings: DifficultyT) -> None:
+        super().__init__(train, settings)
+        self.biased, self.other = (
+            ClassNormalizedLosses(self.state, name, train.label_N, settings.decay) for name in self.averages
+        )
+
+    def difficulty(self, biased_B: torch.Tensor, other_B: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """W of every sample, [B], once both averages have taken in the losses of the batch."""
+        indices_B = batch.plan.indices_N
+        return relative_difficulty(
+            self.biased.update(biased_B, indices_B), self.other.update(other_B, indices_B)
+        )

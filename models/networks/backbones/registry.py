@@ -87,8 +87,5 @@ def _assembled(
             needs=f"of, one of {', '.join(BACKBONES)}, and of_settings",
             do="set backbone and backbone_settings to those of the parts; the algorithm builds the rest",
         )
-
-    def part() -> nn.Module:
-        return make_backbone(settings["of"], in_channels, n_classes, settings["of_settings"], weights)
-
+    part = partial(make_backbone, settings["of"], in_channels, n_classes, settings["of_settings"], weights)
     return ASSEMBLIES[name](part, n_classes)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-from patching.damage import decoded
+from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 from patching.readers.tiff.layout import JPEG, SegmentGrid, StoredPage, segment_bytes
 from patching.readers.tiff.strips import thinned
@@ -34,10 +34,10 @@ def series_of(path: Path, tiff: TiffFile) -> list[TiffPageSeries]:
     """
     found = decoded(path, lambda: list(tiff.series))
     if not found:
-        raise _damaged(path, "no image")
+        raise damaged(path, "no image")
     for level in (level for series in found for level in series.levels):
         if not all(isinstance(length, int | np.integer) for length in level.shape):
-            raise _damaged(path, f"axes {level.axes} of {level.shape}")
+            raise damaged(path, f"axes {level.axes} of {level.shape}")
     return found
 
 
@@ -50,9 +50,7 @@ def check_directory(path: Path, tiff: TiffFile) -> None:
     page = check_chain(path, tiff)
     listed = _number(path, tiff, page.offset, tiff.tiff.tagnosize)
     if len(page.tags) < listed:
-        raise _damaged(
-            path, f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged"
-        )
+        raise damaged(path, f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged")
 
 
 def check_chain(path: Path, tiff: TiffFile) -> TiffPage:
@@ -64,7 +62,7 @@ def check_chain(path: Path, tiff: TiffFile) -> TiffPage:
         count = _number(path, tiff, place, layout.tagnosize)
         place = _number(path, tiff, place + layout.tagnosize + count * layout.tagsize, layout.offsetsize)
     if place:
-        raise _damaged(path, f"directories in a circle, or more than {_MOST_DIRECTORIES} of them")
+        raise damaged(path, f"directories in a circle, or more than {_MOST_DIRECTORIES} of them")
     return first
 
 
@@ -88,7 +86,7 @@ def check_numbers(path: Path, page: TiffPage) -> None:
         lengths = (*_LENGTHS, *(_TILE if page.is_tiled else [_STRIP]))
         wrong = [name for name in lengths if values[name] < 1]
     if wrong:
-        raise _damaged(path, ", ".join(f"{name} {str(values[name])[:_SHOWN]}" for name in wrong))
+        raise damaged(path, ", ".join(f"{name} {str(values[name])[:_SHOWN]}" for name in wrong))
 
 
 def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
@@ -179,18 +177,18 @@ def check_segments(path: Path, page: Any) -> tuple[NDArray[np.int64], NDArray[np
         decoded(path, np.asarray, listed, np.int64) for listed in (page.dataoffsets, page.databytecounts)
     )
     if offsets.shape != counts.shape or offsets.ndim != 1:
-        raise _damaged(path, f"{offsets.size} segments of {counts.size} lengths")
+        raise damaged(path, f"{offsets.size} segments of {counts.size} lengths")
     ends, length = offsets + counts, page.parent.filehandle.size
     first = min(offsets.min(initial=0), counts.min(initial=0), ends.min(initial=0))
     if len(ends) < expected or first < 0 or ends.max(initial=0) > length:
-        raise _damaged(
+        raise damaged(
             path,
             f"{len(ends)} of {expected} segments listed, the last ending at byte {ends.max(initial=0)} "
             f"of {length}: it is truncated or damaged",
         )
     # What is read is allocated: no codec makes a tile larger than twice its pixels.
     if (largest := int(counts.max(initial=0))) > 2 * segment_bytes(key) + _SLACK:
-        raise _damaged(
+        raise damaged(
             path, f"a tile or strip of {largest} stored bytes for {segment_bytes(key)} bytes of pixels"
         )
     return offsets, counts
@@ -198,7 +196,3 @@ def check_segments(path: Path, page: Any) -> tuple[NDArray[np.int64], NDArray[np
 
 def _refusal(path: Path, has: str, needs: str, do: str) -> UnreadableSlideError:
     return UnreadableSlideError(has=f"{path}: {has}", needs=needs, do=do)
-
-
-def _damaged(path: Path, has: str) -> UnreadableSlideError:
-    return _refusal(path, has, "a whole file", "copy it again from its source")

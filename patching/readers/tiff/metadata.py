@@ -11,7 +11,7 @@ from tifffile import TiffFile, TiffPageSeries
 from patching.damage import decoded
 from patching.geometry import Mpp
 from patching.readers.base import RGB
-from patching.readers.naming import numbered
+from patching.readers.naming import distinct
 from patching.readers.tiff.layout import PHOTOMETRIC_RGB
 
 _APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)")
@@ -107,8 +107,4 @@ def channel_names(
         found = [root.findtext("Name", "") for root in roots]
     else:
         found = []
-    names = [name.strip().replace(";", ",") for name in found]
-    # Half-named or doubled channels cannot be told apart by name: number them all.
-    if len(names) != count or len(set(names)) != count or not all(names):
-        return numbered(count)
-    return tuple(names)
+    return distinct(found, count)

@@ -38,7 +38,7 @@ class TiffRegions(Regions):
         locations_N2: Ints,
         size: Size,
     ) -> None:
-        super().__init__(slide, level, locations_N2, size)
+        super().__init__(slide.read_region, level, locations_N2, size)
         grids = stored.grids[level]
         self._stored, self._cache, self._fill = stored, cache, fill
         self._pages = range(len(grids))
@@ -56,7 +56,8 @@ class TiffRegions(Regions):
             uses |= _keys(level, number, grid, uses_RC)
         cache.expect(uses)
         tile_N = np.full(len(locations_N2), -1)
-        if self._direct(grids, size):
+        whole_numbers = slide.dtype.kind in "iu"
+        if whole_numbers and self._direct(grids, size):
             # One beside another's is not used once.
             side_2 = np.array([grids[0].width, grids[0].height])
             on_tile_N = whole_N & (first_N2 % side_2 == 0).all(axis=1)
@@ -65,7 +66,7 @@ class TiffRegions(Regions):
             tile_N[on_tile_N] = np.where(alone_N, row_N * grids[0].columns + column_N, -1)
         self._tiles = tile_N.tolist()
         # Clipped regions have a background, and floats are looked at: the slide does both.
-        self._plain = (whole_N & (slide.dtype.kind in "iu")).tolist()
+        self._plain = (whole_N & whole_numbers).tolist()
         self._corners = corner_N2.tolist()
 
     def read(self, number: int, out_HWC: NDArray[Any]) -> None:
@@ -86,7 +87,6 @@ class TiffRegions(Regions):
             alike
             and size == Size(grids[0].width, grids[0].height)
             and (grids[0].samples == 1 or len(grids) == 1)
-            and self._slide.dtype.kind in "iu"
             and all(self._stored.direct((self._level, page, 0)) for page in self._pages)
         )
 

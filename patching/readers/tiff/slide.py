@@ -49,10 +49,7 @@ class TiffSlide(PlanesSlide):
 
     def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
         self.path, self._planes = Path(path), planes
-        super().__init__()
-
-    def __str__(self) -> str:
-        return str(self.path)
+        super().__init__(path)
 
     def _open(self) -> Header:
         self._tiff = self._resources.enter_context(decoded(self.path, TiffFile, self.path))

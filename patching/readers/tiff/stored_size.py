@@ -31,7 +31,10 @@ def why_too_large(data: bytes, compression: int, pixels: int) -> str | None:
     if compression in JPEG:
         declared = jpeg_pixels(data)
     elif compression in _JPEG_2000:
-        declared = max(map(_jpeg_2000_pixels, _headers(data)), default=0)
+        # A stream may begin at every such marker; only one of them is decoded.
+        starts = [marker.end() for marker in _SIZE_MARKER.finditer(data)]
+        headers = [data[start : start + 38].ljust(38, b"\0") for start in starts]
+        declared = max(map(_jpeg_2000_pixels, headers), default=0)
     elif compression == _PNG:
         width, height = struct.unpack_from(">II", data.ljust(24, b"\0"), 16)
         declared = width * height
@@ -57,11 +60,6 @@ def jpeg_pixels(data: bytes) -> int:
             step += int.from_bytes(data[place + 2 : place + 4], "big")
         place = data.find(0xFF, place + step)
     return 0
-
-
-def _headers(data: bytes) -> list[bytes]:
-    """What follows every place where a JPEG 2000 stream begins; only one of them is decoded."""
-    return [data[match.end() : match.end() + 38].ljust(38, b"\0") for match in _SIZE_MARKER.finditer(data)]
 
 
 def _jpeg_2000_pixels(header: bytes) -> int:

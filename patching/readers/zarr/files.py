@@ -1,21 +1,17 @@
 """The JSON documents of a zarr hierarchy, from a folder or from any address that fsspec knows."""
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 from aiohttp import ClientError
 
-from patching.damage import foreign, in_words
+from patching.damage import Foreign
 from patching.errors import UnreadableSlideError
 
 Source = Path | str
 """A file or folder, or an address such as s3://bucket/slide.ome.zarr."""
-_Args = ParamSpec("_Args")
-_Result = TypeVar("_Result")
 # Of what fsspec knows, only stores of files: others run commands on hosts, or unpack what they download.
 _PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory")
 _LARGEST_DOCUMENT = 16 * 2**20
@@ -38,22 +34,16 @@ def _require_plain(source: Source) -> None:
             )
 
 
-def fetched(
-    source: Source, call: Callable[_Args, _Result], /, *args: _Args.args, **kwargs: _Args.kwargs
-) -> _Result:
-    """As `patching.damage.decoded`, from a folder or an address."""
-    try:
-        return foreign(partial(_unreachable, source), call, *args, **kwargs)
-    except ClientError as error:
-        raise _unreachable(source, in_words(error)) from error
-
-
 def _unreachable(source: Source, what: str) -> UnreadableSlideError:
     return UnreadableSlideError(
         has=f"{source}: {what}",
         needs="a whole OME-Zarr image that can be reached",
         do="copy it again from its source, or try again",
     )
+
+
+fetched = Foreign(_unreachable, (ClientError,))
+"""For what reads from a folder or an address."""
 
 
 class ZarrFiles:

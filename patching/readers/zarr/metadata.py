@@ -11,7 +11,7 @@ from patching.damage import decoded
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.readers.base import RGB
-from patching.readers.naming import called_rgb, numbered
+from patching.readers.naming import called_rgb, distinct
 from patching.readers.zarr.documents import SHARDING, Array2, Array3, Attributes, Axis, Multiscale, parsed
 from patching.readers.zarr.files import ZarrFiles
 
@@ -29,6 +29,10 @@ _MOST_CHUNKS_PER_SHARD = 2**20
 # Only codecs that turn bytes into numbers: a pickle would run what it holds.
 _PLAIN_CODECS_2 = frozenset(("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta"))
 _PLAIN_CODECS_3 = frozenset(("blosc", "gzip", "zstd", "bytes", "transpose", "crc32c", SHARDING))
+_ARRAYS: dict[int, tuple[str, type[Array2 | Array3], frozenset[str]]] = {
+    2: (".zarray", Array2, _PLAIN_CODECS_2),
+    3: ("zarr.json", Array3, _PLAIN_CODECS_3),
+}
 _PLAIN_COLORS = ("FF0000", "00FF00", "0000FF")
 _NO_NAME = re.compile(r"(channel|c)?[ :_-]*[0-9]*")
 
@@ -56,18 +60,13 @@ class ZarrImage:
 
     def names(self, count: int) -> tuple[str, ...]:
         """Names of `count` channels: R, G, B, the file's own, or C0, C1, ..."""
-        labels = tuple(label.strip().replace(";", ",") for label in self.labels)
-        if count == len(RGB) and self._is_rgb(labels):
-            return RGB
-        if len(labels) != count or len(set(labels)) != count or not all(labels):
-            return numbered(count)
-        return labels
+        return RGB if count == len(RGB) and self._is_rgb() else distinct(self.labels, count)
 
-    def _is_rgb(self, labels: tuple[str, ...]) -> bool:
+    def _is_rgb(self) -> bool:
         """Called red, green and blue, or without real names and drawn in pure red, green and blue."""
-        if called_rgb(labels):
+        if called_rgb(self.labels):
             return True
-        nameless = all(_NO_NAME.fullmatch(label.lower()) for label in labels)
+        nameless = all(_NO_NAME.fullmatch(label.strip().lower()) for label in self.labels)
         return nameless and tuple(color.upper() for color in self.colors) == _PLAIN_COLORS
 
 
@@ -149,15 +148,12 @@ def _pixel_size(files: ZarrFiles, multiscale: Multiscale, axes: str) -> Mpp | No
 def _array(files: ZarrFiles, zarr_format: int, path: str) -> ZarrArray:
     if ".." in path.split("/") or path.startswith("/") or "://" in path:
         raise files.refusal(f"a level at {path!r}, outside of it")
-    name = f"{path}/zarr.json" if zarr_format == 3 else f"{path}/.zarray"
+    file, kind, plain = _ARRAYS[zarr_format]
+    name = f"{path}/{file}"
     document = files.document(name)
     if document is None:
         raise files.refusal(f"no {name}")
-    array: Array2 | Array3
-    if zarr_format == 3:
-        array, plain = parsed(files, Array3, document), _PLAIN_CODECS_3
-    else:
-        array, plain = parsed(files, Array2, document), _PLAIN_CODECS_2
+    array = parsed(files, kind, document)
     if unknown := ", ".join(sorted(set(array.names()) - plain)):
         raise files.refusal(f"{name}: codec {unknown} instead of {', '.join(sorted(plain))}")
     dtype = decoded(f"{files.source}: {name}", np.dtype, array.data_type).newbyteorder("=")

@@ -18,6 +18,7 @@ from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
+from patching.readers.tiff.layout import SegmentGrid
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 from patching.readers.zarr.files import Source, ZarrFiles, fetched, is_url
 from patching.readers.zarr.metadata import ZarrArray, read_image
@@ -51,10 +52,7 @@ class ZarrSlide(PlanesSlide):
 
     def __init__(self, source: Source, planes: Planes = ONE_PLANE) -> None:
         self.source, self._planes = source, planes
-        super().__init__()
-
-    def __str__(self) -> str:
-        return str(self.source)
+        super().__init__(source)
 
     def _open(self) -> Header:
         image = read_image(ZarrFiles(self.source))
@@ -62,6 +60,7 @@ class ZarrSlide(PlanesSlide):
         self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
         selection = select(str(self), image.axes, full.shape, self._planes)
         self._arrays = [array for array in image.levels if self._alike(array, full)]
+        self._grids = [self._grid(array) for array in self._arrays]
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
         self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
         self._cache = SegmentCache(self._decode, _CACHE_BYTES)
@@ -122,28 +121,25 @@ class ZarrSlide(PlanesSlide):
     def _keys(self, level: int, window: Window) -> Iterator[Key]:
         if window.width < 1 or window.height < 1:
             return
-        height, width, columns = self._grid(level)
+        indices = self._grids[level].under(window)
         for number in range(len(self._blocks[level])):
-            for row in range(window.top // height, (window.top + window.height - 1) // height + 1):
-                for column in range(window.left // width, (window.left + window.width - 1) // width + 1):
-                    yield level, number, row * columns + column
+            for index in indices:
+                yield level, number, index
 
-    def _grid(self, level: int) -> tuple[int, int, int]:
-        """Height and width of a chunk, and the number of chunks in a row."""
-        array = self._arrays[level]
+    def _grid(self, array: ZarrArray) -> SegmentGrid:
+        """How chunks lie along Y and X."""
         height, width = (array.chunk[self._axes.index(axis)] for axis in "YX")
-        return height, width, -(-self._along("X", array) // width)
+        rows, columns = -(-self._along("Y", array) // height), -(-self._along("X", array) // width)
+        return SegmentGrid(height, width, rows, columns, samples=1, planes=1)
 
     def _decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         level, number, index = key
-        height, width, columns = self._grid(level)
-        row, column = divmod(index, columns)
-        top, left = row * height, column * width
-        array, block = self._arrays[level], self._blocks[level][number]
+        grid, array, block = self._grids[level], self._arrays[level], self._blocks[level][number]
+        _, top, left = grid.corner(index)
         ranges = iter(block.ranges)
         spatial = {
-            "Y": slice(top, min(top + height, self._along("Y", array))),
-            "X": slice(left, min(left + width, self._along("X", array))),
+            "Y": slice(top, min(top + grid.height, self._along("Y", array))),
+            "X": slice(left, min(left + grid.width, self._along("X", array))),
         }
         index_D = tuple(spatial.get(axis) or next(ranges) for axis in self._axes)
         whole = _read(self.source, self._stored[level], index_D)

@@ -44,10 +44,16 @@ def background(density_HWC: Floats, maximum_pallor: float) -> Floats | None:
     Example: on a peach background of (230, 201, 185), pallor is 0.09 / 2 + 0.09 = 0.14: accepted;
     pale cytoplasm of (200, 174, 244) has 0.10 / 2 + 0.15 = 0.20: the image has no background.
     """
-    brightest_C = _brightest(density_HWC)
-    if brightest_C.mean() / 2 + np.ptp(brightest_C) > maximum_pallor:
+    mean_HW = mean_of_channels(density_HWC)
+    background_C = _median(density_HWC, mean_HW <= np.quantile(mean_HW, 0.01))
+    if background_C.mean() / 2 + np.ptp(background_C) > maximum_pallor:
         return None
-    return _typical(density_HWC, brightest_C)
+    # From the brightest pixels to the middle of those that look like them.
+    for _ in range(2):
+        near_HW = over_channels(np.maximum, np.abs(density_HWC - background_C)) < 0.03
+        if near_HW.any():
+            background_C = _median(density_HWC, near_HW)
+    return background_C
 
 
 def magnitude(excess_HWC: Floats) -> Floats:
@@ -55,21 +61,6 @@ def magnitude(excess_HWC: Floats) -> Floats:
     above_HWC = np.maximum(excess_HWC, 0)
     above_HW: Floats = np.sqrt(mean_of_channels(np.square(above_HWC, out=above_HWC)))
     return above_HW
-
-
-def _brightest(density_HWC: Floats) -> Floats:
-    """Optical density per channel of the brightest percent: the background, if there is one."""
-    mean_HW = mean_of_channels(density_HWC)
-    return _median(density_HWC, mean_HW <= np.quantile(mean_HW, 0.01))
-
-
-def _typical(density_HWC: Floats, background_C: Floats) -> Floats:
-    """Move from the brightest pixels to the middle of those that look like them."""
-    for _ in range(2):
-        near_HW = over_channels(np.maximum, np.abs(density_HWC - background_C)) < 0.03
-        if near_HW.any():
-            background_C = _median(density_HWC, near_HW)
-    return background_C
 
 
 def _median(density_HWC: Floats, where_HW: NDArray[np.bool_]) -> Floats:
