@@ -5,8 +5,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.training.interruption import StopRequested
@@ -14,7 +13,8 @@ from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
-from pipeline.verbs import VERBS, check_sections
+from pipeline.provenance import version_of
+from pipeline.verbs import VERBS, Verb, check_sections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,9 +66,9 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         description="Patch-wise tumor classification that holds up in every group, not only on average.",
         epilog="The stages run in this order: ingest, tile, split, attribute, train, evaluate, report, "
         "track. `dvc repro` runs them all; `register` is yours to call. A benchmark of images takes `import` "
-        "instead of the first four.",
+        f"instead of the first four. Without a project, in any folder: {', '.join(_standalone()) or 'none'}.",
     )
-    parser.add_argument("--version", action="version", version=f"evenpatch {version('evenpatch')}")
+    parser.add_argument("--version", action="version", version=f"evenpatch {version_of('evenpatch')}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, told in VERBS.items():
         sub = verbs.add_parser(
@@ -77,13 +77,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             description=f"{told.summary[0].upper()}{told.summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument(
-            "--cohort",
-            default="phantom" if told.chooses_cohort else None,
-            help="a file of configs/cohorts (default: "
-            + ("phantom)" if told.chooses_cohort else "the selected one, `cohort` of configs/params.yaml)"),
-        )
-        sub.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
+        if not told.standalone:
+            _add_project(sub, told)
         sub.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
         if name == verb:
             # Only the verb that runs is imported: torch and mlflow take seconds each.
@@ -91,8 +86,28 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
             if stage.__doc__:
                 sub.description = stage.__doc__
             stage.add_arguments(sub)
-            sub.set_defaults(run=lambda options, stage=stage: stage.run(_context(options), options))
+            sub.set_defaults(run=stage.run if told.standalone else _in_project(stage.run))
     return parser
+
+
+def _standalone() -> list[str]:
+    return [name for name, verb in VERBS.items() if verb.standalone]
+
+
+def _add_project(parser: argparse.ArgumentParser, verb: Verb) -> None:
+    parser.add_argument(
+        "--cohort",
+        default="phantom" if verb.chooses_cohort else None,
+        help="a file of configs/cohorts (default: "
+        + ("phantom)" if verb.chooses_cohort else "the selected one, `cohort` of configs/params.yaml)"),
+    )
+    parser.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
+
+
+def _in_project(
+    run: Callable[[Context, argparse.Namespace], None],
+) -> Callable[[argparse.Namespace], None]:
+    return lambda options: run(_context(options), options)
 
 
 def _context(options: argparse.Namespace) -> Context:

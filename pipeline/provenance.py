@@ -3,7 +3,7 @@
 import platform
 import shutil
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
@@ -33,7 +33,15 @@ def git_commit(root: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that make the results."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+
+
+def version_of(package: str) -> str:
+    """The installed version; `unknown` where only the code is on the path, as in a model's own folder."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _git(root: Path, *arguments: str) -> str:

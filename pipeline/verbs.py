@@ -31,6 +31,9 @@ class Verb:
     """Whether torchrun may start it in several processes."""
     chooses_cohort: bool = False
     """Whether it says what the cohort is; every other verb works on the one that was chosen."""
+    standalone: bool = False
+    """Whether it needs neither cohort nor settings: it has no `--cohort` and no `--root` but its own, and is
+    called as `run(options)`."""
 
     def settings_model(self) -> type[BaseModel]:
         """The model that `settings` names."""

@@ -1,9 +1,11 @@
 """The command line: help for every verb, exit code 2 for what the user can mend."""
 
+import argparse
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -11,7 +13,9 @@ from models.training.interruption import StopRequested
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.stages import split
-from pipeline.verbs import VERBS
+from pipeline.verbs import VERBS, Verb
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -20,11 +24,12 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         main([verb, "--help"])
     assert caught.value.code == 0
     told = capsys.readouterr().out
-    assert "--cohort" in told
+    assert ("--cohort" in told) != VERBS[verb].standalone
+    assert "--log-level" in told
     assert told.split("\n\n")[1].startswith((import_module(VERBS[verb].module).__doc__ or "")[:20])
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [name for name, each in VERBS.items() if not each.standalone])
 def test_a_misspelt_section_is_an_error_of_every_verb(
     verb: str, small_cohort: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +91,40 @@ def test_the_help_names_the_default_cohort(verb: str, told: str, capsys: pytest.
     assert told in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.fixture
+def greeting(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
+    """What a verb without a project was called with; `greet` and `wave` are added to the table."""
+    called: list[argparse.Namespace] = []
+    stage = ModuleType("pipeline.stages.greet", "Greet somebody by name.")
+    stage.__dict__.update(add_arguments=lambda parser: parser.add_argument("name"), run=called.append)
+    monkeypatch.setitem(sys.modules, stage.__name__, stage)
+    for name in ("greet", "wave"):
+        monkeypatch.setitem(VERBS, name, Verb(stage.__name__, f"{name} somebody", standalone=True))
+    return called
+
+
+def test_a_verb_without_a_project_asks_for_none(
+    greeting: list[argparse.Namespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["greet", "Ada", "--log-level", "info"]) == 0
+    (options,) = greeting
+    assert options.name == "Ada"
+    assert not {"cohort", "root"} & set(vars(options))
+    for refused in ("--cohort", "--root"):
+        with pytest.raises(SystemExit) as caught:
+            main(["greet", "Ada", refused, "here"])
+        assert caught.value.code == 2
+
+
+def test_the_help_names_the_verbs_without_a_project(
+    greeting: list[argparse.Namespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "greet, wave" in " ".join(capsys.readouterr().out.split()).split("in any folder: ")[1]
+
+
 def test_the_help_leaves_registering_out_of_repro(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -97,6 +136,24 @@ def test_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("evenpatch 0.")
+
+
+def test_code_on_the_path_without_its_distribution_still_starts(tmp_path: Path) -> None:
+    # As a served model has it: the packages in a folder of its own.
+    for package in ("patching", "models", "pipeline"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    code = (
+        "import sys, importlib.metadata as m; found = m.version\n"
+        "def version(name):\n    if name == 'evenpatch': raise m.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "m.version = version\n"
+        "from pipeline.cli import main; from pipeline.provenance import versions\n"
+        "assert versions()['evenpatch'] == 'unknown' != versions()['numpy']\nmain(['--version'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "evenpatch unknown\n"
 
 
 @pytest.mark.parametrize(("stopped", "code"), [(StopRequested(15), 143), (KeyboardInterrupt(), 130)])
