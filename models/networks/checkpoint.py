@@ -2,63 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from models.data.normalization import Normalization, Transform
+from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
+from models.networks.card import CARD_SCHEMA, ModelCard
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
-
-
-class NormalizationCard(BaseModel):
-    """See models.data.normalization.Normalization."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    transform: Transform
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    raw_std: tuple[float, ...]
-
-
-class ModelCard(BaseModel):
-    """All that is needed to use the weights, and to know where they come from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int = 1
-    backbone: str
-    backbone_settings: dict[str, Any]
-    channels: tuple[str, ...]
-    """Names of the input channels, in order."""
-    classes: tuple[str, ...]
-    """Names of the outputs, in order; the last is the positive class."""
-    normalization: NormalizationCard
-    test_time_symmetries: bool
-    patch: dict[str, Any]
-    """The patch spec the model was trained on: size in pixels, and mpp or downsample."""
-    dtype: str
-    """Of the raw patches."""
-    threshold: str
-    """Name of the attribute's threshold."""
-    counts: tuple[tuple[int, ...], ...]
-    """Training patches of every group, [K, A]."""
-    alpha: tuple[tuple[float, ...], ...]
-    """p(a|y) of the training split, [K, A]."""
-    algorithm: str
-    algorithm_settings: dict[str, Any]
-    train_settings: dict[str, Any]
-    seed: int
-    versions: dict[str, str]
-    fingerprints: dict[str, str]
-    """sha256 of the tables the training read."""
 
 
 def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> None:
@@ -81,8 +37,14 @@ def load_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD
     try:
-        return ModelCard.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        text = path.read_bytes()
+        content = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from error
+    _require_schema(path, content)
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
         raise _unusable(path, error) from error
 
 
@@ -102,6 +64,18 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise _unusable(folder / WEIGHTS, error) from error
     return classifier.eval(), card
+
+
+def _require_schema(path: Path, content: object) -> None:
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(found, int) and found != CARD_SCHEMA:
+        raise CheckpointError(
+            has=f"{path} of schema {found}",
+            needs=f"schema {CARD_SCHEMA}, which tells what slides the model may be fed with",
+            do="run `evenpatch train` again: it keeps all that has not changed"
+            if found < CARD_SCHEMA
+            else "use the version of evenpatch that wrote it",
+        )
 
 
 def _write(path: Path, content: bytes) -> None:

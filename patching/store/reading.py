@@ -29,7 +29,7 @@ from patching.errors import StoreError
 from patching.store.documents import Layout, read_small, stored
 from patching.store.jpeg_reader import JpegReader
 
-SCHEMA = 3
+SCHEMA = 4
 _NONE = "which is not a patch store"
 
 
@@ -63,6 +63,12 @@ class StoreAttributes:
     """Patches of the grid that were left out, by reason."""
     quality: tuple[str, ...] = ()
     """Columns of the array `quality`."""
+    tissue: dict[str, Any] | None = None
+    """The tissue method with all its settings; None where images were imported without a tissue fraction."""
+    mask_pixels_per_patch: int | None = None
+    """Tissue-mask pixels per patch side that were asked for."""
+    minimum_tissue_fraction: float | None = None
+    """Patches under it were dropped."""
     schema: int = SCHEMA
 
 

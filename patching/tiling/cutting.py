@@ -15,8 +15,8 @@ from patching.readers.regions import Regions
 from patching.resample import area_resize
 from patching.store.chunks import ChunkBuffer, Codec
 from patching.store.writing import StoreWriter
+from patching.survey.quality import full_scale, measure_quality
 from patching.tiling.passthrough import Passthrough
-from patching.tiling.quality import full_scale, measure_quality
 from patching.tiling.runs import Filled, Run, RunQueue, runs_of
 
 _RUN_BYTES = 2**19

@@ -22,9 +22,10 @@ from patching.pictures.overlay import write_overlay
 from patching.readers.base import AbstractSlide
 from patching.resample import shrink
 from patching.store.writing import StoreWriter, read_part
+from patching.survey.survey import STORED_THUMBNAIL, pixel_size
 from patching.tiling.cutting import Cut, cut_shards
 from patching.tiling.passthrough import Passthrough, find_passthrough
-from patching.tiling.planning import STORED_THUMBNAIL, SlidePlan, pixel_size, plan_slide
+from patching.tiling.planning import SlidePlan, plan_slide
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import SlideTask
 
@@ -113,7 +114,7 @@ def tile_slide(
         shards = writer.missing()
         if here := len(shards) <= most_shards:
             locations_N2 = plan.candidates.kept.locations_N2
-            _cut(slide, plan.sampling, task.settings, writer, locations_N2, shards, log, told)
+            _cut(slide, plan.survey.sampling, task.settings, writer, locations_N2, shards, log, told)
         if drawn is not None:
             drawn.result()
     if not here:
@@ -181,7 +182,7 @@ def _create(
     nbytes = log.patches * patch_bytes * np.dtype(plan.attributes.dtype).itemsize
     require_room(store, nbytes, settings.codec)
     with log.timed("create"):
-        found = _passthrough(slide, plan.sampling, settings, plan.candidates.kept.locations_N2)
+        found = _passthrough(slide, plan.survey.sampling, settings, plan.candidates.kept.locations_N2)
         if isinstance(found, str):
             logger.warning("%s: stored with blosc-lz4, because %s", plan.attributes.slide_id, found)
         return StoreWriter.create(
@@ -197,8 +198,10 @@ def _create(
 def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[], None]) -> None:
     """Pictures of a slide; after that its unfinished store lacks nothing but patches."""
     # Means over whole pixels: over fractions of them they take ten times as long.
-    factor = -(-max(plan.thumbnail_HW3.shape) // STORED_THUMBNAIL)
-    writer.write_pictures(plan.tissue_HW, np.asarray(shrink(plan.thumbnail_HW3, factor), np.uint8))
+    factor = -(-max(plan.survey.thumbnail_HW3.shape) // STORED_THUMBNAIL)
+    writer.write_pictures(
+        plan.survey.tissue.mask_HW, np.asarray(shrink(plan.survey.thumbnail_HW3, factor), np.uint8)
+    )
     write_overlay(plan.overlay, overlay)
     begun()
 

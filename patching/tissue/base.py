@@ -82,6 +82,11 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
     def __init__(self, settings: Settings_) -> None:
         self._settings = settings
 
+    @property
+    def settings(self) -> Settings_:
+        """All of them, also those that nobody gave."""
+        return self._settings
+
     @final
     def detect(
         self,

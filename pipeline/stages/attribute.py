@@ -7,15 +7,17 @@ counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patc
 
 import argparse
 import logging
+from collections.abc import Mapping
 
 import pandas as pd
 
 from models.data.attributes import attribute_table, tissue_histogram
 from models.data.splitting import TRAIN
 from patching.errors import ArtifactError
-from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
+from pipeline.artifacts import INDEX, SPLITS, Paths
 from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing, write_json
+from pipeline.training.layout import write_tissue_attributes
 from pipeline.training.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     splits = read_table(paths.splits, SPLITS, "split")
     patches = with_splits(read_table(paths.index, INDEX, "tile"), splits)
     table, figures = attribute_table(patches, settings.thresholds)
-    _write_tables(paths, table)
+    _write_tables(paths, table, {name: content["value"] for name, content in figures.items()})
     with replacing(paths.histogram) as part:
         histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
         histogram.to_csv(part, index=False, lineterminator="\n")
@@ -52,12 +54,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
         )
 
 
-def _write_tables(paths: Paths, table: pd.DataFrame) -> None:
+def _write_tables(paths: Paths, table: pd.DataFrame, value_of: Mapping[str, float]) -> None:
     written = set()
     for threshold, rows in table.groupby("threshold", sort=False):
         path = paths.attribute_table(str(threshold))
         with replacing(path) as part:
-            rows[list(ATTRIBUTES)].to_parquet(part, index=False)
+            write_tissue_attributes(part, rows, value_of[str(threshold)])
         written.add(path)
     for left_over in set(paths.attribute_table("any").parent.glob("*.parquet")) - written:
         left_over.unlink()

@@ -21,7 +21,8 @@ from models.groups import GroupLayout
 from models.metrics.accuracy import auroc, group_metrics, patients_per_group
 from models.metrics.along_attribute import attribute_curve
 from models.metrics.intervals import bootstrap, patient_statistics
-from models.networks.checkpoint import ModelCard, load_classifier
+from models.networks.card import ModelCard
+from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name

@@ -25,16 +25,17 @@ from rich.table import Table
 
 from models.algorithms.parts.composition import Composition
 from models.data.splitting import TRAIN, VALIDATION
-from models.networks.checkpoint import ModelCard, NormalizationCard, save_classifier
+from models.networks.card import ModelCard, NormalizationCard
+from models.networks.checkpoint import save_classifier
 from models.training.fit import FitResult, Trial, fit
 from models.training.processes import is_first_process, one_of_several
 from models.training.setup import Setup
-from patching.store.reading import StoreAttributes
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
-from pipeline.training.layout import NamedLayout, read_layout
-from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
+from pipeline.training.card import data_card
+from pipeline.training.layout import read_layout
+from pipeline.training.patches import gathered, patch_table, table_fingerprints
 from pipeline.training.settings import TrainStage
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     if not is_first_process():
         return
     fingerprints = table_fingerprints(paths, options.threshold)
-    card = _card(store_attributes(paths, table), layout, stage, result, options, fingerprints)
+    data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
+    card = _card(data, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)
     _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
@@ -95,8 +97,7 @@ def _run(context: Context, options: argparse.Namespace) -> None:
 
 
 def _card(
-    store: StoreAttributes,
-    layout: NamedLayout,
+    data: dict[str, Any],
     stage: TrainStage,
     result: FitResult,
     options: argparse.Namespace,
@@ -104,10 +105,9 @@ def _card(
 ) -> ModelCard:
     groups, normalization = result.composition.groups, result.classifier.normalization
     return ModelCard(
+        **data,
         backbone=result.backbone[0],
         backbone_settings=result.backbone[1],
-        channels=store.channels,
-        classes=layout.classes,
         normalization=NormalizationCard(
             transform=normalization.transform,
             mean=normalization.mean_C,
@@ -115,8 +115,6 @@ def _card(
             raw_std=normalization.raw_std_C,
         ),
         test_time_symmetries=stage.test_time_symmetries,
-        patch=store.spec,
-        dtype=store.dtype,
         threshold=options.threshold,
         counts=groups.counts_KA.tolist(),
         alpha=groups.alpha_KA.tolist(),

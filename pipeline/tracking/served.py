@@ -19,7 +19,8 @@ from mlflow.types import ColSpec, DataType, Schema
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from models.networks.checkpoint import ModelCard, load_classifier
+from models.networks.card import ModelCard
+from models.networks.checkpoint import load_classifier
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "patch")]),

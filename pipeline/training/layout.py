@@ -15,6 +15,7 @@ from pipeline.artifacts import ATTRIBUTES, Paths
 GIVEN = "given"
 """Stands for a threshold's name where the attribute came with the images."""
 _LAYOUT_KEY = b"evenpatch.layout"
+_THRESHOLD_KEY = b"evenpatch.tissue_threshold"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,40 @@ TISSUE = NamedLayout(("non-tumor", "tumor"), ("little tissue", "much tissue"))
 
 def write_attributes(path: Path, table: pd.DataFrame, layout: NamedLayout) -> None:
     """Write the attribute table (ATTRIBUTES) of a threshold, with its layout among the file's metadata."""
+    _write(path, table, {_LAYOUT_KEY: json.dumps(asdict(layout)).encode()})
+
+
+def write_tissue_attributes(path: Path, table: pd.DataFrame, above: float) -> None:
+    """Write the attribute table of a threshold on the tissue fraction; its layout is TISSUE.
+
+    Args:
+        path: of the file.
+        table: with the columns ATTRIBUTES.
+        above: patches whose tissue fraction exceeds it have attribute 1.
+    """
+    _write(path, table, {_THRESHOLD_KEY: repr(above).encode()})
+
+
+def _write(path: Path, table: pd.DataFrame, metadata: dict[bytes, bytes]) -> None:
     columns = pa.Table.from_pandas(table[list(ATTRIBUTES)], preserve_index=False)
-    metadata = {**(columns.schema.metadata or {}), _LAYOUT_KEY: json.dumps(asdict(layout)).encode()}
-    pq.write_table(columns.replace_schema_metadata(metadata), path)
+    pq.write_table(columns.replace_schema_metadata({**(columns.schema.metadata or {}), **metadata}), path)
+
+
+def read_tissue_threshold(path: Path) -> float | None:
+    """The tissue fraction above which the attribute is 1; None where it is not made of tissue.
+
+    Raises:
+        ArtifactError: the table's metadata are damaged.
+    """
+    text = (pq.read_schema(path).metadata or {}).get(_THRESHOLD_KEY)
+    try:
+        return None if text is None else float(text)
+    except ValueError as error:
+        raise ArtifactError(
+            has=f"{path} with the threshold {text!r}",
+            needs="a number",
+            do="run `evenpatch attribute` again",
+        ) from error
 
 
 def read_layout(paths: Paths, threshold: str) -> NamedLayout:

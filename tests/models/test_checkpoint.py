@@ -9,14 +9,8 @@ import pytest
 
 from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
-from models.networks.checkpoint import (
-    CARD,
-    WEIGHTS,
-    ModelCard,
-    NormalizationCard,
-    load_classifier,
-    save_classifier,
-)
+from models.networks.card import AttributeCard, ModelCard, NormalizationCard, Range, TrainingRanges
+from models.networks.checkpoint import CARD, WEIGHTS, load_card, load_classifier, save_classifier
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 
@@ -33,6 +27,12 @@ def card(**changes: Any) -> ModelCard:
         "test_time_symmetries": True,
         "patch": {"size": 32, "mpp": 1.0},
         "dtype": "uint16",
+        "brightfield": False,
+        "tissue": {"settings": {"method": "otsu"}, "mask_pixels_per_patch": 16, "minimum_fraction": 0.01},
+        "attribute": AttributeCard(names=("little tissue", "much tissue"), above=0.45),
+        "ranges": TrainingRanges(
+            tissue_fraction=Range(low=0.02, high=0.98), mpp=Range(low=1.0, high=1.0), quality={}
+        ),
         "threshold": "low",
         "counts": ((40, 10), (5, 45)),
         "alpha": ((0.8, 0.2), (0.1, 0.9)),
@@ -102,3 +102,15 @@ def test_nothing_in_the_project_pickles(repository: Path) -> None:
     found = [path for path in sources if any(unsafe.search(line) for line in path.read_text().splitlines())]
     assert sources
     assert not found
+
+
+@pytest.mark.parametrize(("schema", "advice"), [(1, "evenpatch train"), (3, "version of evenpatch")])
+def test_a_card_of_another_schema_is_refused_with_what_to_do(
+    trained: tuple[Path, Classifier], schema: int, advice: str
+) -> None:
+    folder, _ = trained
+    path = folder / CARD
+    path.write_text(path.read_text().replace('"schema_version": 2', f'"schema_version": {schema}'))
+    with pytest.raises(CheckpointError, match=f"schema {schema}") as caught:
+        load_card(folder)
+    assert advice in str(caught.value)

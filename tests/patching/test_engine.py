@@ -15,8 +15,8 @@ from patching.digests import fingerprint
 from patching.errors import MissingFileError, SlideError
 from patching.manifest import SlideRow
 from patching.store.reading import PatchStore
+from patching.survey.quality import full_scale, measure_quality
 from patching.tiling.engine import Folders, SlideTask, remove_strangers, run_task, tile_cohort
-from patching.tiling.quality import full_scale, measure_quality
 from patching.tiling.settings import TileSettings
 
 CLASSES = {"tumor": "tumor", "ignore": "ignore"}

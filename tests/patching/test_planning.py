@@ -9,7 +9,7 @@ import tifffile
 from patching.geometry import Level, Size
 from patching.manifest import SlideRow
 from patching.readers.registry import open_slide
-from patching.tiling import planning
+from patching.survey import survey as surveying
 from patching.tiling.planning import plan_slide
 from patching.tiling.settings import TileSettings
 
@@ -61,7 +61,7 @@ def test_a_stored_level_may_be_coarser_by_a_third(
 
 
 def test_nothing_finer_is_read(pyramid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "_THUMBNAIL", 32)
+    monkeypatch.setattr(surveying, "_THUMBNAIL", 32)
     assert mask_scale(pyramid, 240, 16) == (16, 3)
     assert mask_scale(pyramid, 256, 16) == (16, 3)
     assert mask_scale(pyramid, 176, 16) == (8, 3 * 4 * 3)
@@ -69,9 +69,9 @@ def test_nothing_finer_is_read(pyramid: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_thumbnail_in_strips_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
     image_HWC = np.random.default_rng(2).integers(0, 900, (70, 50, 5)).astype(np.uint16)
-    whole = planning.false_color(image_HWC, brightfield=False)
-    monkeypatch.setattr(planning, "_PAINTED", 16)
-    np.testing.assert_array_equal(planning._picture(image_HWC, 2, brightfield=False), whole)
+    whole = surveying.false_color(image_HWC, brightfield=False)
+    monkeypatch.setattr(surveying, "_PAINTED", 16)
+    np.testing.assert_array_equal(surveying._picture(image_HWC, 2, brightfield=False), whole)
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_thumbnail_in_strips_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -
 def test_the_picture_of_a_slide_may_be_half_as_fine(levels: tuple[int, ...], expected: float) -> None:
     sizes = [Size(10_240 // step, 8_000 // step) for step in levels]
     pyramid = [Level.of(sizes[0], size) for size in sizes]
-    assert planning._unshrunk(pyramid, 10_240 / 1280, 10_240 / 640) == expected
+    assert surveying._unshrunk(pyramid, 10_240 / 1280, 10_240 / 640) == expected

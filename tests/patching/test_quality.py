@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from patching.tiling.quality import full_scale, measure_quality, pen_and_folds, quality_names
+from patching.survey.quality import full_scale, measure_quality, pen_and_folds, quality_names
 
 DTYPES = (np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64)
 RGB = ("R", "G", "B")

@@ -77,7 +77,7 @@ def test_both_readers_give_what_was_written(tmp_path: Path, codec: Codec, dtype:
 def test_others_read_it_without_us(tmp_path: Path) -> None:
     patches = write(tmp_path / "s1.zarr")
     group = zarr.open_group(tmp_path / "s1.zarr", mode="r")
-    assert group.attrs["schema"] == 3
+    assert group.attrs["schema"] == 4
     np.testing.assert_array_equal(group["images"][2:4], patches[2:4])
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{tmp_path}/s1.zarr/images/"}}
     np.testing.assert_array_equal(tensorstore.open(spec).result()[3].read().result(), patches[3])

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from models.data.attributes import ThresholdRule, attribute_table, tissue_histogram
 from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
-from models.networks.checkpoint import ModelCard, NormalizationCard, save_classifier
+from models.networks.card import (
+    AttributeCard,
+    ModelCard,
+    NormalizationCard,
+    Range,
+    TissueCard,
+    TrainingRanges,
+)
+from models.networks.checkpoint import save_classifier
 from models.networks.classifier import Classifier
 from patching.store.reading import PatchStore, PatchTable, StoreAttributes
 from patching.store.writing import write_store
@@ -204,6 +212,12 @@ def card(algorithm: str, threshold: str) -> ModelCard:
         test_time_symmetries=False,
         patch={"size": SIDE, "downsample": 1},
         dtype="uint16",
+        brightfield=False,
+        tissue=TissueCard(settings={"method": "otsu"}, mask_pixels_per_patch=16, minimum_fraction=0.01),
+        attribute=AttributeCard(names=("little tissue", "much tissue"), above=0.5),
+        ranges=TrainingRanges(
+            tissue_fraction=Range(low=0.02, high=1), mpp=Range(low=0.5, high=0.5), quality={}
+        ),
         threshold=threshold,
         counts=((9, 1), (1, 9)),
         alpha=((0.9, 0.1), (0.1, 0.9)),

@@ -12,7 +12,8 @@ import pytest
 
 from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
-from models.networks.checkpoint import CARD, ModelCard, NormalizationCard, load_classifier, save_classifier
+from models.networks.card import AttributeCard, ModelCard, NormalizationCard, TrainingRanges
+from models.networks.checkpoint import CARD, load_classifier, save_classifier
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 from patching.store.reading import PatchStore
@@ -45,6 +46,10 @@ def context(trainable_cohort: Context) -> Context:
         test_time_symmetries=False,
         patch={"size": SIDE},
         dtype="uint16",
+        brightfield=False,
+        tissue=None,
+        attribute=AttributeCard(names=("little tissue", "much tissue"), above=0.5),
+        ranges=TrainingRanges(tissue_fraction=None, mpp=None, quality={}),
         threshold="low",
         counts=((1, 1), (1, 1)),
         alpha=((0.5, 0.5), (0.5, 0.5)),
