@@ -10,16 +10,16 @@ import hashlib
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from rich.console import Console
 from rich.progress import track
 
-from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
+from patching.errors import AnnotationError, ConfigError, EvenpatchError, MemoryShortageError, SlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.zarr.files import Source, is_url
@@ -38,6 +38,8 @@ class IngestSettings(Settings):
 
     error_budget: float = Field(ge=0, le=1)
     """Share of the cohort's slides that may be excluded."""
+    exclude: tuple[str, ...]
+    """Patients that are left out, by patient_id; no part of the error budget."""
     channels: tuple[str, ...] | None
     """Channels every slide must have, in order; by default those that most slides have."""
     z: Annotated[int, Field(ge=0)] | Literal["max", "mean"] | None
@@ -55,6 +57,12 @@ class IngestSettings(Settings):
 
     mpp: float | None = Field(gt=0)
     """µm per level-0 pixel of slides for which neither slides.csv nor the file tells it."""
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        # YAML reads an id of digits as a number.
+        return [str(each) for each in value] if isinstance(value, list) else value
 
     @property
     def reading(self) -> Reading:
@@ -81,7 +89,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings, **given)
     cohort = load_cohort(context.configs, context.cohort)
     manifest = context.paths.root / slides_manifest(cohort, context.cohort)
-    rows = sorted(read_manifest(manifest), key=lambda row: row.slide_id)
+    rows = wanted(sorted(read_manifest(manifest), key=lambda row: row.slide_id), settings.exclude)
     examined, excluded = examine_cohort(rows, settings)
     # A table of an earlier run must not outlive a run that failed.
     context.paths.slides.unlink(missing_ok=True)
@@ -90,6 +98,31 @@ def run(context: Context, options: argparse.Namespace) -> None:
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
     _write(context.paths, examined, excluded)
     logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
+
+
+def wanted(rows: Sequence[SlideRow], excluded: Collection[str]) -> list[SlideRow]:
+    """The slides without those of patients that are to be left out.
+
+    Raises:
+        ConfigError: a patient to leave out that no slide has, or no slide is left.
+    """
+    patients = {row.patient_id for row in rows}
+    if unknown := sorted(set(excluded) - patients):
+        raise ConfigError(
+            has=f"ingest.exclude with {', '.join(map(repr, unknown))}",
+            needs=f"patient ids of slides.csv, such as {min(patients)!r}",
+            do="correct them; an id with a leading zero needs quotes",
+        )
+    left = [row for row in rows if row.patient_id not in excluded]
+    if not left:
+        raise ConfigError(
+            has=f"ingest.exclude with all {len(patients)} patients of slides.csv",
+            needs="a patient that is not left out",
+            do="shorten the list",
+        )
+    if len(left) < len(rows):
+        logger.info("%d slides of %d patients are left out", len(rows) - len(left), len(set(excluded)))
+    return left
 
 
 def examine_cohort(

@@ -473,6 +473,27 @@ def test_a_given_shift_is_a_way_out(shift: str, reason: str | None, cohort: Coho
         assert cohort.slides()[0]["shift"] == shift
 
 
+def test_patients_are_left_out_by_id_and_not_counted_as_errors(cohort: Cohort) -> None:
+    write_modalities(cohort, 0, 0)
+    rows = ("a,14306,one.tif,CARS,,1,,Jena", "c,q,two.tif,CARS,,0,,Jena")
+    cohort.describe(HEADER, *rows, exclude=[14306], error_budget=0)
+    assert cohort.ingest() == 0
+    assert [row["slide_id"] for row in cohort.slides()] == ["c"]
+    assert cohort.excluded() == {}
+
+
+@pytest.mark.parametrize(
+    ("exclude", "told"), [(["P"], "'P'.*needs: patient ids of slides.csv, such as 'p'"), (["p"], "all 1 pat")]
+)
+def test_leaving_out_nobody_or_everybody_is_refused(
+    exclude: list[str], told: str, cohort: Cohort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_modalities(cohort, 0, 0)
+    cohort.describe(HEADER, "a,p,one.tif,CARS,,1,,Jena", exclude=exclude)
+    assert cohort.ingest() == 2
+    assert re.search(told, capsys.readouterr().err, re.DOTALL)
+
+
 @pytest.mark.real_data
 def test_real_cores(cohort: Cohort, real_data: Path) -> None:
     folder = real_data / "breast-pshg-tma"
