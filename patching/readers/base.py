@@ -25,6 +25,7 @@ from patching.readers.regions import Regions
 RGB = ("R", "G", "B")
 
 _LARGEST_PIXEL = 1e18  # its square is still a float32
+_CORNER = Location(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Header:
     sizes: tuple[Size, ...]
     mpp: Mpp | None = None
     brightfield: bool = False
+    bounds: Location = _CORNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,11 @@ class AbstractSlide(ABC):
     def mpp(self) -> Mpp | None:
         """Pixel size at level 0, µm per pixel, or None where the file does not tell."""
         return self._header.mpp
+
+    @property
+    def bounds(self) -> Location:
+        """Where the scanned region begins at level 0; QuPath counts from here, locations from the corner."""
+        return self._header.bounds
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import ChannelError
-from patching.geometry import Mpp, Size
+from patching.geometry import Location, Mpp, Size
 from patching.readers.base import AbstractSlide, Header, Window
 from patching.readers.regions import Regions
 from patching.readers.zarr.files import Source
@@ -59,6 +59,7 @@ class JoinedSlide(AbstractSlide):
             dtype=self._parts[0].dtype,
             sizes=self._shared_sizes(),
             mpp=self._shared_mpp(),
+            bounds=self._bounds_of_first(),
         )
 
     def limit_cache(self, nbytes: int) -> None:
@@ -109,6 +110,11 @@ class JoinedSlide(AbstractSlide):
         ):
             self._require_equal("pixel size", [str(part.mpp) for part in self._parts])
         return known[0] if known else None
+
+    def _bounds_of_first(self) -> Location:
+        # A viewer opens one file: where its frame begins has moved with its content.
+        bounds, shift = self._parts[0].bounds, self._shifts[0]
+        return Location(bounds.x + shift.x, bounds.y + shift.y)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         first = 0

@@ -4,6 +4,7 @@ OpenSlide turns 16-bit and multi-channel TIFFs into wrong 8-bit values without a
 refused here and left to the TIFF reader. Labels and macro pictures (associated images) are never read.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tifffile import TiffFile
 
 from patching.damage import Foreign, decoded
 from patching.errors import ChannelError, UnreadableSlideError
-from patching.geometry import Mpp, Size
+from patching.geometry import Location, Mpp, Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.tiff.alpha import composited
@@ -23,6 +24,13 @@ from patching.readers.tiff.checks import check_tiles, series_of
 from patching.readers.tiff.layout import extent
 from patching.readers.zarr.files import Source
 
+_BOUNDS = (
+    openslide.PROPERTY_NAME_BOUNDS_X,
+    openslide.PROPERTY_NAME_BOUNDS_Y,
+    openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+    openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+)
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
 _FILTERS = "ExcitationWaveLength"
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -55,6 +63,7 @@ class OpenSlideSlide(AbstractSlide):
             sizes=tuple(Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)),
             mpp=_pixel_size(self.path, slide.properties),
             brightfield=not fluorescence,
+            bounds=_bounds(self.path, slide.properties),
         )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
@@ -100,3 +109,11 @@ def _pixel_size(path: Path, properties: Mapping[str, str]) -> Mpp | None:
     names = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
     x, y = (decoded(path, float, _by_openslide(path, properties.get, name) or 0) for name in names)
     return Mpp(x, y) if x > 0 and y > 0 else None
+
+
+def _bounds(path: Path, properties: Mapping[str, str]) -> Location:
+    told = [_by_openslide(path, properties.get, name) or "" for name in _BOUNDS]
+    # QuPath crops to them only where all four are whole numbers, and its frame is what they are for.
+    if not all(map(_WHOLE.fullmatch, told)):
+        return Location(0, 0)
+    return Location(int(told[0]), int(told[1]))

@@ -75,6 +75,7 @@ class ProjectedSlide(AbstractSlide):
             sizes=tuple(level.size for level in self._inner.levels),
             mpp=self._inner.mpp,
             brightfield=self._projection.brightfield,
+            bounds=self._inner.bounds,
         )
 
     def limit_cache(self, nbytes: int) -> None:
