@@ -89,22 +89,29 @@ def picture_scale(size: Size, extent: int) -> float:
 
 
 def _draw(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
-    _draw_thumbnail(picture_HW3, content)
+    draw_thumbnail(picture_HW3, false_color(content.image_HWC, brightfield=content.brightfield))
     _draw_grid(picture_HW3, content, scale)
-    _draw_tissue(picture_HW3, content, scale)
-    for color, width in (((0, 0, 0), 5), (ANNOTATION, 2)):
-        for outline_N2 in content.outlines:
-            points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
-            cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
+    draw_tissue(picture_HW3, content.tissue_HW, 1 / (scale * content.tissue_downsample))
+    draw_outlines(picture_HW3, content.outlines, scale)
 
 
-def _draw_thumbnail(picture_HW3: NDArray[np.uint8], content: OverlayContent) -> None:
+def draw_thumbnail(picture_HW3: NDArray[np.uint8], source_HW3: NDArray[np.uint8]) -> None:
+    """Fill the picture with a thumbnail of any size."""
     height, width = picture_HW3.shape[:2]
-    source_HW3 = false_color(content.image_HWC, brightfield=content.brightfield)
     if source_HW3.shape[1] >= _COARSER * width:
         picture_HW3[:] = area_resize(source_HW3, Size(width, height))
     else:
         cv2.resize(source_HW3, (width, height), dst=picture_HW3, interpolation=cv2.INTER_LINEAR)
+
+
+def draw_outlines(
+    picture_HW3: NDArray[np.uint8], outlines: Sequence[NDArray[np.float64]], scale: float
+) -> None:
+    """Rings of the annotation, level-0 [N, 2] each; `scale` is pixels of the picture per level-0 pixel."""
+    for color, width in (((0, 0, 0), 5), (ANNOTATION, 2)):
+        for outline_N2 in outlines:
+            points = _pixels(outline_N2 * scale).reshape(-1, 1, 2)
+            cv2.polylines(picture_HW3, [points], True, color, width, cv2.LINE_AA)
 
 
 def _draw_grid(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
@@ -134,14 +141,13 @@ def _kinds(content: OverlayContent) -> tuple[NDArray[np.int8], Sequence[Color]]:
     return content.group_N, [GROUPS[place % len(GROUPS)] for place in range(len(content.groups))]
 
 
-def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale: float) -> None:
-    """Outline of the mask along its pixels' borders."""
+def draw_tissue(picture_HW3: NDArray[np.uint8], tissue_HW: NDArray[np.bool_], step: float) -> None:
+    """Outline of the mask along its pixels' borders; `step` is pixels of the mask per pixel of the picture."""
     height, width = picture_HW3.shape[:2]
-    step = 1 / (scale * content.tissue_downsample)
     y_H, x_W = (((np.arange(n) + 0.5) * step).astype(np.int64) for n in (height, width))
-    rows, columns = content.tissue_HW.shape
+    rows, columns = tissue_HW.shape
     # Row by row and then column by column: a third of the time of both at once.
-    mask_HW = content.tissue_HW[np.minimum(y_H, rows - 1)].take(np.minimum(x_W, columns - 1), axis=1)
+    mask_HW = tissue_HW[np.minimum(y_H, rows - 1)].take(np.minimum(x_W, columns - 1), axis=1)
     rings, _ = cv2.findContours(mask_HW.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture_HW3, rings, -1, TISSUE, 1)
 
@@ -149,7 +155,7 @@ def _draw_tissue(picture_HW3: NDArray[np.uint8], content: OverlayContent, scale:
 def _band(width: int, content: OverlayContent, scale: float) -> Image.Image:
     """What stands under a picture of this width: slide_id, scale bar and legend."""
     width, font = max(width, _NARROWEST), label_font(15)
-    lines = _lines(_legend(content), width, font)
+    lines = legend_lines(_legend(content), width, font)
     band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
     draw = ImageDraw.Draw(band)
     draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
@@ -159,11 +165,11 @@ def _band(width: int, content: OverlayContent, scale: float) -> Image.Image:
             draw.rectangle((x, top + 2, x + 12, top + 14), fill=color)
             draw.text((x + 17, top - 1), text, fill="black", font=font)
     if content.mpp is not None:
-        _draw_bar(draw, font, width, scale / content.mpp.x)
+        draw_bar(draw, font, width, scale / content.mpp.x)
     return band
 
 
-def _lines(
+def legend_lines(
     entries: Sequence[tuple[str, Color]],
     width: int,
     font: Font,
@@ -193,7 +199,7 @@ def _legend(content: OverlayContent) -> list[tuple[str, Color]]:
     return entries
 
 
-def _draw_bar(
+def draw_bar(
     draw: ImageDraw.ImageDraw,
     font: Font,
     right: int,

@@ -34,10 +34,10 @@ class SlidePrediction:
     patches: pd.DataFrame
     """Columns PATCHES, and ANNOTATED where the slide is annotated; in the grid's order.
 
-    x and y are the patch's corner, probability is that of tumor, prediction the number of a class,
-    attribute the part of the tissue fractions that the patch lies in (-1: the model knows no parts), note says why
-    not to rely on it ("" is no reason; several are joined by "; ", each may name details after a colon), label is
-    1 for tumor, 0 for none, -1 for neither.
+    x and y are the patch's corner, probability is that of tumor, prediction the number of a class, attribute
+    the part of the tissue fractions that the patch lies in (-1: the model knows no parts), note says why not
+    to rely on it ("" is no reason; several are joined by "; ", each may name details after a colon), label
+    is 1 for tumor, 0 for none, -1 for neither.
     """
     thumbnail_HW3: NDArray[np.uint8]
     """The whole slide, any scale."""

@@ -1,15 +1,15 @@
 """Patches as QuPath opens them: GeoJSON tiles with a class and measurements, gzipped.
 
-QuPath (0.4 and later) imports `.geojson.gz` by drag and drop. Tiles without an annotation's weight: they are neither
-edited nor saved one by one, and a measurement on them is shown as a measurement map. Coordinates are level-0
-pixels of QuPath's frame, which begins at a slide's `openslide.bounds-x` and `-y`.
-Source: QuPath's own reader of GeoJSON, versions 0.4 to 0.6; RFC 7946.
+QuPath (0.4 and later) imports `.geojson.gz` by drag and drop. Tiles without an annotation's weight: they are
+neither edited nor saved one by one, and a measurement on them is shown as a measurement map. Coordinates are
+level-0 pixels of QuPath's frame, which begins at a slide's `openslide.bounds-x` and `-y`. Source: QuPath's
+own reader of GeoJSON, versions 0.4 to 0.6; RFC 7946.
 """
 
 import gzip
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,17 +46,17 @@ class Tiles:
     """Number of a class."""
     probability_N: NDArray[np.float64]
     tissue_N: NDArray[np.float64]
-    note_N: NDArray[np.object_]
+    notes: Sequence[str]
     """Why not to rely on the patch; "" is no reason."""
 
 
 def write_tiles(tiles: Tiles, path: Path) -> None:
     """Write a FeatureCollection, whole or not at all; the same tiles give the same bytes.
 
-    A patch that sticks out of the slide is cut at its border: QuPath clips nothing, and what it measures of a
-    tile's area would count what is not there. Every tile has an id (RFC 9562, version 8) that its slide and place
-    make: QuPath then asks before it imports tiles a second time, and what it exports joins with `tile_id`.
-    A measurement that is not finite is left out.
+    A patch that sticks out of the slide is cut at its border: QuPath clips nothing, and what it measures of
+    a tile's area would count what is not there. Every tile has an id (RFC 9562, version 8) that its slide
+    and place make: QuPath then asks before it imports tiles a second time, and what it exports joins with
+    `tile_id`. A measurement that is not finite is left out.
     """
     # No name and no time in the header: both would make other bytes of the same tiles.
     with (
@@ -71,7 +71,8 @@ def write_tiles(tiles: Tiles, path: Path) -> None:
 
 
 def tile_id(name: str, x: int, y: int) -> uuid.UUID:
-    """Id of the tile at a level-0 place of a slide: bits of the name's digest, then x (28 bits) and y (32)."""
+    """Id of the tile at a level-0 place of a slide: bits of the name's digest, then x (28 bits) and y
+    (32)."""
     return uuid.UUID(_id_head(name) + _id_tail(x, y))
 
 
@@ -90,7 +91,7 @@ def _chunks(tiles: Tiles) -> Iterator[str]:
     low_N2, high_N2 = _corners(tiles)
     head = f'{{"type":"Feature","id":"{_id_head(tiles.name)}'
     kinds = [_middle(name, _COLORS[min(k, 1)]) for k, name in enumerate(tiles.classes)]
-    ends = {note: _end(note) for note in set(tiles.note_N.tolist())}
+    ends = {note: _end(note) for note in set(tiles.notes)}
     for first in range(0, len(low_N2), _CHUNK):
         part = slice(first, first + _CHUNK)
         rows = zip(
@@ -100,7 +101,7 @@ def _chunks(tiles: Tiles) -> Iterator[str]:
             tiles.class_N[part].tolist(),
             _numbers(PROBABILITY, tiles.probability_N[part]),
             _numbers(TISSUE, tiles.tissue_N[part]),
-            tiles.note_N[part].tolist(),
+            tiles.notes[part],
             strict=True,
         )
         yield ",\n".join(

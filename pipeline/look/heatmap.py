@@ -1,8 +1,9 @@
 """Probabilities of patches as an image on a grid that lies on the slide to the pixel.
 
-A heatmap's pixel is a square of `cell` level-0 pixels, the first one with its corner in the slide's. The cell is
-the largest square that every patch consists of (the greatest common divisor of places and extent), so that no
-pixel is cut by a patch's border: side by side, a pixel is a patch; with half an overlap, a quarter of one.
+A heatmap's pixel is a square of `cell` level-0 pixels, the first one with its corner in the slide's. The
+cell is the largest square that every patch consists of (the greatest common divisor of places and extent),
+so that no pixel is cut by a patch's border: side by side, a pixel is a patch; with half an overlap, a
+quarter of one.
 
 Value 0 is "not predicted"; value v from 1 to 65535 is the probability (v - 1) / 65534. Where patches
 overlap, it is their mean.
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from patching.geometry import Size
 
 MOST_PIXELS = 2**24
-"""Of a heatmap. A slide whose exact cell would need more (the shifted last column of a slide of odd width) gets the
-finest cell that fits: one that divides extent and stride where there is such a one, so that only shifted
-patches are cut by pixels. A pixel that is cut is the mean of what covers it, weighted by area."""
+"""Of a heatmap. A slide whose exact cell would need more (the shifted last column of a slide of odd width)
+gets the finest cell that fits: one that divides extent and stride where there is such a one, so that only
+shifted patches are cut by pixels. A pixel that is cut is the mean of what covers it, weighted by area."""
 TOP = 65534
 """Steps from probability 0 to 1."""
 _BAND = 2**20
@@ -117,7 +118,8 @@ def _covered(
     """Level-0 pixels of patches on every pixel, and their sum of steps, [rows, columns] each.
 
     A patch is the difference of four quadrants that begin at its corners. Each quadrant is put down as its
-    change from pixel to pixel, two numbers an axis where a pixel is cut, and a running sum makes the image of them.
+    change from pixel to pixel, two numbers an axis where a pixel is cut, and a running sum makes the image
+    of them.
     """
     weight_HW, sum_HW = (np.zeros((rows + 2, grid.columns + 2), np.int64) for _ in range(2))
     limit_2 = np.array([grid.columns, rows]) * grid.cell

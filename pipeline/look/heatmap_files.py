@@ -1,7 +1,7 @@
 """A heatmap on disk: pyramidal OME-TIFF for QuPath and OpenSlide, and OME-Zarr (NGFF 0.5).
 
-Both tell where the heatmap lies: its first pixel's corner is the slide's at level 0 (not that of QuPath's frame,
-where a slide has bounds), and a pixel is so many level-0 pixels a side.
+Both tell where the heatmap lies: its first pixel's corner is the slide's at level 0 (not that of QuPath's
+frame, where a slide has bounds), and a pixel is so many level-0 pixels a side.
 """
 
 import hashlib
@@ -47,14 +47,14 @@ class Placed:
 def write_ome_tiff(heatmap: Placed, path: Path) -> None:
     """Write a tiled OME-TIFF, levels that halve in SubIFDs; whole or not at all, the same bytes each time.
 
-    Deflate, since not every libtiff under OpenSlide knows zstd. OpenSlide reads the first level, as 8 bits. Some
-    builds of it garble tiles that stick out of the image, so rows and columns of "not predicted" fill up the last
-    ones, at most 15 for every 256 pixels.
+    Deflate, since not every libtiff under OpenSlide knows zstd. OpenSlide reads the first level, as 8 bits.
+    Some builds of it garble tiles that stick out of the image, so rows and columns of "not predicted" fill
+    up the last ones, at most 15 for every 256 pixels.
     """
     tile = _tile_side(heatmap.image_HW.shape[0]), _tile_side(heatmap.image_HW.shape[1])
     first, *others = _pyramid(_filled_up(heatmap.image_HW, tile))
     # Bio-Formats and QuPath keep files apart by this; a random one would make other bytes each time.
-    mark = uuid.uuid5(uuid.NAMESPACE_URL, heatmap.name + hashlib.sha256(first).hexdigest())
+    mark = uuid.uuid5(uuid.NAMESPACE_URL, heatmap.name + hashlib.sha256(first.tobytes()).hexdigest())
     form: dict[str, Any] = {
         "photometric": "minisblack",
         "tile": tile,
@@ -72,8 +72,8 @@ def write_ome_tiff(heatmap: Placed, path: Path) -> None:
 def write_ome_zarr(heatmap: Placed, path: Path) -> None:
     """Write an image of several scales as OME-Zarr, into a folder of a temporary name that is renamed.
 
-    Not as labels, which are whole numbers that name things. A place is the middle of a pixel: the slide's first
-    pixel lies at 0, in µm, or in level-0 pixels where µm are unknown.
+    Not as labels, which are whole numbers that name things. A place is the middle of a pixel: the slide's
+    first pixel lies at 0, in µm, or in level-0 pixels where µm are unknown.
     """
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -123,8 +123,8 @@ def _ome(heatmap: Placed) -> dict[str, Any]:
     told = {
         "axes": "YX",
         "Name": f"{heatmap.name}: probability of tumor",
-        "Description": f"Probability of tumor. {FORMULA}. A pixel is {heatmap.cell} level-0 pixels a side; the "
-        f"first one begins at the slide's level-0 pixel (0, 0). Research use only.",
+        "Description": f"Probability of tumor. {FORMULA}. A pixel is {heatmap.cell} level-0 pixels a side; "
+        "the first one begins at the slide's level-0 pixel (0, 0). Research use only.",
         "Channel": {"Name": "probability of tumor"},
         "MapAnnotation": {
             "Namespace": _NAMESPACE,
@@ -152,7 +152,10 @@ def _multiscale(heatmap: Placed, levels: int) -> dict[str, Any]:
                 "axes": [{"name": name, "type": "space", **unit} for name in ("y", "x")],
                 "datasets": list(_datasets(heatmap.cell, mpp, levels)),
                 "type": "mean",
-                "metadata": {"description": f"mean of the predicted pixels. {FORMULA}", "method": "evenpatch"},
+                "metadata": {
+                    "description": f"mean of the predicted pixels. {FORMULA}",
+                    "method": "evenpatch",
+                },
             }
         ],
     }

@@ -1,0 +1,157 @@
+"""The files of a predicted slide: one folder a slide, whole or not at all.
+
+`<slide_id>/<slide_id>.geojson.gz`, `.heatmap.ome.tif`, `.heatmap.ome.zarr` (by option) and `.overlay.png`
+carry the slide's name, since they are opened beside others; `patches.parquet`, `summary.json`,
+`thumbnail.jpg` and `heatmap.jpg` are for the page of the run and for programs.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from patching.disk_space import free_space, full_disk
+from patching.errors import DiskSpaceError
+from patching.pictures.drawing import write_picture
+from patching.resample import shrunk
+from pipeline.deployment.prediction import ANNOTATED, PATCHES, SlidePrediction
+from pipeline.deployment.summary import SlideSummary, summarize, write_summary
+from pipeline.look.geojson import Tiles, write_tiles
+from pipeline.look.heatmap import HeatGrid, painted
+from pipeline.look.heatmap_files import Placed, write_ome_tiff, write_ome_zarr
+from pipeline.look.heatmap_picture import HeatContent, draw_heat, with_legend
+
+Heatmap = Literal["ome-tiff", "ome-zarr", "both", "none"]
+TABLE, THUMBNAIL, HEAT = "patches.parquet", "thumbnail.jpg", "heatmap.jpg"
+_SMALL_SIDE = 240
+_DARK_BELOW = 0.5  # of the probability: the color scale is darker there than the middle gray
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a user chooses about a slide's files."""
+
+    heatmap: Heatmap = "ome-tiff"
+    attributes: tuple[str, ...] = ()
+    """Names of the parts of the tissue fractions, as the model numbers them."""
+
+
+def write_slide(prediction: SlidePrediction, folder: Path, options: OutputOptions) -> SlideSummary:
+    """Write all files of a slide into `folder`/<slide_id>, in place of what is there.
+
+    They are written into `.<slide_id>.part`, which is renamed at the end. The same prediction gives the same
+    bytes.
+
+    Raises:
+        DiskSpaceError: the disk is full.
+    """
+    final = folder / prediction.slide_id
+    with _whole(final) as part:
+        grid = HeatGrid.of(prediction.size, prediction.locations_N2, prediction.extent, prediction.stride)
+        heat_HW = painted(grid, prediction.locations_N2, prediction.extent, prediction.probability_N)
+        _write_table(prediction, part / TABLE)
+        write_tiles(_tiles(prediction), part / f"{prediction.slide_id}.geojson.gz")
+        _write_heatmaps(prediction, heat_HW, grid.cell, part, options.heatmap)
+        _write_pictures(prediction, heat_HW, grid.cell, part)
+        files = sorted(path.name for path in part.iterdir())
+        summary = summarize(prediction, grid, files, options.attributes)
+        write_summary(summary, part)
+    return summary
+
+
+@contextmanager
+def _whole(final: Path) -> Iterator[Path]:
+    """An empty folder that takes the name of `final` once the block ends without error."""
+    part, old = (final.with_name(f".{final.name}.{word}") for word in ("part", "old"))
+    try:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if final.exists():
+            final.replace(old)
+        part.replace(final)
+    except OSError as error:
+        raise _told(error, final) from error
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _told(error: OSError, path: Path) -> OSError:
+    if not isinstance(full_disk(error, path), DiskSpaceError):
+        return error
+    return DiskSpaceError(
+        has=f"no space left for {path} ({free_space(path.parent) / 1e9:.1f} GB free)",
+        needs="room for the files of every slide",
+        do="free some space, or name another folder with `--out`, and run the same command again: finished "
+        "slides are kept",
+    )
+
+
+def _write_table(prediction: SlidePrediction, path: Path) -> None:
+    """patches.parquet: slide_id, patch_id, the columns of the prediction, and extent."""
+    columns = [*PATCHES, *(ANNOTATED if prediction.annotated else ())]
+    places = zip(*prediction.locations_N2.T.tolist(), strict=True)
+    table = prediction.patches[columns].reset_index(drop=True)
+    table.insert(0, "slide_id", prediction.slide_id)
+    table.insert(1, "patch_id", pd.Series([f"{prediction.slide_id}@{x}_{y}" for x, y in places], dtype="str"))
+    table["extent"] = np.int64(prediction.extent)
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+
+
+def _tiles(prediction: SlidePrediction) -> Tiles:
+    patches = prediction.patches
+    return Tiles(
+        name=prediction.slide_id,
+        size=prediction.size,
+        bounds=prediction.bounds,
+        extent=prediction.extent,
+        locations_N2=prediction.locations_N2,
+        classes=prediction.classes,
+        class_N=patches["prediction"].to_numpy(np.int64),
+        probability_N=prediction.probability_N,
+        tissue_N=patches["tissue_fraction"].to_numpy(np.float64),
+        notes=patches["note"].tolist(),
+    )
+
+
+def _write_heatmaps(
+    prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int, part: Path, wanted: Heatmap
+) -> None:
+    placed = Placed(prediction.slide_id, heat_HW, cell, prediction.mpp, prediction.bounds)
+    if wanted in ("ome-tiff", "both"):
+        write_ome_tiff(placed, part / f"{prediction.slide_id}.heatmap.ome.tif")
+    if wanted in ("ome-zarr", "both"):
+        write_ome_zarr(placed, part / f"{prediction.slide_id}.heatmap.ome.zarr")
+
+
+def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int, part: Path) -> None:
+    """The overlay, and both its layers small for the page."""
+    noted_N = (prediction.patches["note"] != "").to_numpy(np.bool_)
+    content = HeatContent(
+        title=prediction.slide_id,
+        image_HW3=prediction.thumbnail_HW3,
+        size=prediction.size,
+        heat_HW=heat_HW,
+        cell=cell,
+        extent=prediction.extent,
+        marked_N2=prediction.locations_N2[noted_N],
+        light_N=prediction.probability_N[noted_N] < _DARK_BELOW,
+        tissue_HW=prediction.tissue_HW,
+        tissue_downsample=prediction.tissue_downsample,
+        outlines=prediction.outlines,
+        mpp=prediction.mpp,
+    )
+    plain_HW3, shown_HW3 = draw_heat(content)
+    write_picture(with_legend(shown_HW3, content), part / f"{prediction.slide_id}.overlay.png")
+    write_picture(shrunk(plain_HW3, _SMALL_SIDE), part / THUMBNAIL)
+    write_picture(shrunk(shown_HW3, _SMALL_SIDE), part / HEAT)

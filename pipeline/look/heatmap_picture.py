@@ -1,0 +1,158 @@
+"""A slide's probabilities over its thumbnail, as a picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from patching.geometry import Mpp, Size
+from patching.pictures.drawing import label_font, shortened
+from patching.pictures.overlay import (
+    ANNOTATION,
+    TISSUE,
+    Color,
+    draw_bar,
+    draw_outlines,
+    draw_thumbnail,
+    draw_tissue,
+    legend_lines,
+    picture_scale,
+)
+from pipeline.look.heatmap import TOP
+
+_COVER = 0.6
+"""Weight of the color over the thumbnail."""
+_MARK_LIGHT, _MARK_DARK = (255, 255, 255), (0, 0, 0)
+_NARROWEST, _BAND, _LINE = 470, 84, 22
+_RAMP, _RAMP_TOP = 160, 38
+_SHORT_MARK = 8
+
+
+@dataclass(frozen=True)
+class HeatContent:
+    """All that the picture shows; lengths in level-0 pixels unless said otherwise."""
+
+    title: str
+    image_HW3: NDArray[np.uint8]
+    """Thumbnail of the whole slide, any scale."""
+    size: Size
+    heat_HW: NDArray[np.uint16]
+    """As pipeline.look.heatmap paints it."""
+    cell: int
+    """Level-0 pixels a side of its pixels."""
+    extent: int
+    marked_N2: NDArray[np.int64]
+    """Corners of the patches that are not to be relied on."""
+    light_N: NDArray[np.bool_]
+    """Whether the mark of each is drawn light, as on a dark color."""
+    tissue_HW: NDArray[np.bool_]
+    tissue_downsample: float
+    outlines: tuple[NDArray[np.float64], ...]
+    mpp: Mpp | None
+
+
+def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The thumbnail, and the same under its probabilities, tissue, annotation and marks; RGB [H, W, 3] each.
+
+    A pixel has the color of the place in its middle.
+    """
+    scale = picture_scale(content.size, content.extent)
+    width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
+    plain_HW3 = np.empty((height, width, 3), np.uint8)
+    draw_thumbnail(plain_HW3, content.image_HW3)
+    heat_HW = _sampled(content.heat_HW, content.cell, Size(width, height), scale)
+    shown_HW3 = colored(plain_HW3, heat_HW)
+    _draw_marks(shown_HW3, content, scale)
+    draw_tissue(shown_HW3, content.tissue_HW, 1 / (scale * content.tissue_downsample))
+    draw_outlines(shown_HW3, content.outlines, scale)
+    return plain_HW3, shown_HW3
+
+
+def with_legend(picture_HW3: NDArray[np.uint8], content: HeatContent) -> NDArray[np.uint8]:
+    """The picture above slide_id, scale bar, color scale, legend and what it may be used for."""
+    height, width = picture_HW3.shape[:2]
+    band_HW3 = np.asarray(_band(width, content, picture_scale(content.size, content.extent)))
+    page_HW3: NDArray[np.uint8] = np.full((height + len(band_HW3), *band_HW3.shape[1:]), 255, np.uint8)
+    page_HW3[height:] = band_HW3
+    page_HW3[:height, :width] = picture_HW3
+    return page_HW3
+
+
+def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The picture with the color of each probability over it, where there is one."""
+    color_HW3 = ramp()[((np.maximum(heat_HW, 1) - 1) * (255.0 / TOP)).round().astype(np.uint8)]
+    mixed_HW3 = cv2.addWeighted(color_HW3, _COVER, picture_HW3, 1 - _COVER, 0)
+    return np.where(heat_HW[..., None] > 0, mixed_HW3, picture_HW3).astype(np.uint8)
+
+
+def ramp() -> NDArray[np.uint8]:
+    """RGB of probabilities from 0 to 1 in 256 steps: cividis, even to the eye and made for color-blind
+    readers.
+
+    Nuñez, Anderton and Renslow, PLoS ONE 13, 2018.
+    """
+    steps = np.arange(256, dtype=np.uint8)[:, None]
+    return np.ascontiguousarray(cv2.applyColorMap(steps, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1])
+
+
+def _sampled(image_HW: NDArray[np.uint16], cell: int, size: Size, scale: float) -> NDArray[np.uint16]:
+    """The value under the middle of every pixel of a picture."""
+    limits = zip((size.height, size.width), image_HW.shape, strict=True)
+    y_H, x_W = (
+        np.minimum(((np.arange(n) + 0.5) / (scale * cell)).astype(np.int64), last - 1) for n, last in limits
+    )
+    picked_HW: NDArray[np.uint16] = image_HW[y_H].take(x_W, axis=1)
+    return picked_HW
+
+
+def _draw_marks(picture_HW3: NDArray[np.uint8], content: HeatContent, scale: float) -> None:
+    """A cross over each patch that is not to be relied on, half of one where there is no room for more."""
+    first_N2 = np.floor(content.marked_N2 * scale + 1).astype(np.int32)
+    last_N2 = np.ceil((content.marked_N2 + content.extent) * scale - 2).astype(np.int32)
+    falling = np.stack([first_N2, last_N2], axis=1)
+    rising = np.stack([first_N2[:, 0], last_N2[:, 1], last_N2[:, 0], first_N2[:, 1]], axis=1).reshape(
+        -1, 2, 2
+    )
+    strokes = [falling] if content.extent * scale < _SHORT_MARK else [falling, rising]
+    for chosen_N, color in ((content.light_N, _MARK_LIGHT), (~content.light_N, _MARK_DARK)):
+        for stroke in strokes:
+            cv2.polylines(picture_HW3, list(stroke[chosen_N]), False, color, 1)
+
+
+def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
+    width, font = max(width, _NARROWEST), label_font(15)
+    lines = legend_lines(_legend(content), width, font)
+    band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
+    draw = ImageDraw.Draw(band)
+    draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
+    _draw_ramp(band, draw)
+    for row, line in enumerate(lines):
+        top = _BAND + _LINE * row
+        for x, text, color in line:
+            draw.rectangle((x, top + 2, x + 12, top + 14), fill=color)
+            draw.text((x + 17, top - 1), text, fill="black", font=font)
+    if content.mpp is not None:
+        draw_bar(draw, font, width, scale / content.mpp.x)
+    return band
+
+
+def _draw_ramp(band: Image.Image, draw: ImageDraw.ImageDraw) -> None:
+    """The color scale with its ends, and beside it what the picture may be used for."""
+    font, top = label_font(12), _RAMP_TOP
+    strip_HW3 = np.repeat(ramp()[None], 14, axis=0)
+    band.paste(Image.fromarray(strip_HW3).resize((_RAMP, 14)), (8, top))
+    for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+        draw.text((8 + place * (_RAMP - draw.textlength(text, font)), top + 16), text, "black", font)
+    draw.text((16 + _RAMP, top - 1), "probability of tumor", "black", font)
+    draw.text((16 + _RAMP, top + 16), "research use only", "black", font)
+
+
+def _legend(content: HeatContent) -> list[tuple[str, Color]]:
+    entries = [("tissue", TISSUE)]
+    if content.outlines:
+        entries.append(("annotation", ANNOTATION))
+    if len(content.marked_N2):
+        entries.append((f"crossed: not to be relied on {len(content.marked_N2):,}", _MARK_DARK))
+    return entries
