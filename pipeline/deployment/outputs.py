@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from patching.disk_space import free_space, full_disk
 from patching.errors import DiskSpaceError
 from patching.pictures.drawing import write_picture
-from patching.resample import shrunk
+from patching.resample import shrink
 from pipeline.deployment.prediction import ANNOTATED, PATCHES, SlidePrediction
 from pipeline.deployment.summary import SlideSummary, summarize, write_summary
 from pipeline.look.geojson import Tiles, write_tiles
@@ -32,7 +31,6 @@ from pipeline.look.heatmap_picture import HeatContent, draw_heat, with_legend
 Heatmap = Literal["ome-tiff", "ome-zarr", "both", "none"]
 TABLE, THUMBNAIL, HEAT = "patches.parquet", "thumbnail.jpg", "heatmap.jpg"
 _SMALL_SIDE = 240
-_DARK_BELOW = 0.5  # of the probability: the color scale is darker there than the middle gray
 
 
 @dataclass(frozen=True)
@@ -99,13 +97,16 @@ def _told(error: OSError, path: Path) -> OSError:
 
 def _write_table(prediction: SlidePrediction, path: Path) -> None:
     """patches.parquet: slide_id, patch_id, the columns of the prediction, and extent."""
-    columns = [*PATCHES, *(ANNOTATED if prediction.annotated else ())]
-    places = zip(*prediction.locations_N2.T.tolist(), strict=True)
-    table = prediction.patches[columns].reset_index(drop=True)
-    table.insert(0, "slide_id", prediction.slide_id)
-    table.insert(1, "patch_id", pd.Series([f"{prediction.slide_id}@{x}_{y}" for x, y in places], dtype="str"))
-    table["extent"] = np.int64(prediction.extent)
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+    name, patches = prediction.slide_id, prediction.patches
+    columns = {
+        "slide_id": pa.array([name] * len(patches), pa.string()),
+        "patch_id": pa.array([f"{name}@{x}_{y}" for x, y in prediction.locations_N2.tolist()], pa.string()),
+        **{column: pa.array(patches[column].array) for column in PATCHES if column != "note"},
+        "note": pa.array(prediction.notes, pa.string()),
+        **{column: pa.array(patches[column].array) for column in ANNOTATED if prediction.annotated},
+        "extent": pa.array(np.full(len(patches), prediction.extent)),
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _tiles(prediction: SlidePrediction) -> Tiles:
@@ -120,7 +121,7 @@ def _tiles(prediction: SlidePrediction) -> Tiles:
         class_N=patches["prediction"].to_numpy(np.int64),
         probability_N=prediction.probability_N,
         tissue_N=patches["tissue_fraction"].to_numpy(np.float64),
-        notes=patches["note"].tolist(),
+        notes=prediction.notes,
     )
 
 
@@ -136,7 +137,7 @@ def _write_heatmaps(
 
 def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int, part: Path) -> None:
     """The overlay, and both its layers small for the page."""
-    noted_N = (prediction.patches["note"] != "").to_numpy(np.bool_)
+    noted_N = np.array([note != "" for note in prediction.notes], np.bool_)
     content = HeatContent(
         title=prediction.slide_id,
         image_HW3=prediction.thumbnail_HW3,
@@ -145,7 +146,6 @@ def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], ce
         cell=cell,
         extent=prediction.extent,
         marked_N2=prediction.locations_N2[noted_N],
-        light_N=prediction.probability_N[noted_N] < _DARK_BELOW,
         tissue_HW=prediction.tissue_HW,
         tissue_downsample=prediction.tissue_downsample,
         outlines=prediction.outlines,
@@ -153,5 +153,7 @@ def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], ce
     )
     plain_HW3, shown_HW3 = draw_heat(content)
     write_picture(with_legend(shown_HW3, content), part / f"{prediction.slide_id}.overlay.png")
-    write_picture(shrunk(plain_HW3, _SMALL_SIDE), part / THUMBNAIL)
-    write_picture(shrunk(shown_HW3, _SMALL_SIDE), part / HEAT)
+    # By a whole number: a quarter of the time of any other.
+    factor = -(-max(plain_HW3.shape) // _SMALL_SIDE)
+    for picture_HW3, name in ((plain_HW3, THUMBNAIL), (shown_HW3, HEAT)):
+        write_picture(np.asarray(shrink(picture_HW3, factor), np.uint8), part / name)

@@ -1,6 +1,7 @@
 """What a run of `predict` knows of one slide once its last patch has its probability."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -48,15 +49,26 @@ class SlidePrediction:
     """The annotation's rings [N, 2]; none where there is no annotation."""
     warnings: tuple[str, ...]
 
-    @property
+    @cached_property
     def locations_N2(self) -> NDArray[np.int64]:
         """Corners (x, y) of the patches."""
-        return self.patches[["x", "y"]].to_numpy(np.int64)
+        return np.stack([self.patches[name].to_numpy(np.int64) for name in ("x", "y")], axis=1)
 
-    @property
+    @cached_property
     def probability_N(self) -> NDArray[np.float64]:
         """Probability of tumor of every patch."""
         return self.patches["probability"].to_numpy(np.float64)
+
+    @cached_property
+    def tumor_N(self) -> NDArray[np.bool_]:
+        """Whether each patch is predicted as tumor."""
+        number_N = self.patches["prediction"].to_numpy(np.int64)
+        return np.asarray(number_N == len(self.classes) - 1, np.bool_)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Why not to rely on each patch."""
+        return self.patches["note"].tolist()
 
     @property
     def annotated(self) -> bool:

@@ -66,7 +66,7 @@ def summarize(
     patches, mpp = prediction.patches, prediction.mpp
     tumor_px, tissue_px = tumor_and_tissue(prediction, grid)
     mm2 = None if mpp is None else mpp.pixel_area_um2 / 1e6
-    notes = Counter(kind for note in patches["note"] for kind in kinds_of(note))
+    notes = Counter(kind for note in prediction.notes for kind in kinds_of(note))
     return SlideSummary(
         slide_id=prediction.slide_id,
         image=prediction.image,
@@ -74,9 +74,9 @@ def summarize(
         height=prediction.size.height,
         mpp=None if mpp is None else (mpp.x, mpp.y),
         patches=len(patches),
-        tumor_patches=int((patches["prediction"] == len(prediction.classes) - 1).sum()),
+        tumor_patches=int(prediction.tumor_N.sum()),
         groups=_groups(patches, len(prediction.classes), len(attributes)),
-        not_reliable=int((patches["note"] != "").sum()),
+        not_reliable=sum(note != "" for note in prediction.notes),
         notes=dict(sorted(notes.items())),
         tissue_mm2=None if mm2 is None else tissue_px * mm2,
         tumor_mm2=None if mm2 is None else tumor_px * mm2,
@@ -102,7 +102,7 @@ def tumor_and_tissue(prediction: SlidePrediction, grid: HeatGrid) -> tuple[float
     Measured in the middles of the tissue mask's pixels. Where patches overlap, a place counts by the share of
     them that are predicted as tumor, so that overlap changes no area.
     """
-    tumor_N = (prediction.patches["prediction"] == len(prediction.classes) - 1).to_numpy().astype(np.float64)
+    tumor_N = prediction.tumor_N.astype(np.float64)
     share_HW = painted(grid, prediction.locations_N2, prediction.extent, tumor_N)
     row_M, column_M = np.nonzero(prediction.tissue_HW)
     step = prediction.tissue_downsample / grid.cell
@@ -137,6 +137,5 @@ def read_summary(folder: Path) -> SlideSummary:
 
 
 def _groups(patches: pd.DataFrame, classes: int, attributes: int) -> tuple[tuple[int, ...], ...]:
-    known = patches[patches["attribute"] >= 0]
-    counts = Counter(zip(known["prediction"].tolist(), known["attribute"].tolist(), strict=True))
+    counts = Counter(zip(patches["prediction"].tolist(), patches["attribute"].tolist(), strict=True))
     return tuple(tuple(counts[k, a] for a in range(attributes)) for k in range(classes))

@@ -22,12 +22,14 @@ from patching.pictures.overlay import (
 )
 from pipeline.look.heatmap import TOP
 
-_COVER = 0.6
+_COVER = 0.65
 """Weight of the color over the thumbnail."""
-_MARK_LIGHT, _MARK_DARK = (255, 255, 255), (0, 0, 0)
+_PER_STEP = -(-TOP // 255)
+_MARK, _CASING = (255, 255, 255), (0, 0, 0)
 _NARROWEST, _BAND, _LINE = 470, 84, 22
 _RAMP, _RAMP_TOP = 160, 38
-_SHORT_MARK = 8
+_INSET = 0.25  # of a patch's side, around its mark
+_ROOM = 8  # pixels of a patch that a cross needs
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,6 @@ class HeatContent:
     extent: int
     marked_N2: NDArray[np.int64]
     """Corners of the patches that are not to be relied on."""
-    light_N: NDArray[np.bool_]
-    """Whether the mark of each is drawn light, as on a dark color."""
     tissue_HW: NDArray[np.bool_]
     tissue_downsample: float
     outlines: tuple[NDArray[np.float64], ...]
@@ -81,10 +81,18 @@ def with_legend(picture_HW3: NDArray[np.uint8], content: HeatContent) -> NDArray
 
 
 def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """The picture with the color of each probability over it, where there is one."""
-    color_HW3 = ramp()[((np.maximum(heat_HW, 1) - 1) * (255.0 / TOP)).round().astype(np.uint8)]
-    mixed_HW3 = cv2.addWeighted(color_HW3, _COVER, picture_HW3, 1 - _COVER, 0)
-    return np.where(heat_HW[..., None] > 0, mixed_HW3, picture_HW3).astype(np.uint8)
+    """The picture with the color of each probability over it, where there is one.
+
+    The color lies over shades of gray, or a stain's hue would make another color of it than the scale shows.
+    """
+    step_HW = (np.maximum(heat_HW, 1) - 1) // _PER_STEP
+    color_HW3 = cv2.applyColorMap(step_HW.astype(np.uint8), cv2.COLORMAP_CIVIDIS)
+    cv2.cvtColor(color_HW3, cv2.COLOR_BGR2RGB, dst=color_HW3)
+    gray_HW3 = cv2.cvtColor(cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    mixed_HW3 = cv2.addWeighted(color_HW3, _COVER, gray_HW3, 1 - _COVER, 0)
+    shown_HW3 = picture_HW3.copy()
+    cv2.copyTo(mixed_HW3, (heat_HW > 0).view(np.uint8), shown_HW3)
+    return shown_HW3
 
 
 def ramp() -> NDArray[np.uint8]:
@@ -109,16 +117,18 @@ def _sampled(image_HW: NDArray[np.uint16], cell: int, size: Size, scale: float) 
 
 def _draw_marks(picture_HW3: NDArray[np.uint8], content: HeatContent, scale: float) -> None:
     """A cross over each patch that is not to be relied on, half of one where there is no room for more."""
-    first_N2 = np.floor(content.marked_N2 * scale + 1).astype(np.int32)
-    last_N2 = np.ceil((content.marked_N2 + content.extent) * scale - 2).astype(np.int32)
-    falling = np.stack([first_N2, last_N2], axis=1)
-    rising = np.stack([first_N2[:, 0], last_N2[:, 1], last_N2[:, 0], first_N2[:, 1]], axis=1).reshape(
-        -1, 2, 2
+    first_N2, last_N2 = (
+        np.floor((content.marked_N2 + share * content.extent) * scale).astype(np.int32)
+        for share in (_INSET, 1 - _INSET)
     )
-    strokes = [falling] if content.extent * scale < _SHORT_MARK else [falling, rising]
-    for chosen_N, color in ((content.light_N, _MARK_LIGHT), (~content.light_N, _MARK_DARK)):
-        for stroke in strokes:
-            cv2.polylines(picture_HW3, list(stroke[chosen_N]), False, color, 1)
+    strokes = list(np.stack([first_N2, last_N2], axis=1))
+    if content.extent * scale < _ROOM:
+        cv2.polylines(picture_HW3, strokes, False, _MARK, 1)
+        return
+    rising = np.stack([first_N2[:, 0], last_N2[:, 1], last_N2[:, 0], first_N2[:, 1]], axis=1)
+    strokes += list(rising.reshape(-1, 2, 2))
+    for color, thickness in ((_CASING, 3), (_MARK, 1)):
+        cv2.polylines(picture_HW3, strokes, False, color, thickness)
 
 
 def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
@@ -154,5 +164,5 @@ def _legend(content: HeatContent) -> list[tuple[str, Color]]:
     if content.outlines:
         entries.append(("annotation", ANNOTATION))
     if len(content.marked_N2):
-        entries.append((f"crossed: not to be relied on {len(content.marked_N2):,}", _MARK_DARK))
+        entries.append((f"crossed: not to be relied on {len(content.marked_N2):,}", _CASING))
     return entries

@@ -1,0 +1,174 @@
+"""The page of a run: predictions.html, one file that opens offline, made of the slides' summaries.
+
+It is written row by row, so that thousands of slides take no more memory than one. The same outputs give the
+same page: no time, no machine.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.deployment.outputs import HEAT, TABLE, THUMBNAIL
+from pipeline.deployment.score import score_of_run
+from pipeline.deployment.summary import SUMMARY, SlideSummary
+from pipeline.files import replacing, write_json
+from pipeline.look.html import make_environment
+from pipeline.training.layout import NamedLayout
+
+PAGE, SCORE = "predictions.html", "score.json"
+_INSIDE = 200
+"""Slides whose pictures lie in the page itself; those of the others are loaded from beside it as they are
+seen."""
+_ROOM = "pipeline.deployment"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the page's head says of the model, in words."""
+
+    name: str
+    version: str
+    cohort: str
+    trained_on: str
+    """Patients, slides and patches, modality, µm per pixel."""
+    decision_threshold: float
+    """Probability from which on a patch is predicted as tumor."""
+    layout: NamedLayout
+    """Names of the classes and of the parts of the tissue fractions (none where the model knows no parts)."""
+    weak_groups: tuple[str, ...] = ()
+    """Names of groups that the model is weak in."""
+    others: tuple[tuple[str, str], ...] = ()
+    """More to tell: name and value."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A slide that was not predicted."""
+
+    slide_id: str
+    error: str
+    """Name of the error's class."""
+    reason: str
+
+
+def write_page(
+    summaries: Sequence[SlideSummary], failures: Sequence[Failure], folder: Path, model: ModelFacts
+) -> None:
+    """Write predictions.html into the folder of the run, and score.json where slides are annotated.
+
+    Args:
+        summaries: of every slide whose files lie in `folder`/<slide_id>.
+        failures: the others.
+        folder: of the run.
+        model: what predicted them.
+
+    Raises:
+        ArtifactError: the patches of an annotated slide are missing or damaged.
+    """
+    ordered = sorted(summaries, key=lambda summary: summary.slide_id)
+    scored = _write_score(ordered, folder, model)
+    script = files(_ROOM).joinpath("templates/sort.js").read_text(encoding="utf-8")
+    stream = (
+        make_environment(_ROOM)
+        .get_template("predictions.html")
+        .stream(
+            model=model,
+            facts=_facts(ordered, failures),
+            totals=_totals(ordered, model.layout),
+            notes=_notes(ordered),
+            rows=_rows(ordered, folder, model.layout),
+            slides=len(ordered),
+            failures=sorted(failures, key=lambda failure: failure.slide_id),
+            score=scored,
+            scores=[(each.slide_id, each.score) for each in ordered if each.score is not None],
+            # Written by us, and allowed to run by its digest alone: no other script can.
+            script=Markup(script),  # noqa: S704
+            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+    with replacing(folder / PAGE) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(stream)
+
+
+def _write_score(summaries: Sequence[SlideSummary], folder: Path, model: ModelFacts) -> dict[str, Any] | None:
+    annotated = [summary for summary in summaries if summary.score is not None]
+    if not annotated:
+        (folder / SCORE).unlink(missing_ok=True)
+        return None
+    tables = (folder / summary.slide_id / TABLE for summary in annotated)
+    run = score_of_run(tables, model.layout.classes, model.layout.attributes)
+    write_json(
+        folder / SCORE, {"run": run, "slides": {summary.slide_id: summary.score for summary in annotated}}
+    )
+    return run
+
+
+def _facts(summaries: Sequence[SlideSummary], failures: Sequence[Failure]) -> list[tuple[str, str]]:
+    patches = sum(summary.patches for summary in summaries)
+    counts = (
+        ("slides predicted", len(summaries)),
+        ("slides failed", len(failures)),
+        ("patches", patches),
+        ("predicted as tumor", sum(summary.tumor_patches for summary in summaries)),
+        ("not to be relied on", sum(summary.not_reliable for summary in summaries)),
+    )
+    return [(name, f"{count:,}") for name, count in counts]
+
+
+def _totals(summaries: Sequence[SlideSummary], layout: NamedLayout) -> list[tuple[str, int, int]]:
+    """Name of every group, its patches, and slides that have any."""
+    rows = []
+    for number, name in enumerate(layout.names):
+        k, a = divmod(number, len(layout.attributes))
+        counts = [summary.groups[k][a] for summary in summaries]
+        rows.append((name, sum(counts), sum(count > 0 for count in counts)))
+    return rows
+
+
+def _notes(summaries: Sequence[SlideSummary]) -> list[tuple[str, int]]:
+    counts: Counter[str] = Counter()
+    for summary in summaries:
+        counts.update(summary.notes)
+    return counts.most_common()
+
+
+def _rows(summaries: Sequence[SlideSummary], folder: Path, layout: NamedLayout) -> Iterator[dict[str, Any]]:
+    for number, summary in enumerate(summaries):
+        beside = folder / summary.slide_id
+        yield {
+            "slide": summary,
+            "groups": _group_counts(summary, layout),
+            "plain": _picture(beside / THUMBNAIL, inside=number < _INSIDE),
+            "heat": _picture(beside / HEAT, inside=number < _INSIDE),
+            "links": [
+                (_kind(name, summary.slide_id), f"{summary.slide_id}/{name}") for name in _opened(summary)
+            ],
+        }
+
+
+def _group_counts(summary: SlideSummary, layout: NamedLayout) -> list[tuple[str, int]]:
+    counts = [count for row in summary.groups for count in row]
+    return list(zip(layout.names, counts, strict=True))
+
+
+def _picture(path: Path, *, inside: bool) -> str:
+    """Address of a picture: its bytes themselves, or where it lies beside the page."""
+    if inside:
+        return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"{path.parent.name}/{path.name}"
+
+
+def _opened(summary: SlideSummary) -> list[str]:
+    return [name for name in (*summary.files, SUMMARY) if name not in (THUMBNAIL, HEAT)]
+
+
+def _kind(name: str, slide_id: str) -> str:
+    """What a link says: the name without the slide's."""
+    return name.removeprefix(f"{slide_id}.")
