@@ -56,9 +56,9 @@ def write_slide(prediction: SlidePrediction, folder: Path, options: OutputOption
         grid = HeatGrid.of(prediction.size, prediction.locations_N2, prediction.extent, prediction.stride)
         heat_HW = painted(grid, prediction.locations_N2, prediction.extent, prediction.probability_N)
         _write_table(prediction, part / TABLE)
-        write_tiles(_tiles(prediction), part / f"{prediction.slide_id}.geojson.gz")
+        write_tiles(tiles_of(prediction), part / f"{prediction.slide_id}.geojson.gz")
         _write_heatmaps(prediction, heat_HW, grid.cell, part, options.heatmap)
-        _write_pictures(prediction, heat_HW, grid.cell, part)
+        _write_pictures(content_of(prediction, heat_HW, grid.cell), part)
         files = sorted(path.name for path in part.iterdir())
         summary = summarize(prediction, grid, files, options.attributes)
         write_summary(summary, part)
@@ -109,7 +109,8 @@ def _write_table(prediction: SlidePrediction, path: Path) -> None:
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _tiles(prediction: SlidePrediction) -> Tiles:
+def tiles_of(prediction: SlidePrediction) -> Tiles:
+    """The patches as QuPath gets them."""
     patches = prediction.patches
     return Tiles(
         name=prediction.slide_id,
@@ -135,10 +136,10 @@ def _write_heatmaps(
         write_ome_zarr(placed, part / f"{prediction.slide_id}.heatmap.ome.zarr")
 
 
-def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int, part: Path) -> None:
-    """The overlay, and both its layers small for the page."""
+def content_of(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int) -> HeatContent:
+    """What the overlay shows."""
     noted_N = np.array([note != "" for note in prediction.notes], np.bool_)
-    content = HeatContent(
+    return HeatContent(
         title=prediction.slide_id,
         image_HW3=prediction.thumbnail_HW3,
         size=prediction.size,
@@ -151,8 +152,12 @@ def _write_pictures(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], ce
         outlines=prediction.outlines,
         mpp=prediction.mpp,
     )
+
+
+def _write_pictures(content: HeatContent, part: Path) -> None:
+    """The overlay, and both its layers small for the page."""
     plain_HW3, shown_HW3 = draw_heat(content)
-    write_picture(with_legend(shown_HW3, content), part / f"{prediction.slide_id}.overlay.png")
+    write_picture(with_legend(shown_HW3, content), part / f"{content.title}.overlay.png")
     # By a whole number: a quarter of the time of any other.
     factor = -(-max(plain_HW3.shape) // _SMALL_SIDE)
     for picture_HW3, name in ((plain_HW3, THUMBNAIL), (shown_HW3, HEAT)):

@@ -151,8 +151,8 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
 def _draw_ramp(band: Image.Image, draw: ImageDraw.ImageDraw) -> None:
     """The color scale with its ends, and beside it what the picture may be used for."""
     font, top = label_font(12), _RAMP_TOP
-    strip_HW3 = np.repeat(ramp()[None], 14, axis=0)
-    band.paste(Image.fromarray(strip_HW3).resize((_RAMP, 14)), (8, top))
+    steps = np.linspace(0, 255, _RAMP).round().astype(int)
+    band.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (8, top))
     for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
         draw.text((8 + place * (_RAMP - draw.textlength(text, font)), top + 16), text, "black", font)
     draw.text((16 + _RAMP, top - 1), "probability of tumor", "black", font)
