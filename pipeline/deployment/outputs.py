@@ -70,8 +70,7 @@ def _whole(final: Path) -> Iterator[Path]:
     """An empty folder that takes the name of `final` once the block ends without error."""
     part, old = (final.with_name(f".{final.name}.{word}") for word in ("part", "old"))
     try:
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        _settle(final, part, old)
         part.mkdir(parents=True)
         yield part
         if final.exists():
@@ -80,8 +79,15 @@ def _whole(final: Path) -> Iterator[Path]:
     except OSError as error:
         raise _told(error, final) from error
     finally:
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        _settle(final, part, old)
+
+
+def _settle(final: Path, part: Path, old: Path) -> None:
+    """Leave one folder, whatever moment a process was stopped at."""
+    if old.exists() and not final.exists():
+        old.replace(final)
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _told(error: OSError, path: Path) -> OSError:

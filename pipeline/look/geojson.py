@@ -7,13 +7,16 @@ own reader of GeoJSON, versions 0.4 to 0.6; RFC 7946.
 """
 
 import gzip
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from patching.geometry import Location, Size
@@ -25,8 +28,8 @@ NOTE = "Reliability note"
 """Name of the metadata (read by QuPath 0.5 and later) that holds the note."""
 _COLORS = ((90, 90, 180), (200, 0, 0))
 """QuPath's own colors of its classes Negative and Tumor."""
-_CHUNK = 4096
 _LEVEL = 6
+_WRITTEN = 4096  # tiles at a time
 _DIGITS = 6
 
 
@@ -53,10 +56,10 @@ class Tiles:
 def write_tiles(tiles: Tiles, path: Path) -> None:
     """Write a FeatureCollection, whole or not at all; the same tiles give the same bytes.
 
-    A patch that sticks out of the slide is cut at its border: QuPath clips nothing, and what it measures of
-    a tile's area would count what is not there. Every tile has an id (RFC 9562, version 8) that its slide
-    and place make: QuPath then asks before it imports tiles a second time, and what it exports joins with
-    `tile_id`. A measurement that is not finite is left out.
+    A patch that sticks out of the slide is cut at its border: QuPath clips nothing, and what it measures of a
+    tile's area would count what is not there. Every tile has an id that its slide and place make (RFC 9562,
+    version 8; the last 15 digits are x and y), so that QuPath asks before it imports tiles a second time. A
+    measurement that is not finite is left out.
     """
     # No name and no time in the header: both would make other bytes of the same tiles.
     with (
@@ -64,52 +67,41 @@ def write_tiles(tiles: Tiles, path: Path) -> None:
         part.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
     ):
-        packed.write(b'{"type":"FeatureCollection","features":[\n')
-        for number, text in enumerate(_chunks(tiles)):
-            packed.write((",\n" if number else "").encode() + text.encode())
+        packed.write(b'{"type":"FeatureCollection","features":[')
+        features, between = map(orjson.dumps, _features(tiles)), b"\n"
+        while some := list(islice(features, _WRITTEN)):
+            packed.write(between + b",\n".join(some))
+            between = b",\n"
         packed.write(b"\n]}\n")
 
 
-def tile_id(name: str, x: int, y: int) -> uuid.UUID:
-    """Id of the tile at a level-0 place of a slide: bits of the name's digest, then x (28 bits) and y
-    (32)."""
-    return uuid.UUID(_id_head(name) + _id_tail(x, y))
-
-
-def _id_head(name: str) -> str:
-    digest = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-"
-
-
-def _id_tail(x: int, y: int) -> str:
-    return f"8{x >> 16:03x}-{x & 0xFFFF:04x}{y:08x}"
-
-
-def _chunks(tiles: Tiles) -> Iterator[str]:
-    """The features as text, some thousand at a time: each is formatted as a whole, which takes a quarter of
-    the time of making dictionaries and having them encoded."""
+def _features(tiles: Tiles) -> Iterator[dict[str, Any]]:
     low_N2, high_N2 = _corners(tiles)
-    head = f'{{"type":"Feature","id":"{_id_head(tiles.name)}'
-    kinds = [_middle(name, _COLORS[min(k, 1)]) for k, name in enumerate(tiles.classes)]
-    ends = {note: _end(note) for note in set(tiles.notes)}
-    for first in range(0, len(low_N2), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        rows = zip(
-            *tiles.locations_N2[part].T.tolist(),
-            *low_N2[part].T.tolist(),
-            *high_N2[part].T.tolist(),
-            tiles.class_N[part].tolist(),
-            _numbers(PROBABILITY, tiles.probability_N[part]),
-            _numbers(TISSUE, tiles.tissue_N[part]),
-            tiles.notes[part],
-            strict=True,
-        )
-        yield ",\n".join(
-            f'{head}{_id_tail(x, y)}","geometry":{{"type":"Polygon","coordinates":'
-            f"[[[{x0},{y0}],[{x1},{y0}],[{x1},{y1}],[{x0},{y1}],[{x0},{y0}]]]"
-            f"{kinds[kind]}{probability}{tissue}{ends[note]}"
-            for x, y, x0, y0, x1, y1, kind, probability, tissue, note in rows
-        )
+    head, kinds = _id_head(tiles.name), [_classification(k, name) for k, name in enumerate(tiles.classes)]
+    columns = (
+        *tiles.locations_N2.T.tolist(),
+        *low_N2.T.tolist(),
+        *high_N2.T.tolist(),
+        tiles.class_N.tolist(),
+        *(value_N.round(_DIGITS).tolist() for value_N in (tiles.probability_N, tiles.tissue_N)),
+        tiles.notes,
+    )
+    for x, y, x0, y0, x1, y1, kind, probability, tissue, note in zip(*columns, strict=True):
+        measurements = {PROBABILITY: probability, TISSUE: tissue, RELIABLE: int(not note)}
+        yield {
+            "type": "Feature",
+            "id": head + _id_tail(x, y),
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": (((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)),),
+            },
+            "properties": {
+                "objectType": "tile",
+                "classification": kinds[kind],
+                "measurements": {name: value for name, value in measurements.items() if isfinite(value)},
+                **({"metadata": {NOTE: note}} if note else {}),
+            },
+        }
 
 
 def _corners(tiles: Tiles) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -119,19 +111,16 @@ def _corners(tiles: Tiles) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return tiles.locations_N2 - origin_2, np.minimum(tiles.locations_N2 + tiles.extent, border_2) - origin_2
 
 
-def _middle(name: str, color: tuple[int, int, int]) -> str:
-    """From the geometry's end to the first measurement. QuPath's own class is Tumor, not tumor."""
-    kind = {"name": name[:1].upper() + name[1:], "color": color}
-    properties = '"properties":{"objectType":"tile","classification":'
-    return f'}},{properties}{json.dumps(kind, separators=(",", ":"))},"measurements":{{'
+def _classification(number: int, name: str) -> dict[str, Any]:
+    """QuPath's own class is Tumor, not tumor."""
+    return {"name": name[:1].upper() + name[1:], "color": _COLORS[min(number, 1)]}
 
 
-def _numbers(name: str, value_N: NDArray[np.float64]) -> list[str]:
-    """Member and comma of each measurement; nothing where it is not finite, for which JSON has no word."""
-    rounded, finite = np.round(value_N, _DIGITS).tolist(), np.isfinite(value_N).tolist()
-    return [f'"{name}":{value},' if told else "" for value, told in zip(rounded, finite, strict=True)]
+def _id_head(name: str) -> str:
+    digest = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-"
 
 
-def _end(note: str) -> str:
-    told = f',"metadata":{json.dumps({NOTE: note}, separators=(",", ":"))}' if note else ""
-    return f'"{RELIABLE}":{int(not note)}}}{told}}}}}'
+def _id_tail(x: int, y: int) -> str:
+    """The variant of RFC 9562, x in 7 digits and y in 8."""
+    return f"8{x >> 16:03x}-{x & 0xFFFF:04x}{y:08x}"

@@ -62,8 +62,6 @@ def painted(
 ) -> NDArray[np.uint16]:
     """Mean value of the patches that cover each pixel, as the module says, uint16 [rows, columns].
 
-    Whole numbers only, band by band of rows: the same at every run, and memory is that of the result.
-
     Args:
         grid: the pixels.
         locations_N2: level-0 (x, y) of the patches' corners.
@@ -71,15 +69,47 @@ def painted(
         value_N: of every patch, 0 to 1.
     """
     step_N = 1 + np.rint(value_N * TOP).astype(np.int64)
+    limit_2 = np.array([grid.columns, grid.rows]) * grid.cell
+    low_N2, high_N2 = np.clip(locations_N2, 0, limit_2), np.clip(locations_N2 + extent, 0, limit_2)
+    return (_uncut if grid.exact else _cut)(grid, low_N2, high_N2, step_N)
+
+
+def _uncut(
+    grid: HeatGrid, low_N2: NDArray[np.int64], high_N2: NDArray[np.int64], step_N: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """The mean between one border of patches and the next, which all pixels there share.
+
+    There are far fewer borders than pixels where a shifted last column makes the pixels small.
+    """
+    borders = [np.unique(np.concatenate([[0], low_N2[:, k], high_N2[:, k]])) for k in (0, 1)]
+    low_N2, high_N2 = (
+        np.stack([np.searchsorted(border, place_N2[:, k]) for k, border in enumerate(borders)], axis=1)
+        for place_N2 in (low_N2, high_N2)
+    )
+    mean_HW = _means(len(borders[1]), len(borders[0]), 1, low_N2, high_N2, step_N)
+    column_W, row_H = (
+        np.searchsorted(border, np.arange(length) * grid.cell, side="right") - 1
+        for border, length in zip(borders, (grid.columns, grid.rows), strict=True)
+    )
+    return mean_HW[row_H].take(column_W, axis=1)
+
+
+def _cut(
+    grid: HeatGrid, low_N2: NDArray[np.int64], high_N2: NDArray[np.int64], step_N: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """The mean of what covers every pixel by area, band by band: the sums take eight times the image's
+    memory."""
     image_HW = np.zeros((grid.rows, grid.columns), np.uint16)
-    top_N = locations_N2[:, 1]
     for first, last in _bands(grid):
-        touched = (top_N < last * grid.cell) & (top_N + extent > first * grid.cell)
-        if touched.any():
-            corner_N2 = locations_N2[touched] - (0, first * grid.cell)
-            weight_HW, sum_HW = _covered(grid, last - first, corner_N2, extent, step_N[touched])
-            half_HW = np.maximum(weight_HW, 1) // 2
-            image_HW[first:last] = (sum_HW + half_HW) // np.maximum(weight_HW, 1)
+        top, bottom = first * grid.cell, last * grid.cell
+        touched_N = (low_N2[:, 1] < bottom) & (high_N2[:, 1] > top)
+        low_n2, high_n2 = (
+            np.stack([place_N2[touched_N, 0], place_N2[touched_N, 1].clip(top, bottom) - top], axis=1)
+            for place_N2 in (low_N2, high_N2)
+        )
+        image_HW[first:last] = _means(
+            last - first, grid.columns, grid.cell, low_n2, high_n2, step_N[touched_N]
+        )
     return image_HW
 
 
@@ -95,12 +125,6 @@ def coarser(image_HW: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return mean_HW
 
 
-def probabilities(image_HW: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """Values back to probabilities, NaN where not predicted."""
-    back_HW: NDArray[np.float64] = np.where(image_HW > 0, (image_HW - 1.0) / TOP, np.nan)
-    return back_HW
-
-
 def _finer_first(length: int) -> Iterator[int]:
     """Divisors of a length, ascending."""
     return (cell for cell in range(1, length + 1) if length % cell == 0)
@@ -112,28 +136,34 @@ def _bands(grid: HeatGrid) -> Iterator[tuple[int, int]]:
     return pairwise([*range(0, grid.rows, height), grid.rows])
 
 
-def _covered(
-    grid: HeatGrid, rows: int, corner_N2: NDArray[np.int64], extent: int, step_N: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Level-0 pixels of patches on every pixel, and their sum of steps, [rows, columns] each.
+def _means(
+    rows: int,
+    columns: int,
+    cell: int,
+    low_N2: NDArray[np.int64],
+    high_N2: NDArray[np.int64],
+    step_N: NDArray[np.int64],
+) -> NDArray[np.uint16]:
+    """Mean step of the patches from `low` to `high` on pixels of side `cell`, weighted by area, [rows,
+    columns].
 
     A patch is the difference of four quadrants that begin at its corners. Each quadrant is put down as its
-    change from pixel to pixel, two numbers an axis where a pixel is cut, and a running sum makes the image
-    of them.
+    change from pixel to pixel, two numbers an axis where a pixel is cut, and running sums make the image of
+    them. All numbers are whole, so that the order of patches does not show.
     """
-    weight_HW, sum_HW = (np.zeros((rows + 2, grid.columns + 2), np.int64) for _ in range(2))
-    limit_2 = np.array([grid.columns, rows]) * grid.cell
-    ends = [np.clip(corner_N2, 0, limit_2), np.clip(corner_N2 + extent, 0, limit_2)]
-    for sign_x, x_N in ((1, ends[0][:, 0]), (-1, ends[1][:, 0])):
-        for sign_y, y_N in ((1, ends[0][:, 1]), (-1, ends[1][:, 1])):
-            for column_N, share_x_N in _changes(x_N, grid.cell):
-                for row_N, share_y_N in _changes(y_N, grid.cell):
+    weight_HW, sum_HW = (np.zeros((rows + 2, columns + 2), np.int64) for _ in range(2))
+    for sign_x, x_N in ((1, low_N2[:, 0]), (-1, high_N2[:, 0])):
+        for sign_y, y_N in ((1, low_N2[:, 1]), (-1, high_N2[:, 1])):
+            for column_N, share_x_N in _changes(x_N, cell):
+                for row_N, share_y_N in _changes(y_N, cell):
                     share_N = sign_x * sign_y * share_x_N * share_y_N
                     np.add.at(weight_HW, (row_N, column_N), share_N)
                     np.add.at(sum_HW, (row_N, column_N), share_N * step_N)
     for image_HW in (weight_HW, sum_HW):
         image_HW.cumsum(axis=0, out=image_HW).cumsum(axis=1, out=image_HW)
-    return weight_HW[:rows, :-2], sum_HW[:rows, :-2]
+    covered_HW = np.maximum(weight_HW, 1)
+    mean_HW: NDArray[np.int64] = (sum_HW + weight_HW // 2) // covered_HW
+    return mean_HW[:rows, :columns].astype(np.uint16)
 
 
 def _changes(place_N: NDArray[np.int64], cell: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

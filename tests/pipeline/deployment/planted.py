@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from patching.geometry import Location, Mpp, Size
 from patching.grid import EdgeRule, grid_locations
 from pipeline.deployment.prediction import SlidePrediction
+from pipeline.look.heatmap import TOP
 
 SIZE = Size(1234, 871)
 NO_BOUNDS, HALF = Location(0, 0), Mpp(0.5, 0.5)
@@ -73,6 +74,11 @@ def probability_at(places_N2: NDArray[np.int64], stride: int) -> NDArray[np.floa
 
 def without_notes(prediction: SlidePrediction) -> SlidePrediction:
     return replace(prediction, patches=prediction.patches.assign(note=""))
+
+
+def probabilities(image_HW: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """Values of a heatmap back to probabilities, NaN where not predicted."""
+    return np.where(image_HW > 0, (image_HW - 1.0) / TOP, np.nan)
 
 
 def by_hand(prediction: SlidePrediction, cell: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from patching.geometry import Location, Mpp, Size
 from patching.grid import grid_locations
 from pipeline.deployment.prediction import SlidePrediction
-from pipeline.look.heatmap import TOP, HeatGrid, coarser, painted, probabilities
+from pipeline.look.heatmap import TOP, HeatGrid, coarser, painted
 from pipeline.look.heatmap_files import Placed, write_ome_tiff, write_ome_zarr
-from tests.pipeline.deployment.planted import by_hand, planted
+from tests.pipeline.deployment.planted import by_hand, planted, probabilities
 
 CASES: list[dict[str, Any]] = [
     {"edge": edge, "stride": stride} for edge in ("drop", "pad", "shift") for stride in (96, 48, 61, 130)

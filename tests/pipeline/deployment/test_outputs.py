@@ -108,6 +108,35 @@ def test_an_earlier_folder_is_replaced_whole_or_kept_whole(
     assert not (tmp_path / "slide-7" / "stray").exists()
 
 
+def test_a_folder_comes_back_where_its_successor_could_not_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_slide(planted(), tmp_path, OPTIONS)
+    before, replace_path = content(tmp_path), Path.replace
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == ".slide-7.part":
+            raise OSError(errno.EIO, "no")
+        return replace_path(path, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OSError, match="no"):
+        write_slide(planted(stride=48), tmp_path, OPTIONS)
+    assert content(tmp_path) == before
+
+
+def test_a_process_that_was_stopped_between_both_names_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_slide(planted(), tmp_path, OPTIONS)
+    before = content(tmp_path / "slide-7")
+    (tmp_path / "slide-7").rename(tmp_path / ".slide-7.old")
+    monkeypatch.setattr("pipeline.deployment.outputs.write_summary", stopped)
+    with pytest.raises(DiskSpaceError):
+        write_slide(planted(stride=48), tmp_path, OPTIONS)
+    assert content(tmp_path / "slide-7") == before
+
+
 def test_a_slide_without_a_patch_has_all_its_files(tmp_path: Path) -> None:
     prediction = planted()
     empty = replace(prediction, patches=prediction.patches[:0], stride=96)
