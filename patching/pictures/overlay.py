@@ -142,7 +142,7 @@ def _kinds(content: OverlayContent) -> tuple[NDArray[np.int8], Sequence[Color]]:
 
 
 def draw_tissue(picture_HW3: NDArray[np.uint8], tissue_HW: NDArray[np.bool_], step: float) -> None:
-    """Outline of the mask along its pixels' borders; `step` is pixels of the mask per pixel of the picture."""
+    """Outline of the mask along its pixels' borders; `step`: mask pixels per pixel of the picture."""
     height, width = picture_HW3.shape[:2]
     y_H, x_W = (((np.arange(n) + 0.5) * step).astype(np.int64) for n in (height, width))
     rows, columns = tissue_HW.shape
