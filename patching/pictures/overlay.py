@@ -81,10 +81,10 @@ def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     return page_HW3
 
 
-def picture_scale(size: Size, extent: int) -> float:
-    """Pixels of the picture per level-0 pixel."""
+def picture_scale(size: Size, extent: int, per_patch: int = _PER_PATCH) -> float:
+    """Pixels of the picture per level-0 pixel; a side is no longer than to show so many pixels a patch."""
     longest = max(size.width, size.height)
-    side = min(_SIDE, max(_SMALLEST, _PER_PATCH * longest / extent))
+    side = min(_SIDE, max(_SMALLEST, per_patch * longest / extent))
     return min(side / longest, _MAGNIFIED)
 
 

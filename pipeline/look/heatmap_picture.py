@@ -29,6 +29,7 @@ _MARK, _CASING = (255, 255, 255), (0, 0, 0)
 _NARROWEST, _BAND, _LINE = 470, 84, 22
 _RAMP, _RAMP_TOP = 160, 38
 _INSET = 0.25  # of a patch's side, around its mark
+_PER_PATCH = 32
 _ROOM = 8  # pixels of a patch that a cross needs
 
 
@@ -58,7 +59,7 @@ def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 
     A pixel has the color of the place in its middle.
     """
-    scale = picture_scale(content.size, content.extent)
+    scale = heat_scale(content)
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
     plain_HW3 = np.empty((height, width, 3), np.uint8)
     draw_thumbnail(plain_HW3, content.image_HW3)
@@ -73,11 +74,16 @@ def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def with_legend(picture_HW3: NDArray[np.uint8], content: HeatContent) -> NDArray[np.uint8]:
     """The picture above slide_id, scale bar, color scale, legend and what it may be used for."""
     height, width = picture_HW3.shape[:2]
-    band_HW3 = np.asarray(_band(width, content, picture_scale(content.size, content.extent)))
+    band_HW3 = np.asarray(_band(width, content, heat_scale(content)))
     page_HW3: NDArray[np.uint8] = np.full((height + len(band_HW3), *band_HW3.shape[1:]), 255, np.uint8)
     page_HW3[height:] = band_HW3
     page_HW3[:height, :width] = picture_HW3
     return page_HW3
+
+
+def heat_scale(content: HeatContent) -> float:
+    """Pixels of the picture per level-0 pixel: fewer a patch than where its label is a frame around it."""
+    return picture_scale(content.size, content.extent, _PER_PATCH)
 
 
 def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -8,12 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from patching.geometry import Size
-from patching.pictures.overlay import ANNOTATION, TISSUE, picture_scale
+from patching.pictures.overlay import ANNOTATION, TISSUE
 from pipeline.deployment.outputs import content_of
 from pipeline.deployment.prediction import SlidePrediction
 from pipeline.look.heatmap import HeatGrid, painted
 from pipeline.look.heatmap_picture import HeatContent, draw_heat, ramp, with_legend
 from tests.pipeline.deployment.planted import GRAY, SIZE, by_hand, planted, without_notes
+
+SCALE = 512 / SIZE.width
+"""Pixels of the picture per level-0 pixel."""
 
 
 def content(prediction: SlidePrediction) -> HeatContent:
@@ -23,10 +26,9 @@ def content(prediction: SlidePrediction) -> HeatContent:
     return content_of(prediction, heat_HW, grid.cell)
 
 
-def places(picture_HW3: NDArray[np.uint8], extent: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def places(picture_HW3: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Level-0 row of every row's middle, and column of every column's."""
-    scale = picture_scale(SIZE, extent)
-    row_H, column_W = (((np.arange(n) + 0.5) / scale).astype(int) for n in picture_HW3.shape[:2])
+    row_H, column_W = (((np.arange(n) + 0.5) / SCALE).astype(int) for n in picture_HW3.shape[:2])
     return np.minimum(row_H, SIZE.height - 1), np.minimum(column_W, SIZE.width - 1)
 
 
@@ -36,7 +38,8 @@ def test_every_pixel_has_the_color_of_the_place_in_its_middle(edge: Any, stride:
     prediction = without_notes(planted(edge=edge, stride=stride))
     plain_HW3, shown_HW3 = draw_heat(content(prediction))
     assert (plain_HW3 == GRAY).all()
-    row_H, column_W = places(shown_HW3, 96)
+    assert plain_HW3.shape[1] == 512
+    row_H, column_W = places(shown_HW3)
     sum_HW, count_HW = (image[row_H][:, column_W] for image in by_hand(prediction))
     mean_HW = sum_HW / np.maximum(count_HW, 1)
     color_HW3 = ramp()[np.rint(mean_HW * 255).astype(int)].astype(float)
@@ -56,7 +59,7 @@ def test_the_color_does_not_depend_on_the_stain() -> None:
     prediction = without_notes(planted())
     pink = replace(prediction, thumbnail_HW3=np.full((90, 128, 3), (230, 130, 180), np.uint8))
     _, shown_HW3 = draw_heat(content(pink))
-    row_H, column_W = places(shown_HW3, 96)
+    row_H, column_W = places(shown_HW3)
     inside = (by_hand(prediction)[1][row_H][:, column_W] > 0)[..., None]
     zero = (by_hand(prediction)[0][row_H][:, column_W] == 0)[..., None] & inside
     blue_HW3 = shown_HW3[np.broadcast_to(zero, shown_HW3.shape)].reshape(-1, 3)
@@ -71,12 +74,11 @@ def test_patches_with_a_note_are_crossed_and_no_others() -> None:
     _, with_marks_HW3 = draw_heat(drawn)
     _, without_HW3 = draw_heat(content(without_notes(prediction)))
     differs_HW = (with_marks_HW3 != without_HW3).any(axis=2)
-    scale = picture_scale(SIZE, 96)
     for (x, y), note in zip(prediction.locations_N2, prediction.notes, strict=True):
-        rows, columns = (slice(round(n * scale), round((n + 96) * scale)) for n in (y, x))
+        rows, columns = (slice(round(n * SCALE), round((n + 96) * SCALE)) for n in (y, x))
         assert differs_HW[rows, columns].any() == bool(note)
         if note:
-            middle = with_marks_HW3[round((y + 48) * scale), round((x + 48) * scale)]
+            middle = with_marks_HW3[round((y + 48) * SCALE), round((x + 48) * SCALE)]
             assert (middle == 255).all() or (middle == 0).all()
 
 
@@ -93,10 +95,9 @@ def test_tissue_and_annotation_are_outlined() -> None:
     ring_N2 = np.array([[900.0, 100], [1100, 100], [1100, 300], [900, 300]])
     prediction = replace(planted(), tissue_HW=tissue_HW, outlines=(ring_N2,))
     _, shown_HW3 = draw_heat(content(prediction))
-    scale = picture_scale(SIZE, 96)
 
     def near(x: float, y: float, color: tuple[int, int, int]) -> bool:
-        column, row = round(x * scale), round(y * scale)
+        column, row = round(x * SCALE), round(y * SCALE)
         part = shown_HW3[row - 2 : row + 3, column - 2 : column + 3].astype(int)
         return bool((np.abs(part - color).max(axis=2) <= 4).any())
 
@@ -118,7 +119,8 @@ def test_the_legend_says_what_is_there() -> None:
     assert TISSUE in steps
     assert ANNOTATION not in steps
     without_HW3 = with_legend(shown_HW3, replace(drawn, mpp=None))[len(shown_HW3) :]
-    black, black_without = ((image == 0).all(axis=2).sum(axis=1).max() for image in (band_HW3, without_HW3))
+    # Right of the slide's name and of the color scale.
+    bar, no_bar = ((image[:36, 300:] == 0).all(axis=2).sum(axis=1).max() for image in (band_HW3, without_HW3))
     # 0.5 µm a pixel over 1234 pixels: the longest round bar under a quarter is 100 µm.
-    assert black == pytest.approx(100 / 0.5 * picture_scale(SIZE, 96), abs=25)
-    assert black_without < 90, "letters at most"
+    assert bar == pytest.approx(100 / 0.5 * SCALE, abs=2)
+    assert no_bar == 0
