@@ -31,9 +31,16 @@ def false_color(
     if brightfield:
         return np.ascontiguousarray(image_HWC[..., :3], np.uint8)
     low_C, high_C = (stretch([image_HWC]) if stretch_C2 is None else stretch_C2).T
-    unit_HWC = np.clip((image_HWC.astype(np.float32) - low_C) / np.maximum(high_C - low_C, 1e-6), 0, 1)
-    summed_HW3: NDArray[np.float32] = np.clip(unit_HWC @ _tints(image_HWC.shape[-1]), 0, 1) * 255
-    return summed_HW3.round().astype(np.uint8)
+    # Plane by plane: NumPy works on interleaved channels at a third of the speed.
+    unit_CHW = image_HWC.transpose(2, 0, 1).astype(np.float32, order="C")
+    for unit_HW, low, range_ in zip(unit_CHW, low_C, np.maximum(high_C - low_C, 1e-6), strict=True):
+        unit_HW -= low
+        unit_HW /= range_
+        np.clip(unit_HW, 0, 1, out=unit_HW)
+    picture_HW3 = np.empty((*image_HWC.shape[:2], 3), np.uint8)
+    for color, color_HW in enumerate(_colors(unit_CHW)):
+        picture_HW3[..., color] = np.rint(color_HW * np.float32(255))
+    return picture_HW3
 
 
 def stretch(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -46,6 +53,15 @@ def stretch(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     step = max(1, round((pixels / _SAMPLED) ** 0.5))
     sampled_NC = np.concatenate([image[::step, ::step].reshape(-1, channels) for image in images])
     return np.percentile(sampled_NC.astype(np.float32), (1, 99.7), axis=0).T.astype(np.float32)
+
+
+def _colors(unit_CHW: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
+    """Red, green and blue, each [H, W] in 0..1, of the tinted channels."""
+    tint_C3 = _tints(len(unit_CHW))
+    if len(unit_CHW) <= 3:  # each color shows one channel
+        return [unit_CHW[channel] for channel in tint_C3.argmax(axis=0)]
+    summed_HW3 = np.clip(unit_CHW.transpose(1, 2, 0) @ tint_C3, 0, 1)
+    return [summed_HW3[..., color] for color in range(3)]
 
 
 def _tints(channels: int) -> NDArray[np.float32]:

@@ -37,8 +37,11 @@ def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> tuple
         x, y = column * whole, row * whole
         size = Size(min(step * whole, plane.width - x), min(step * whole, plane.height - y))
         place = Location(round(x * level.downsample), round(y * level.downsample))
-        block_HWC = shrink(slide.read_region(place, number, size), whole)
-        image_HWC[row : row + step, column : column + step] = block_HWC
+        block_HWC = image_HWC[row : row + step, column : column + step]
+        if whole == 1:
+            slide.read_region(place, number, size, out=block_HWC)
+        else:
+            block_HWC[:] = shrink(slide.read_region(place, number, size), whole)
 
     blocks = [(row, column) for row in range(0, rows, step) for column in range(0, columns, step)]
     with ThreadPoolExecutor(threads, thread_name_prefix="overview") as pool:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from patching.geometry import Mpp, Size
+from patching.pictures import drawing
 from patching.pictures.drawing import false_color, label_font, shortened, stretch
 from patching.pictures.overlay import (
     ANNOTATION,
@@ -103,6 +104,18 @@ def test_false_color_shows_every_channel(channels: int) -> None:
         assert shown.shape == (20, 30, 3)
         assert shown[:, 15:].max() > 200
         assert shown[:, :15].max() == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_colors_are_tints_of_the_stretched_channels(channels: int, dtype: type[np.generic]) -> None:
+    image = np.random.default_rng(channels).integers(0, 250, (200, 300, channels)).astype(dtype)
+    low_C, high_C = stretch([image]).T
+    unit = np.clip((image.astype(np.float32) - low_C) / (high_C - low_C), 0, 1)
+    expected = np.clip(unit @ drawing._tints(channels), 0, 1) * 255
+    shown = false_color(image, brightfield=False)
+    # Libraries may add up more than three channels in another order.
+    np.testing.assert_allclose(shown, expected.round(), rtol=0, atol=0 if channels <= 3 else 1)
 
 
 def test_three_channels_are_red_green_and_blue() -> None:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from patching.tissue.parts import histogram as thresholds
 from patching.tissue.parts import regions, strips
-from patching.tissue.parts.strips import Projected, as_floats, of_values, smoothed
+from patching.tissue.parts.strips import Projected, as_floats, held, of_values, smoothed
 from patching.tissue.registry import make_detector
 
 HEIGHT, WIDTH = 200, 300
@@ -76,6 +78,22 @@ def test_what_is_kept_for_the_map_changes_no_pixel(
     np.testing.assert_array_equal(again, kept)
 
 
+@pytest.mark.parametrize(("most", "times"), [(HEIGHT * WIDTH, 1), (HEIGHT * WIDTH - 1, 2)])
+def test_only_what_is_small_is_held(most: int, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "_KEPT", most)
+    image = slide(brightfield=True)[..., 0].astype(np.float32)
+    rows_read = []
+
+    def compute(rows: slice) -> strips.Floats:
+        rows_read.extend(range(HEIGHT)[rows])
+        return image[rows]
+
+    values = held((HEIGHT, WIDTH), compute)
+    for rows in (slice(0, HEIGHT), slice(0, 70), slice(70, HEIGHT)):
+        np.testing.assert_array_equal(values(rows), image[rows])
+    assert sorted(rows_read) == sorted([*range(HEIGHT)] * times)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16])
 def test_a_table_gives_what_each_value_gives(
     dtype: type[np.generic], monkeypatch: pytest.MonkeyPatch
@@ -100,3 +118,13 @@ def test_bins_are_those_of_numpy(dtype: type[np.floating]) -> None:
     expected, expected_edges = np.histogram(np.clip(values, low, high), bins=256, range=(low, high))
     np.testing.assert_array_equal(counts, expected)
     np.testing.assert_array_equal(edges, expected_edges)
+
+
+@given(
+    values=st.lists(st.floats(-(2.0**59), 2.0**59, width=32), min_size=1, max_size=40),
+    repeats=st.integers(1, 100),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_limits_are_those_of_numpy(values: list[float], repeats: int, dtype: type[np.floating]) -> None:
+    sorted_N = np.sort(np.repeat(np.array(values, dtype), repeats))
+    assert thresholds._limits_of_sorted(sorted_N) == thresholds._limits(sorted_N)

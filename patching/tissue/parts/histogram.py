@@ -6,6 +6,7 @@ from scipy.special import entr
 from skimage.filters import threshold_triangle
 
 _BINS = 256
+_ENDS = (0.001, 0.999)
 _RARE = 1e-9  # share under which a class is empty but for rounding
 _FLAT = 1e-5  # a relative range in which float32 has too few steps for a histogram
 
@@ -16,7 +17,7 @@ def otsu_threshold(values: NDArray[np.floating]) -> float:
     Extreme values, 0.1 % at either end, are clipped, so that a hot pixel does not stretch the bins.
     """
     values = np.sort(values, axis=None)
-    low, high = _limits(values)
+    low, high = _limits_of_sorted(values)
     if _flat(low, high):
         return high
     count_B, edges = _histogram(values, low, high)
@@ -41,7 +42,7 @@ def triangle_threshold(values: NDArray[np.floating]) -> float:
 def entropy_threshold(values: NDArray[np.floating]) -> float:
     """Threshold with the largest sum of both classes' entropies over 256 bins (Kapur 1985, eq. 17)."""
     values = np.sort(values, axis=None)
-    low, high = _limits(values)
+    low, high = _limits_of_sorted(values)
     if _flat(low, high):
         return high
     count_B, edges = _histogram(values, low, high)
@@ -57,8 +58,23 @@ def entropy_threshold(values: NDArray[np.floating]) -> float:
 
 
 def _limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    low, high = np.quantile(values, (0.001, 0.999))
+    low, high = np.quantile(values, _ENDS)
     return low, high
+
+
+def _limits_of_sorted(sorted_N: NDArray[np.floating]) -> tuple[float, float]:
+    """The same to the bit of what is sorted, which NumPy would partition anew."""
+    low, high = (_quantile_of_sorted(sorted_N, share) for share in _ENDS)
+    return low, high
+
+
+def _quantile_of_sorted(sorted_N: NDArray[np.floating], share: float) -> float:
+    place = share * (sorted_N.size - 1)
+    below = int(place)
+    low, high, part = sorted_N[below], sorted_N[min(below + 1, sorted_N.size - 1)], place - below
+    step = float(high - low)
+    # From the nearer end, as NumPy does.
+    return float(low) + step * part if part < 0.5 else float(high) - step * (1 - part)
 
 
 def _flat(low: float, high: float) -> bool:

@@ -12,6 +12,7 @@ from patching.tissue.parts.strips import (
     Floats,
     Projected,
     as_floats,
+    held,
     mean_of_channels,
     of_values,
     planes_of,
@@ -28,8 +29,8 @@ def flattened(image_HWC: NDArray[np.generic], smoothing: float, projection: Proj
     """Log or root intensity [H, W], averaged over channels, with the illumination's slow gain divided out."""
     shape = (image_HWC.shape[0], image_HWC.shape[1])
     scaled = _scaling(image_HWC, smoothing)
-    log = of_values(image_HWC, lambda values: np.log1p(scaled(values)))
-    light = fit_gain(Projected(shape, smoothed(shape, _mean(log), smoothing)), otsu_threshold)
+    log = held(shape, _mean(of_values(image_HWC, lambda values: np.log1p(scaled(values)))))
+    light = fit_gain(Projected(shape, smoothed(shape, log, smoothing)), otsu_threshold)
     flat = _flat_log(log, light) if projection == "log" else _flat_root(image_HWC, scaled, light)
     return Projected(shape, smoothed(shape, flat, smoothing), mapped=True)
 
@@ -53,7 +54,7 @@ def _mean(channels: Callable[[slice], Floats]) -> Callable[[slice], Floats]:
 
 
 def _flat_log(log: Callable[[slice], Floats], light: Gain) -> Callable[[slice], Floats]:
-    return lambda rows: mean_of_channels(log(rows)) - light.rows(rows)
+    return lambda rows: log(rows) - light.rows(rows)
 
 
 def _flat_root(

@@ -69,6 +69,20 @@ class Projected:
         return np.concatenate(_in_threads(part, _strips(self.shape)))
 
 
+def held(shape: tuple[int, int], compute: Callable[[slice], Floats]) -> Callable[[slice], Floats]:
+    """What `compute` gives, one value a pixel, computed only once unless the image is large."""
+    if shape[0] * shape[1] > _KEPT:
+        return compute
+    values_HW = np.empty(shape, np.float32)
+
+    def fill(rows: slice) -> Floats:
+        values_HW[rows] = compute(rows)
+        return values_HW[rows]
+
+    _in_threads(fill, _strips(shape))
+    return lambda rows: values_HW[rows]
+
+
 def smoothed(
     shape: tuple[int, int], compute: Callable[[slice], Floats], sigma: float
 ) -> Callable[[slice], Floats]:
