@@ -10,6 +10,7 @@
     │   ├── UnreadableSlideError           damaged, or no reader knows the format
     │   ├── ChannelError                   wrong number or names of channels, mixed dtypes or sizes
     │   └── MissingMppError                a µm-based spec on a slide without pixel size
+    ├── PatchError(ValueError)             bytes that are no patch, or not of the model
     ├── AnnotationError(ValueError)        invalid, or outside the slide
     ├── StoreError(OSError)                a patch store that is missing, damaged or of another schema
     ├── DiskSpaceError(OSError)             no room for the patches
@@ -88,6 +89,10 @@ class ChannelError(SlideError):
 
 class MissingMppError(SlideError):
     """A patch spec in micrometres meets a slide without a pixel size."""
+
+
+class PatchError(EvenpatchError, ValueError):
+    """Bytes that are no patch, or none that the model takes."""
 
 
 class AnnotationError(EvenpatchError, ValueError):

@@ -95,6 +95,10 @@ class Paths:
         """Folder of one evaluation: predictions.parquet (PREDICTIONS), metrics.json."""
         return self.outputs / "evaluate" / run
 
+    def evidence(self, run: str) -> Path:
+        """Folder of what travels with a tracked training's model beside its card: evidence.json."""
+        return self.tracked.parent / run
+
     def trials(self, verb: str, run: str) -> Path:
         """Folder of a search (tune: docs/tune.md) or of a sweep (sweep: docs/learning-rates.md)."""
         return self.outputs / verb / run

@@ -52,6 +52,10 @@ class CohortFile(Settings):
     """Instead of slides: `layout`, `folder` and that layout's own settings (pipeline.published.registry)."""
     description: str
     """One sentence for the report."""
+    intended_use: str = "Research use only; not a medical device, and not for diagnosis."
+    """What its models are for, as they tell those who use them."""
+    limits: tuple[str, ...] = ()
+    """What is known to go wrong with its models, a sentence each, beside what follows from their figures."""
     algorithms: dict[str, dict[str, Any]]
     """What differs from configs/algorithms/<name>.yaml."""
 

@@ -24,6 +24,7 @@ from models.metrics.intervals import bootstrap, patient_statistics
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
+from models.networks.decision import verdicts
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
@@ -81,9 +82,7 @@ def shown(figure: float | str) -> str:
 
 
 def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:
-    """`table` with `prediction`, the class of the largest probability, and `probability`.
-
-    `probability` is that of label 1 (tumor); with more than two classes, that of the predicted class.
+    """`table` with `probability` and `prediction`, see models.networks.decision.
 
     Raises:
         CheckpointError: as `run`.
@@ -94,11 +93,8 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
     device = choose_device(settings.device)
     with deterministic(device):
         probability_NK = classifier.to(device).predict_patches(data.images)
-    two = probability_NK.shape[1] == 2
-    return table.assign(
-        probability=(probability_NK[:, 1] if two else probability_NK.max(axis=1)).astype(np.float64),
-        prediction=probability_NK.argmax(axis=1).astype(np.int64),
-    )
+    probability_N, prediction_N = verdicts(card.decision, probability_NK)
+    return table.assign(probability=probability_N, prediction=prediction_N)
 
 
 def split_metrics(

@@ -15,15 +15,19 @@ import pandas as pd
 from rich.progress import track
 
 from models.networks.checkpoint import CARD, WEIGHTS, load_card
+from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
-from pipeline.config import Context
+from pipeline.config import CohortFile, Context, load_cohort
 from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
+from pipeline.results.evidence import gathered_evidence
 from pipeline.results.runs import identity, listed_runs
+from pipeline.tracking.cells import encode_patch
 from pipeline.tracking.models import ModelStore, TrainingRecord
-from pipeline.tracking.served import encode_patch, patch_form
+from pipeline.tracking.pages import group_figures, pages_of
+from pipeline.tracking.served import patch_form
 
 logger = logging.getLogger(__name__)
 
@@ -44,21 +48,30 @@ def run(context: Context, options: argparse.Namespace) -> None:
     paths = context.paths
     names = listed_runs(context)
     store = ModelStore(paths.root, context.cohort)
-    receipts = [_tracked(store, paths, name) for name in track(names, "track", transient=True)]
+    cohort = load_cohort(context.configs, context.cohort)
+    receipts = [_tracked(store, paths, name, cohort) for name in track(names, "track", transient=True)]
     write_json(paths.tracked, {"runs": receipts})
     logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, store.uri)
 
 
-def _tracked(store: ModelStore, paths: Paths, name: str) -> dict[str, Any]:
+def _tracked(store: ModelStore, paths: Paths, name: str, cohort: CohortFile) -> dict[str, Any]:
     """Receipt of one training, logged now or before."""
     digest = training_fingerprint(paths, name)
+    record = read_json(paths.training(name) / "run.json", "train")
+    card = load_card(paths.training(name))
+    evidence = gathered_evidence(paths, name, card, cohort)
+    save_evidence(paths.evidence(name), evidence)
     logged = store.find(digest)
     if logged is None:
-        logged = store.log(training_record(paths, name, digest))
+        logged = store.log(training_record(paths, name, digest, evidence))
         logger.info("logged %s: version %s of %s", name, logged.version, logged.model)
+    seconds = record["seconds"]
+    store.describe(
+        logged, pages_of(card, evidence, model=logged.model, version=logged.version, seconds=seconds)
+    )
     if paths.report.is_file():
         store.refresh(logged, "evenpatch.report", file_fingerprint([paths.report]), "report", paths.report)
-    algorithm, threshold = identity(name, read_json(paths.training(name) / "run.json", "train"))
+    algorithm, threshold = identity(name, record)
     return {
         "run": name,
         "algorithm": algorithm,
@@ -76,7 +89,7 @@ def training_fingerprint(paths: Paths, name: str) -> str:
     return file_fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
 
 
-def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
+def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) -> TrainingRecord:
     """All that is logged of one training."""
     training, evaluation = paths.training(name), paths.evaluation(name)
     card, record = load_card(training), read_json(training / "run.json", "train")
@@ -100,8 +113,9 @@ def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
             identities | sources | {"validation_wga": metrics.get("validation/wga", "none")}
         ),
         params={key: str(value) for key, value in flat({key: record[key] for key in _PARAMS}).items()},
-        metrics=metrics,
+        metrics=_shown_first(metrics) | group_figures(card, evidence) | metrics,
         history=history,
+        seconds=record["seconds"],
         files=(
             ("training", training / "composition.json"),
             ("training", training / "run.json"),
@@ -110,10 +124,20 @@ def training_record(paths: Paths, name: str, digest: str) -> TrainingRecord:
             ("evaluation", evaluation / "predictions.parquet"),
         ),
         texts={"plots/curves.svg": curves.decode(), "data/groups.json": paths.groups.read_text()},
-        model_files={"weights": training / WEIGHTS, "card": training / CARD},
-        example=pd.DataFrame({"patch": [encode_patch(np.zeros(shape, dtype))]}),
+        model_files={
+            "weights": training / WEIGHTS,
+            "card": training / CARD,
+            "evidence": paths.evidence(name) / EVIDENCE,
+        },
+        example=pd.DataFrame({"patch": [encode_patch(np.zeros(shape, dtype))], "tissue_fraction": [0.0]}),
         dataset=(paths.cohort, data),
     )
+
+
+def _shown_first(metrics: dict[str, float]) -> dict[str, float]:
+    """The worst group's accuracy under names of their own: MLflow's tables begin with them."""
+    names = {"wga": "test/wga", "wga low": "test/wga/low", "wga high": "test/wga/high"}
+    return {shown: metrics[key] for shown, key in names.items() if key in metrics}
 
 
 def _prefixed(tags: dict[str, Any]) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Runs and model versions of one cohort in MLflow, in the project's own terms."""
 
+import hashlib
 import io
 import math
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -18,9 +19,13 @@ import models
 import patching
 import pipeline
 from pipeline.tracking.connection import connect, experiment_id, model_name, reporting, tracking_uri
-from pipeline.tracking.served import REQUIREMENTS, SIGNATURE
+from pipeline.tracking.pages import Pages
+from pipeline.tracking.requirements import pinned_requirements
+from pipeline.tracking.served import SIGNATURE
 
 _BATCH = 100  # of MLflow's limits on one request, the smallest
+_NOTE = "mlflow.note.content"
+_PAGES = "evenpatch.pages"
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,10 @@ class TrainingRecord:
     Attributes:
         name: of the run. fingerprint: identifies its weights and figures.
         tags, version_tags: of the run, and of the model version.
-        metrics: final figures by name. history: one row per validation with a `step` column.
+        metrics: final figures by name; the first is what MLflow's pages show first.
+        history: one row per validation with a `step` column. seconds: that the training took.
         files: artifacts by their folder in the run. texts: artifacts by their whole path.
-        model_files: model.safetensors and model.json. example: input of the model.
+        model_files: model.safetensors, model.json and evidence.json. example: input of the model.
         dataset: name and digest of the data; tags of it.
     """
 
@@ -43,6 +49,7 @@ class TrainingRecord:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     history: pd.DataFrame
+    seconds: float
     files: tuple[tuple[str, Path], ...]
     texts: Mapping[str, str]
     model_files: Mapping[str, Path]
@@ -83,17 +90,44 @@ class ModelStore:
         return None
 
     def log(self, record: TrainingRecord) -> Logged:
-        """Log a training and register its model; what an interrupted call left of it goes first."""
+        """Log a training and register its model; what an interrupted call left of it goes first.
+
+        The run starts as long ago as the training took, so that its duration is the training's own.
+        """
         with reporting(self.uri):
             self._discard(record.fingerprint)
-            with mlflow.start_run(
-                experiment_id=self._experiment, run_name=record.name, tags=dict(record.tags)
-            ) as active:
-                run_id: str = active.info.run_id
+            ended = time.time()
+            created = self._client.create_run(
+                self._experiment,
+                start_time=_milliseconds(ended - record.seconds),
+                tags=dict(record.tags),
+                run_name=record.name,
+            )
+            run_id: str = created.info.run_id
+            # A logged model belongs to the active run.
+            with mlflow.start_run(run_id=run_id):
                 self._log_values(run_id, record)
                 self._log_artifacts(run_id, record)
                 registered = self._register(record, self._log_model(record))
+            self._client.set_terminated(run_id, end_time=_milliseconds(ended))
         return Logged(run_id, self.model, str(registered.version))
+
+    def describe(self, logged: Logged, pages: Pages) -> bool:
+        """Write descriptions and tags where they are not those already; says whether it did."""
+        digest = hashlib.sha256(repr(pages).encode()).hexdigest()
+        with reporting(self.uri):
+            if self._client.get_run(logged.run_id).data.tags.get(_PAGES) == digest:
+                return False
+            self._client.update_registered_model(self.model, pages.model)
+            self._client.update_model_version(self.model, logged.version, pages.version)
+            self._client.set_tag(logged.run_id, _NOTE, pages.run)
+            for key, value in pages.shared_tags.items():
+                self._client.set_registered_model_tag(self.model, key, value)
+            for key, value in pages.tags.items():
+                self._client.set_model_version_tag(self.model, logged.version, key, value)
+                self._client.set_tag(logged.run_id, key, value)
+            self._client.set_tag(logged.run_id, _PAGES, digest)
+        return True
 
     def refresh(self, logged: Logged, key: str, digest: str, folder: str, path: Path) -> bool:
         """Log a file again if its digest differs from the run's tag `key`; says whether it did."""
@@ -164,8 +198,7 @@ class ModelStore:
             code_paths=[str(folder) for folder in packages],
             signature=SIGNATURE,
             input_example=record.example,
-            # A local version such as +cpu is on no index.
-            pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
+            pip_requirements=pinned_requirements(),
         )
         return str(logged.model_uri)
 
@@ -175,6 +208,10 @@ class ModelStore:
             return mlflow.register_model(
                 model_uri, self.model, await_registration_for=60, tags=dict(record.version_tags)
             )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def history_metrics(history: pd.DataFrame) -> list[Metric]:

@@ -1,13 +1,11 @@
-"""The registered model: patches in, probability of tumor out.
+"""The registered model: patches in, probability of tumor out, and where it is not to be trusted.
 
-Input is a table with one binary column `patch`; every cell is one patch [H, W, C] in the raw dtype of
-the slides, in NumPy's .npy format. Over HTTP such a table goes as `dataframe_split` with base64 cells.
-Nothing here unpickles, and a patch is allocated only after its header has been checked.
+Input is a table. Every cell of its binary column `patch` is one patch [H, W, C] in the raw dtype of the
+slides, as the bytes of a .npy file or of a picture (pipeline.tracking.cells); over HTTP such a table goes as
+`dataframe_split` with base64 cells. By a column `tissue_fraction` beside it, weak groups are told.
 """
 
-import io
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -16,44 +14,79 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
+from models.networks.decision import verdicts
+from models.networks.evidence import load_evidence
+from models.networks.reliability import notes
+from patching.errors import PatchError
+from patching.survey.quality import full_scale, measure_quality, quality_names
+from pipeline.tracking.cells import PatchForm, decode_patch
 
 SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(DataType.binary, "patch")]),
-    outputs=Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.long, "prediction")]),
+    inputs=Schema(
+        [
+            ColSpec(DataType.binary, "patch"),
+            ColSpec(DataType.double, "tissue_fraction", required=False),
+        ]
+    ),
+    outputs=Schema(
+        [
+            ColSpec(DataType.double, "probability"),
+            ColSpec(DataType.long, "prediction"),
+            ColSpec(DataType.string, "class"),
+            ColSpec(DataType.string, "note"),
+        ]
+    ),
 )
-REQUIREMENTS = ("mlflow", "monai", "numpy", "pandas", "pydantic", "safetensors", "torch")
-"""Third-party packages the model imports; evenpatch's own code travels with the model."""
-# numpy evaluates the header as a literal and, failing that, tokenizes it as Python 2 wrote it.
-_UNREADABLE = (ValueError, EOFError, SyntaxError, TypeError, RecursionError, TokenError)
 
 
 class PatchModel(PythonModel):
     """A classifier behind MLflow's pyfunc interface."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the weights (safetensors) and their card (JSON)."""
-        self._classifier, self._card = load_classifier(Path(context.artifacts["weights"]).parent)
+        """Read the weights (safetensors), their card and the evidence (JSON)."""
+        folder = Path(context.artifacts["weights"]).parent
+        self._classifier, self._card = load_classifier(folder)
+        self._evidence = load_evidence(folder, self._card)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Columns `probability` and `prediction` (0, 1, ...), one row per patch.
+        """One row per patch: `probability`, `prediction` (0, 1, ...), `class` (its name) and `note`.
 
-        The probability is that of class 1 (tumor); with more than two classes, that of the predicted one.
+        The probability is that of class 1 (tumor); with more than two classes, that of the predicted one. A
+        note is empty where there is nothing to tell (models.networks.reliability).
 
         Raises:
-            MlflowException: a cell is not a patch the model can take; a server answers with status 400.
+            MlflowException: a cell is not a patch the model can take, or no tissue fraction; names the row.
+                A server answers with status 400.
         """
-        shape, dtype = patch_form(self._card)
-        patches = [decode_patch(cell, shape, dtype) for cell in model_input["patch"]]
-        if not patches:
-            return _table(np.empty((0, len(self._card.classes)), np.float32))
-        return _table(self._classifier.predict_proba(np.stack(patches)))
+        tissue_fraction_N = _tissue_fractions(model_input)
+        patches_NHWC = _patches(model_input["patch"], raw_form(self._card))
+        probability_NK = (
+            self._classifier.predict_proba(patches_NHWC)
+            if len(patches_NHWC)
+            else np.empty((0, len(self._card.classes)), np.float32)
+        )
+        probability_N, prediction_N = verdicts(self._card.decision, probability_NK)
+        told_N = notes(
+            self._card,
+            self._evidence,
+            prediction_N,
+            tissue_fraction_N=tissue_fraction_N,
+            quality=_quality(patches_NHWC, self._card),
+        )
+        return pd.DataFrame(
+            {
+                "probability": probability_N,
+                "prediction": prediction_N,
+                "class": [self._card.classes[k] for k in prediction_N],
+                "note": told_N.tolist(),
+            }
+        )
 
 
 def patch_form(card: ModelCard) -> tuple[tuple[int, int, int], np.dtype[Any]]:
@@ -62,51 +95,46 @@ def patch_form(card: ModelCard) -> tuple[tuple[int, int, int], np.dtype[Any]]:
     return (side, side, len(card.channels)), np.dtype(card.dtype)
 
 
-def encode_patch(patch_HWC: NDArray[Any]) -> bytes:
-    """One patch in .npy format, what a cell of the model's input holds."""
-    buffer = io.BytesIO()
-    np.save(buffer, patch_HWC, allow_pickle=False)
-    return buffer.getvalue()
+def raw_form(card: ModelCard) -> PatchForm:
+    """What a cell must hold."""
+    shape, dtype = patch_form(card)
+    return PatchForm(shape, dtype, lossy=card.brightfield and dtype == np.uint8)
 
 
-def decode_patch(cell: object, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Read one cell; shape, dtype and length are checked against the model before anything is allocated.
-
-    Raises:
-        MlflowException: INVALID_PARAMETER_VALUE, says what it has and what it needs.
-    """
-    wanted = f"one patch of shape {shape} (H, W, C) and dtype {dtype}, written by numpy.save"
-    if not isinstance(cell, bytes | bytearray):
-        raise _refused(f"a {type(cell).__name__}", wanted)
-    stream = io.BytesIO(cell)
-    try:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        found_shape, _, found_dtype = read_header(stream)
-    except _UNREADABLE as error:
-        raise _refused(f"{len(cell)} bytes that are no .npy file ({error})", wanted) from error
-    if found_shape != shape or found_dtype != dtype:
-        raise _refused(f"shape {found_shape} and dtype {found_dtype}", wanted)
-    expected = stream.tell() + int(np.prod(shape)) * dtype.itemsize
-    if len(cell) != expected:
-        raise _refused(f"{len(cell)} bytes", f"{expected} bytes: {wanted}")
-    stream.seek(0)
-    patch_HWC: NDArray[Any] = np.load(stream, allow_pickle=False)
-    return patch_HWC
+def _patches(cells: pd.Series, form: PatchForm) -> NDArray[Any]:
+    patches_NHWC = np.empty((len(cells), *form.shape), form.dtype)
+    for row, cell in enumerate(cells):
+        try:
+            patches_NHWC[row] = decode_patch(cell, form)
+        except PatchError as error:
+            raise _refused(row, "patch", error.has, error.needs, error.do) from error
+    return patches_NHWC
 
 
-def _refused(has: str, needs: str) -> MlflowException:
+def _tissue_fractions(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Of every row, NaN where it is not known."""
+    if "tissue_fraction" not in table:
+        return np.full(len(table), np.nan)
+    fraction_N = table["tissue_fraction"].to_numpy(np.float64, na_value=np.nan)
+    wrong = np.flatnonzero((fraction_N < 0) | (fraction_N > 1))
+    if wrong.size:
+        has = f"{fraction_N[wrong[0]]:g}"
+        do = "give the share of the patch that the card's tissue detector finds, or leave the cell empty"
+        raise _refused(int(wrong[0]), "tissue_fraction", has, "a number from 0 to 1", do)
+    return fraction_N
+
+
+def _quality(patches_NHWC: NDArray[Any], card: ModelCard) -> dict[str, NDArray[np.float64]]:
+    """Columns of patching.survey.quality, measured as tiling measures them."""
+    names = quality_names(card.channels)
+    maximum = full_scale(patches_NHWC.dtype)
+    measured_NQ = np.empty((len(patches_NHWC), len(names)))
+    for row, patch_HWC in enumerate(patches_NHWC):
+        measured_NQ[row] = measure_quality(patch_HWC, brightfield=card.brightfield, detector_maximum=maximum)
+    return dict(zip(names, measured_NQ.T, strict=True))
+
+
+def _refused(row: int, column: str, has: str, needs: str, do: str) -> MlflowException:
     return MlflowException.invalid_parameter_value(
-        f"has: a cell of column 'patch' with {has}\nneeds: {needs}\n"
-        "do: write every patch with pipeline.tracking.served.encode_patch, or numpy.save into a buffer"
-    )
-
-
-def _table(probability_NK: NDArray[np.float32]) -> pd.DataFrame:
-    two = probability_NK.shape[1] == 2
-    return pd.DataFrame(
-        {
-            "probability": (probability_NK[:, 1] if two else probability_NK.max(axis=1)).astype(np.float64),
-            "prediction": probability_NK.argmax(axis=1).astype(np.int64),
-        }
+        f"row {row} (the first is 0), column {column!r}\nhas: {has}\nneeds: {needs}\ndo: {do}"
     )

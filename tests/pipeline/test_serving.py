@@ -1,29 +1,31 @@
 """The registered model, as whoever downloads it finds it."""
 
 import base64
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import imagecodecs
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
+from models.networks.evidence import load_evidence
+from models.networks.reliability import notes
 from patching.store.reading import PatchStore
 from pipeline.config import Context
 from pipeline.files import read_json
+from pipeline.tracking.cells import encode_patch
 from pipeline.tracking.connection import tracking_uri
-from pipeline.tracking.served import SIGNATURE, decode_patch, encode_patch
-
-SHAPE = (3, 2, 4)
-UINT16 = np.dtype("uint16")
+from pipeline.tracking.served import SIGNATURE
+from tests.pipeline.finished import CHANNELS, SIDE, card
 
 
 def version_of(context: Context, run: str) -> str:
@@ -99,46 +101,76 @@ def test_a_json_payload_reaches_the_model_as_bytes(served_patches: tuple[pd.Data
     assert parsed["patch"].tolist() == cells
 
 
-def test_an_encoded_patch_comes_back() -> None:
-    patch_HWC = np.arange(24, dtype=np.uint16).reshape(SHAPE)
-    np.testing.assert_array_equal(decode_patch(encode_patch(patch_HWC), SHAPE, UINT16), patch_HWC)
-    column_major = np.asfortranarray(patch_HWC)
-    np.testing.assert_array_equal(decode_patch(encode_patch(column_major), SHAPE, UINT16), patch_HWC)
+@pytest.fixture(scope="module")
+def model(tracked_cohort: Context) -> PyFuncModel:
+    uri = tracking_uri(tracked_cohort.paths.root)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return mlflow.pyfunc.load_model(f"models:/evenpatch-toy/{version_of(tracked_cohort, 'gerne-low')}")
+
+
+def test_verdicts_have_names_and_notes(
+    model: PyFuncModel, served_patches: tuple[pd.DataFrame, np.ndarray]
+) -> None:
+    patches, expected_N = served_patches
+    blank = encode_patch(np.full((SIDE, SIDE, len(CHANNELS)), 7, np.uint16))
+    told = model.predict(pd.concat([patches, pd.DataFrame({"patch": [blank]})], ignore_index=True))
+    assert list(told) == ["probability", "prediction", "class", "note"]
+    assert told["class"].tolist() == [("normal", "tumor")[k] for k in told["prediction"]]
+    assert ["blank" in note for note in told["note"]] == [False] * len(patches) + [True]
+    np.testing.assert_allclose(told["probability"].iloc[:-1], expected_N, atol=1e-5)
+
+
+def test_a_tissue_fraction_tells_weak_groups_and_what_lies_outside_the_training(
+    model: PyFuncModel, served_patches: tuple[pd.DataFrame, np.ndarray], tracked_cohort: Context
+) -> None:
+    cell = served_patches[0]["patch"].iloc[0]
+    evidence = load_evidence(tracked_cohort.paths.evidence("gerne-low"), card("gerne", "low"))
+    assert evidence is not None
+    fraction_N = [0.01, 0.3, 0.9, None]
+    told = model.predict(pd.DataFrame({"patch": [cell] * 4, "tissue_fraction": fraction_N}))
+    expected_N = notes(
+        card("gerne", "low"),
+        evidence,
+        told["prediction"].to_numpy(),
+        tissue_fraction_N=np.array(fraction_N, float),
+    )
+    assert told["note"].tolist() == expected_N.tolist()
+    assert "outside training: tissue fraction" in told["note"].iloc[0]
+    assert any("weak group" in note for note in told["note"])
+
+
+def test_pictures_are_patches_too(
+    model: PyFuncModel, served_patches: tuple[pd.DataFrame, np.ndarray]
+) -> None:
+    cells = served_patches[0]["patch"].tolist()
+    arrays = [np.load(io.BytesIO(cell), allow_pickle=False) for cell in cells]
+    png = model.predict(pd.DataFrame({"patch": [imagecodecs.png_encode(array) for array in arrays]}))
+    pd.testing.assert_frame_equal(png, model.predict(pd.DataFrame({"patch": cells})))
 
 
 @pytest.mark.parametrize(
-    ("cell", "message"),
+    ("column", "value", "message"),
     [
-        ("text", "a str"),
-        (None, "a NoneType"),
-        (b"", "no .npy file"),
-        (b"PK\x03\x04 a zip file of arrays", "no .npy file"),
-        (encode_patch(np.zeros((2, 3, 4), np.uint16)), r"shape \(2, 3, 4\)"),
-        (encode_patch(np.zeros(SHAPE, np.uint8)), "dtype uint8"),
-        (encode_patch(np.zeros(SHAPE, ">u2")), "dtype >u2"),
-        (encode_patch(np.zeros(SHAPE, np.uint16))[:-1], "bytes"),
-        (encode_patch(np.zeros(SHAPE, np.uint16)) + b"x", "bytes"),
+        ("patch", b"no patch", r"row 1 \(the first is 0\), column 'patch'\nhas: 8 bytes"),
+        ("tissue_fraction", 1.5, r"row 1 .*column 'tissue_fraction'\nhas: 1\.5"),
+        ("tissue_fraction", -0.1, r"a number from 0 to 1"),
     ],
 )
-def test_what_is_no_patch_of_the_model_is_refused(cell: object, message: str) -> None:
+def test_what_is_wrong_is_told_with_its_row(
+    model: PyFuncModel,
+    served_patches: tuple[pd.DataFrame, np.ndarray],
+    column: str,
+    value: object,
+    message: str,
+) -> None:
+    table = served_patches[0].head(2).assign(tissue_fraction=0.5)
+    table[column] = [table[column].iloc[0], value]
     with pytest.raises(MlflowException, match=message) as caught:
-        decode_patch(cell, SHAPE, UINT16)
+        model.predict(table)
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
-def test_a_header_that_promises_terabytes_allocates_nothing() -> None:
-    honest = encode_patch(np.zeros(SHAPE, np.uint16))
-    huge = honest.replace(b"(3, 2, 4), }             ", b"(3, 2, 4000000000000), } ")
-    assert huge != honest
-    with pytest.raises(MlflowException, match="4000000000000"):
-        decode_patch(huge, SHAPE, UINT16)
-
-
-@given(st.binary(max_size=200), st.integers(0, 127))
-def test_damaged_cells_give_only_the_typed_error(noise: bytes, place: int) -> None:
-    honest = encode_patch(np.zeros(SHAPE, np.uint16))
-    for cell in (noise, honest[:place] + noise + honest[place + len(noise) :]):
-        try:
-            decode_patch(cell, SHAPE, UINT16)
-        except MlflowException:
-            continue
+def test_no_patches_give_no_rows(model: PyFuncModel) -> None:
+    told = model.predict(pd.DataFrame({"patch": pd.Series([], dtype=object)}))
+    assert (list(told), len(told)) == (["probability", "prediction", "class", "note"], 0)

@@ -1,0 +1,116 @@
+"""What travels with a model of how well it does: evidence.json, from an evaluation's figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.data.splitting import TEST
+from models.networks.card import ModelCard
+from models.networks.evidence import Estimate, Evidence, GroupEvidence
+from models.networks.reliability import group_name, weak_groups
+from pipeline.artifacts import PREDICTIONS, Paths
+from pipeline.config import CohortFile
+from pipeline.files import read_json, read_table
+from pipeline.training.layout import GIVEN
+
+_FIGURES = ("wga", "gba", "average", "worst_class", "auroc")
+_BRIER = "brier"
+_FEW_PATIENTS = 20
+"""Test patients under which the figures are said to stand on few."""
+
+
+def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFile) -> Evidence:
+    """How a training did on the test patients, with what it is for and where it ends.
+
+    Args:
+        paths: of the cohort.
+        name: of the training.
+        card: of its model.
+        cohort: its file, for the words.
+
+    Raises:
+        ArtifactError: its evaluation is missing or damaged.
+    """
+    record = read_json(paths.training(name) / "run.json", "train")
+    tested = read_json(paths.evaluation(name) / "metrics.json", "evaluate")[TEST]
+    figures = {key: _estimate(tested, key, tested[key]) for key in _FIGURES}
+    if len(card.classes) == 2:
+        figures[_BRIER] = Estimate(value=_brier(paths, name))
+    evidence = Evidence(
+        training=name,
+        cohort=paths.cohort,
+        description=cohort.description,
+        split=TEST,
+        chosen=_chosen(record),
+        patches=tested["patches"],
+        patients=tested["patients"],
+        groups=_groups(tested, card),
+        figures=figures,
+        intended_use=cohort.intended_use,
+        limits=(),
+    )
+    return evidence.model_copy(update={"limits": (*_limits(card, evidence), *cohort.limits)})
+
+
+def _groups(tested: Mapping[str, Any], card: ModelCard) -> tuple[GroupEvidence, ...]:
+    n_attributes = len(card.attribute.names)
+    return tuple(
+        GroupEvidence(
+            label=number // n_attributes,
+            attribute=number % n_attributes,
+            accuracy=_estimate(tested, f"group_{number}", group["accuracy"]),
+            patches=group["patches"],
+            patients=group["patients"],
+        )
+        for number, group in enumerate(tested["groups"].values())
+    )
+
+
+def _estimate(tested: Mapping[str, Any], figure: str, value: float | str) -> Estimate:
+    """With its interval where it has one; a text in the place of a value says that it is not estimable."""
+    if isinstance(value, str):
+        return Estimate(value=None)
+    return Estimate(value=value, **tested["intervals"].get(figure, {}))
+
+
+def _brier(paths: Paths, name: str) -> float | None:
+    """Mean squared difference of the probability of tumor from 0 or 1; None without test patches."""
+    path = paths.evaluation(name) / "predictions.parquet"
+    predictions = read_table(path, PREDICTIONS, "evaluate")
+    of_test = predictions[predictions["split"] == TEST]
+    squared = np.square(of_test["probability"].to_numpy(np.float64) - of_test["label"].to_numpy(np.float64))
+    return float(squared.mean()) if squared.size else None
+
+
+def _chosen(record: Mapping[str, Any]) -> str:
+    selection = record["train_settings"].get("selection", "auto")
+    return (
+        f"One split by patient. The validation patients chose the step ({record['best_step']}) and one of "
+        f"{record['n_trials']} candidates, by `{selection}`; the test patients decided nothing."
+    )
+
+
+def _limits(card: ModelCard, evidence: Evidence) -> tuple[str, ...]:
+    """What follows from the training and its figures, a sentence each."""
+    cut, trained = card.attribute.above, sum(map(sum, card.counts))
+    found = [
+        f"Trained on {trained} patches of the cohort {evidence.cohort}, and not tried on any other.",
+        "Its probabilities are not calibrated.",
+        "The figures are of one split; another split of the same patients gives others.",
+    ]
+    if evidence.patients < _FEW_PATIENTS:
+        found.append(f"The figures stand on {evidence.patients} test patients.")
+    weak = [group_name(card, group.label, group.attribute) for group in weak_groups(evidence)]
+    if weak:
+        found.append(f"Not known to do better than a coin in: {'; '.join(weak)}.")
+    if cut is not None:
+        name = card.attribute.names[1]
+        found.append(f"Groups are told by the tissue fraction alone: {name} is more than {cut:.4g}.")
+    if card.tissue is None:
+        found.append(
+            "Trained on imported images: there is no tissue detector, and slides cannot be predicted."
+        )
+    if card.threshold != GIVEN and card.ranges.mpp is None:
+        found.append("The µm per pixel of its slides were not known.")
+    return tuple(found)

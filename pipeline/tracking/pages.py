@@ -1,0 +1,220 @@
+"""What MLflow's pages say of a model in words: Markdown for people, and tags to look for."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from models.networks.card import ModelCard, Range
+from models.networks.evidence import Estimate, Evidence
+from models.networks.reliability import group_name
+from pipeline.files import NOT_ESTIMABLE
+
+_FIGURES = {
+    "wga": "worst group (WGA)",
+    "gba": "mean over the groups (GBA)",
+    "average": "all patches",
+    "worst_class": "worst class",
+    "auroc": "area under the ROC curve",
+    "brier": "Brier score (lower is better)",
+}
+_LONGEST = 5000
+"""Characters of a tag's value that every store of MLflow's takes."""
+# MLflow refuses anything else in a metric's name, and a slash would open another section of its page.
+_NO_NAME = re.compile(r"[^\w.\- ]")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Descriptions of the registered model, of a version and of its run, in Markdown, and their tags.
+
+    `shared_tags` are those of the model, `tags` those of version and run.
+    """
+
+    model: str
+    version: str
+    run: str
+    shared_tags: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def pages_of(card: ModelCard, evidence: Evidence, *, model: str, version: str, seconds: float) -> Pages:
+    """What is said of a training.
+
+    Args:
+        card, evidence: of its model.
+        model, version: as they are registered.
+        seconds: that the training took.
+    """
+    return Pages(
+        model=_model_page(card, evidence, f"models:/{model}@champion"),
+        version=_version_page(card, evidence, f"models:/{model}/{version}"),
+        run=_run_page(card, evidence, seconds),
+        shared_tags=_prefixed(_shared_tags(card, evidence)),
+        tags=_prefixed(_shared_tags(card, evidence) | _own_tags(evidence)),
+    )
+
+
+def _version_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
+    return _page(
+        f"**{_text(evidence.training)}**, trained on the cohort {_text(evidence.cohort)}. "
+        f"{_text(evidence.description)}\n\n{_text(evidence.intended_use)}",
+        _section("What it must be fed", _table(("", ""), _fed(card).items())),
+        _section("How well it does", _figures(card, evidence)),
+        _section("Limits", _list(evidence.limits)),
+        _section("How to call it", _call(card, uri)),
+    )
+
+
+def _run_page(card: ModelCard, evidence: Evidence, seconds: float) -> str:
+    told = (
+        f"{_text(card.algorithm)} at the threshold {_text(card.threshold)}, seed {card.seed}; trained in "
+        f"{seconds:.0f} s. {_text(evidence.chosen)}"
+    )
+    return _page(told, _section("How well it does", _figures(card, evidence)))
+
+
+def _model_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
+    return _page(
+        f"Says of a patch whether it is {_text(' or '.join(card.classes))}. Models of the cohort "
+        f"{_text(evidence.cohort)}: {_text(evidence.description)}\n\n{_text(evidence.intended_use)}",
+        "Each version tells its own figures, limits and what it must be fed; `champion` is the one that "
+        "passed the gate of `evenpatch register`.",
+        _section("How to call it", _call(card, uri)),
+    )
+
+
+def _shared_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
+    """What one looks for in a list of models."""
+    return {
+        "cohort": evidence.cohort,
+        "channels": ";".join(card.channels),
+        "mpp": _range(card.ranges.mpp) if card.ranges.mpp else "unknown",
+        "patch_size": str(card.patch["size"]),
+        "classes": ";".join(card.classes),
+        "limits": evidence.intended_use[:_LONGEST],
+    }
+
+
+def _own_tags(evidence: Evidence) -> dict[str, str]:
+    return {
+        "test_wga": _interval(evidence.figures["wga"]),
+        "limits": " ".join((evidence.intended_use, *evidence.limits))[:_LONGEST],
+    }
+
+
+def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"evenpatch.{key}": value for key, value in tags.items()}
+
+
+def group_figures(card: ModelCard, evidence: Evidence) -> dict[str, float]:
+    """Accuracies of groups by name, as metrics: `test/tumor and little tissue/accuracy` and its ends."""
+    found: dict[str, float] = {}
+    for group in evidence.groups:
+        name = _NO_NAME.sub("_", group_name(card, group.label, group.attribute)).strip(". ")
+        told = {"": group.accuracy.value, "/low": group.accuracy.low, "/high": group.accuracy.high}
+        found |= {
+            f"{evidence.split}/{name}/accuracy{end}": value
+            for end, value in told.items()
+            if value is not None
+        }
+    return found
+
+
+def _fed(card: ModelCard) -> dict[str, str]:
+    tissue, ranges = card.tissue, card.ranges
+    light = "red, green, blue of transmitted light" if card.brightfield else "intensities"
+    resolution = (
+        f"{card.patch['mpp']:g} µm per pixel"
+        if card.patch.get("mpp")
+        else f"{card.patch['downsample']:g} slide pixels per pixel"
+    )
+    fed = {
+        "channels": f"{_text(', '.join(card.channels))} (in this order; {light})",
+        "pixels": f"{card.dtype}, as the slide has them: the model normalizes by itself",
+        "patch": f"{card.patch['size']} pixels a side, {resolution}",
+        "µm per pixel in training": _range(ranges.mpp) if ranges.mpp else "unknown",
+    }
+    if tissue is not None:
+        settings = ", ".join(f"{key} {value}" for key, value in tissue.settings.items())
+        fed["tissue"] = f"{_text(settings)}; patches with less than {tissue.minimum_fraction:g} are left out"
+    if ranges.tissue_fraction is not None:
+        fed["tissue fraction in training"] = _range(ranges.tissue_fraction)
+    fed["verdict"] = f"{_text(card.classes[-1])} where its probability exceeds {card.decision.threshold:g}"
+    return fed
+
+
+def _figures(card: ModelCard, evidence: Evidence) -> str:
+    told = (
+        f"On {evidence.patches} patches of {evidence.patients} patients of the split `{evidence.split}`. "
+        "Brackets are intervals over patients; those of groups hold together (Bonferroni)."
+    )
+    groups = [
+        (
+            _text(group_name(card, g.label, g.attribute)),
+            _interval(g.accuracy),
+            str(g.patches),
+            str(g.patients),
+        )
+        for g in evidence.groups
+    ]
+    figures = [
+        (words, _interval(evidence.figures[key]))
+        for key, words in _FIGURES.items()
+        if key in evidence.figures
+    ]
+    return _page(
+        told,
+        _table(("figure", "value"), figures),
+        _table(("group", "accuracy", "patches", "patients"), groups),
+    )
+
+
+def _call(card: ModelCard, uri: str) -> str:
+    side, channels = card.patch["size"], len(card.channels)
+    serve = f"mlflow models serve -m {uri} --env-manager local --port 5001"
+    python = (
+        "import io, mlflow, numpy, pandas\n"
+        f'model = mlflow.pyfunc.load_model("{uri}")\n'
+        "cell = io.BytesIO()\n"
+        f"numpy.save(cell, patch)  # ({side}, {side}, {channels}), {card.dtype}\n"
+        'model.predict(pandas.DataFrame({"patch": [cell.getvalue()], "tissue_fraction": [0.4]}))'
+    )
+    parts = [f"Patches, in Python:\n\n```python\n{python}\n```", f"Patches, over HTTP:\n\n```\n{serve}\n```"]
+    if card.tissue is not None:
+        parts.insert(0, f"Slides:\n\n```\nevenpatch predict SLIDE --model {uri} --out FOLDER\n```")
+    return "\n\n".join(parts)
+
+
+def _range(found: Range) -> str:
+    return f"{found.low:.4g}" if found.low == found.high else f"{found.low:.4g} to {found.high:.4g}"
+
+
+def _interval(figure: Estimate) -> str:
+    if figure.value is None:
+        return NOT_ESTIMABLE
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _text(words: str) -> str:
+    """Words of a user's, without Markdown's and HTML's meaning."""
+    return html.escape(re.sub(r"([\\`*_\[\]|#])", r"\\\1", words), quote=False)
+
+
+def _section(title: str, body: str) -> str:
+    return f"### {title}\n\n{body}"
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_text(line)}" for line in lines)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _page(*parts: str) -> str:
+    return "\n\n".join(parts)
