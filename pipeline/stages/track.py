@@ -22,9 +22,9 @@ from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
-from pipeline.results.evidence import gathered_evidence
 from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
+from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.served import patch_form
