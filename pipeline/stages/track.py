@@ -26,7 +26,7 @@ from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
 from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore, TrainingRecord
-from pipeline.tracking.pages import group_figures, pages_of
+from pipeline.tracking.pages import group_figures, pages_of, shown
 from pipeline.tracking.served import patch_form
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     sources = {"fingerprint": digest, "data": data, "commit": git_commit(paths.root)}
     curves = curves_figure([(card.algorithm, 3, history, int(record["best_step"]))], name)
     return TrainingRecord(
-        name=name,
+        # MLflow's table of runs shows names and no figures, until one asks for them.
+        name=f"{name} (WGA {shown(evidence.figures['wga'])})",
         fingerprint=digest,
         tags=_prefixed(identities | sources),
         version_tags=_prefixed(

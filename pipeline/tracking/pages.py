@@ -56,8 +56,10 @@ def pages_of(card: ModelCard, evidence: Evidence, *, model: str, version: str, s
 
 
 def _version_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
+    wga = f"WGA {_interval(evidence.figures['wga'])} on {evidence.patients} patients"
     return _page(
-        f"**{_text(evidence.training)}**, trained on the cohort {_text(evidence.cohort)}. "
+        # The first words are all that a list of versions shows.
+        f"{_text(evidence.training)}: {wga} of the cohort {_text(evidence.cohort)}. "
         f"{_text(evidence.description)}\n\n{_text(evidence.intended_use)}",
         _section("What it must be fed", _table(("", ""), _fed(card).items())),
         _section("How well it does", _figures(card, evidence)),
@@ -82,6 +84,11 @@ def _model_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
         "passed the gate of `evenpatch register`.",
         _section("How to call it", _call(card, uri)),
     )
+
+
+def shown(figure: Estimate) -> str:
+    """A figure without its interval."""
+    return NOT_ESTIMABLE if figure.value is None else f"{figure.value:.3f}"
 
 
 def _shared_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
@@ -166,6 +173,7 @@ def _figures(card: ModelCard, evidence: Evidence) -> str:
     return _page(
         told,
         _table(("figure", "value"), figures),
+        "The accuracy of each group:",
         _table(("group", "accuracy", "patches", "patients"), groups),
     )
 
@@ -191,16 +199,15 @@ def _range(found: Range) -> str:
 
 
 def _interval(figure: Estimate) -> str:
-    if figure.value is None:
-        return NOT_ESTIMABLE
     if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+        return shown(figure)
+    return f"{shown(figure)} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 def _text(words: str) -> str:
-    """Words of a user's, without Markdown's and HTML's meaning."""
-    return html.escape(re.sub(r"([\\`*_\[\]|#])", r"\\\1", words), quote=False)
+    """Words of a user's in one line, without Markdown's and HTML's meaning."""
+    plain = re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(words.split()))
+    return html.escape(plain, quote=False)
 
 
 def _section(title: str, body: str) -> str:

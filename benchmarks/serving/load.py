@@ -1,0 +1,86 @@
+"""Clients of a served model: how long answers take, and what is answered."""
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from benchmarks.serving.requests import Request, good, malformed
+from benchmarks.serving.server import Server
+from pipeline.tracking.cells import PatchForm
+
+_SAMPLES = 10
+"""How often memory is looked at."""
+
+
+def post(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Status and body of an answer."""
+    kind, body = request
+    connection.request("POST", "/invocations", body, {"Content-Type": kind})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def under_load(server: Server, form: PatchForm, *, requests: int, clients: int) -> dict[str, Any]:
+    """Good requests from clients that each wait for their answer, and the server's memory on the way."""
+    bodies = [good(form, seed) for seed in range(requests)]
+    local, seconds_N = threading.local(), np.zeros(requests)
+    memory: list[float] = []
+
+    def ask(number: int) -> int:
+        if not hasattr(local, "connection"):
+            local.connection = server.connection()
+        started = time.perf_counter()
+        status, body = post(local.connection, bodies[number])
+        seconds_N[number] = time.perf_counter() - started
+        if number % max(requests // _SAMPLES, 1) == 0:
+            memory.append(server.memory_mib)
+        return status if answered(status, body) else -status
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        statuses = Counter(pool.map(ask, range(requests)))
+    wall = time.perf_counter() - started
+    memory.append(server.memory_mib)
+    quantiles = {f"p{q}_ms": float(np.percentile(seconds_N, q) * 1000) for q in (50, 95, 99)}
+    return {
+        "requests": requests,
+        "clients": clients,
+        "statuses": {str(status): count for status, count in statuses.items()},
+        "per_second": requests / wall,
+        **quantiles,
+        "memory_mib": [round(each, 1) for each in memory],
+    }
+
+
+def answered(status: int, body: bytes) -> bool:
+    """Whether it is one prediction with its note."""
+    if status != http.client.OK:
+        return False
+    (row,) = json.loads(body)["predictions"]
+    return set(row) == {"probability", "prediction", "class", "note"} and 0 <= row["probability"] <= 1
+
+
+def refused(server: Server, form: PatchForm, count: int) -> dict[str, Any]:
+    """Malformed requests one after the other: statuses by kind, and whether the server still answers."""
+    by_kind: dict[str, Counter[int]] = {}
+    for number in range(count):
+        name, request = malformed(form, number)
+        connection = server.connection()
+        try:
+            status, _ = post(connection, request)
+        finally:
+            connection.close()
+        by_kind.setdefault(name, Counter())[status] += 1
+    status, body = post(server.connection(), good(form, 0))
+    return {
+        "requests": count,
+        "statuses": {name: {str(s): n for s, n in found.items()} for name, found in by_kind.items()},
+        "alive": server.alive() and answered(status, body),
+        "memory_mib": round(server.memory_mib, 1),
+    }
