@@ -233,10 +233,19 @@ def test_the_record_is_json_and_the_table_names_every_rule(finished_cohort: Cont
     assert record["candidate"] == {"version": "2", "run": "gerne-low", "mlflow_run_id": "r2"}
     assert set(record["figures"]) == {"candidate", "champion", "difference"}
     assert [set(each) for each in record["rules"]] == [
-        {"rule", "asks", "figure", "bound", "verdict", "reason"}
+        {"rule", "asks", "figure", "unit", "bound", "verdict", "reason"}
     ] * len(made.findings)
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(gate_table(made))
-    text = console.export_text()
+    text = printed(made)
     for each in made.findings:
         assert each.title in text
+    assert "3 ms " in text
+    alone = printed(judgement(beside(finished_cohort, GOOD, None), settings(finished_cohort)))
+    assert "gerne-low" in alone
+    # What there is no champion for is said once, and not of every rule.
+    assert alone.count("there is no champion yet") == 1
+
+
+def printed(made: Judgement) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(gate_table(made))
+    return console.export_text()

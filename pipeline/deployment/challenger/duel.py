@@ -1,5 +1,6 @@
 """Two models on the same patches: the figures of each, and what the first has over the second."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from models.metrics.brier import BrierStatistics, brier_statistics
 from models.metrics.intervals import Interval, bootstrap, paired_difference
 from pipeline.config import Context
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.figures import GroupSize, Method, Scoreboard
 from pipeline.results.predictions import KNOWN, NEEDED, Tested
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import JudgingSettings, Terms
+from pipeline.results.verdict import estimable
 from pipeline.training.layout import NamedLayout, read_layout
 
 CHALLENGER, HOLDER = "candidate", "champion"
@@ -123,3 +126,17 @@ def _difference(
 
 def _numbered(groups: tuple[Interval, ...]) -> Figures:
     return {f"group_{g}": interval for g, interval in enumerate(groups)}
+
+
+def told(figure: Interval | float | str, *, signed: bool = False) -> str:
+    """A figure in words; a difference with its sign."""
+    if isinstance(figure, str):
+        return figure
+    if not isinstance(figure, Interval):
+        return f"{figure:.4g}"
+    if math.isnan(figure.estimate):
+        return NOT_ESTIMABLE
+    sign = "+" if signed else ""
+    if not estimable(figure):
+        return f"{figure.estimate:{sign}.3f}"
+    return f"{figure.estimate:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"

@@ -13,7 +13,8 @@ from pydantic import PositiveFloat
 from models.data.dataset import AbstractPatches
 from models.data.splitting import TEST, VALIDATION
 from models.determinism import deterministic
-from models.networks.checkpoint import ModelCard, load_classifier
+from models.networks.card import ModelCard
+from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Classifier, Device, choose_device
 from patching.errors import CheckpointError, RegistryError
 from patching.store.reading import StoreAttributes

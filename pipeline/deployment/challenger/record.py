@@ -12,9 +12,9 @@ from rich.text import Text
 
 from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
-from pipeline.deployment.challenger.duel import Figures
+from pipeline.deployment.challenger.duel import Figures, told
 from pipeline.deployment.challenger.evidence import Evidence
-from pipeline.deployment.challenger.rules import Claim, Finding, Verdict, failing, told, weak
+from pipeline.deployment.challenger.rules import Claim, Finding, Verdict, failing, weak
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import NOT_ESTIMABLE, finite_or
 from pipeline.results.verdict import interval_record
@@ -130,10 +130,10 @@ def gate_table(judgement: Judgement) -> Table:
     for column in ("rule", "found", "asked", "verdict"):
         table.add_column(column, overflow="fold")
     for each in judgement.findings:
-        signed = each.rule.endswith("_difference")
+        if each.verdict == "does not apply" and each.rule != "champion" and each.reason == evidence.unscored:
+            continue  # The row on the champion says it for all of them.
         style = _STYLES.get(each.verdict, "dim")
-        cells = (each.title, told(each.figure, signed=signed), each.bound)
-        table.add_row(*map(Text, cells), Text(each.verdict, style=style))
+        table.add_row(*map(Text, (each.title, each.shown, each.bound)), Text(each.verdict, style=style))
     return table
 
 
@@ -146,6 +146,7 @@ def _finding(each: Finding) -> dict[str, Any]:
         "rule": each.rule,
         "asks": each.title,
         "figure": _figure(each.figure),
+        "unit": each.unit,
         "bound": each.bound,
         "verdict": each.verdict,
         "reason": each.reason,

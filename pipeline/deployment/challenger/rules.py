@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.metrics.intervals import Interval
+from pipeline.deployment.challenger.duel import told
 from pipeline.deployment.challenger.evidence import Evidence
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import NOT_ESTIMABLE
@@ -27,6 +28,7 @@ class Finding:
         verdict: `holds`; `weak`, which `--force` accepts; `fails`, which nothing does but other settings or
             another model; `told`, where no bound is set; `does not apply`.
         reason: in words, where the verdict is not that it holds.
+        unit: of a number that has one.
     """
 
     rule: str
@@ -35,6 +37,12 @@ class Finding:
     bound: str
     verdict: Verdict
     reason: str = ""
+    unit: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The figure in words."""
+        return f"{told(self.figure, signed=self.rule.endswith('_difference'))} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -184,16 +192,22 @@ def _as_served(evidence: Evidence, settings: RegisterSettings) -> Iterator[Findi
     yield _asked(named, found.trouble or "yes", "yes", "fails", found.trouble)
     if found.failure:
         return
-    yield _at_most("served", "served as judged, difference", evidence.served_apart, own.tolerance, "")
-    yield _at_most("latency", "time per patch", 1000 * found.seconds_per_patch, own.latency_ms, " ms")
-    yield _at_most("memory", "memory at its peak", found.peak_mib, own.memory_mib, " MiB")
+    yield _at_most("served", "served as judged, difference", evidence.served_apart, own.tolerance)
+    yield _at_most("latency", "time per patch", 1000 * found.seconds_per_patch, own.latency_ms, "ms")
+    yield _at_most("memory", "memory at its peak", found.peak_mib, own.memory_mib, "MiB")
 
 
-def _at_most(rule: str, title: str, figure: float, most: float | None, unit: str) -> Finding:
+def _at_most(rule: str, title: str, figure: float, most: float | None, unit: str = "") -> Finding:
     if most is None:
-        return Finding(rule, title, figure, "none set", "told")
-    reason = "" if figure <= most else f"{title} {figure:.4g}{unit}, allowed at most {most:g}{unit}"
-    return _asked((rule, title), figure, f"at most {most:g}{unit}", "fails", reason)
+        return Finding(rule, title, figure, "none set", "told", unit=unit)
+    bound = f"at most {most:g} {unit}".rstrip()
+    found = Finding(rule, title, figure, bound, "holds", unit=unit)
+    # What is not a number does not hold.
+    return (
+        found
+        if figure <= most
+        else replace(found, verdict="fails", reason=f"{title} {found.shown}, allowed {bound}")
+    )
 
 
 def _approval(settings: RegisterSettings, claim: Claim) -> Finding:
@@ -219,17 +233,3 @@ def _asked(
 ) -> Finding:
     """A finding that holds where there is no reason against it."""
     return Finding(*named, figure, bound, otherwise if reason else "holds", reason)
-
-
-def told(figure: Interval | float | str, *, signed: bool = False) -> str:
-    """A figure in words; a difference with its sign."""
-    if isinstance(figure, str):
-        return figure
-    if not isinstance(figure, Interval):
-        return f"{figure:.4g}"
-    if math.isnan(figure.estimate):
-        return NOT_ESTIMABLE
-    sign = "+" if signed else ""
-    if not estimable(figure):
-        return f"{figure.estimate:{sign}.3f}"
-    return f"{figure.estimate:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
