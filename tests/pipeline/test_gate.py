@@ -70,6 +70,15 @@ def test_superiority_asks_for_more_than_the_margin(finished_cohort: Context) -> 
     assert "needs a lower end above 0.05" in reason
 
 
+def test_a_difference_that_may_be_large_is_not_shown_to_be_small(finished_cohort: Context) -> None:
+    found = beside(finished_cohort, FAIR, FAIR)
+    assert found.duel.difference is not None
+    wide = replace(found.duel.difference["wga"], estimate=-0.02, low=-0.08, high=0.04)
+    unsure = replace(found, duel=replace(found.duel, difference={**found.duel.difference, "wga": wide}))
+    (reason,) = judgement(unsure, settings(finished_cohort)).reasons
+    assert "the difference is -0.020 (-0.080 to +0.040), needs a lower end at least -0.05" in reason
+
+
 def test_a_group_that_loses_is_named_even_where_the_worst_group_gains(finished_cohort: Context) -> None:
     found = beside(finished_cohort, (0.9, 0.9, 0.9, 0.9), (1.0, 0.8, 0.8, 0.8))
     (reason,) = judgement(found, settings(finished_cohort)).reasons
