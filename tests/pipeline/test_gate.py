@@ -55,7 +55,7 @@ def test_a_better_average_with_a_worse_worst_group_is_refused(finished_cohort: C
         "group_1_difference",
         "group_2_difference",
     ]
-    assert all("allowed at most 0.05 lower" in each for each in groups)
+    assert all("allowed at most 0.1 lower" in each for each in groups)
 
 
 def test_a_better_model_passes_and_so_does_one_that_is_as_good(finished_cohort: Context) -> None:
@@ -80,7 +80,7 @@ def test_a_difference_that_may_be_large_is_not_shown_to_be_small(finished_cohort
 
 
 def test_a_group_that_loses_is_named_even_where_the_worst_group_gains(finished_cohort: Context) -> None:
-    found = beside(finished_cohort, (0.9, 0.9, 0.9, 0.9), (1.0, 0.8, 0.8, 0.8))
+    found = beside(finished_cohort, (0.85, 0.85, 0.85, 0.85), (1.0, 0.8, 0.8, 0.8))
     (reason,) = judgement(found, settings(finished_cohort)).reasons
     assert reason.startswith("accuracy: non-tumor, little tissue -0.1")
     lenient = changed(finished_cohort, champion={"group": None})
@@ -99,7 +99,7 @@ def test_a_bound_is_met_where_the_difference_is_the_bound(finished_cohort: Conte
     assert len(judgement(same, superior).reasons) == 1
 
 
-@pytest.mark.parametrize(("key", "loss"), [("average", -0.03), ("brier", 0.03)])
+@pytest.mark.parametrize(("key", "loss"), [("average", -0.06), ("brier", 0.04)])
 def test_average_and_brier_score_have_their_bounds(finished_cohort: Context, key: str, loss: float) -> None:
     found = beside(finished_cohort, GOOD, FAIR)
     assert found.duel.difference is not None

@@ -437,5 +437,5 @@ def test_files_of_a_run_are_found_or_not(cohort: Context, tmp_path: Path) -> Non
     assert registry.run_file(version, "nowhere/none.csv", tmp_path) is None
     with pytest.raises(RegistryError):
         registry.version("99")
-    with pytest.raises(RegistryError, match="cannot be|that can be|answers"):
+    with pytest.raises(RegistryError, match="99"):
         registry.download(Version("99", "none", {}), tmp_path)
