@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
@@ -25,6 +28,7 @@ from pipeline.deployment.challenger.promotion import one_at_a_time
 from pipeline.deployment.challenger.settings import ValidationRule
 from pipeline.files import read_json
 from pipeline.stages import register, rollback
+from pipeline.tracking.probing import probe
 from pipeline.tracking.registry import Registry, Version
 from tests.pipeline.challenged import FAIR, GOOD, LOPSIDED, evidence, set_register
 
@@ -183,6 +187,19 @@ def test_the_first_promotion_and_a_better_one(
     assert written["champion"]["run"] == "erm-low"
 
 
+def test_what_validation_chose_passes_without_force(cohort: Context, contest: Callable[..., None]) -> None:
+    lenient = {"minimum": 0.0, "every_group": False}
+    set_register(cohort, {"test": {"minimum_patients": 4}, "validation": lenient})
+    contest(erm_low=FAIR, gerne_low=FAIR)
+    register.run(cohort, options())
+    champion = registry_of(cohort).aliased("champion")
+    assert champion is not None
+    assert champion.tags["evenpatch.gate"] == "passed"
+    assert "evenpatch.forced" not in champion.tags
+    written = read_json(cohort.paths.outputs / "register" / "gate.json", "register")
+    assert {each["rule"]: each["verdict"] for each in written["rules"]}["choice"] == "holds"
+
+
 def test_what_is_champion_already_stays_and_is_not_judged_again(
     cohort: Context, contest: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,6 +316,30 @@ def test_a_second_process_is_told_who_is_at_it(tmp_path: Path) -> None:
         assert (tmp_path / "mlflow.db.aliases.lock").is_file()
 
 
+def test_with_a_server_the_lock_is_the_working_trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    with (
+        one_at_a_time(tmp_path),
+        pytest.raises(RegistryError, match="http://server"),
+        one_at_a_time(tmp_path),
+    ):
+        pass
+
+
+def test_a_store_that_fails_is_not_a_missing_champion(
+    cohort: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_of(cohort)
+    assert registry.aliased("nobody") is None
+
+    def failing(*_: object) -> None:
+        raise MlflowException("the database is gone", error_code=INTERNAL_ERROR)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", failing)
+    with pytest.raises(RegistryError, match="the database is gone"):
+        registry.aliased("champion")
+
+
 def test_two_at_once_promote_once(cohort: Context, contest: Callable[..., None], tmp_path: Path) -> None:
     contest(erm_low=FAIR, gerne_low=GOOD)
     promoted(cohort, "erm-low")
@@ -413,6 +454,9 @@ def test_models_of_the_registry_are_scored_and_served_as_the_evaluation_says(coh
     assert (where(cohort), where(cohort, "previous")) == ("erm-low", "gerne-low")
     rollback.run(cohort, options())
     assert where(cohort) == "gerne-low"
+    empty = cohort.configs / "no model"
+    empty.mkdir()
+    assert probe(empty, np.zeros((1, 2, 2, 1), np.uint8)).trouble.startswith("exit code 1: ")
 
 
 def test_unknown_names_are_errors(tracked_cohort: Context) -> None:
