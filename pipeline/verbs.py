@@ -103,7 +103,10 @@ VERBS = {
     "register": Verb(
         "pipeline.stages.register",
         "move the registry alias to the best model that passes the gate",
-        "pipeline.tracking.gate.RegisterSettings",
+        "pipeline.deployment.challenger.settings.RegisterSettings",
+    ),
+    "rollback": Verb(
+        "pipeline.stages.rollback", "give the registry alias back to the version that held it before"
     ),
     "study": Verb(
         "pipeline.stages.study",

@@ -121,6 +121,8 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
             ("training", training / "composition.json"),
             ("training", training / "run.json"),
             ("training", training / CARD),
+            # Which patients it was trained on, for a gate that judges it after the split has changed.
+            ("data", paths.splits),
             ("evaluation", evaluation / "metrics.json"),
             ("evaluation", evaluation / "predictions.parquet"),
         ),

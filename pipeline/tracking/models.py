@@ -13,7 +13,6 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 import models
 import patching
@@ -143,19 +142,6 @@ class ModelStore:
         with reporting(self.uri):
             found: dict[str, float] = self._client.get_run(logged.run_id).data.metrics
         return found
-
-    def aliased(self, alias: str) -> str | None:
-        """The version an alias points to."""
-        try:
-            return str(self._client.get_model_version_by_alias(self.model, alias).version)
-        except MlflowException:
-            # A missing alias is INVALID_PARAMETER_VALUE and a missing model RESOURCE_DOES_NOT_EXIST.
-            return None
-
-    def set_alias(self, alias: str, logged: Logged) -> None:
-        """Point an alias at a version."""
-        with reporting(self.uri):
-            self._client.set_registered_model_alias(self.model, alias, logged.version)
 
     def _runs(self, fingerprint: str) -> list[mlflow.entities.Run]:
         return list(

@@ -46,6 +46,7 @@ def write_cohort(root: Path, repository: Path, description: str = "A toy cohort.
     stages = "ingest tile split attribute train algorithms evaluate report register"
     sections: dict[str, Any] = {name: {} for name in stages.split()}
     sections["report"] = {"minimum_test_patients": 4}
+    sections["register"] = {"test": {"minimum_patients": 4}}
     manifest = f"data/{COHORT}/raw/slides.csv"
     cohort = {"manifest": manifest, "description": description, "phantom": {}, **sections}
     (configs / "cohorts" / f"{COHORT}.yaml").write_text(yaml.safe_dump(cohort))
@@ -132,7 +133,7 @@ class _Maker:
         name = f"{algorithm}-{threshold}"
         folder = self.paths.training(name)
         classifier = tiny_classifier(len(name))
-        save_classifier(folder, classifier, card(algorithm, threshold))
+        save_classifier(folder, classifier, card(algorithm, threshold, self.paths))
         (folder / "history.csv").write_text(history().to_csv(index=False))
         (folder / "composition.json").write_text(json.dumps([{"group": 0, "biased": 0.8}]))
         (folder / "run.json").write_text(
@@ -199,7 +200,7 @@ def tiny_classifier(seed: int) -> Classifier:
     return Classifier(make_backbone("resnet10_slim", 3, 2), normalization).eval()
 
 
-def card(algorithm: str, threshold: str) -> ModelCard:
+def card(algorithm: str, threshold: str, paths: Paths | None = None) -> ModelCard:
     """What model.json says of `tiny_classifier`."""
     return ModelCard(
         backbone="resnet10_slim",
@@ -226,7 +227,7 @@ def card(algorithm: str, threshold: str) -> ModelCard:
         train_settings={"epochs": 3.0},
         seed=3,
         versions={},
-        fingerprints={},
+        fingerprints={} if paths is None else table_fingerprints(paths, threshold),
     )
 
 

@@ -1,49 +1,17 @@
-"""Which tracked run may carry the registry alias: chosen by validation, held back by test."""
+"""Which tracked run may challenge the champion: chosen by validation, and by nothing else."""
 
 import logging
-from typing import Literal
-
-from pydantic import Field
 
 from patching.errors import RegistryError
-from pipeline.config import Settings
+from pipeline.deployment.challenger.settings import ValidationRule
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.training.layout import TISSUE
 
 logger = logging.getLogger(__name__)
 
-Figure = Literal["wga", "gba", "average"]
 OF_GROUPS = ("wga", "gba")
 """Figures that leave out the groups which are not estimable."""
 Figures = dict[str, float]
-
-
-class ValidationRule(Settings):
-    """How the candidate is chosen."""
-
-    figure: Figure | Literal["worst_class"]
-    """`worst_class` is the one for models trained without attributes in validation."""
-    minimum: float = Field(ge=0, le=1)
-    """A run below it is no candidate."""
-    every_group: bool
-    """Whether a run with a validation group that is not estimable is no candidate."""
-
-
-class GateRule(Settings):
-    """What the chosen model must show on the test patients."""
-
-    figure: Figure
-    minimum_low: float | None = Field(ge=0, le=1)
-    """The lower end of the interval must reach it; none: it is reported only."""
-
-
-class RegisterSettings(Settings):
-    """configs/register.yaml."""
-
-    threshold: str
-    alias: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    validation: ValidationRule
-    test: GateRule
 
 
 def choose(runs: dict[str, Figures], rule: ValidationRule) -> str:
@@ -59,7 +27,7 @@ def choose(runs: dict[str, Figures], rule: ValidationRule) -> str:
             "%s: validation %s %s%s",
             name,
             rule.figure,
-            _shown(runs[name], f"validation/{rule.figure}"),
+            shown(runs[name], f"validation/{rule.figure}"),
             f", no candidate: {refusals[name]}" if refusals[name] else "",
         )
     if not candidates:
@@ -107,32 +75,8 @@ def missing_groups(figures: Figures, split: str) -> list[str]:
     return [name for g, name in enumerate(TISSUE.names) if f"{split}/group_{g}/accuracy" not in figures]
 
 
-def check_gate(name: str, figures: Figures, gate: GateRule) -> None:
-    """Report the chosen model's test interval, and hold it back where its lower end is too low.
-
-    A figure over groups of which some are not estimable cannot pass.
-
-    Raises:
-        RegistryError: the gate holds.
-    """
-    missing = missing_groups(figures, "test") if gate.figure in OF_GROUPS else []
-    shown = _shown(figures, f"test/{gate.figure}")
-    if missing:
-        shown += f", without the groups that are {NOT_ESTIMABLE}: {'; '.join(missing)}"
-    low = figures.get(f"test/{gate.figure}/low")
-    logger.info("%s: test %s %s", name, gate.figure, shown)
-    if gate.minimum_low is None or (low is not None and low >= gate.minimum_low and not missing):
-        return
-    raise RegistryError(
-        has=f"{name} with test {gate.figure} {shown}",
-        needs=f"a lower end of at least {gate.minimum_low:g}"
-        + (", and every test group estimable" if gate.figure in OF_GROUPS else ""),
-        do="leave the alias where it is: the gate may hold a model back, but choosing another by its test "
-        "figures would spend the test patients; change the training, or gather data",
-    )
-
-
-def _shown(figures: Figures, key: str) -> str:
+def shown(figures: Figures, key: str) -> str:
+    """A figure of a run with its interval, in words."""
     if key not in figures:
         return NOT_ESTIMABLE
     low, high = figures.get(f"{key}/low"), figures.get(f"{key}/high")

@@ -1,0 +1,80 @@
+"""Settings of `register` and `rollback`: configs/register.yaml."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from pipeline.config import Settings
+
+Share = Field(ge=0, le=1)
+
+
+class ValidationRule(Settings):
+    """How the candidate is chosen."""
+
+    figure: Literal["wga", "gba", "average", "worst_class"]
+    """`worst_class` is the one for models trained without attributes in validation."""
+    minimum: float = Share
+    """A run below it is no candidate."""
+    every_group: bool
+    """Whether a run with a validation group that is not estimable is no candidate."""
+    minimum_patients: NonNegativeInt
+    """With tumor, and without: of fewer validation patients the choice is weak evidence."""
+
+
+class CandidateRule(Settings):
+    """What the candidate must show on the test patients by itself."""
+
+    minimum_patients: NonNegativeInt
+    """With tumor, and without: fewer test patients are weak evidence."""
+    chance: float | None = Share
+    """A WGA whose interval begins below it is weak evidence; none: not asked."""
+    minimum_low: float | None = Share
+    """The lower end of WGA's interval must reach it; none: it is told only."""
+
+
+class ChampionRule(Settings):
+    """What the candidate must show beside the champion, on the same test patients."""
+
+    wga: Literal["non_inferior", "superior"]
+    """Whether WGA may be lower by less than the margin, or must be higher by more than it."""
+    margin: float = Share
+    """The lower end of WGA's difference must not be below -margin, or must be above margin."""
+    group: float | None = Share
+    """No group's accuracy may be lower by more, as estimated."""
+    average: float | None = Share
+    """The average accuracy may not be lower by more, as estimated."""
+    brier: float | None = Share
+    """The Brier score may not be higher by more, as estimated."""
+
+
+class ServiceRule(Settings):
+    """What the candidate must show when it is served, in a process of its own on this machine's CPU."""
+
+    latency_ms: PositiveFloat | None
+    """Most time per patch; none: it is told only."""
+    memory_mib: PositiveFloat | None
+    """Most memory of the process at its peak, libraries included; none: it is told only."""
+    tolerance: NonNegativeFloat
+    """Most that a served probability may differ from the one that was judged."""
+
+
+class RegisterSettings(Settings):
+    """configs/register.yaml."""
+
+    threshold: str
+    """Whose groups the models are compared in."""
+    alias: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """The one that users load."""
+    previous: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """The one that keeps the version before, for `evenpatch rollback`."""
+    approval: Literal["none", "required"]
+    """Whether somebody must put a name to a promotion (`--approve NAME`)."""
+    validation: ValidationRule
+    test: CandidateRule
+    champion: ChampionRule
+    service: ServiceRule
+
+    def previous_of(self, alias: str) -> str:
+        """Where an alias keeps the version before: an alias of the command line keeps its own."""
+        return self.previous if alias == self.alias else f"{alias}-{self.previous}"

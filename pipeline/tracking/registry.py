@@ -1,0 +1,142 @@
+"""Versions of one registered model: aliases, tags, and the files of a version as they are served."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from patching.errors import RegistryError
+from pipeline.tracking.connection import connect, model_name, reporting, tracking_uri
+
+# A missing alias is the first, a missing version or model the second; all else is a store that fails.
+_MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model.
+
+    Attributes:
+        number: as MLflow counts. run_id: of the training's run.
+        tags: of the version.
+    """
+
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The training, as `gerne-low`, where the version says so."""
+        return self.tags.get("evenpatch.run", "a model of another origin")
+
+    @property
+    def told(self) -> str:
+        """For messages."""
+        return f"version {self.number} ({self.name})"
+
+
+class Registry:
+    """The registered model of a cohort, `evenpatch-<cohort>`.
+
+    Raises:
+        RegistryError: MLflow cannot be reached, or refuses.
+    """
+
+    def __init__(self, root: Path, cohort: str) -> None:
+        self.uri = tracking_uri(root)
+        self.model = model_name(cohort)
+        self._client = connect(root)
+
+    def aliased(self, alias: str) -> Version | None:
+        """The version an alias points to."""
+        try:
+            found = self._client.get_model_version_by_alias(self.model, alias)
+        except MlflowException as error:
+            if error.error_code in _MISSING:
+                return None
+            with reporting(self.uri):
+                raise
+        return _version(found)
+
+    def version(self, number: str) -> Version:
+        """A version by its number.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        with reporting(self.uri):
+            return _version(self._client.get_model_version(self.model, number))
+
+    def point(self, alias: str, number: str) -> None:
+        """Let an alias point to a version: one step, of which others see all or nothing."""
+        with reporting(self.uri):
+            self._client.set_registered_model_alias(self.model, alias, number)
+
+    def drop(self, alias: str) -> None:
+        """Take an alias away."""
+        with reporting(self.uri):
+            self._client.delete_registered_model_alias(self.model, alias)
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags of a version and of its run."""
+        with reporting(self.uri):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(self.model, version.number, key, value)
+                self._client.set_tag(version.run_id, key, value)
+
+    def untag(self, version: Version, keys: tuple[str, ...]) -> None:
+        """Take tags from a version and its run, where they have them."""
+        with reporting(self.uri):
+            for key in (key for key in keys if key in version.tags):
+                self._client.delete_tag(version.run_id, key)
+                self._client.delete_model_version_tag(self.model, version.number, key)
+
+    def attach(self, version: Version, path: Path, folder: str) -> None:
+        """Log a file with the run of a version."""
+        with reporting(self.uri):
+            self._client.log_artifact(version.run_id, str(path), folder)
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """The files of a version, as a server loads them: MLmodel, code/, artifacts/ and more.
+
+        Raises:
+            RegistryError: they are gone, or the store does not answer.
+        """
+        with self._reading(f"the files of {version.told}"):
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    f"models:/{self.model}/{version.number}", dst_path=str(folder)
+                )
+            )
+
+    def run_file(self, version: Version, path: str, folder: Path) -> Path | None:
+        """A file of the version's run; none where it logged no such file."""
+        parent = path.rpartition("/")[0]
+        with self._reading(f"{path} of {version.told}"):
+            known = [each.path for each in self._client.list_artifacts(version.run_id, parent)]
+            return (
+                Path(self._client.download_artifacts(version.run_id, path, str(folder)))
+                if path in known
+                else None
+            )
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        try:
+            with reporting(self.uri):
+                yield
+        except OSError as error:
+            raise RegistryError(
+                has=f"{what} in {self.uri}: {error}",
+                needs="files that can be read",
+                do="look for them in the store (mlartifacts/ of a local one), or track the training again",
+            ) from error
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(str(found.version), str(found.run_id), dict(found.tags))
