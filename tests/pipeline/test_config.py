@@ -1,13 +1,15 @@
 """Settings: overlays, unknown keys, environment variables, and the errors they give."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from patching.errors import ConfigError
 from pipeline.config import (
@@ -17,9 +19,10 @@ from pipeline.config import (
     load_cohort,
     load_stage,
     load_yaml,
-    merged,
     validated,
 )
+from pipeline.defaults import layers, merged
+from pipeline.verbs import VERBS
 
 
 class Example(Settings):
@@ -159,3 +162,114 @@ def test_what_a_cohort_sets_its_candidates_do_not_change(tmp_path: Path) -> None
         settings = load_algorithm(tmp_path, "mine", "gerne")
         assert settings["candidates"] == expected
         assert settings["beta"] == section.get("beta", 1.0)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Defaults of an installed evenpatch: `example`, the algorithm `gerne` and the cohort `theirs`."""
+    configs = tmp_path / "shipped" / "configs"
+    (configs / "algorithms").mkdir(parents=True)
+    (configs / "example.yaml").write_text("size: 5\ninner: 2\n")
+    (configs / "algorithms" / "gerne.yaml").write_text(
+        "c: 0.5\nbeta: 1.0\ncandidates: [{beta: 1.0}, {beta: 1.5}]\n"
+    )
+    write_cohort(configs, description="Shipped.")
+    (configs / "cohorts" / "mine.yaml").rename(configs / "cohorts" / "theirs.yaml")
+    monkeypatch.setattr("pipeline.defaults.shipped", lambda: configs.parent)
+    return configs
+
+
+def test_a_projects_file_holds_only_what_differs(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project, example={"inner": 3})
+    assert load_stage(project, "mine", "example", Example) == Example(size=5, inner=3)
+    (project / "example.yaml").write_text("size: 7\n")
+    assert load_stage(project, "mine", "example", Example) == Example(size=7, inner=3)
+    assert load_stage(project, "theirs", "example", Example) == Example(size=7, inner=2)
+    (project / "example.yaml").write_text("# as shipped\n")
+    assert load_stage(project, "mine", "example", Example) == Example(size=5, inner=3)
+    (project / "example.yaml").write_text("sise: 7\n")
+    with pytest.raises(
+        ConfigError, match=re.escape(f"{project / 'example.yaml'} with cohort mine: sise = 7")
+    ):
+        load_stage(project, "mine", "example", Example)
+
+
+def test_what_is_taken_out_of_a_mapping_is_gone(shipped: Path, tmp_path: Path) -> None:
+    (shipped / "outer.yaml").write_text("examples: {low: {size: 1}, high: {size: 9}}\nregister: 4\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project, outer={"examples": {"higher": {"inner": 1}}})
+    (project / "outer.yaml").write_text("examples: {low: {inner: 5}, higher: {size: 8}}\n")
+    settings = load_stage(project, "mine", "outer", Outer).model_dump()
+    assert settings["examples"] == {"low": {"size": 3, "inner": 5}, "higher": {"size": 8, "inner": 1}}
+    assert settings["plain"] == 4
+
+
+@pytest.mark.parametrize("verb", [name for name, each in VERBS.items() if each.settings])
+def test_of_a_group_written_out_in_part_the_rest_is_the_default_or_asked_for(
+    verb: str, repository: Path
+) -> None:
+    # Otherwise a project's own `label: {tau: 0.3}` would change, without a word, what it does not name.
+    model, content = VERBS[verb].settings_model(), load_yaml(repository / "configs" / f"{verb}.yaml")
+    content = merged(content, {"patch": {"mpp": 0.5}} if verb == "tile" else {})
+    free = [name for name, field in model.model_fields.items() if get_origin(field.annotation) is dict]
+    whole = model.model_validate(content)
+    for name, group in content.items():
+        for key in group if isinstance(group, dict) and name not in free else ():
+            part = content | {name: {each: value for each, value in group.items() if each != key}}
+            with suppress(ValidationError):
+                assert model.model_validate(part) == whole, (name, key)
+
+
+def test_a_projects_cohort_is_whole(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "cohorts").mkdir(parents=True)
+    assert load_cohort(project, "theirs").description == "Shipped."
+    (project / "cohorts" / "theirs.yaml").write_text("description: Ours.\nalgorithms: {}\n")
+    with pytest.raises(ConfigError, match="give manifest"):
+        load_cohort(project, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("c: 1.0", [{"beta": 1.0}, {"beta": 1.5}]),
+        ("beta: 0.25", [{}]),
+        ("beta: 0.25\ncandidates: [{beta: 0.5}]", [{"beta": 0.5}]),
+    ],
+)
+def test_what_a_project_sets_shipped_candidates_do_not_change(
+    own: str, expected: list[dict[str, float]], shipped: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    (project / "algorithms").mkdir(parents=True)
+    write_cohort(project)
+    (project / "algorithms" / "gerne.yaml").write_text(own)
+    settings = load_algorithm(project, "mine", "gerne")
+    assert settings == {"c": 0.5, "beta": 1.0} | yaml.safe_load(own) | {"candidates": expected}
+
+
+def test_a_name_that_nobody_has_is_told_with_those_of_both(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project)
+    with pytest.raises(ConfigError) as caught:
+        load_cohort(project, "ours")
+    assert caught.value.has == f"no file {project / 'cohorts' / 'ours.yaml'}"
+    assert caught.value.needs == (
+        f"one of those in {project / 'cohorts'}: mine; or of those that evenpatch ships: theirs"
+    )
+
+
+def test_in_the_repository_the_defaults_are_its_own_files(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    for configs in (Path("configs"), repository / "configs"):
+        assert layers(configs, "tile") == [configs / "tile.yaml"]
+        with pytest.raises(ConfigError) as caught:
+            layers(configs, "cohorts/nobody")
+        assert caught.value.needs.startswith(f"one of those in {configs / 'cohorts'}: bffhq, ")
+        assert "ships" not in caught.value.needs
