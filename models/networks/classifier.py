@@ -54,9 +54,7 @@ class Classifier(nn.Module):
         """Probabilities [N, K] of raw patches [N, H, W, C] of any dtype; in eval mode, without gradients."""
         return softmax(self.predict_logits(_batches(patches_NHWC, batch_size)))
 
-    def predict_patches(
-        self, patches: AbstractPatches, batch_size: int | None = None
-    ) -> NDArray[np.float32]:
+    def predict_patches(self, patches: AbstractPatches, batch_size: int | None = None) -> NDArray[np.float32]:
         """Probabilities [N, K] of patches that need not fit in memory in batches of `batch_on`."""
         size = batch_size or batch_on(self.mean_1C11.device)
         batches = (_filled_up(batch_NHWC, size) for batch_NHWC in patches.chunks(size))

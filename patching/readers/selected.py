@@ -31,6 +31,7 @@ class SelectedSlide(AbstractSlide):
             sizes=tuple(level.size for level in self._inner.levels),
             mpp=self._inner.mpp,
             brightfield=self._inner.brightfield,
+            bounds=self._inner.bounds,
         )
 
     def limit_cache(self, nbytes: int) -> None:

@@ -62,7 +62,7 @@ def fitted_spec(trained: PatchSpec, seen: Range | None, mpp: Mpp | None) -> Fitt
         raise SlideError(
             has=f"a slide of {mpp.mean:.4g} µm per pixel",
             needs=f"{spec.mpp:.4g} or less, which the model was trained at: up-sampling is refused",
-            do="scan it finer, take a model of this resolution, or give `--mpp` where the pixel size is wrong",
+            do="scan it finer, take a model of this resolution, or give `--mpp` where the file errs",
         )
     return FittedSpec(spec)
 

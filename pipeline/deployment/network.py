@@ -1,14 +1,11 @@
 """The network of a run: raw patches in, probability of tumor out, on the processor or a GPU."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.determinism import deterministic
 from models.networks.classifier import Classifier, batch_on, softmax, to_tensor
 
 Precision = Literal["fp32", "bf16"]
@@ -23,12 +20,24 @@ class Network:
         precision: bf16 computes the network, not its input's normalization, with 8 bits of mantissa.
     """
 
-    def __init__(
-        self, classifier: Classifier, device: torch.device, precision: Precision = "fp32"
-    ) -> None:
+    def __init__(self, classifier: Classifier, device: torch.device, precision: Precision = "fp32") -> None:
         self.device, self.precision = device, precision
         self.batch_size = batch_on(device)
         self._classifier = classifier.to(device)
+
+    def buffers(
+        self, count: int, patch_shape: tuple[int, int, int], dtype: np.dtype[Any]
+    ) -> list[NDArray[Any]]:
+        """Memory for batches [B, H, W, C]; page-locked where a GPU fetches them."""
+        nbytes = self.batch_size * int(np.prod(patch_shape)) * dtype.itemsize
+        pinned = self.device.type != "cpu"
+        return [
+            torch.zeros(nbytes, dtype=torch.uint8, pin_memory=pinned)
+            .numpy()
+            .view(dtype)
+            .reshape(self.batch_size, *patch_shape)
+            for _ in range(count)
+        ]
 
     def __call__(self, images_BHWC: NDArray[Any]) -> NDArray[np.float32]:
         """Probability of tumor of every patch [B]."""

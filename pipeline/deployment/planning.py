@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -99,9 +98,7 @@ class PatchReader:
 
     def measure(self, patch_HWC: NDArray[Any]) -> NDArray[np.float32]:
         """The quality of a patch that was read."""
-        return measure_quality(
-            patch_HWC, brightfield=self._slide.brightfield, detector_maximum=self._maximum
-        )
+        return measure_quality(patch_HWC, brightfield=self._slide.brightfield, detector_maximum=self._maximum)
 
     def close(self) -> None:
         """Release the slide's files."""
@@ -165,7 +162,7 @@ def plan_slide(
             row=row,
             survey=survey,
             size=slide.size,
-            bounds=Location(0, 0),
+            bounds=slide.bounds,
             locations_N2=locations_N2,
             tissue_fraction_N=tissue_N[kept_N],
             annotated=_annotated(row, slide.size, locations_N2, survey, scoring or ScoringSettings()),
@@ -187,8 +184,3 @@ def _annotated(
     label_N = np.where(ignored_N, DROPPED, judged.label_N).astype(np.int8)
     outlines = tuple(np.asarray(ring, np.float64) for ring in annotation.outlines())
     return Annotated(Judgement(judged.tumor_fraction_N, label_N, judged.ignored_fraction_N), outlines)
-
-
-def names_of(images: tuple[Any, ...]) -> tuple[str, ...]:
-    """Names of a slide's files, without folders."""
-    return tuple(Path(str(image)).name for image in images)

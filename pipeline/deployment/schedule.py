@@ -123,7 +123,7 @@ class Schedule:
         self._ready: deque[Batch] = deque()
         self._predicted: deque[Job] = deque()
         self._writing = False
-        self._error: BaseException | None = None
+        self._stopped = False
 
     def steps(self, *, network: bool, rest: bool) -> Iterator[Step]:
         """What a thread is to do, one after the other, until all is done.
@@ -140,16 +140,11 @@ class Schedule:
                 return
             yield step
 
-    def stop(self, error: BaseException | None = None) -> None:
+    def stop(self) -> None:
         """Let all threads end after their present step."""
         with self._changed:
-            self._error = self._error or error or KeyboardInterrupt()
+            self._stopped = True
             self._changed.notify_all()
-
-    def raise_error(self) -> None:
-        """Raise what stopped the work, if anything did."""
-        if self._error is not None:
-            raise self._error
 
     def planned(self, job: Job) -> None:
         """A slide's patches are known."""
@@ -211,7 +206,7 @@ class Schedule:
 
     @property
     def _over(self) -> bool:
-        return self._error is not None or not (self._waiting or self._alive)
+        return self._stopped or not (self._waiting or self._alive)
 
     def _next(self, *, network: bool, rest: bool) -> Step | None:
         if self._over:

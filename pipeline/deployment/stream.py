@@ -1,9 +1,9 @@
 """Slides through the network without a store between: threads that do the schedule's steps."""
 
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from patching.damage import memory_told
 from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
+from pipeline.deployment.meter import Meter
 from pipeline.deployment.planning import PatchReader, SlidePlan
-from pipeline.deployment.schedule import Fill, Job, Plan, Predict, Schedule, Step
+from pipeline.deployment.schedule import Batch, Fill, Job, Plan, Predict, Schedule, Step
 
 _READ_BYTES = 2**21
 """Decoded bytes of the patches that a thread reads at a time."""
@@ -45,37 +46,13 @@ class Work:
     """Columns of quality; 0 measures none."""
 
 
-@dataclass
-class Meter:
-    """What a run has done so far."""
-
-    patches: int = 0
-    slides: int = 0
-    planned: int = 0
-    """Patches of the slides that were planned."""
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
-    """That threads spent on each kind of step."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, step: str, seconds: float, *, patches: int = 0, slides: int = 0, planned: int = 0) -> None:
-        """A step is done."""
-        with self._lock:
-            self.seconds[step] += seconds
-            self.patches += patches
-            self.slides += slides
-            self.planned += planned
-
-
-STEPS = ("plan", "fill", "predict", "write")
-
-
 def stream(
     work: Work,
     network: AbstractNetwork,
     buffers: Sequence[NDArray[Any]],
     *,
     threads: int,
-    apart: bool,
+    apart: int,
     meter: Meter,
 ) -> None:
     """Predict slides; each is written, or told to have failed.
@@ -85,7 +62,7 @@ def stream(
         network: what predicts.
         buffers: memory for batches.
         threads: how many work. On processors every one of them does whatever comes next, the network too.
-        apart: whether the network gets one more thread of its own, which does nothing else: for GPUs.
+        apart: more threads, which run the network and do nothing else, and leave it to them: for GPUs.
         meter: is told what was done.
 
     Raises:
@@ -95,22 +72,21 @@ def stream(
     patch_bytes = int(np.prod(work.patch_shape)) * work.dtype.itemsize
     schedule = Schedule(work.slides, buffers, max(1, _READ_BYTES // patch_bytes), work.failed)
     worker = _Worker(work, network, schedule, meter)
-    roles = [{"network": not apart, "rest": True}] * threads
-    roles += [{"network": True, "rest": False}] * apart
-    started = [
-        threading.Thread(target=worker.go_on, kwargs=role, name=f"predict-{number}", daemon=True)
-        for number, role in enumerate(roles)
-    ]
-    for thread in started:
-        thread.start()
+    pool = ThreadPoolExecutor(threads + apart, thread_name_prefix="predict")
+    with pool, _stopped_in_the_end(schedule):
+        working = [pool.submit(worker.go_on, network=apart == 0, rest=True) for _ in range(threads)]
+        working += [pool.submit(worker.go_on, network=True, rest=False) for _ in range(apart)]
+        for future in as_completed(working):
+            future.result()
+
+
+@contextmanager
+def _stopped_in_the_end(schedule: Schedule) -> Iterator[None]:
+    """Threads that are still at it when the block ends, by an error or Ctrl-C, begin no other step."""
     try:
-        for thread in started:
-            thread.join()
-    except KeyboardInterrupt:
+        yield
+    finally:
         schedule.stop()
-        for thread in started:
-            thread.join()
-    schedule.raise_error()
 
 
 @dataclass(frozen=True)
@@ -122,39 +98,39 @@ class _Worker:
 
     def go_on(self, *, network: bool, rest: bool) -> None:
         """Do steps until there are none."""
-        try:
-            for step in self.schedule.steps(network=network, rest=rest):
-                self._do(step)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for all of them
-            self.schedule.stop(error)
+        for step in self.schedule.steps(network=network, rest=rest):
+            self._do(step)
 
     def _do(self, step: Step) -> None:
-        start = time.perf_counter()
         match step:
             case Predict(batch):
-                probability_B = self.network(batch.images_BHWC)
-                self.meter.add("predict", time.perf_counter() - start, patches=batch.rows)
-                self.schedule.predicted(batch, probability_B)
+                with self.meter.timed("predict"):
+                    self._predict(batch)
             case Fill():
-                self._fill(step)
-                self.meter.add("fill", time.perf_counter() - start)
+                with self.meter.timed("read"):
+                    self._fill(step)
             case Plan(number):
-                planned = self._plan(number)
-                self.meter.add("plan", time.perf_counter() - start, planned=planned)
+                with self.meter.timed("plan"):
+                    self._plan(number)
             case _:
-                self._write(step.job)
-                self.meter.add("write", time.perf_counter() - start, slides=1)
+                with self.meter.timed("write"):
+                    self._write(step.job)
 
-    def _plan(self, number: int) -> int:
+    def _predict(self, batch: Batch) -> None:
+        with self.meter.busy():
+            probability_B = self.network(batch.images_BHWC)
+        self.meter.predicted(batch.rows)
+        self.schedule.predicted(batch, probability_B)
+
+    def _plan(self, number: int) -> None:
         try:
             plan, reader = self.work.plan(number)
         except OF_A_SLIDE as error:
             self.schedule.unplanned(number, error)
-            return 0
+            self.meter.planned(len(plan))
         probability_N = np.full(len(plan), np.nan, np.float32)
         quality_NQ = np.full((len(plan), self.work.quality), np.nan, np.float32)
         self.schedule.planned(Job(number, plan, reader, probability_N, quality_NQ))
-        return len(plan)
 
     def _fill(self, fill: Fill) -> None:
         part, images_BHWC = fill.part, fill.batch.images_BHWC
