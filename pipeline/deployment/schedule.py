@@ -9,6 +9,7 @@ slide is planned while others wait to be read or written.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,6 +120,7 @@ class Schedule:
         self._changed = threading.Condition()
         self._planning = self._alive = 0
         self._unread: deque[Job] = deque()
+        self._reading: list[Job] = []
         self._open: Batch | None = None
         self._ready: deque[Batch] = deque()
         self._predicted: deque[Job] = deque()
@@ -140,11 +142,21 @@ class Schedule:
                 return
             yield step
 
-    def stop(self) -> None:
-        """Let all threads end after their present step."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+    @contextmanager
+    def stopped_in_the_end(self) -> Iterator[None]:
+        """Threads that are still at it when the block ends, by an error or Ctrl-C, begin no other step."""
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the slides that are still open, once no thread is at work."""
+        for job in self._reading:
+            job.reader.close()
+        self._reading.clear()
 
     def planned(self, job: Job) -> None:
         """A slide's patches are known."""
@@ -152,6 +164,7 @@ class Schedule:
             self._planning -= 1
             job.left = len(job.plan)
             if job.left:
+                self._reading.append(job)
                 self._unread.append(job)
             else:
                 job.reader.close()
@@ -180,6 +193,7 @@ class Schedule:
                     self._unread.remove(job)
             if job.reading == 0 and (job.failed or job.next == len(job.plan)):
                 job.reader.close()
+                self._reading.remove(job)
                 self._alive -= job.failed
             self._changed.notify_all()
 

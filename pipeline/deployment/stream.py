@@ -1,8 +1,8 @@
 """Slides through the network without a store between: threads that do the schedule's steps."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -73,20 +73,12 @@ def stream(
     schedule = Schedule(work.slides, buffers, max(1, _READ_BYTES // patch_bytes), work.failed)
     worker = _Worker(work, network, schedule, meter)
     pool = ThreadPoolExecutor(threads + apart, thread_name_prefix="predict")
-    with pool, _stopped_in_the_end(schedule):
+    # An error, or Ctrl-C, stops the threads before they are waited for, and then closes what they had open.
+    with closing(schedule), pool, schedule.stopped_in_the_end():
         working = [pool.submit(worker.go_on, network=apart == 0, rest=True) for _ in range(threads)]
         working += [pool.submit(worker.go_on, network=True, rest=False) for _ in range(apart)]
         for future in as_completed(working):
             future.result()
-
-
-@contextmanager
-def _stopped_in_the_end(schedule: Schedule) -> Iterator[None]:
-    """Threads that are still at it when the block ends, by an error or Ctrl-C, begin no other step."""
-    try:
-        yield
-    finally:
-        schedule.stop()
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,8 @@ class _Worker:
             plan, reader = self.work.plan(number)
         except OF_A_SLIDE as error:
             self.schedule.unplanned(number, error)
-            self.meter.planned(len(plan))
+            return
+        self.meter.planned(len(plan))
         probability_N = np.full(len(plan), np.nan, np.float32)
         quality_NQ = np.full((len(plan), self.work.quality), np.nan, np.float32)
         self.schedule.planned(Job(number, plan, reader, probability_N, quality_NQ))
