@@ -12,6 +12,8 @@ from models.data.dataset import AbstractPatches
 from models.data.normalization import TRANSFORMS, Normalization
 
 Device = Literal["auto", "cpu"]
+_CPU_PIXELS = 2**19
+"""In a batch, for CPUs."""
 
 
 class Classifier(nn.Module):
@@ -56,7 +58,7 @@ class Classifier(nn.Module):
 
     def predict_patches(self, patches: AbstractPatches, batch_size: int | None = None) -> NDArray[np.float32]:
         """Probabilities [N, K] of patches that need not fit in memory in batches of `batch_on`."""
-        size = batch_size or batch_on(self.mean_1C11.device)
+        size = batch_size or batch_on(self.mean_1C11.device, patches.shape_NHWC[1])
         batches = (_filled_up(batch_NHWC, size) for batch_NHWC in patches.chunks(size))
         return softmax(self.predict_logits(batches)[: len(patches)])
 
@@ -87,14 +89,18 @@ def choose_device(name: Device) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
-def batch_on(device: torch.device) -> int:
+def batch_on(device: torch.device, side: int) -> int:
     """Patches that a device gets at a time, always as many, where the same patch must give the same figure.
 
     A convolution of few patches is summed up in another order: on CPUs, with one thread, the last bits of a
-    patch's logits depend on how many patches stand beside it, and on nothing else of them. 32 are also the
-    fastest there; a GPU wants more.
+    patch's logits depend on how many patches stand beside it, and on nothing else of them. Few are also the
+    fastest there, since their intermediate images stay in the cache; a GPU wants many.
+
+    Args:
+        device: where the network runs.
+        side: of a patch in pixels.
     """
-    return 32 if device.type == "cpu" else 256
+    return max(8, min(32, _CPU_PIXELS // side**2)) if device.type == "cpu" else 256
 
 
 def to_tensor(images_NHWC: NDArray[Any], device: torch.device) -> torch.Tensor:

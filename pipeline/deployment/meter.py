@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline.deployment.network import Difference
+
 
 @dataclass
 class Meter:
@@ -21,6 +23,8 @@ class Meter:
     planned_patches: int = 0
     thread_seconds: dict[str, float] = field(default_factory=dict)
     """That threads spent on each kind of step."""
+    difference: Difference | None = None
+    """What a network that is not exact changes."""
     started: float = field(default_factory=time.perf_counter)
     _busy: float = 0.0
     _at_work: int = 0

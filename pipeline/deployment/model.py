@@ -36,7 +36,7 @@ class Model:
         return tuple(
             f"{name} {version_of(name)}, trained with {version}"
             for name, version in self.card.versions.items()
-            if version_of(name) != version
+            if version_of(name) not in (version, "unknown")
         )
 
 

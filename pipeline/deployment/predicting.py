@@ -23,7 +23,7 @@ from patching.survey.quality import quality_names
 from pipeline.config import Settings
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import Model
-from pipeline.deployment.network import Network, Precision
+from pipeline.deployment.network import Difference, Network, Precision
 from pipeline.deployment.outputs import Heatmap, OutputOptions, write_slide
 from pipeline.deployment.planning import PatchReader, ScoringSettings, SlidePlan, plan_slide
 from pipeline.deployment.prediction import SlidePrediction
@@ -99,8 +99,7 @@ def predict_slides(
         CheckpointError: the model's files are damaged.
         DiskSpaceError: the disk is full.
     """
-    network = load_network(run.model.folder, run.settings)
-    card = run.model.card
+    network, card = load_network(run.model, run.settings), run.model.card
 
     def plan(number: int) -> tuple[SlidePlan, PatchReader]:
         return plan_slide(tasks[number].row, card, overlap=run.settings.overlap, scoring=run.settings.scoring)
@@ -134,18 +133,20 @@ def predict_slides(
     buffers = network.buffers((apart or threads) + _SPARE, work.patch_shape, work.dtype)
     with deterministic(network.device):
         stream(work, network, buffers, threads=threads, apart=apart, meter=meter)
+    meter.difference = network.difference
 
 
-def load_network(folder: Path, settings: PredictSettings) -> Network:
-    """The network of a model's folder.
+def load_network(model: Model, settings: PredictSettings) -> Network:
+    """The network of a model.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    classifier, _ = load_classifier(folder)
+    classifier, card = load_classifier(model.folder)
     if settings.symmetries is not None:
         classifier.test_time_symmetries = settings.symmetries
-    return Network(classifier, choose_device(settings.device), settings.precision)
+    difference = None if settings.precision == "fp32" else Difference(card.decision)
+    return Network(classifier, choose_device(settings.device), int(card.patch["size"]), difference)
 
 
 def predicted_slide(

@@ -96,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
     with _shown(meter):
         predict_all(job, tasks, engine, meter, outcomes.append)
     logger.info("%s", meter.told())
+    _tell_difference(meter)
     _write_page(job, outcomes)
     _write_run(job, options, outcomes, meter)
     return _exit_code(outcomes, options.error_budget, options.out)
@@ -142,6 +143,16 @@ def _shown(meter: Meter) -> Iterator[None]:
 
     with Live(get_renderable=line, console=Console(stderr=True), refresh_per_second=4, transient=True):
         yield
+
+
+def _tell_difference(meter: Meter) -> None:
+    if (found := meter.difference) is not None:
+        logger.info(
+            "bf16 changes probabilities by %.2g at most, and %d classes of %d patches that were compared",
+            found.largest,
+            found.flips,
+            found.patches,
+        )
 
 
 def _write_page(job: Run, outcomes: Sequence[Outcome]) -> None:
@@ -199,6 +210,12 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
             "cores": usable_cores(),
         },
     }
+    if (found := meter.difference) is not None:
+        content["difference"] = {
+            "compared": found.patches,
+            "largest": found.largest,
+            "other_classes": found.flips,
+        }
     write_json(job.out / "run.json", content)
 
 
