@@ -1,6 +1,6 @@
 """The classifier: raw patches in, logits or probabilities out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -74,14 +74,19 @@ class Classifier(nn.Module):
 
     def averaged(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Logits [B, K] of raw pixels; with test-time symmetries the logarithm of the mean probability."""
-        if not self.test_time_symmetries:
-            return torch.as_tensor(self(images_BCHW))
-        views = [
-            torch.rot90(image_BCHW, quarter, dims=(2, 3))
-            for image_BCHW in (images_BCHW, images_BCHW.flip(3))
-            for quarter in range(4)
-        ]
-        return torch.stack([self(view).softmax(dim=1) for view in views]).mean(dim=0).log()
+        return (
+            averaged(self, images_BCHW) if self.test_time_symmetries else torch.as_tensor(self(images_BCHW))
+        )
+
+
+def averaged(forward: Callable[[torch.Tensor], torch.Tensor], images_BCHW: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the mean probability [B, K] over the 8 symmetries of the square."""
+    views = [
+        torch.rot90(image_BCHW, quarter, dims=(2, 3))
+        for image_BCHW in (images_BCHW, images_BCHW.flip(3))
+        for quarter in range(4)
+    ]
+    return torch.stack([forward(view).softmax(dim=1) for view in views]).mean(dim=0).log()
 
 
 def choose_device(name: Device) -> torch.device:

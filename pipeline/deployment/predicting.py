@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from models.determinism import deterministic
 from models.networks.card import ModelCard
@@ -16,6 +18,7 @@ from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
 from models.networks.decision import decide
 from models.networks.evidence import Evidence
+from models.networks.onnx_runtime import OnnxForward
 from models.networks.reliability import notes
 from patching.errors import EvenpatchError
 from patching.manifest import SlideRow
@@ -23,13 +26,15 @@ from patching.survey.quality import quality_names
 from pipeline.config import Settings
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import Model
-from pipeline.deployment.network import Difference, Network, Precision
+from pipeline.deployment.network import Difference, Forward, Network, in_bfloat16
 from pipeline.deployment.outputs import Heatmap, OutputOptions, write_slide
 from pipeline.deployment.planning import PatchReader, ScoringSettings, SlidePlan, plan_slide
 from pipeline.deployment.prediction import SlidePrediction
 from pipeline.deployment.receipts import write_receipt
 from pipeline.deployment.stream import Work, stream
 
+Precision = Literal["fp32", "bf16"]
+Runtime = Literal["torch", "onnx"]
 logger = logging.getLogger(__name__)
 _GPU_THREADS = 2
 """That run the network: one copies a batch while the other's is computed."""
@@ -44,14 +49,22 @@ class PredictSettings(Settings):
     """`auto`: the GPU where there is one."""
     precision: Precision = "fp32"
     """bf16 is faster on GPUs, and changes probabilities a little."""
+    runtime: Runtime = "torch"
+    """`onnx` runs on the CPU, in two thirds of torch's time; it needs the extra `onnx`."""
     symmetries: bool | None = None
     """Whether probabilities are averaged over the square's 8 symmetries; None is as trained."""
-    overlap: float | None = None
+    overlap: float | None = Field(default=None, ge=0, lt=1)
     """Share of its side that a patch has in common with the next; None is the step of the training."""
     heatmap: Heatmap = "ome-tiff"
     """In which format heatmaps are written."""
     scoring: ScoringSettings = ScoringSettings()
     """What annotations mean."""
+
+    @model_validator(mode="after")
+    def _one_shortcut(self) -> Self:
+        if self.runtime == "onnx" and self.precision == "bf16":
+            raise ValueError("ONNX Runtime computes in fp32: give one of runtime and precision")
+        return self
 
 
 @dataclass(frozen=True)
@@ -141,12 +154,26 @@ def load_network(model: Model, settings: PredictSettings) -> Network:
 
     Raises:
         CheckpointError: a file is missing or damaged.
+        ConfigError: ONNX Runtime is not installed, or a GPU is to run it.
     """
     classifier, card = load_classifier(model.folder)
-    if settings.symmetries is not None:
-        classifier.test_time_symmetries = settings.symmetries
-    difference = None if settings.precision == "fp32" else Difference(card.decision)
-    return Network(classifier, choose_device(settings.device), int(card.patch["size"]), difference)
+    side, device = int(card.patch["size"]), choose_device(settings.device)
+    inexact: Forward | None = None
+    difference: Difference | None = None
+    if settings.runtime == "onnx":
+        device = torch.device("cpu")
+        inexact, difference = OnnxForward(classifier, side), Difference("ONNX Runtime", card.decision, 1e-4)
+    elif settings.precision == "bf16":
+        inexact, difference = in_bfloat16(classifier, device), Difference("bfloat16", card.decision)
+    trained = card.test_time_symmetries
+    return Network(
+        classifier.to(device),
+        device,
+        side,
+        symmetries=trained if settings.symmetries is None else settings.symmetries,
+        inexact=inexact,
+        difference=difference,
+    )
 
 
 def predicted_slide(

@@ -24,10 +24,8 @@ OF_A_SLIDE = (SlideError, AnnotationError, MemoryShortageError)
 class AbstractNetwork(Protocol):
     """What is asked of a network; threads may call it at the same time."""
 
-    batch_size: int
-
-    def __call__(self, images_BHWC: NDArray[Any]) -> NDArray[np.float32]:
-        """Probability of tumor of every patch [B]."""
+    def __call__(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
+        """Probability of tumor of every patch [B], of which the first `rows` count."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class _Worker:
 
     def _predict(self, batch: Batch) -> None:
         with self.meter.busy():
-            probability_B = self.network(batch.images_BHWC)
+            probability_B = self.network(batch.images_BHWC, batch.rows)
         self.meter.predicted(batch.rows)
         self.schedule.predicted(batch, probability_B)
 

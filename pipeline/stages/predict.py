@@ -35,11 +35,10 @@ from pipeline.config import load_yaml
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import Model, find_model
-from pipeline.deployment.network import Precision
 from pipeline.deployment.outputs import Heatmap
 from pipeline.deployment.page import PAGE, Failure, ModelFacts, write_page
 from pipeline.deployment.planning import ScoringSettings
-from pipeline.deployment.predicting import Outcome, PredictSettings, Run
+from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
 from pipeline.training.layout import NamedLayout
@@ -63,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overlap", type=float, help="share of a patch's side in common with the next (default: as trained)")
     add("--symmetries", action=argparse.BooleanOptionalAction, help="average over 8 (default: as trained)")
     add("--precision", choices=get_args(Precision), default="fp32", help="default: fp32")
+    add("--runtime", choices=get_args(Runtime), default="torch", help="onnx: for CPUs (default: torch)")
     add("--device", choices=get_args(Device), default="auto", help="default: a GPU if there is one")
     add("--heatmap", choices=get_args(Heatmap), default="ome-tiff", help="default: ome-tiff")
     add("--scoring", type=Path, help="YAML with `classes` and `label` as in configs/tile.yaml")
@@ -108,6 +108,7 @@ def _settings(options: argparse.Namespace) -> PredictSettings:
         return PredictSettings(
             device=options.device,
             precision=options.precision,
+            runtime=options.runtime,
             symmetries=options.symmetries,
             overlap=options.overlap,
             heatmap=options.heatmap,
@@ -148,7 +149,8 @@ def _shown(meter: Meter) -> Iterator[None]:
 def _tell_difference(meter: Meter) -> None:
     if (found := meter.difference) is not None:
         logger.info(
-            "bf16 changes probabilities by %.2g at most, and %d classes of %d patches that were compared",
+            "%s changes probabilities by %.2g at most, and %d classes of %d patches that were compared",
+            found.what,
             found.largest,
             found.flips,
             found.patches,
@@ -212,6 +214,7 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
     }
     if (found := meter.difference) is not None:
         content["difference"] = {
+            "of": found.what,
             "compared": found.patches,
             "largest": found.largest,
             "other_classes": found.flips,

@@ -233,3 +233,26 @@ def test_a_dask_cluster_gives_the_same_files(model: Path, slides: Path, tmp_path
     there = ("--out", tmp_path / "there", "--engine", "dask", "--workers", 2)
     assert predict(coarse, slides, "--model", model, *there) == 3
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
+    first, out = slides / "first.ome.tif", tmp_path / "out"
+    predict(first, "--model", model, "--out", tmp_path / "exact")
+    assert predict(first, "--model", model, "--out", out, "--precision", "bf16") == 0
+    exact, found = table(tmp_path / "exact", "first"), table(out, "first")
+    told = json.loads((out / "run.json").read_text())["difference"]
+    assert told["compared"] == len(found)  # one batch, the first, holds them all
+    changed = (exact["probability"] - found["probability"]).abs().max()
+    assert 0 < changed < 0.05
+    assert told["largest"] == pytest.approx(changed)
+
+
+def test_onnx_runtime_gives_nearly_the_same(model: Path, slides: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    first = slides / "first.ome.tif"
+    for symmetries in ("--symmetries", "--no-symmetries"):
+        out = tmp_path / symmetries
+        predict(first, "--model", model, "--out", out / "torch", symmetries)
+        assert predict(first, "--model", model, "--out", out / "onnx", symmetries, "--runtime", "onnx") == 0
+        exact, found = (table(out / name, "first")["probability"] for name in ("torch", "onnx"))
+        np.testing.assert_allclose(found, exact, atol=1e-5)

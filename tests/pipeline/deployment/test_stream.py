@@ -71,7 +71,6 @@ class FakeRun:
     unreadable: dict[int, int] = field(default_factory=dict)
     unwritable: tuple[int, ...] = ()
     defect: BaseException | None = None
-    batch_size: int = BATCH
     lock: threading.Lock = field(default_factory=threading.Lock)
     reads: list[tuple[int, int]] = field(default_factory=list)
     readers: list[FakeReader] = field(default_factory=list)
@@ -80,7 +79,7 @@ class FakeRun:
     batches: int = 0
     most_open: int = 0
 
-    def __call__(self, images_BHWC: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
         with self.lock:
             self.batches += 1
         return images_BHWC[:, 0, 0, 0].astype(np.float32)
