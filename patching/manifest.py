@@ -60,18 +60,19 @@ class SlideRow:
         )
 
 
-def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
+def read_manifest(path: Path, root: Path | None = None, *, patients: bool = True) -> tuple[SlideRow, ...]:
     """Read and check a slides.csv; a column that looks like a misspelled one is told in the log.
 
     Args:
         path: the CSV, UTF-8.
         root: folder that `image` and `annotation` are relative to; by default the CSV's own.
+        patients: whether `patient_id` must be told; a slide without one is its own patient else.
 
     Raises:
         ManifestError: names the problems of the whole file, at most ten of them.
     """
     lines, header = _lines(path)
-    missing = [column for column in REQUIRED if column not in header]
+    missing = [name for name in REQUIRED if name not in header and (patients or name != "patient_id")]
     doubled = sorted({column for column in header if header.count(column) > 1})
     _tell_misspelled(path, header)
     problems = [f"no column {column}" for column in missing]
@@ -84,6 +85,8 @@ def read_manifest(path: Path, root: Path | None = None) -> tuple[SlideRow, ...]:
         raise _refused(path, problems)
     rows: list[SlideRow] = []
     for number, cells in lines:
+        if not patients:
+            cells["patient_id"] = cells.get("patient_id") or cells["slide_id"]
         row, wrong = _row(cells, path.parent if root is None else root)
         problems += [f"line {number}: {problem}" for problem in wrong]
         rows.append(row)

@@ -19,7 +19,7 @@ from pipeline.verbs import VERBS, Verb, check_sections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; an expected error goes to stderr and ends with exit code 2."""
+    """Run one verb, and give its exit code; an expected error goes to stderr and ends with 2."""
     # Telemetry and update checks of dependencies are off, whoever starts us.
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NO_ALBUMENTATIONS_UPDATE", "DVC_NO_ANALYTICS"):
         os.environ.setdefault(name, "1" if name == "NO_ALBUMENTATIONS_UPDATE" else "true")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         _check_processes(options.verb)
-        options.run(options)
+        return options.run(options) or 0
     except EvenpatchError as error:
         print(f"evenpatch {options.verb}: {type(error).__name__}\n{error}", file=sys.stderr)
         return 2
@@ -47,7 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stopped:
         print(f"evenpatch {options.verb}: stopped; the same command goes on where it was", file=sys.stderr)
         return stopped.exit_code if isinstance(stopped, StopRequested) else 130
-    return 0
 
 
 def _check_processes(verb: str) -> None:

@@ -127,6 +127,11 @@ VERBS = {
         "train along a grid of learning rates; robustness and compressibility",
         "pipeline.stages.sweep.SweepSettings",
     ),
+    "predict": Verb(
+        "pipeline.stages.predict",
+        "predict tumor on slides that nobody has seen: QuPath, heatmaps, a page",
+        standalone=True,
+    ),
     "select": Verb(
         "pipeline.stages.select", "choose the cohort that `dvc repro` works on", chooses_cohort=True
     ),

@@ -1,6 +1,6 @@
 """The classifier: raw patches in, logits or probabilities out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,8 @@ from models.data.dataset import AbstractPatches
 from models.data.normalization import TRANSFORMS, Normalization
 
 Device = Literal["auto", "cpu"]
+_CPU_PIXELS = 2**19
+"""In a batch, for CPUs."""
 
 
 class Classifier(nn.Module):
@@ -54,9 +56,11 @@ class Classifier(nn.Module):
         """Probabilities [N, K] of raw patches [N, H, W, C] of any dtype; in eval mode, without gradients."""
         return softmax(self.predict_logits(_batches(patches_NHWC, batch_size)))
 
-    def predict_patches(self, patches: AbstractPatches, batch_size: int = 256) -> NDArray[np.float32]:
-        """Probabilities [N, K] of patches that need not fit in memory."""
-        return softmax(self.predict_logits(patches.chunks(batch_size)))
+    def predict_patches(self, patches: AbstractPatches, batch_size: int | None = None) -> NDArray[np.float32]:
+        """Probabilities [N, K] of patches that need not fit in memory in batches of `batch_on`."""
+        size = batch_size or batch_on(self.mean_1C11.device, patches.shape_NHWC[1])
+        batches = (_filled_up(batch_NHWC, size) for batch_NHWC in patches.chunks(size))
+        return softmax(self.predict_logits(batches)[: len(patches)])
 
     def predict_logits(self, batches: Iterator[NDArray[Any]]) -> NDArray[np.float32]:
         """Logits [N, K]; with test-time symmetries the logarithm of the mean probability."""
@@ -64,19 +68,25 @@ class Classifier(nn.Module):
         was_training = self.training
         self.eval()
         with torch.inference_mode():
-            logits = [self._logits(to_tensor(batch, device)).float().cpu().numpy() for batch in batches]
+            logits = [self.averaged(to_tensor(batch, device)).float().cpu().numpy() for batch in batches]
         self.train(was_training)
         return np.concatenate(logits)
 
-    def _logits(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        if not self.test_time_symmetries:
-            return torch.as_tensor(self(images_BCHW))
-        views = [
-            torch.rot90(image_BCHW, quarter, dims=(2, 3))
-            for image_BCHW in (images_BCHW, images_BCHW.flip(3))
-            for quarter in range(4)
-        ]
-        return torch.stack([self(view).softmax(dim=1) for view in views]).mean(dim=0).log()
+    def averaged(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K] of raw pixels; with test-time symmetries the logarithm of the mean probability."""
+        return (
+            averaged(self, images_BCHW) if self.test_time_symmetries else torch.as_tensor(self(images_BCHW))
+        )
+
+
+def averaged(forward: Callable[[torch.Tensor], torch.Tensor], images_BCHW: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the mean probability [B, K] over the 8 symmetries of the square."""
+    views = [
+        torch.rot90(image_BCHW, quarter, dims=(2, 3))
+        for image_BCHW in (images_BCHW, images_BCHW.flip(3))
+        for quarter in range(4)
+    ]
+    return torch.stack([forward(view).softmax(dim=1) for view in views]).mean(dim=0).log()
 
 
 def choose_device(name: Device) -> torch.device:
@@ -84,15 +94,39 @@ def choose_device(name: Device) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
+def batch_on(device: torch.device, side: int) -> int:
+    """Patches that a device gets at a time, always as many, where the same patch must give the same figure.
+
+    A convolution of few patches is summed up in another order: on CPUs, with one thread, the last bits of a
+    patch's logits depend on how many patches stand beside it, and on nothing else of them. Few are also the
+    fastest there, since their intermediate images stay in the cache; a GPU wants many.
+
+    Args:
+        device: where the network runs.
+        side: of a patch in pixels.
+    """
+    return max(8, min(32, _CPU_PIXELS // side**2)) if device.type == "cpu" else 256
+
+
 def to_tensor(images_NHWC: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Float32 tensor [N, C, H, W] in channels-last memory, which NHWC arrays already have."""
-    return torch.from_numpy(images_NHWC.astype(np.float32, copy=False)).permute(0, 3, 1, 2).to(device)
+    """Float32 tensor [N, C, H, W] in channels-last memory, which NHWC arrays already have.
+
+    Pixels travel as they are: 8 bits are a quarter of a float32.
+    """
+    return torch.from_numpy(images_NHWC).to(device, non_blocking=True).permute(0, 3, 1, 2).float()
 
 
 def softmax(logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities [N, K]."""
     probability_NK: NDArray[np.float32] = torch.from_numpy(logits_NK).softmax(dim=1).numpy()
     return probability_NK
+
+
+def _filled_up(batch_NHWC: NDArray[Any], size: int) -> NDArray[Any]:
+    """The batch with its last patch repeated until there are `size`."""
+    if len(batch_NHWC) == size:
+        return batch_NHWC
+    return batch_NHWC[np.minimum(np.arange(size), len(batch_NHWC) - 1)]
 
 
 def _batches(patches_NHWC: NDArray[Any], batch_size: int) -> Iterator[NDArray[Any]]:

@@ -1,0 +1,1 @@
+"""What `evenpatch predict` takes, and what it leaves when it is killed."""

@@ -1,0 +1,117 @@
+"""Which slides a run is to predict: files, folders, patterns, addresses, or tables of slides."""
+
+import glob
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from patching.errors import ManifestError, MissingFileError, UnreadableSlideError
+from patching.manifest import SlideRow, read_manifest
+from patching.readers.registry import reader_for
+from patching.readers.zarr.files import Source, is_url
+
+logger = logging.getLogger(__name__)
+_OME_ZARR = ("zarr.json", ".zgroup", ".zattrs")
+_ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm)$", re.I)
+_LONGEST = 200
+
+
+def find_slides(
+    given: Sequence[str], mpp: float | None = None, channels: Sequence[str] | None = None
+) -> tuple[SlideRow, ...]:
+    """The slides that the arguments name, each once, in their order.
+
+    A folder gives its files that a reader knows and its OME-Zarr folders, by name, and nothing of the folders
+    in it. A `.csv` is a slides.csv, whose column patient_id may be absent.
+
+    Args:
+        given: the arguments.
+        mpp: µm per level-0 pixel of the slides that are no row of a table.
+        channels: the same for their channels' names.
+
+    Raises:
+        MissingFileError: an argument names nothing.
+        ManifestError: a table is wrong, or two slides of different arguments share their name.
+    """
+    listed: list[SlideRow] = []
+    sources: dict[Source, None] = {}
+    for argument in given:
+        if argument.lower().endswith(".csv"):
+            listed += read_manifest(Path(argument), patients=False)
+        else:
+            sources |= dict.fromkeys(_found(argument))
+    names = _names(list(sources))
+    rows = [
+        SlideRow(name, name, (source,), tuple(channels) if channels else None, mpp=mpp)
+        for source, name in names.items()
+    ]
+    together = (*listed, *rows)
+    doubled = sorted(name for name, count in Counter(row.slide_id for row in together).items() if count > 1)
+    if doubled:
+        raise ManifestError(
+            has=f"several slides called {', '.join(doubled)}",
+            needs="a name of its own for each: outputs are named by it",
+            do="give them different names in the column `slide_id` of a slides.csv",
+        )
+    return together
+
+
+def _found(argument: str) -> list[Source]:
+    if is_url(argument):
+        return [argument]
+    path = Path(argument)
+    if path.is_file() or _is_zarr(path):
+        return [path.resolve()]
+    # Path.glob takes no absolute pattern.
+    inside = sorted(path.iterdir() if path.is_dir() else map(Path, glob.glob(argument)))  # noqa: PTH207
+    found: list[Source] = [each.resolve() for each in inside if _is_slide(each)]
+    if not found:
+        raise MissingFileError(
+            has=f"no slide among {len(inside)} of {argument}" if inside else f"no file or folder {argument}",
+            needs="a slide, a folder or a pattern of slides, or a slides.csv",
+            do="correct the path; put patterns in quotes where the shell does not know them",
+        )
+    if passed := len(inside) - len(found):
+        logger.info("%s: %d slides; passed over %d entries that are none", argument, len(found), passed)
+    return found
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / name).is_file() for name in _OME_ZARR)
+
+
+def _is_slide(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return _is_zarr(path) and not path.name.startswith(".")
+    try:
+        return bool(reader_for(path))
+    except UnreadableSlideError:
+        return False
+
+
+def _names(sources: Sequence[Source]) -> dict[Source, str]:
+    """A name for each: that of the file, with its ending where several share it, and its folder's too."""
+    names: dict[Source, str] = {}
+    for make in (_stem, _whole, _with_folder):
+        left = {source: make(str(source)) for source in sources if source not in names}
+        counts = Counter((*left.values(), *names.values()))
+        names |= {source: name for source, name in left.items() if counts[name] == 1}
+    return {source: names.get(source) or _with_folder(str(source)) for source in sources}
+
+
+def _stem(source: str) -> str:
+    return _legal(_ENDINGS.sub("", source.rstrip("/").rpartition("/")[2]))
+
+
+def _whole(source: str) -> str:
+    return _legal(source.rstrip("/").rpartition("/")[2])
+
+
+def _with_folder(source: str) -> str:
+    return _legal("_".join(source.rstrip("/").split("/")[-2:]))
+
+
+def _legal(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".")[:_LONGEST] or "slide"

@@ -1,0 +1,82 @@
+"""The model of a run: where its files lie, what they tell, and by what it is known again."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.networks.card import ModelCard
+from models.networks.checkpoint import CARD, WEIGHTS, load_card
+from models.networks.evidence import EVIDENCE, Evidence, load_evidence
+from patching.errors import CheckpointError
+from pipeline.files import file_fingerprint
+from pipeline.provenance import version_of
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_INSIDE = "artifacts"
+"""Folder of a model as MLflow keeps it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model on disk."""
+
+    folder: Path
+    """With weights and card."""
+    card: ModelCard
+    evidence: Evidence | None
+    name: str
+    version: str
+    """In the registry; "" where it comes from a folder."""
+    digest: str
+    """SHA-256 over its files."""
+
+    @property
+    def changed_versions(self) -> tuple[str, ...]:
+        """Packages that are installed in another version than the training's."""
+        return tuple(
+            f"{name} {version_of(name)}, trained with {version}"
+            for name, version in self.card.versions.items()
+            if version_of(name) not in (version, "unknown")
+        )
+
+
+def find_model(uri: str, root: Path, kept: Path) -> Model:
+    """Read a model's card and evidence; one of a registry is fetched first.
+
+    Args:
+        uri: a folder with model.json and model.safetensors, or a name that MLflow knows
+            (`models:/<name>@<alias>`, `models:/<name>/<version>`, `runs:/<id>/model`). An alias is followed
+            once, here.
+        root: folder of mlflow.db, where no server is named by the environment.
+        kept: folder for models that are fetched, each under its name and version.
+
+    Raises:
+        CheckpointError: no such folder, or its files are damaged or of another version.
+        RegistryError: the registry has no such model, or does not answer.
+    """
+    if _URI.match(uri):
+        from pipeline.tracking.download import fetch_model  # MLflow takes seconds
+
+        fetched = fetch_model(uri, root, kept)
+        return _read(fetched.folder, fetched.name, fetched.version)
+    return _read(Path(uri), Path(uri).resolve().name, "")
+
+
+def _read(folder: Path, name: str, version: str) -> Model:
+    found = next((each for each in (folder, folder / _INSIDE) if (each / CARD).is_file()), None)
+    if found is None:
+        raise CheckpointError(
+            has=f"{folder} without {CARD}",
+            needs=f"a folder with {CARD} and {WEIGHTS}, or a model's address such as models:/NAME@champion",
+            do="name a folder that `evenpatch train` wrote (outputs/<cohort>/train/<run>)",
+        )
+    card = load_card(found)
+    if len(card.classes) != 2:
+        raise CheckpointError(
+            has=f"a model of {len(card.classes)} classes ({', '.join(card.classes)})",
+            needs="two: without tumor, and with",
+            do="train on slides with tumor labels",
+        )
+    evidence = load_evidence(found, card)
+    files = [found / file for file in (WEIGHTS, CARD, EVIDENCE) if (found / file).is_file()]
+    return Model(found, card, evidence, name, version, file_fingerprint(files))

@@ -1,0 +1,63 @@
+"""Which slides the arguments of `evenpatch predict` name, and what they are called."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from patching.errors import ManifestError, MissingFileError
+from pipeline.cohort.named_slides import find_slides
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures in two folders, and what is no slide."""
+    for name in ("a/x.png", "a/y.png", "a/inner/z.png", "b/x.png", "a/.hidden.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save(path)
+    (tmp_path / "a" / "notes.txt").write_text("none")
+    (tmp_path / "a" / "w.ome.zarr").mkdir()
+    (tmp_path / "a" / "w.ome.zarr" / "zarr.json").write_text("{}")
+    return tmp_path
+
+
+def names(*arguments: object) -> list[str]:
+    return [row.slide_id for row in find_slides([str(argument) for argument in arguments])]
+
+
+def test_a_folder_gives_the_slides_right_in_it(folder: Path) -> None:
+    assert names(folder / "a") == ["w", "x", "y"]
+
+
+def test_patterns_and_files(folder: Path) -> None:
+    assert names(folder / "*" / "y.png", folder / "a" / "x.png", folder / "a" / "y.png") == ["y", "x"]
+
+
+def test_files_of_the_same_name_are_told_apart(folder: Path) -> None:
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(folder / "a" / "x.tif")
+    assert names(folder / "a", folder / "b") == ["w", "a_x.png", "x.tif", "y", "b_x.png"]
+
+
+def test_what_files_do_not_tell_is_given(folder: Path) -> None:
+    (row,) = find_slides([str(folder / "b")], mpp=0.25, channels=("R", "G", "B"))
+    assert (row.mpp, row.channels, row.patient_id) == (0.25, ("R", "G", "B"), "x")
+
+
+def test_a_table_needs_no_patients(folder: Path) -> None:
+    table = folder / "slides.csv"
+    table.write_text("slide_id,image,mpp\ns1,a/x.png,0.5\ns2,b/x.png,\n")
+    assert [(row.slide_id, row.patient_id, row.mpp) for row in find_slides([str(table)])] == [
+        ("s1", "s1", 0.5),
+        ("s2", "s2", None),
+    ]
+    with pytest.raises(ManifestError, match="called s1"):
+        names(table, table)
+
+
+def test_nothing_is_an_error(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    for argument in (folder / "empty", folder / "none.tif", folder / "*.svs", folder / "a" / "*.txt"):
+        with pytest.raises(MissingFileError):
+            names(argument)

@@ -1,0 +1,258 @@
+"""`evenpatch predict` from the command line: figures, files, what is kept, what fails, exit codes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models.data.dataset import MemoryPatches
+from models.networks.checkpoint import load_classifier
+from patching.grid import PatchSpec
+from patching.manifest import SlideRow
+from patching.store.reading import PatchStore
+from patching.tiling.engine import run_task
+from patching.tiling.settings import TileSettings
+from patching.tiling.task import Folders, SlideTask
+from pipeline.cli import main
+from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained model."""
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three slides of different sizes."""
+    folder = tmp_path_factory.mktemp("slides")
+    write_slide(folder / "first.ome.tif", specimen())
+    write_slide(folder / "second.ome.tif", specimen(410, 205, seed=1), mpp=0.47)
+    write_slide(folder / "third.ome.tif", specimen(150, 190, seed=2))
+    return folder
+
+
+def predict(*arguments: object) -> int:
+    return main(["predict", *map(str, arguments)])
+
+
+def table(out: Path, slide_id: str) -> pd.DataFrame:
+    return pd.read_parquet(out / slide_id / "patches.parquet")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of the slides' folders and the page."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+
+
+def stored(slide: Path, folder: Path, patch: PatchSpec) -> tuple[pd.DataFrame, NDArray[np.uint16]]:
+    """Places and pixels of the patches as tiling stores them."""
+    row = SlideRow(slide.name.partition(".")[0], "p", (slide,), label=1)
+    settings = TileSettings(
+        patch=patch, tissue={"method": "otsu"}, classes={}, minimum_tissue_fraction=0.05, codec="none"
+    )
+    task = SlideTask(row, "0" * 64, settings, Folders(folder, folder / "overlays", folder / "receipts"))
+    assert run_task(task).error is None
+    store = PatchStore.open(folder / f"{row.slide_id}.zarr")
+    places = pd.DataFrame(store.table.locations_N2, columns=["x", "y"])
+    places["tissue_fraction"] = store.table.tissue_fraction_N
+    return places, store.read(np.arange(len(places)))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_probabilities_are_those_of_stored_patches_to_the_bit(
+    workers: int, model: Path, slides: Path, tmp_path: Path
+) -> None:
+    """Whatever the batches: 205 patches of three slides beside each other, or each slide's by themselves."""
+    assert predict(slides, "--model", model, "--out", tmp_path / "out", "--workers", workers) == 0
+    classifier, _ = load_classifier(model)
+    torch.set_num_threads(1)
+    for slide in sorted(slides.iterdir()):
+        places, images_NHWC = stored(slide, tmp_path, PatchSpec(size=SIDE, mpp=1.0))
+        expected_N = classifier.predict_patches(MemoryPatches(images_NHWC))[:, 1].astype(np.float64)
+        found = table(tmp_path / "out", slide.name.partition(".")[0])
+        assert len(found) > 3
+        pd.testing.assert_frame_equal(found[["x", "y", "tissue_fraction"]], places)
+        np.testing.assert_array_equal(found["probability"], expected_N)
+        np.testing.assert_array_equal(found["prediction"], expected_N > 0.5)
+        np.testing.assert_array_equal(found["attribute"], places["tissue_fraction"] > 0.7)
+
+
+def test_channels_in_another_order_and_more_of_them_change_nothing_but_a_warning(
+    model: Path, tmp_path: Path
+) -> None:
+    image_HWC = specimen()
+    mixed_HWC = np.concatenate([image_HWC[..., ::-1], image_HWC[..., :1] * 3], axis=-1)
+    write_slide(tmp_path / "plain.tif", image_HWC)
+    write_slide(tmp_path / "mixed.tif", mixed_HWC, ("SHG", "CARS", "DAPI"))
+    assert predict(tmp_path / "*.tif", "--model", model, "--out", tmp_path / "out") == 0
+    plain, mixed = (
+        table(tmp_path / "out", name).drop(columns=["slide_id", "patch_id"]) for name in ("plain", "mixed")
+    )
+    pd.testing.assert_frame_equal(plain, mixed)
+    summary = json.loads((tmp_path / "out" / "mixed" / "summary.json").read_text())
+    assert summary["warnings"] == ["channels not used by the model: DAPI"]
+
+
+def test_a_slide_that_fails_stops_no_other_and_the_exit_code_tells(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {
+        "no-mpp": write_slide(tmp_path / "no-mpp.tif", specimen(), mpp=None),
+        "coarse": write_slide(tmp_path / "coarse.tif", specimen(), mpp=1.2),
+        "unnamed": write_slide(tmp_path / "unnamed.tif", specimen(), ("CARS", "TPEF")),
+        "bytes": write_slide(tmp_path / "bytes.tif", (specimen() // 8).astype(np.uint8)),
+        "cut": write_slide(tmp_path / "cut.tif", specimen()),
+    }
+    whole = bad["cut"].read_bytes()
+    bad["cut"].write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "out"
+    assert predict(*bad.values(), slides, "--model", model, "--out", out) == 3
+    failed = json.loads((out / "run.json").read_text())["slides"]["failed"]
+    told = {
+        "no-mpp": "give `--mpp`",
+        "coarse": "up-sampling is refused",
+        "unnamed": "needs SHG",
+        "bytes": "needs uint16",
+        "cut": "cut.tif",
+    }
+    assert set(failed) == set(told)
+    for name, words in told.items():
+        assert words in failed[name]
+        assert not (out / name).exists()
+        assert name in (out / "predictions.html").read_text()
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {".receipts", "first", "second", "third"}
+    capsys.readouterr()
+    assert predict(bad["coarse"], "--model", model, "--out", tmp_path / "none") == 2
+    assert "1 of 1 slides failed" in capsys.readouterr().err
+
+
+def test_the_budget_is_kept(model: Path, slides: Path, tmp_path: Path) -> None:
+    coarse = write_slide(tmp_path / "coarse.tif", specimen(), mpp=1.2)
+    arguments = (coarse, slides, "--model", model, "--out", tmp_path / "out", "--error-budget")
+    assert predict(*arguments, 0.25) == 3
+    assert predict(*arguments, 0.24) == 2
+
+
+def test_what_is_whole_is_kept_and_the_rest_done_again(model: Path, slides: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = (slides, "--model", model, "--out", out)
+    assert predict(*arguments) == 0
+    before, times = contents(out), {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    # As a run leaves it that was killed while it wrote.
+    (out / "second" / "patches.parquet").write_bytes(b"damaged")
+    (out / ".third.part").mkdir()
+    (out / ".third.part" / "patches.parquet").write_bytes(b"half")
+    (out / ".receipts" / "third.json").unlink()
+    assert predict(*arguments) == 0
+    assert contents(out) == before
+    kept = json.loads((out / "run.json").read_text())["slides"]
+    assert (kept["predicted"], kept["kept"]) == (2, 1)
+    again = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert [path.parent.name for path in times if times[path] == again[path]] == ["first"]
+
+
+def test_another_model_and_other_settings_are_done_again(slides: Path, tmp_path: Path) -> None:
+    out, first = tmp_path / "out", slides / "first.ome.tif"
+    model = write_model(tmp_path / "model")
+    predict(first, "--model", model, "--out", out)
+    plain = table(out, "first")
+    predict(first, "--model", model, "--out", out, "--symmetries")
+    symmetric = table(out, "first")
+    assert not np.array_equal(plain["probability"], symmetric["probability"])
+    write_model(model, replace_card := model_card(test_time_symmetries=True))
+    predict(first, "--model", model, "--out", out)
+    assert replace_card.test_time_symmetries
+    np.testing.assert_array_equal(table(out, "first")["probability"], symmetric["probability"])
+
+
+def test_a_finer_slide_is_resampled_to_the_resolution_of_the_training(tmp_path: Path) -> None:
+    """Trained at full resolution on slides of 1 µm; one of 0.25 µm is area-averaged by 4."""
+    model = write_model(tmp_path / "model", model_card(patch={"size": SIDE, "downsample": 1.0}))
+    image_HWC = specimen(260, 220, seed=3)
+    write_slide(tmp_path / "right.tif", image_HWC, mpp=1.0)
+    write_slide(tmp_path / "fine.tif", image_HWC.repeat(4, axis=0).repeat(4, axis=1), mpp=0.25)
+    assert predict(tmp_path / "*.tif", "--model", model, "--out", tmp_path / "out") == 0
+    right, fine = (table(tmp_path / "out", name) for name in ("right", "fine"))
+    assert fine["extent"].unique().tolist() == [4 * SIDE]
+    both = right.merge(fine.assign(x=fine["x"] // 4, y=fine["y"] // 4), on=["x", "y"])
+    assert len(both) > 10
+    np.testing.assert_allclose(both["probability_x"], both["probability_y"], atol=1e-6)
+
+
+def test_a_table_without_labels_and_one_with(model: Path, slides: Path, tmp_path: Path) -> None:
+    rows = "slide_id,image,channels,mpp,label\nA,first.ome.tif,CARS;SHG,0.5,\nB,third.ome.tif,,,1\n"
+    (slides / "slides.csv").write_text(rows)
+    out = tmp_path / "out"
+    assert predict(slides / "slides.csv", "--model", model, "--out", out) == 0
+    assert "label" not in table(out, "A")
+    assert table(out, "B")["label"].unique().tolist() == [1]
+    assert list(json.loads((out / "score.json").read_text())["slides"]) == ["B"]
+    (slides / "slides.csv").unlink()
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "thesis.tex").write_text("years of work")
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", tmp_path) == 2
+    assert "which no prediction wrote" in capsys.readouterr().err
+    assert (tmp_path / "first" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_slide_without_tissue_is_predicted_with_no_patch(model: Path, tmp_path: Path) -> None:
+    write_slide(tmp_path / "empty.tif", np.full((200, 300, 2), 40, np.uint16))
+    assert predict(tmp_path / "empty.tif", "--model", model, "--out", tmp_path / "out") == 0
+    assert table(tmp_path / "out", "empty").empty
+
+
+def test_notes_and_overlap(model: Path, slides: Path, tmp_path: Path) -> None:
+    """SHG of this tissue is brighter than what the model was trained on."""
+    out = tmp_path / "out"
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", out, "--overlap", 0.5) == 0
+    found = table(out, "first")
+    assert found["x"].drop_duplicates().sort_values().diff().dropna().unique().tolist() == [SIDE]
+    much = found[found["tissue_fraction"] == 1]
+    assert much["note"].unique().tolist() == ["outside training: mean_shg"]
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_files(model: Path, slides: Path, tmp_path: Path) -> None:
+    coarse = write_slide(tmp_path / "coarse.tif", specimen(), mpp=1.2)
+    assert predict(coarse, slides, "--model", model, "--out", tmp_path / "here") == 3
+    there = ("--out", tmp_path / "there", "--engine", "dask", "--workers", 2)
+    assert predict(coarse, slides, "--model", model, *there) == 3
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
+    first, out = slides / "first.ome.tif", tmp_path / "out"
+    predict(first, "--model", model, "--out", tmp_path / "exact")
+    assert predict(first, "--model", model, "--out", out, "--precision", "bf16") == 0
+    exact, found = table(tmp_path / "exact", "first"), table(out, "first")
+    told = json.loads((out / "run.json").read_text())["difference"]
+    assert told["compared"] == len(found)  # one batch, the first, holds them all
+    changed = (exact["probability"] - found["probability"]).abs().max()
+    assert 0 < changed < 0.05
+    assert told["largest"] == pytest.approx(changed)
+
+
+def test_onnx_runtime_gives_nearly_the_same(model: Path, slides: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    first = slides / "first.ome.tif"
+    for symmetries in ("--symmetries", "--no-symmetries"):
+        out = tmp_path / symmetries
+        predict(first, "--model", model, "--out", out / "torch", symmetries)
+        assert predict(first, "--model", model, "--out", out / "onnx", symmetries, "--runtime", "onnx") == 0
+        exact, found = (table(out / name, "first")["probability"] for name in ("torch", "onnx"))
+        np.testing.assert_allclose(found, exact, atol=1e-5)
