@@ -13,6 +13,7 @@ from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_yaml
+from pipeline.defaults import params_file
 from pipeline.provenance import version_of
 from pipeline.verbs import VERBS, Verb, check_sections
 
@@ -112,7 +113,7 @@ def _in_project(
 
 def _context(options: argparse.Namespace) -> Context:
     configs = options.root / "configs"
-    cohort = options.cohort or _selected(configs / "params.yaml")
+    cohort = options.cohort or _selected(params_file(configs))
     check_sections(configs, cohort)
     return Context(cohort, Paths(options.root, cohort), configs)
 

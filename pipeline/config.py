@@ -1,4 +1,4 @@
-"""Settings of a stage: configs/<stage>.yaml, overlaid by the cohort's section of the same name.
+"""Settings of a stage: the shipped configs/<stage>.yaml, overlaid by the project's, then by the cohort's section.
 
 Each stage owns a frozen pydantic model of its settings; an unknown key is an error.
 """
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
+from pipeline.defaults import layers, merged
 
 # Not `${NAME}`: `dvc exp run -S` reads YAML files as OmegaConf does, and would take that for its own.
 _VARIABLE = re.compile(r"\$\((?P<name>\w+)(:-(?P<default>[^)]*))?\)")
@@ -145,15 +147,6 @@ def _keys(kind: Any, place: Sequence[int | str]) -> dict[str, Any]:
     return next((keys for each in get_args(kind) if (keys := _keys(each, inside))), {})
 
 
-def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Overlay a mapping on another; nested mappings merge, everything else replaces."""
-    result = dict(base)
-    for key, value in overlay.items():
-        inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return result
-
-
 def expanded(text: str) -> str:
     """Replace `$(NAME)` and `$(NAME:-default)` by the environment's values.
 
@@ -175,9 +168,14 @@ def expanded(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def load_layered(configs: Path, name: str) -> dict[str, Any]:
+    """configs/<name>.yaml of the project, key by key over what evenpatch ships; either is enough."""
+    return reduce(merged, map(load_yaml, layers(configs, name)))
+
+
 def load_cohort(configs: Path, cohort: str) -> CohortFile:
-    """Read configs/cohorts/<cohort>.yaml."""
-    path = configs / "cohorts" / f"{cohort}.yaml"
+    """Read configs/cohorts/<cohort>.yaml: the project's own, which is whole, else the shipped one."""
+    path = layers(configs, f"cohorts/{cohort}")[-1]
     return validated(CohortFile, load_yaml(path), str(path))
 
 
@@ -216,13 +214,13 @@ def is_generated(cohort: CohortFile, paths: Paths) -> bool:
 def stage_mapping(configs: Path, cohort: str, stage: str) -> dict[str, Any]:
     """Settings of a stage for a cohort, unchecked: the stage's file, overlaid by the cohort's section."""
     section = load_cohort(configs, cohort).sections.get(stage, {})
-    return merged(load_yaml(configs / f"{stage}.yaml"), section)
+    return merged(load_layered(configs, stage), section)
 
 
 def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT], **given: object) -> SettingsT:
     """Settings of a stage for a cohort; `given` are options of the command line, or None."""
-    origin = f"{configs / f'{stage}.yaml'} with cohort {cohort}"
-    settings = validated(model, stage_mapping(configs, cohort, stage), origin)
+    content = stage_mapping(configs, cohort, stage)
+    settings = validated(model, content, f"{layers(configs, stage)[-1]} with cohort {cohort}")
     chosen = {name: value for name, value in given.items() if value is not None}
     options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
     return validated(model, settings.model_dump() | chosen, options) if chosen else settings
@@ -231,12 +229,17 @@ def load_stage(configs: Path, cohort: str, stage: str, model: type[SettingsT], *
 def load_algorithm(configs: Path, cohort: str, algorithm: str) -> dict[str, Any]:
     """Settings of an algorithm for a cohort, still a mapping: its own model is in `models.algorithms`.
 
-    What the cohort's section sets, the candidates of the algorithm's own file no longer change.
+    What the project's file or the cohort's section sets, candidates from below no longer change.
     """
     section = load_cohort(configs, cohort).algorithms.get(algorithm, {})
-    settings = merged(load_yaml(configs / "algorithms" / f"{algorithm}.yaml"), section)
+    files = layers(configs, f"algorithms/{algorithm}")
+    return reduce(_over_candidates, [*map(load_yaml, files), section])
+
+
+def _over_candidates(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    settings = merged(base, overlay)
     listed = settings.get("candidates")
-    if "candidates" in section or not isinstance(listed, list):
+    if "candidates" in overlay or not isinstance(listed, list):
         return settings
-    left = [{key: value for key, value in each.items() if key not in section} for each in listed]
+    left = [{key: value for key, value in each.items() if key not in overlay} for each in listed]
     return settings | {"candidates": [each for n, each in enumerate(left) if each not in left[:n]]}

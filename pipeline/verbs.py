@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from patching.errors import ConfigError
 from pipeline.config import CohortFile, load_yaml, suggested
+from pipeline.defaults import layers
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Verb:
 
 
 VERBS = {
+    "init": Verb(
+        "pipeline.stages.init", "make a project in a folder: settings, slides.csv, dvc.yaml", standalone=True
+    ),
     "phantom": Verb(
         "pipeline.stages.phantom",
         "generate a synthetic multimodal cohort",
@@ -132,7 +136,7 @@ def check_sections(configs: Path, cohort: str) -> None:
     Raises:
         ConfigError: no such file, or a section of it is nobody's.
     """
-    path = configs / "cohorts" / f"{cohort}.yaml"
+    path = layers(configs, f"cohorts/{cohort}")[-1]
     known = [*CohortFile.model_fields, *(name for name, verb in VERBS.items() if verb.settings)]
     if unknown := [str(key) for key in load_yaml(path) if key not in known]:
         told = ", ".join(f"{key}{suggested(key, known)}" for key in unknown)

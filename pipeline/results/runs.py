@@ -10,6 +10,7 @@ from typing import Any
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context, load_algorithm, load_cohort, load_yaml, stage_mapping
+from pipeline.defaults import files_of
 from pipeline.files import file_fingerprint, read_json, read_table
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
@@ -116,7 +117,7 @@ def study_fingerprints(context: Context, algorithms: Iterable[str]) -> dict[str,
     configs, cohort, index = context.configs, context.cohort, context.paths.index
     settings = {stage: stage_mapping(configs, cohort, stage) for stage in ("attribute", "train")}
     for name in algorithms:
-        known = (configs / "algorithms" / f"{name}.yaml").is_file()
+        known = files_of(configs, f"algorithms/{name}")
         settings[f"algorithms.{name}"] = load_algorithm(configs, cohort, name) if known else {}
     digests = {name: json.dumps(content, sort_keys=True, default=str) for name, content in settings.items()}
     return {index.name: file_fingerprint([index])} | {

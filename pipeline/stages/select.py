@@ -2,18 +2,16 @@
 
 Writes `cohort`, `detector`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and
 thresholds stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your
-slides.csv, and select it. Every section of its file is checked here, before hours of tiling.
+slides.csv, and select it. One that evenpatch ships is copied there where it is not yet. Every section of
+its file is checked here, before hours of tiling.
 """
 
 import argparse
 import logging
-import os
+import shutil
 from collections.abc import Iterable
-from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from patching.errors import ConfigError, MissingFileError
+from patching.errors import ConfigError
 from pipeline.config import (
     Context,
     is_generated,
@@ -22,13 +20,14 @@ from pipeline.config import (
     load_stage,
     load_yaml,
     require_slides,
-    slides_manifest,
     validated,
 )
+from pipeline.defaults import layers, params_file
 from pipeline.files import replacing
+from pipeline.projects.choice import edited, source
 from pipeline.verbs import VERBS, check_sections
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,22 +41,28 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ConfigError: no such cohort, an imported one, or a setting of any stage or algorithm is wrong.
         MissingFileError: the manifest of a real cohort does not exist.
     """
-    path = context.configs / "params.yaml"
+    path = params_file(context.configs)
     current = load_yaml(path)
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "`dvc repro`")
     check(context, current.get("algorithms") or ())
     tile = load_stage(context.configs, context.cohort, "tile", VERBS["tile"].settings_model()).model_dump()
     chosen = {"cohort": context.cohort, "detector": tile["tissue"]["method"], **source(context)}
+    _adopt(context)
     if all(current.get(key) == value for key, value in chosen.items()):
         return
-    # PyYAML would drop the comments.
-    editor = YAML()
-    editor.indent(mapping=2, sequence=4, offset=2)
-    content = editor.load(path)
-    content.update(chosen)
     with replacing(path) as part:
-        editor.dump(content, part)
-    log.info("selected cohort %s", context.cohort)
+        part.write_text(edited(path.read_text(encoding="utf-8"), chosen), encoding="utf-8")
+    logger.info("selected cohort %s", context.cohort)
+
+
+def _adopt(context: Context) -> None:
+    """DVC follows the cohort's file, so that a shipped one has to be in the project."""
+    name = f"cohorts/{context.cohort}"
+    own = context.configs / f"{name}.yaml"
+    if not own.is_file():
+        with replacing(own) as part:
+            shutil.copyfile(layers(context.configs, name)[-1], part)
+        logger.info("copied the shipped cohort to %s", own)
 
 
 def check(context: Context, algorithms: Iterable[str]) -> None:
@@ -94,19 +99,3 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
         for override in candidates(settings):
             origin = f"algorithm {name} with cohort {context.cohort}"
             validated(ALGORITHMS[name].settings_type, {**settings, **override}, origin)
-
-
-def source(context: Context) -> dict[str, object]:
-    """What the ingest stage depends on: a generated folder, or a manifest that must exist."""
-    cohort = load_cohort(context.configs, context.cohort)
-    manifest = Path(slides_manifest(cohort, context.cohort))
-    if is_generated(cohort, context.paths):
-        return {"source": manifest.parent.as_posix(), "phantoms": [context.cohort]}
-    absolute = context.paths.root / manifest
-    if not absolute.is_file():
-        raise MissingFileError(
-            has=f"no file {manifest}, the manifest of cohort {context.cohort}",
-            needs="a slides.csv (README: your own slides)",
-            do="correct `manifest` in the cohort's file, or the variable it names",
-        )
-    return {"source": Path(os.path.normpath(manifest)).as_posix(), "phantoms": []}

@@ -24,7 +24,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
         main([verb, "--help"])
     assert caught.value.code == 0
     told = capsys.readouterr().out
-    assert ("--cohort" in told) != VERBS[verb].standalone
+    assert ("a file of configs/cohorts" in told) != VERBS[verb].standalone
     assert "--log-level" in told
     assert told.split("\n\n")[1].startswith((import_module(VERBS[verb].module).__doc__ or "")[:20])
 

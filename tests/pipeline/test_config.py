@@ -17,9 +17,9 @@ from pipeline.config import (
     load_cohort,
     load_stage,
     load_yaml,
-    merged,
     validated,
 )
+from pipeline.defaults import layers, merged
 
 
 class Example(Settings):
@@ -159,3 +159,87 @@ def test_what_a_cohort_sets_its_candidates_do_not_change(tmp_path: Path) -> None
         settings = load_algorithm(tmp_path, "mine", "gerne")
         assert settings["candidates"] == expected
         assert settings["beta"] == section.get("beta", 1.0)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Defaults of an installed evenpatch: `example`, the algorithm `gerne` and the cohort `theirs`."""
+    configs = tmp_path / "shipped" / "configs"
+    (configs / "algorithms").mkdir(parents=True)
+    (configs / "example.yaml").write_text("size: 5\ninner: 2\n")
+    (configs / "algorithms" / "gerne.yaml").write_text(
+        "c: 0.5\nbeta: 1.0\ncandidates: [{beta: 1.0}, {beta: 1.5}]\n"
+    )
+    write_cohort(configs, description="Shipped.")
+    (configs / "cohorts" / "mine.yaml").rename(configs / "cohorts" / "theirs.yaml")
+    monkeypatch.setattr("pipeline.defaults.shipped", lambda: configs.parent)
+    return configs
+
+
+def test_a_projects_file_holds_only_what_differs(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project, example={"inner": 3})
+    assert load_stage(project, "mine", "example", Example) == Example(size=5, inner=3)
+    (project / "example.yaml").write_text("size: 7\n")
+    assert load_stage(project, "mine", "example", Example) == Example(size=7, inner=3)
+    assert load_stage(project, "theirs", "example", Example) == Example(size=7, inner=2)
+    (project / "example.yaml").write_text("# as shipped\n")
+    assert load_stage(project, "mine", "example", Example) == Example(size=5, inner=3)
+    (project / "example.yaml").write_text("sise: 7\n")
+    with pytest.raises(
+        ConfigError, match=re.escape(f"{project / 'example.yaml'} with cohort mine: sise = 7")
+    ):
+        load_stage(project, "mine", "example", Example)
+
+
+def test_a_projects_cohort_is_whole(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "cohorts").mkdir(parents=True)
+    assert load_cohort(project, "theirs").description == "Shipped."
+    (project / "cohorts" / "theirs.yaml").write_text("description: Ours.\nalgorithms: {}\n")
+    with pytest.raises(ConfigError, match="give manifest"):
+        load_cohort(project, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("c: 1.0", [{"beta": 1.0}, {"beta": 1.5}]),
+        ("beta: 0.25", [{}]),
+        ("beta: 0.25\ncandidates: [{beta: 0.5}]", [{"beta": 0.5}]),
+    ],
+)
+def test_what_a_project_sets_shipped_candidates_do_not_change(
+    own: str, expected: list[dict[str, float]], shipped: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    (project / "algorithms").mkdir(parents=True)
+    write_cohort(project)
+    (project / "algorithms" / "gerne.yaml").write_text(own)
+    settings = load_algorithm(project, "mine", "gerne")
+    assert settings == {"c": 0.5, "beta": 1.0} | yaml.safe_load(own) | {"candidates": expected}
+
+
+def test_a_name_that_nobody_has_is_told_with_those_of_both(shipped: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project)
+    with pytest.raises(ConfigError) as caught:
+        load_cohort(project, "ours")
+    assert caught.value.has == f"no file {project / 'cohorts' / 'ours.yaml'}"
+    assert caught.value.needs == (
+        f"one of those in {project / 'cohorts'}: mine; or of those that evenpatch ships: theirs"
+    )
+
+
+def test_in_the_repository_the_defaults_are_its_own_files(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    for configs in (Path("configs"), repository / "configs"):
+        assert layers(configs, "tile") == [configs / "tile.yaml"]
+        with pytest.raises(ConfigError) as caught:
+            layers(configs, "cohorts/nobody")
+        assert caught.value.needs.startswith(f"one of those in {configs / 'cohorts'}: bffhq, ")
+        assert "ships" not in caught.value.needs

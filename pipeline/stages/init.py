@@ -1,0 +1,64 @@
+"""Make a project in a folder, from an installed evenpatch and without its repository.
+
+Writes every setting with its comments (configs/), the cohort's file to edit, slides.csv to fill, a README.md
+that tells how, dvc.yaml, and what git and DVC are to ignore. In that folder `evenpatch` and `dvc repro` run
+as in the repository. What is there already is never overwritten: a file of the same name with other content
+is an error, and then nothing is written.
+"""
+
+import argparse
+import logging
+import re
+from pathlib import Path
+
+import yaml
+
+from patching.errors import ConfigError
+from pipeline.projects.skeleton import skeleton
+from pipeline.projects.writing import in_git, make_git, writing
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The folder, the cohort, and whether to begin a history."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="new or there already; . is this one")
+    parser.add_argument(
+        "--cohort",
+        default="mine",
+        help="name of your cohort, or a shipped one, as phantom, to begin with it (default: mine)",
+    )
+    parser.add_argument(
+        "--git", action="store_true", help="make FOLDER a git repository, unless it lies in one already"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the project.
+
+    Raises:
+        ConfigError: the name is no cohort's, a file is there already, or git refuses.
+        MissingFileError: a shipped real cohort without its slides.
+    """
+    folder, cohort = options.folder, options.cohort
+    _check_name(cohort)
+    begins = options.git and not in_git(folder)
+    files = skeleton(folder, cohort, scm=begins or in_git(folder))
+    if (folder / ".dvc").is_dir():
+        # Its own settings; only the plots' templates are added.
+        files = {name: text for name, text in files.items() if name not in (".dvc/config", ".dvc/.gitignore")}
+    with writing(folder, files) as written:
+        if begins:
+            make_git(folder)
+    logger.info("%s: %d files written, %d were there", folder, len(written), len(files) - len(written))
+    logger.info("next: fill slides.csv and edit configs/cohorts/%s.yaml; README.md tells how", cohort)
+
+
+def _check_name(cohort: str) -> None:
+    # YAML would read `on` or `null` as something else than a name.
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", cohort) or yaml.safe_load(cohort) != cohort:
+        raise ConfigError(
+            has=f"a cohort called {cohort!r}",
+            needs="a letter, then letters, digits, _ and -; and no word that means something to YAML",
+            do="choose another name",
+        )
