@@ -1,4 +1,4 @@
-"""Settings of a stage: the shipped configs/<stage>.yaml, overlaid by the project's, then by the cohort's section.
+"""Settings of a stage: the shipped configs/<stage>.yaml, overlaid by the project's, then by the cohort's own.
 
 Each stage owns a frozen pydantic model of its settings; an unknown key is an error.
 """

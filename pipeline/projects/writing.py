@@ -63,10 +63,11 @@ def in_git(folder: Path) -> bool:
 
 
 def _refuse_others(folder: Path, files: Mapping[str, str]) -> None:
-    if folder.exists() and not folder.is_dir():
-        others = ["which is a file"]
-    else:
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if there.is_dir():
         others = [f"with {name}" for name, text in files.items() if not _is_free(folder / name, text)]
+    else:
+        others = [f"where {there} is a file"]
     if others:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise ConfigError(
@@ -77,8 +78,9 @@ def _refuse_others(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _is_free(path: Path, text: str) -> bool:
-    """Whether nothing is there, or what would be written."""
-    return not path.exists() or (path.is_file() and path.read_bytes() == text.encode())
+    """Whether nothing is in the way, or what would be written is there."""
+    there = next(each for each in (path, *path.parents) if each.exists())
+    return (path.is_file() and path.read_bytes() == text.encode()) if there == path else there.is_dir()
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:

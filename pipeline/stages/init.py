@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> None:
         if begins:
             make_git(folder)
     logger.info("%s: %d files written, %d were there", folder, len(written), len(files) - len(written))
-    logger.info("next: fill slides.csv and edit configs/cohorts/%s.yaml; README.md tells how", cohort)
+    first = f"fill slides.csv, edit configs/cohorts/{cohort}.yaml" if "slides.csv" in files else "`dvc repro`"
+    logger.info("next, in that folder: %s; README.md tells the rest", first)
 
 
 def _check_name(cohort: str) -> None:

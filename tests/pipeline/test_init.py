@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from patching.errors import ConfigError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context
-from pipeline.projects import writing
 from pipeline.projects.skeleton import skeleton
 from pipeline.stages.select import check
 
@@ -273,10 +271,18 @@ def test_a_shipped_cohort_without_slides_is_refused(
         assert not (tmp_path / "project").exists()
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "project").write_text("")
-    with pytest.raises(ConfigError, match="which is a file"), writing.writing(tmp_path / "project", {}):
-        pass
+def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "project"
+    file.write_text("")
+    for folder in (file, file / "deep" / "er"):
+        assert init(folder) == 2
+        assert f"has: {folder}, where {file} is a file\n" in capsys.readouterr().err
+    assert init(tmp_path) == 0
+    (tmp_path / ".dvc" / "plots" / "tissue_by_label.json").unlink()
+    (tmp_path / ".dvc" / "plots").rmdir()
+    (tmp_path / ".dvc" / "plots").write_text("")
+    assert init(tmp_path) == 2
+    assert f"has: {tmp_path}, with .dvc/plots/tissue_by_label.json\n" in capsys.readouterr().err
 
 
 def test_every_verb_asks_for_a_project_where_there_is_none(
