@@ -1,9 +1,10 @@
 """The wheel holds the packages and what projects are made of, and works without the repository."""
 
 import os
+import shutil
 import subprocess
 import sys
-import zipfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,7 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(repository)], check=True)
     (archive,) = folder.glob("*.whl")
-    with zipfile.ZipFile(archive) as files:
-        files.extractall(folder / "site")
+    shutil.unpack_archive(archive, folder / "site", "zip")
     return folder / "site"
 
 
@@ -76,3 +76,17 @@ def test_from_the_wheel_defaults_lie_under_a_projects_files(wheel: Path, tmp_pat
     done = run(wheel, tmp_path, "split", "--cohort", "nobody")
     assert "none" not in done.stderr.splitlines()[2]
     assert "waterbirds" in done.stderr
+
+
+def test_the_source_archive_holds_all_that_a_wheel_is_made_of(repository: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=repository, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    targets = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    needed = [*PACKAGES, *targets["targets"]["wheel"]["force-include"]]
+    assert {name: names(source / name) for name in needed} == {
+        name: names(repository / name) for name in needed
+    }
+    assert all((source / name).exists() for name in needed)
