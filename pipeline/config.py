@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
+from operator import or_
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -169,8 +170,11 @@ def expanded(text: str) -> str:
 
 
 def load_layered(configs: Path, name: str) -> dict[str, Any]:
-    """configs/<name>.yaml of the project, key by key over what evenpatch ships; either is enough."""
-    return reduce(merged, map(load_yaml, layers(configs, name)))
+    """configs/<name>.yaml of the project over what evenpatch ships; either is enough.
+
+    A key of the project's file replaces the default whole, so that a threshold taken out of a copy is gone.
+    """
+    return reduce(or_, map(load_yaml, layers(configs, name)))
 
 
 def load_cohort(configs: Path, cohort: str) -> CohortFile:
@@ -231,13 +235,14 @@ def load_algorithm(configs: Path, cohort: str, algorithm: str) -> dict[str, Any]
 
     What the project's file or the cohort's section sets, candidates from below no longer change.
     """
+    settings: dict[str, Any] = {}
+    for own in map(load_yaml, layers(configs, f"algorithms/{algorithm}")):
+        settings = _candidates_under(own, settings | own)
     section = load_cohort(configs, cohort).algorithms.get(algorithm, {})
-    files = layers(configs, f"algorithms/{algorithm}")
-    return reduce(_over_candidates, [*map(load_yaml, files), section])
+    return _candidates_under(section, merged(settings, section))
 
 
-def _over_candidates(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    settings = merged(base, overlay)
+def _candidates_under(overlay: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     listed = settings.get("candidates")
     if "candidates" in overlay or not isinstance(listed, list):
         return settings

@@ -1,13 +1,15 @@
 """Settings: overlays, unknown keys, environment variables, and the errors they give."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from patching.errors import ConfigError
 from pipeline.config import (
@@ -20,6 +22,7 @@ from pipeline.config import (
     validated,
 )
 from pipeline.defaults import layers, merged
+from pipeline.verbs import VERBS
 
 
 class Example(Settings):
@@ -191,6 +194,33 @@ def test_a_projects_file_holds_only_what_differs(shipped: Path, tmp_path: Path) 
         ConfigError, match=re.escape(f"{project / 'example.yaml'} with cohort mine: sise = 7")
     ):
         load_stage(project, "mine", "example", Example)
+
+
+def test_what_is_taken_out_of_a_mapping_is_gone(shipped: Path, tmp_path: Path) -> None:
+    (shipped / "outer.yaml").write_text("examples: {low: {size: 1}, high: {size: 9}}\nregister: 4\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    write_cohort(project, outer={"examples": {"higher": {"inner": 1}}})
+    (project / "outer.yaml").write_text("examples: {low: {inner: 5}, higher: {size: 8}}\n")
+    settings = load_stage(project, "mine", "outer", Outer).model_dump()
+    assert settings["examples"] == {"low": {"size": 3, "inner": 5}, "higher": {"size": 8, "inner": 1}}
+    assert settings["plain"] == 4
+
+
+@pytest.mark.parametrize("verb", [name for name, each in VERBS.items() if each.settings])
+def test_of_a_group_written_out_in_part_the_rest_is_the_default_or_asked_for(
+    verb: str, repository: Path
+) -> None:
+    # Otherwise a project's own `label: {tau: 0.3}` would change, without a word, what it does not name.
+    model, content = VERBS[verb].settings_model(), load_yaml(repository / "configs" / f"{verb}.yaml")
+    content = merged(content, {"patch": {"mpp": 0.5}} if verb == "tile" else {})
+    free = [name for name, field in model.model_fields.items() if get_origin(field.annotation) is dict]
+    whole = model.model_validate(content)
+    for name, group in content.items():
+        for key in group if isinstance(group, dict) and name not in free else ():
+            part = content | {name: {each: value for each, value in group.items() if each != key}}
+            with suppress(ValidationError):
+                assert model.model_validate(part) == whole, (name, key)
 
 
 def test_a_projects_cohort_is_whole(shipped: Path, tmp_path: Path) -> None:
