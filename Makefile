@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -51,6 +51,9 @@ benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchma
 wheel: $(READY) ## build the wheel: dist/evenpatch-*.whl (.ci/wheel tries it in an environment of its own)
 	rm -f dist/evenpatch-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
+	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
