@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from patching.errors import AnnotationError, MissingFileError
 
@@ -17,6 +18,15 @@ Locations = NDArray[np.int64] | NDArray[np.float64]
 OTHERS = "*"
 """Key of the class map that stands for every class not named."""
 MAX_BYTES = 128 * 2**20
+
+
+def _text_keys(value: Any) -> Any:
+    """YAML reads the values of mask images as numbers."""
+    return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
+
+
+Classes = Annotated[dict[str, Kind], BeforeValidator(_text_keys)]
+"""Of settings: annotation class, or value of a mask image -> what it means; `*` is any other."""
 
 
 class AbstractAnnotation(ABC):

@@ -1,10 +1,8 @@
 """What a cohort's configuration says about tiling."""
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from patching.annotations.base import Kind
+from patching.annotations.base import Classes
 from patching.store.chunks import Codec
 from patching.survey.settings import SurveySettings
 from patching.tiling.labels import LabelRule
@@ -15,7 +13,7 @@ class TileSettings(SurveySettings):
 
     label: LabelRule = LabelRule()
     """From tumor fraction to label."""
-    classes: dict[str, Kind]
+    classes: Classes
     """Annotation class, or value of a mask image -> what it means; `*` is any other."""
     quality: bool = True
     """Whether focus, brightness, clipping, pen, folds and channel statistics of each patch are measured."""
@@ -23,9 +21,3 @@ class TileSettings(SurveySettings):
     """Compression of stored patches."""
     patches_per_shard: int = Field(default=256, gt=0)
     """Patches in one file of the store."""
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _text_keys(cls, value: Any) -> Any:
-        # YAML reads the values of mask images as numbers.
-        return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value

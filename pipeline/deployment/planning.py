@@ -16,7 +16,7 @@ from models.networks.fitting import (
     survey_settings,
     trained_spec,
 )
-from patching.annotations.base import Kind
+from patching.annotations.base import Classes, Kind
 from patching.annotations.registry import load_annotation
 from patching.damage import memory_told
 from patching.geometry import Location, Size
@@ -34,7 +34,7 @@ from pipeline.config import Settings
 class ScoringSettings(Settings):
     """What annotations mean, where slides have them: as the tile stage's settings of these names."""
 
-    classes: dict[str, Kind] = Field(default_factory=lambda: {kind: kind for kind in get_args(Kind)})
+    classes: Classes = Field(default_factory=lambda: {kind: kind for kind in get_args(Kind)})
     """Annotation class, or value of a mask image -> what it means; `*` is any other."""
     label: LabelRule = LabelRule()
     """From tumor fraction to label."""
