@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -47,6 +47,9 @@ benchmark-train-step: $(READY) ## time of a training step beside its network alo
 
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
+
+benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
+	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)
 
 wheel: $(READY) ## build the wheel: dist/evenpatch-*.whl (.ci/wheel tries it in an environment of its own)
 	rm -f dist/evenpatch-*.whl

@@ -18,7 +18,7 @@ from pipeline.tracking.connection import connect
 from pipeline.tracking.served import raw_form
 
 _FLAT = 1.05
-"""How much memory may grow from the second sample, after warming up, to the last."""
+"""How much memory may grow from the second sample, after the first answers, to the last."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

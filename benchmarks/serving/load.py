@@ -2,10 +2,10 @@
 
 import http.client
 import json
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,13 @@ _SAMPLES = 10
 """How often memory is looked at."""
 
 
-def post(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
-    """Status and body of an answer."""
+def post(server: Server, request: Request) -> tuple[int, bytes]:
+    """Status and body of an answer, over a connection of its own."""
+    with closing(server.connection()) as connection:
+        return _answer(connection, request)
+
+
+def _answer(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
     kind, body = request
     connection.request("POST", "/invocations", body, {"Content-Type": kind})
     answer = connection.getresponse()
@@ -29,31 +34,29 @@ def post(connection: http.client.HTTPConnection, request: Request) -> tuple[int,
 def under_load(server: Server, form: PatchForm, *, requests: int, clients: int) -> dict[str, Any]:
     """Good requests from clients that each wait for their answer, and the server's memory on the way."""
     bodies = [good(form, seed) for seed in range(requests)]
-    local, seconds_N = threading.local(), np.zeros(requests)
-    memory: list[float] = []
+    seconds_N, statuses, memory = np.zeros(requests), Counter[int](), [server.memory_mib]
 
-    def ask(number: int) -> int:
-        if not hasattr(local, "connection"):
-            local.connection = server.connection()
-        started = time.perf_counter()
-        status, body = post(local.connection, bodies[number])
-        seconds_N[number] = time.perf_counter() - started
-        if number % max(requests // _SAMPLES, 1) == 0:
-            memory.append(server.memory_mib)
-        return status if answered(status, body) else -status
+    def client(first: int) -> None:
+        with closing(server.connection()) as connection:
+            for number in range(first, requests, clients):
+                started = time.perf_counter()
+                status, body = _answer(connection, bodies[number])
+                seconds_N[number] = time.perf_counter() - started
+                statuses[status if answered(status, body) else -status] += 1
+                if number % max(requests // _SAMPLES, 1) == 0:
+                    memory.append(server.memory_mib)
 
     started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        statuses = Counter(pool.map(ask, range(requests)))
+        list(pool.map(client, range(clients)))
     wall = time.perf_counter() - started
     memory.append(server.memory_mib)
-    quantiles = {f"p{q}_ms": float(np.percentile(seconds_N, q) * 1000) for q in (50, 95, 99)}
     return {
         "requests": requests,
         "clients": clients,
         "statuses": {str(status): count for status, count in statuses.items()},
         "per_second": requests / wall,
-        **quantiles,
+        **{f"p{q}_ms": float(np.percentile(seconds_N, q) * 1000) for q in (50, 95, 99)},
         "memory_mib": [round(each, 1) for each in memory],
     }
 
@@ -71,13 +74,8 @@ def refused(server: Server, form: PatchForm, count: int) -> dict[str, Any]:
     by_kind: dict[str, Counter[int]] = {}
     for number in range(count):
         name, request = malformed(form, number)
-        connection = server.connection()
-        try:
-            status, _ = post(connection, request)
-        finally:
-            connection.close()
-        by_kind.setdefault(name, Counter())[status] += 1
-    status, body = post(server.connection(), good(form, 0))
+        by_kind.setdefault(name, Counter())[post(server, request)[0]] += 1
+    status, body = post(server, good(form, 0))
     return {
         "requests": count,
         "statuses": {name: {str(s): n for s, n in found.items()} for name, found in by_kind.items()},

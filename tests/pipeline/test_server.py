@@ -1,0 +1,57 @@
+"""The registered model behind `mlflow models serve`."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.serving.load import post, refused, under_load
+from benchmarks.serving.requests import good, malformed
+from benchmarks.serving.server import Server, served
+from pipeline.config import Context
+from pipeline.tracking.connection import tracking_uri
+from pipeline.tracking.served import raw_form
+from tests.pipeline.finished import card
+
+FORM = raw_form(card("gerne", "low"))
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tracked_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri(tracked_cohort.paths.root))
+        with served("models:/evenpatch-toy/1", tmp_path_factory.mktemp("server") / "log") as found:
+            yield found
+
+
+def test_several_clients_are_answered(server: Server) -> None:
+    found = under_load(server, FORM, requests=24, clients=3)
+    assert found["statuses"] == {"200": 24}
+
+
+def test_every_kind_of_malformed_request_is_refused_and_the_server_lives(server: Server) -> None:
+    kinds = {malformed(FORM, number)[0] for number in range(40)}
+    found = refused(server, FORM, len(kinds))
+    assert set(found["statuses"]) == kinds
+    assert not [s for statuses in found["statuses"].values() for s in statuses if not 400 <= int(s) < 500]
+    assert found["alive"]
+
+
+def test_the_answer_names_the_wrong_row(server: Server) -> None:
+    kind, body = good(FORM, 0)
+    content = json.loads(body)
+    content["dataframe_split"]["data"].append([content["dataframe_split"]["data"][0][0], 7.0])
+    status, answer = post(server, (kind, json.dumps(content).encode()))
+    assert status == 400
+    assert "row 1 (the first is 0), column 'tissue_fraction'" in json.loads(answer)["message"]
+
+
+def test_clients_that_send_patches_alone_are_answered(server: Server) -> None:
+    kind, body = good(FORM, 2)
+    content = json.loads(body)["dataframe_split"]
+    alone = {"dataframe_split": {"columns": ["patch"], "data": [row[:1] for row in content["data"]]}}
+    status, answer = post(server, (kind, json.dumps(alone).encode()))
+    assert status == 200
+    assert 0 <= json.loads(answer)["predictions"][0]["probability"] <= 1
