@@ -48,6 +48,9 @@ benchmark-train-step: $(READY) ## time of a training step beside its network alo
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
 
+benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
+	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)
+
 wheel: $(READY) ## build the wheel: dist/evenpatch-*.whl (.ci/wheel tries it in an environment of its own)
 	rm -f dist/evenpatch-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -20,7 +20,7 @@ import pipeline
 from pipeline.tracking.connection import connect, experiment_id, model_name, reporting, tracking_uri
 from pipeline.tracking.pages import Pages
 from pipeline.tracking.requirements import pinned_requirements
-from pipeline.tracking.served import SIGNATURE
+from pipeline.tracking.served import COLUMNS, SIGNATURE
 
 _BATCH = 100  # of MLflow's limits on one request, the smallest
 _NOTE = "mlflow.note.content"
@@ -184,6 +184,7 @@ class ModelStore:
             code_paths=[str(folder) for folder in packages],
             signature=SIGNATURE,
             input_example=record.example,
+            metadata={"columns": COLUMNS},
             pip_requirements=pinned_requirements(),
         )
         return str(logged.model_uri)

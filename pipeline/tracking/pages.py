@@ -9,6 +9,7 @@ from models.networks.card import ModelCard, Range
 from models.networks.evidence import Estimate, Evidence
 from models.networks.reliability import group_name
 from pipeline.files import NOT_ESTIMABLE
+from pipeline.tracking.served import COLUMNS
 
 _FIGURES = {
     "wga": "worst group (WGA)",
@@ -62,6 +63,8 @@ def _version_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
         f"{_text(evidence.training)}: {wga} of the cohort {_text(evidence.cohort)}. "
         f"{_text(evidence.description)}\n\n{_text(evidence.intended_use)}",
         _section("What it must be fed", _table(("", ""), _fed(card).items())),
+        "A table of patches has the columns:",
+        _table(("", ""), COLUMNS.items()),
         _section("How well it does", _figures(card, evidence)),
         _section("Limits", _list(evidence.limits)),
         _section("How to call it", _call(card, uri)),

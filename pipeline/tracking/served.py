@@ -41,6 +41,15 @@ SIGNATURE = ModelSignature(
         ]
     ),
 )
+COLUMNS = {
+    "patch": "in: one raw patch (H, W, C), as the bytes of .npy (numpy.save), PNG or TIFF; base64 in JSON",
+    "tissue_fraction": "in, may be left out: share of tissue, 0 to 1; by it weak groups are told",
+    "probability": "out: of the last class; with more than two classes, of the predicted one",
+    "prediction": "out: number of the class",
+    "class": "out: its name",
+    "note": "out: why the verdict is not to be trusted; empty where nothing speaks against it",
+}
+"""What the columns hold, in words; a signature has no place for them."""
 
 
 class PatchModel(PythonModel):

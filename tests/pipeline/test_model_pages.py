@@ -19,6 +19,7 @@ from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore
 from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.requirements import REQUIREMENTS, pinned_requirements
+from pipeline.tracking.served import COLUMNS, SIGNATURE
 from pipeline.verbs import VERBS
 from tests.pipeline.finished import card
 
@@ -77,6 +78,13 @@ def test_pages_say_what_it_is_and_hold_no_markup_of_others(evidence: Evidence) -
     assert pages.tags["evenpatch.mpp"] == "0.5"
     assert pages.tags["evenpatch.patch_size"] == "16"
     assert "evenpatch.test_wga" not in pages.shared_tags
+
+
+def test_every_column_of_the_signature_is_told_in_words(evidence: Evidence) -> None:
+    names = [*SIGNATURE.inputs.input_names(), *SIGNATURE.outputs.input_names()]
+    assert list(COLUMNS) == names
+    page = pages_of(card("erm", "low"), evidence, model="m", version="1", seconds=1).version
+    assert all(f"| {name} | {words} |" in page for name, words in COLUMNS.items())
 
 
 def test_a_table_of_a_page_keeps_its_columns(evidence: Evidence) -> None:
