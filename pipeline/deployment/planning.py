@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.networks.card import ModelCard
-from patching.annotations.base import Kind
-from patching.annotations.registry import load_annotation
-from patching.damage import memory_told
-from patching.geometry import Location, Size
-from patching.manifest import SlideRow
-from patching.readers.base import AbstractSlide
-from patching.readers.regions import Regions
-from patching.readers.selected import SelectedSlide
-from patching.resample import area_resize
-from patching.survey.quality import full_scale, measure_quality
-from patching.survey.survey import Survey, pixel_size, survey_slide
-from patching.tiling.labels import DROPPED, Judgement, LabelRule
-from pipeline.config import Settings
-from pipeline.deployment.fitting import (
+from models.networks.fitting import (
     channel_order,
     fitted_spec,
     require_kind,
     survey_settings,
     trained_spec,
 )
+from patching.annotations.base import Kind
+from patching.annotations.registry import load_annotation
+from patching.damage import memory_told
+from patching.geometry import Location, Size
+from patching.manifest import SlideRow
+from patching.readers.base import AbstractSlide
+from patching.readers.projection import SelectedSlide
+from patching.readers.regions import Regions
+from patching.resample import area_resize
+from patching.survey.quality import full_scale, measure_quality
+from patching.survey.survey import Survey, pixel_size, survey_slide
+from patching.tiling.labels import DROPPED, Judgement, LabelRule
+from pipeline.config import Settings
 
 
 class ScoringSettings(Settings):

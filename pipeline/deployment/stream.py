@@ -13,7 +13,8 @@ from patching.damage import memory_told
 from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.planning import PatchReader, SlidePlan
-from pipeline.deployment.schedule import Batch, Fill, Job, Plan, Predict, Schedule, Step
+from pipeline.deployment.schedule import Schedule
+from pipeline.deployment.steps import Batch, Fill, Job, Plan, Predict, Step
 
 _READ_BYTES = 2**21
 """Decoded bytes of the patches that a thread reads at a time."""

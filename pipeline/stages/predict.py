@@ -29,8 +29,8 @@ from rich.text import Text
 from models.networks.classifier import Device
 from models.networks.reliability import group_name, weak_groups
 from patching.errors import ConfigError, ErrorBudgetError
+from patching.survey.named_slides import find_slides
 from patching.tiling.engine import EngineSettings
-from pipeline.cohort.named_slides import find_slides
 from pipeline.config import load_yaml
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from patching.geometry import Location, Size
+from patching.readers.projection import SelectedSlide
 from patching.readers.registry import open_slide
-from patching.readers.selected import SelectedSlide
 from tests.patching.conftest import Written
 
 

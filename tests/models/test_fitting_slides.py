@@ -5,10 +5,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from models.networks.card import Range
+from models.networks.fitting import channel_order, fitted_spec, survey_settings, trained_spec
 from patching.errors import ChannelError, CheckpointError, MissingMppError, SlideError
 from patching.geometry import Level, Mpp, Size
 from patching.grid import PatchSpec, resolve
-from pipeline.deployment.fitting import channel_order, fitted_spec, survey_settings, trained_spec
 from tests.pipeline.deployment.specimens import model_card
 
 SEEN = Range(low=0.48, high=0.5)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from patching.errors import ManifestError, MissingFileError
-from pipeline.cohort.named_slides import find_slides
+from patching.survey.named_slides import find_slides
 
 
 @pytest.fixture

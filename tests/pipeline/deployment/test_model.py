@@ -1,0 +1,74 @@
+"""Where the model of a run comes from."""
+
+from pathlib import Path
+
+import pytest
+
+from patching.errors import CheckpointError, RegistryError
+from pipeline.config import Context
+from pipeline.deployment.model import find_model
+from pipeline.tracking.connection import connect
+from tests.pipeline.deployment.specimens import model_card, write_model
+
+
+@pytest.fixture
+def root(tracked_cohort: Context, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a registry with three versions of a model."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tracked_cohort.paths.root
+
+
+def test_an_alias_is_followed_to_a_version_which_is_fetched_once(root: Path, tmp_path: Path) -> None:
+    client, name = connect(root), "evenpatch-toy"
+    client.set_registered_model_alias(name, "trial", "2")
+    by_alias = find_model(f"models:/{name}@trial", root, tmp_path)
+    assert (by_alias.name, by_alias.version) == (name, "2")
+    marked = by_alias.folder / "marked"
+    marked.touch()
+    by_version = find_model(f"models:/{name}/2", root, tmp_path)
+    assert by_version == by_alias
+    assert marked.exists()
+    client.set_registered_model_alias(name, "trial", "1")
+    other = find_model(f"models:/{name}@trial", root, tmp_path)
+    assert other.version == "1"
+    assert other.digest != by_alias.digest
+
+
+def test_an_address_without_name_is_fetched_too(root: Path, tmp_path: Path) -> None:
+    version = connect(root).get_model_version("evenpatch-toy", "1")
+    found = find_model(version.source, root, tmp_path)
+    assert found.digest == find_model("models:/evenpatch-toy/1", root, tmp_path).digest
+    assert found.version == ""
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/evenpatch-toy@nobody", "models:/evenpatch-toy/99", "models:/none/1"]
+)
+def test_what_the_registry_does_not_know_is_told(uri: str, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError):
+        find_model(uri, root, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_registry_is_made_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(RegistryError, match="--root"):
+        find_model("models:/evenpatch-toy@champion", tmp_path, tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_mlflow_or_of_a_training(tmp_path: Path) -> None:
+    write_model(tmp_path / "own" / "artifacts", model_card(versions={"numpy": "0.1", "evenpatch-none": "1"}))
+    found = find_model(str(tmp_path / "own"), tmp_path, tmp_path)
+    assert found.folder == tmp_path / "own" / "artifacts"
+    assert (found.name, found.version, found.evidence) == ("own", "", None)
+    (changed,) = found.changed_versions
+    assert changed.endswith("trained with 0.1")
+    with pytest.raises(CheckpointError, match=r"without model\.json"):
+        find_model(str(tmp_path), tmp_path, tmp_path)
+
+
+def test_a_model_of_three_classes_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path / "own", model_card(classes=("a", "b", "c")))
+    with pytest.raises(CheckpointError, match="3 classes"):
+        find_model(str(tmp_path / "own"), tmp_path, tmp_path)
