@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from patching.errors import AnnotationError
+from patching.errors import AnnotationError, EvenpatchError
 from patching.manifest import SlideRow
 from patching.tiling.engine import EngineSettings
 from patching.tiling.process_setup import prepare_process
@@ -63,23 +63,32 @@ def predict_all(
     Raises:
         EvenpatchError: that is not one slide's, such as a full disk.
     """
+    if not tasks:
+        return
     workers = engine.workers or usable_cores()
     if engine.engine == "local":
         prepare()
         predict_slides(run, tasks, workers, meter, told)
         return
-    from patching.tiling.cluster import connected  # takes a second that others need not wait
+    from distributed import KilledWorker, as_completed  # takes a second that others need not wait
+
+    from patching.tiling.cluster import connected
 
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells every connection
     with connected(engine, min(workers, len(tasks))) as client:
-        from distributed import as_completed
-
         futures = [client.submit(predict_one, run, task, pure=False) for task in tasks]
-        for future in as_completed(futures):
-            outcome, patches = future.result()
-            meter.predicted(patches)
-            meter.finished()
-            told(outcome)
+        try:
+            for future in as_completed(futures):
+                outcome, patches = future.result()
+                meter.predicted(patches)
+                meter.finished()
+                told(outcome)
+        except KilledWorker as error:
+            raise EvenpatchError(
+                has=f"workers that died over and over: {error}",
+                needs="memory for one slide per worker",
+                do="give the workers more memory and run the same command again: what is whole is kept",
+            ) from error
 
 
 def predict_one(run: Run, task: Task) -> tuple[Outcome, int]:

@@ -3,11 +3,13 @@
 They lie apart from the outputs in `.receipts`, since they name the state of the code.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,26 @@ def forget(out: Path, slide_id: str) -> None:
         )
     receipt.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while the block lasts.
+
+    Raises:
+        ConfigError: another run is at work there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                has=f"{out}, where another prediction is at work",
+                needs="a folder for each run at a time",
+                do="wait for its end, or name another folder with `--out`",
+            ) from error
+        yield
 
 
 def remove_halves(out: Path) -> None:

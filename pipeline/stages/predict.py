@@ -39,6 +39,7 @@ from pipeline.deployment.outputs import Heatmap
 from pipeline.deployment.page import PAGE, Failure, ModelFacts, write_page
 from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
+from pipeline.deployment.receipts import alone
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
 from pipeline.training.layout import NamedLayout
@@ -87,18 +88,19 @@ def run(options: argparse.Namespace) -> int:
     settings, engine = _settings(options), _engine(options)
     channels = options.channels.split(",") if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels)
-    model = find_model(options.model, options.root, options.out / ".model")
-    for changed in model.changed_versions:
-        logger.warning("%s", changed)
-    job = Run(model, settings, options.out.resolve())
-    tasks, outcomes = tasks_of(job, rows)
-    meter = Meter(len(tasks))
-    with _shown(meter):
-        predict_all(job, tasks, engine, meter, outcomes.append)
-    logger.info("%s", meter.told())
-    _tell_difference(meter)
-    _write_page(job, outcomes)
-    _write_run(job, options, outcomes, meter)
+    with alone(options.out):
+        model = find_model(options.model, options.root, options.out / ".model")
+        for changed in model.changed_versions:
+            logger.warning("%s", changed)
+        job = Run(model, settings, options.out.resolve())
+        tasks, outcomes = tasks_of(job, rows)
+        meter = Meter(len(tasks))
+        with _shown(meter):
+            predict_all(job, tasks, engine, meter, outcomes.append)
+        logger.info("%s", meter.told())
+        _tell_difference(meter)
+        _write_page(job, outcomes)
+        _write_run(job, options, outcomes, meter)
     return _exit_code(outcomes, options.error_budget, options.out)
 
 

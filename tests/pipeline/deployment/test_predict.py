@@ -1,5 +1,6 @@
 """`evenpatch predict` from the command line: figures, files, what is kept, what fails, exit codes."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from patching.tiling.engine import run_task
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
+from pipeline.deployment.receipts import alone
+from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
 
 
@@ -224,6 +227,36 @@ def test_notes_and_overlap(model: Path, slides: Path, tmp_path: Path) -> None:
     assert found["x"].drop_duplicates().sort_values().diff().dropna().unique().tolist() == [SIDE]
     much = found[found["tissue_fraction"] == 1]
     assert much["note"].unique().tolist() == ["outside training: mean_shg"]
+
+
+def test_two_runs_keep_out_of_each_others_way(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone(tmp_path):
+        assert predict(slides, "--model", model, "--out", tmp_path) == 2
+    assert "another prediction is at work" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_and_what_is_whole_is_kept(
+    model: Path,
+    slides: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(path: Path, *_: object) -> None:
+        if path.parent.name == ".second.part":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_tiles(*_, path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pipeline.deployment.outputs.write_tiles", lambda tiles, path: full(path, tiles))
+    assert predict(slides, "--model", model, "--out", tmp_path, "--workers", 1) == 2
+    assert "no space left" in capsys.readouterr().err
+    assert not (tmp_path / "second").exists()
+    assert not list(tmp_path.glob(".*.part"))
+    monkeypatch.undo()
+    assert predict(slides, "--model", model, "--out", tmp_path) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["slides"]["kept"] == 1
 
 
 @pytest.mark.slow
