@@ -161,3 +161,14 @@ def test_no_threshold_cuts_the_background_in_two(name: str) -> None:
     image = np.where(ELLIPSE[..., None], 900 + 17 * noise, 150 + 12 * noise).astype(np.uint16)
     found = make_detector(name).detect(image, None, brightfield=False)
     assert overlap(found, ELLIPSE) > 0.9
+
+
+def test_a_large_brightfield_picture_is_sampled_strip_by_strip() -> None:
+    """One of so many pixels that the background is measured on some of them only."""
+    height, width = 2500, 2500
+    y_H1, x_1W = np.ogrid[:height, :width]
+    tissue_HW = ((x_1W - 900) / 700) ** 2 + ((y_H1 - 800) / 700) ** 2 < 1
+    noise_HWC = np.random.default_rng(0).integers(-6, 7, (height, width, 3))
+    image_HWC = (np.where(tissue_HW[..., None], (190, 90, 150), (240, 238, 232)) + noise_HWC).astype(np.uint8)
+    found_HW = make_detector("otsu").detect(image_HWC, None, brightfield=True, channels=("R", "G", "B"))
+    assert (found_HW & tissue_HW).sum() > 0.97 * (found_HW | tissue_HW).sum()

@@ -30,7 +30,8 @@ def densities(image_HWC: NDArray[np.generic], smoothing: float) -> Projected:
 
 
 def _density(smooth_HWC: Floats) -> Floats:
-    density_CHW = planes_of(smooth_HWC) + np.float32(1)
+    # A sample that was put together of strips comes channels last, which OpenCV takes for another layout.
+    density_CHW = np.add(planes_of(smooth_HWC), np.float32(1), order="C")
     density_CHW *= np.float32(1 / 256)
     lines = density_CHW.reshape(len(density_CHW), -1)
     cv2.log(lines, lines)
