@@ -25,6 +25,7 @@ from pipeline.cli import main
 from pipeline.cohort.named_slides import find_slides
 from pipeline.deployment.engines import prepare
 from pipeline.deployment.meter import Meter
+from pipeline.deployment.model import find_model
 from pipeline.deployment.planning import PatchReader, SlidePlan, plan_slide
 from pipeline.deployment.predicting import PredictSettings, load_network
 from pipeline.stages import predict
@@ -109,7 +110,8 @@ def read(slides: list[str], model: str, threads: int) -> Measure:
 def network(patches: int, model: str, threads: int) -> Measure:
     """The network on as many patches, each thread on a batch that lies in memory."""
     prepare()
-    loaded, card = load_network(Path(model), PredictSettings(device="cpu")), load_card(Path(model))
+    found = find_model(model, Path(), places.WORK)
+    loaded, card = load_network(found, PredictSettings(device="cpu")), found.card
     side = int(card.patch["size"])
     shape = (side, side, len(card.channels))
     buffers = loaded.buffers(threads, shape, np.dtype(card.dtype))
@@ -119,7 +121,7 @@ def network(patches: int, model: str, threads: int) -> Measure:
 
     def run(number: int) -> None:
         for _ in range(number, batches, threads):
-            loaded(buffers[number])
+            loaded(buffers[number], loaded.batch_size)
 
     def measure() -> dict[str, Any]:
         found = _timed(lambda: _all(_pool(threads).map(run, range(threads))))

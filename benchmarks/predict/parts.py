@@ -1,6 +1,5 @@
 """What is measured: contests whose contestants take turns, by part."""
 
-import csv
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -118,15 +117,13 @@ def _small(options: Options) -> list[Contestant]:
     distinct, total = (2, 4) if options.quick else (_DISTINCT, SMALL)
     paths = slides.small_slides(distinct)
     counts = [_count([_located(path)]) for path in paths]
-    table = places.WORK / "small" / "slides.csv"
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("slide_id", "image"))
-        rows.writerows((f"s{number:03}", paths[number % distinct]) for number in range(total))
+    linked = places.WORK / "small"
+    linked.mkdir(parents=True)
+    for number in range(total):
+        (linked / f"s{number:03}.svs").hardlink_to(paths[number % distinct])
     folder = str(model.model_folder("stained", quality=True))
-    alone = _alone([str(table)], folder, options.threads, sum(counts) * total // distinct)
-    return [*alone, _whole([str(table)], folder, options.threads)]
+    alone = _alone([str(linked)], folder, options.threads, sum(counts) * total // distinct)
+    return [*alone, _whole([str(linked)], folder, options.threads)]
 
 
 def _planning(options: Options) -> list[Contestant]:
