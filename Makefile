@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -44,6 +44,9 @@ benchmark-tiling: $(READY) ## measure tiling beside the decoder's limit (ARGS="-
 
 benchmark-train-step: $(READY) ## time of a training step beside its network alone, on this machine's device (ARGS="--quick", ...)
 	$(BIN)/python -m benchmarks.train_step $(ARGS)
+
+benchmark-predict: $(READY) ## what predict costs beside its decoder and network, and other tools (ARGS="--quick", ...)
+	$(BIN)/python -m benchmarks.predict $(ARGS)
 
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)

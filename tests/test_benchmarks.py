@@ -9,7 +9,7 @@ import openslide
 import pytest
 import tifffile
 
-from benchmarks.tiling import contest, options, ours, places, raw, report, results, slides
+from benchmarks.tiling import options, ours, places, raw, report, results, slides
 from benchmarks.tiling.contest import Contestant, compete, median, ratio
 from benchmarks.tiling.jpeg_tiles import encode, split
 from benchmarks.tiling.texture import Tissue, blobs, stained
@@ -20,9 +20,8 @@ SIDE = 1024
 
 @pytest.fixture
 def outputs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    for module, name in ((places, "SLIDES"), (places, "WORK"), (contest, "RESULTS"), (results, "RESULTS")):
-        monkeypatch.setattr(module, name, tmp_path / name.lower())
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    for name in ("SLIDES", "WORK", "RESULTS"):
+        monkeypatch.setattr(places, name, tmp_path / name.lower())
     return tmp_path
 
 
@@ -101,7 +100,7 @@ def test_contestants_take_turns_and_one_that_fails_is_told(outputs: Path) -> Non
         Contestant("b", "benchmarks.tiling.raw:decode", nothing),
         Contestant("c", "benchmarks.tiling.raw:nothing"),
     ]
-    found = compete(contestants, 2, told.append, watched=True)
+    found = compete(contestants, 2, told.append, outputs / "logs", watched=True)
     assert [line.split(":")[0] for line in told] == [
         "warm a",
         "warm b",
@@ -123,7 +122,7 @@ def test_an_entry_tells_the_load_and_the_commit_before_its_contest(
     monkeypatch.setattr(os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
     monkeypatch.setattr(options, "compete", lambda *_, **__: {"x": os.getloadavg()})
     options.Options().contest("limits/area", list)
-    entry = results.load()["limits/area"]
+    entry = results.load(places.RESULTS)["limits/area"]
     assert (entry["machine"]["load"], entry["contest"]["x"][0]) == (0.25, 9.0)
     assert entry["commit"] == results.commit(places.ROOT)
     assert results.commit(outputs) == "unknown"
@@ -140,14 +139,20 @@ def test_the_report_gives_medians_and_ratios_of_the_same_round(outputs: Path) ->
     assert median(raw_runs) == 2
     assert ratio(raw_runs, our_runs) == pytest.approx(0.5)
     first, second = (results.conditions() | {"commit": name} for name in ("abc", "def-dirty"))
-    results.save("pixels/stained/aligned/1", {"raw": raw_runs, "evenpatch": our_runs}, first, quick=True)
-    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(0.5)}, second, quick=True)
+    results.save(
+        places.RESULTS,
+        "pixels/stained/aligned/1",
+        {"raw": raw_runs, "evenpatch": our_runs},
+        first,
+        quick=True,
+    )
+    results.save(places.RESULTS, "storage/write", {"none": runs(2.0), "jpeg": runs(0.5)}, second, quick=True)
     text = report.write().read_text(encoding="utf-8")
     assert "| stained | aligned | 1 | 5 | 1.25 | 50% | 4 | 4 |" in text
     assert "| jpeg | 20 | 4.00 |" in text
     assert "Quick runs" in text
     assert "commits abc, def-dirty." in text
-    results.save("storage/write", {"none": runs(2.0), "jpeg": runs(1.0)}, second, quick=False)
+    results.save(places.RESULTS, "storage/write", {"none": runs(2.0), "jpeg": runs(1.0)}, second, quick=False)
     text = report.write().read_text(encoding="utf-8")
     assert "| jpeg | 10 | 2.00 |" in text
     assert "Quick runs" not in text

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tiling.memory import peak_memory
-from benchmarks.tiling.places import RESULTS, ROOT
+from benchmarks.tiling.places import ROOT
 
 Run = dict[str, Any]
 # One thread a library, as the workers of the engine have it; what is measured says how many it uses.
@@ -37,6 +37,7 @@ class Contestant:
 class _Turn:
     contestant: Contestant
     process: subprocess.Popen[str]
+    log: Path
     runs: list[Run]
     failed: str = ""
 
@@ -45,6 +46,7 @@ def compete(
     contestants: Sequence[Contestant],
     repeats: int,
     tell: Callable[[str], None],
+    logs: Path,
     *,
     warm: bool = True,
     watched: bool = False,
@@ -55,6 +57,7 @@ def compete(
         contestants: at least one; each has a process for the whole contest.
         repeats: turns that count.
         tell: takes a line of progress.
+        logs: folder for what the contestants print.
         warm: whether there is a turn before that does not count.
         watched: whether memory is sampled, which disturbs the clock.
 
@@ -62,7 +65,7 @@ def compete(
         For each name its `runs`, or an `error` with the end of its log.
     """
     with ExitStack() as stack:
-        turns = [stack.enter_context(_started(contestant)) for contestant in contestants]
+        turns = [stack.enter_context(_started(contestant, logs)) for contestant in contestants]
         for number in range(-int(warm), repeats):
             for turn in turns:
                 if not turn.failed:
@@ -85,9 +88,9 @@ def ratio(over: Mapping[str, Any], under: Mapping[str, Any], key: str = "seconds
 
 
 @contextmanager
-def _started(contestant: Contestant) -> Iterator[_Turn]:
-    log = _log(contestant)
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _started(contestant: Contestant, logs: Path) -> Iterator[_Turn]:
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{re.sub('[^A-Za-z0-9.]+', '-', contestant.name)}.txt"
     path = os.pathsep.join([str(ROOT), *contestant.path])
     command = [contestant.python, "-m", "benchmarks.tiling.child", contestant.job]
     command += [json.dumps(contestant.parameters, default=str), str(contestant.cores)]
@@ -102,7 +105,7 @@ def _started(contestant: Contestant) -> Iterator[_Turn]:
             text=True,
         )
         try:
-            yield _Turn(contestant, process, [])
+            yield _Turn(contestant, process, log, [])
         finally:
             _stop(process)
 
@@ -120,7 +123,7 @@ def _take(turn: _Turn, *, counted: bool, watched: bool) -> None:
     with peak_memory(turn.process.pid, watched=watched) as peak:
         line = _asked(turn.process)
     if not line:
-        told = _log(turn.contestant).read_text(encoding="utf-8", errors="replace").splitlines()
+        told = turn.log.read_text(encoding="utf-8", errors="replace").splitlines()
         turn.failed = "\n".join(told[-5:]) or "it ended without a word"
     elif counted:
         turn.runs.append(json.loads(line) | ({"tree_mib": peak[0] / 2**20} if watched else {}))
@@ -133,10 +136,6 @@ def _asked(process: subprocess.Popen[str]) -> str:
         process.stdin.write("run\n")
         process.stdin.flush()
     return process.stdout.readline()
-
-
-def _log(contestant: Contestant) -> Path:
-    return RESULTS / "logs" / f"{re.sub('[^A-Za-z0-9.]+', '-', contestant.name)}.txt"
 
 
 def _told(turn: _Turn) -> str:

@@ -77,7 +77,7 @@ def tiatoolbox_zarr(slide: str, place: str, limit: int, workers: int, work: str)
 
 def lazyslide_pixels(slide: str, place: str, limit: int, workers: int) -> Measure:
     """LazySlide: the given tiles put on the slide, then its dataset through torch's DataLoader."""
-    _without_cuda()
+    without_cuda()
     from torch.utils.data import DataLoader
     from wsidata import TileSpec, open_wsi
     from wsidata.io import add_tiles
@@ -95,7 +95,7 @@ def lazyslide_pixels(slide: str, place: str, limit: int, workers: int) -> Measur
 
 def trident_pixels(slide: str, place: str, limit: int, workers: int) -> Measure:
     """TRIDENT: its patcher at given coordinates, through its dataset and torch's DataLoader."""
-    _without_cuda()
+    without_cuda()
     from torch.utils.data import DataLoader
     from trident import OpenSlideWSI, WSIPatcherDataset
 
@@ -129,7 +129,7 @@ def cucim_pixels(slide: str, place: str, limit: int, workers: int) -> Measure:
 
 
 def _tiatoolbox(slide: str, place: str, limit: int) -> tuple[Plan, Callable[[int], Any]]:
-    _without_cuda()
+    without_cuda()
     from tiatoolbox.wsicore.wsireader import WSIReader
 
     plan, opened = Plan(place, limit), {}
@@ -143,7 +143,7 @@ def _tiatoolbox(slide: str, place: str, limit: int) -> tuple[Plan, Callable[[int
     return plan, read
 
 
-def _without_cuda() -> None:
+def without_cuda() -> None:
     """torchvision's wheel wants CUDA's libraries: two operators that its import looks up are never used."""
     import torch
 

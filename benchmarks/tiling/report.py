@@ -8,26 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tiling import results
+from benchmarks.tiling import places, results
 from benchmarks.tiling.contest import median, ratio
 from benchmarks.tiling.picture import draw
-from benchmarks.tiling.places import RESULTS
 
 Entries = Mapping[str, Mapping[str, Any]]
 
 
 def write() -> Path:
     """Write the report over everything that was ever measured; its path."""
-    known = results.load()
+    known = results.load(places.RESULTS)
     # A quick run says nothing beside a real one.
     entries = {name: entry for name, entry in known.items() if not entry["quick"]} or known
     sections = (_pixels, _steps, _peers, _read, _write, _memory, _area, _small, _slides, _dask)
     lines = ["# Tiling benchmark", "", *_machine(entries), ""]
     for section in sections:
         lines += section(entries)
-    path = RESULTS / "report.md"
+    path = places.RESULTS / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    draw(entries, RESULTS / "tiling.png")
+    draw(entries, places.RESULTS / "tiling.png")
     return path
 
 

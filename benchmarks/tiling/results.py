@@ -10,14 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tiling.places import RESULTS, ROOT
+from benchmarks.tiling.places import ROOT
 
 _LIBRARIES = ("imagecodecs", "numpy", "opencv-python-headless", "tensorstore", "tifffile", "zarr")
 
 
-def load() -> dict[str, Any]:
-    """All entries: name -> what `save` was given."""
-    path = RESULTS / "results.json"
+def load(folder: Path) -> dict[str, Any]:
+    """All entries of a folder: name -> what `save` was given."""
+    path = folder / "results.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
@@ -27,23 +27,24 @@ def conditions() -> dict[str, Any]:
     return {"commit": commit(ROOT), "machine": _machine()}
 
 
-def save(name: str, contest: dict[str, Any], under: dict[str, Any], *, quick: bool) -> None:
+def save(folder: Path, name: str, contest: dict[str, Any], under: dict[str, Any], *, quick: bool) -> None:
     """Put one contest beside the others, at once, so that a run that is stopped loses nothing.
 
     Args:
+        folder: of results.json.
         name: of the contest.
         contest: what `compete` gave.
         under: the `conditions` before it.
         quick: whether it only shows that it runs.
     """
-    known = load()
+    known = load(folder)
     if quick and not known.get(name, {"quick": True})["quick"]:
         return  # a real measurement outlives a quick run
     entries = known | {name: under | {"quick": quick, "contest": contest}}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    part = RESULTS / ".results.json.part"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / ".results.json.part"
     part.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", encoding="utf-8")
-    part.replace(RESULTS / "results.json")
+    part.replace(folder / "results.json")
 
 
 def commit(root: Path) -> str:
