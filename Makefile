@@ -58,9 +58,6 @@ wheel: $(READY) ## build the wheel: dist/evenpatch-*.whl (.ci/wheel tries it in 
 	rm -f dist/evenpatch-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
-	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)
-
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
