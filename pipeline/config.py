@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
-from operator import or_
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
@@ -93,9 +92,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(
-            has=f"{path}: {error}", needs="valid YAML", do="mend the line named above"
-        ) from error
+        raise ConfigError(has=f"{path}: {error}", needs="valid YAML", do="mend the line it names") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -178,7 +175,7 @@ def load_layered(configs: Path, name: str) -> dict[str, Any]:
 
     A key of the project's file replaces the default whole, so that a threshold taken out of a copy is gone.
     """
-    return reduce(or_, map(load_yaml, layers(configs, name)))
+    return reduce(lambda below, above: below | above, map(load_yaml, layers(configs, name)))
 
 
 def load_cohort(configs: Path, cohort: str) -> CohortFile:
@@ -214,9 +211,8 @@ def slides_manifest(cohort: CohortFile, name: str) -> str:
 
 def is_generated(cohort: CohortFile, paths: Paths) -> bool:
     """Whether the cohort's slides are those of its own phantom stage."""
-    if cohort.manifest is None:
-        return False
-    return PurePath(expanded(cohort.manifest)) == paths.raw.relative_to(paths.root) / "slides.csv"
+    own = paths.raw.relative_to(paths.root) / "slides.csv"
+    return cohort.manifest is not None and PurePath(expanded(cohort.manifest)) == own
 
 
 def stage_mapping(configs: Path, cohort: str, stage: str) -> dict[str, Any]:
