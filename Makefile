@@ -48,8 +48,8 @@ benchmark-train-step: $(READY) ## time of a training step beside its network alo
 benchmark-predict: $(READY) ## what predict costs beside its decoder and network, and other tools (ARGS="--quick", ...)
 	$(BIN)/python -m benchmarks.predict $(ARGS)
 
-benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full]
-	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
+benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full|predict-kill|predict-disk-full]
+	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full predict-kill predict-disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
 
 benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
 	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)

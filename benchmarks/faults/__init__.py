@@ -3,6 +3,8 @@
     python -m benchmarks.faults mutate [--cases N] [--case N]
     python -m benchmarks.faults kill [--kills N]
     python -m benchmarks.faults disk-full
+    python -m benchmarks.faults predict-kill [--kills N]
+    python -m benchmarks.faults predict-disk-full
 
 Each part writes outputs/benchmarks/faults/<part>.json and renews table.md beside it.
 """

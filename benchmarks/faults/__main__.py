@@ -5,13 +5,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.faults import disk_full, kill, mutate
+from benchmarks.faults import disk_full, kill, mutate, predict
 from benchmarks.faults.results import write_results
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
     "mutate": mutate.run,
     "kill": kill.run,
     "disk-full": disk_full.run,
+    "predict-kill": predict.kills,
+    "predict-disk-full": predict.full_disks,
 }
 
 
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=5000, help="mutate: number of inputs")
     parser.add_argument("--first", type=int, default=0, help="mutate: number of the first input")
     parser.add_argument("--case", type=int, help="mutate: replay this one, with its traceback")
-    parser.add_argument("--kills", type=int, default=50, help="kill: number of kills")
+    parser.add_argument("--kills", type=int, default=50, help="kill, predict-kill: number of kills")
     options = parser.parse_args(arguments)
     results = PARTS[options.part](options)
     if options.case is None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,10 @@ from benchmarks.faults.cohort import SETTINGS, digests, write_slides
 
 _COHORT = "faults"
 _SECTIONS = ("ingest", "split", "attribute", "train", "algorithms", "evaluate", "report", "register")
-_SHARES = (0.1, 0.5, 0.9)
-_FILLED = (0.05, 0.3, 0.6)
+SHARES = (0.1, 0.5, 0.9)
+"""Of the space that is needed, where the disk is too small from the start."""
+FILLED = (0.05, 0.3, 0.6)
+"""Of the same: what is written by the time that something else fills the disk."""
 _SLACK = 64 * 2**10
 _ROWS = """slide_id,patient_id,image,annotation,label
 large,p0,large.tif,large.geojson,
@@ -41,7 +43,7 @@ class Trial:
     told: str
     """What it wrote to stderr."""
     false_stores: list[str]
-    """Files of finished stores that an uninterrupted run does not have."""
+    """Files of what passes for finished that an uninterrupted run does not have."""
     completed: bool
     """Whether the run with space enough made the same files."""
 
@@ -65,8 +67,18 @@ def run(_options: argparse.Namespace) -> dict[str, object]:
             raise RuntimeError(told)
         expected = _files(whole)
         used = sum(path.stat().st_size for path in (whole / "data").rglob("*") if path.is_file())
-        trials = [_full(folder, expected, used, share) for share in _SHARES]
-        trials += [_filling(folder, expected, used, share) for share in _FILLED]
+        trials = [_full(folder, expected, used, share) for share in SHARES]
+        trials += [_filling(folder, expected, used, share) for share in FILLED]
+    return told_of(trials, used)
+
+
+def told_of(trials: Sequence[Trial], used: int) -> dict[str, object]:
+    """What the trials came to.
+
+    Args:
+        trials: at least one.
+        used: bytes that an uninterrupted run writes.
+    """
     bad = [trial for trial in trials if not trial.clear or trial.false_stores or not trial.completed]
     return {
         "passed": not bad,
@@ -84,7 +96,7 @@ def run(_options: argparse.Namespace) -> dict[str, object]:
 
 def _full(folder: Path, expected: dict[str, str], used: int, share: float) -> Trial:
     """Less space than is needed, before anything is done."""
-    with _disk(folder / "disk", int(used * share)) as disk:
+    with small_disk(folder / "disk", _ingested(folder) + int(used * share)) as disk:
         root = shutil.copytree(folder / "ingested", disk, dirs_exist_ok=True)
         code, told = _evenpatch(root, "tile")
         return _judged(f"full at {share:.0%}", disk, root, code, told, expected)
@@ -92,14 +104,14 @@ def _full(folder: Path, expected: dict[str, str], used: int, share: float) -> Tr
 
 def _filling(folder: Path, expected: dict[str, str], used: int, share: float) -> Trial:
     """Space enough at the start, of which something else takes the rest once the work is under way."""
-    with _disk(folder / "disk", 4 * used + 16 * 2**20) as disk:
+    with small_disk(folder / "disk", _ingested(folder) + 4 * used + 16 * 2**20) as disk:
         root = shutil.copytree(folder / "ingested", disk, dirs_exist_ok=True)
         start = shutil.disk_usage(disk).used
         child = subprocess.Popen(_command(root, "tile"), stderr=subprocess.PIPE, text=True)
         while child.poll() is None and shutil.disk_usage(disk).used < start + share * used:
             time.sleep(0.001)
         if child.poll() is None:
-            _fill(disk)
+            fill(disk)
         told = child.communicate()[1]
         (disk / "ballast").unlink(missing_ok=True)
         return _judged(f"filled at {share:.0%}", disk, root, child.returncode, told, expected)
@@ -113,7 +125,7 @@ def _judged(name: str, disk: Path, root: Path, code: int, told: str, expected: d
         for path, digest in found.items()
         if not any(part.startswith(".") for part in Path(path).parts) and expected.get(path) != digest
     ]
-    _run("mount", "-o", "remount,size=1g", str(disk))
+    give_room(disk)
     again, retold = _evenpatch(root, "tile")
     completed = again == 0 and _files(root) == expected
     return Trial(name, code, told if completed else told + retold, false, completed)
@@ -131,15 +143,24 @@ def _prepare(folder: Path, root: Path) -> None:
 
 
 @contextmanager
-def _disk(place: Path, size: int) -> Iterator[Path]:
-    """A disk with about `size` bytes left once the ingested repository lies there."""
+def small_disk(place: Path, size: int) -> Iterator[Path]:
+    """A disk of so many bytes, mounted at `place`."""
     place.mkdir(exist_ok=True)
-    small = sum(path.stat().st_blocks * 512 for path in (place.parent / "ingested").rglob("*")) + 2**18
-    _run("mount", "-t", "tmpfs", "-o", f"size={small + size}", "tmpfs", str(place))
+    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
     try:
         yield place
     finally:
         _run("umount", "-l", str(place))
+
+
+def give_room(disk: Path) -> None:
+    """Let a small disk be large enough."""
+    _run("mount", "-o", "remount,size=1g", str(disk))
+
+
+def _ingested(folder: Path) -> int:
+    """What the ingested repository takes of a disk."""
+    return sum(path.stat().st_blocks * 512 for path in (folder / "ingested").rglob("*")) + 2**18
 
 
 def _files(root: Path) -> dict[str, str]:
@@ -147,7 +168,8 @@ def _files(root: Path) -> dict[str, str]:
     return digests(root / "data")
 
 
-def _fill(disk: Path) -> None:
+def fill(disk: Path) -> None:
+    """Put a file `ballast` on a disk that leaves next to nothing free."""
     with (disk / "ballast").open("wb", buffering=0) as file:
         while (free := shutil.disk_usage(disk).free) > _SLACK:
             file.write(bytes(min(free - _SLACK + 1, 2**22)))

@@ -22,6 +22,7 @@ from benchmarks.tiling import places
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_card
 from patching.manifest import SlideRow
+from patching.survey.named_slides import find_slides
 from pipeline.cli import main
 from pipeline.deployment.engines import prepare
 from pipeline.deployment.meter import Meter

@@ -41,13 +41,17 @@ def model_folder(kind: str, *, quality: bool) -> Path:
             told to leave it out.
     """
     folder = places.WORK / "models" / f"{kind}{'-quality' * quality}"
-    card = _card(kind, quality=quality)
+    write_model(folder, model_card(kind, quality=quality))
+    return folder
+
+
+def write_model(folder: Path, card: ModelCard) -> None:
+    """Weights that were drawn, and the card."""
     torch.manual_seed(7)
     told = card.normalization
     normalization = Normalization(told.transform, told.mean, told.std, told.raw_std)
-    network = make_backbone(BACKBONE, len(card.channels), len(card.classes))
+    network = make_backbone(card.backbone, len(card.channels), len(card.classes))
     save_classifier(folder, Classifier(network, normalization).eval(), card)
-    return folder
 
 
 def exported(folder: Path) -> Path:
@@ -74,7 +78,7 @@ class _FromPixels(nn.Module):
         return self._classifier.averaged(images_BHWC.permute(0, 3, 1, 2).float()).softmax(dim=1)
 
 
-def _card(kind: str, *, quality: bool) -> ModelCard:
+def model_card(kind: str, *, quality: bool) -> ModelCard:
     """Ranges so wide that no patch gets a note."""
     channels, patch = CHANNELS[kind], _PATCHES[kind]
     stained = kind == "stained"
@@ -96,7 +100,11 @@ def _card(kind: str, *, quality: bool) -> ModelCard:
         test_time_symmetries=False,
         patch=patch,
         dtype="uint8" if stained else "uint16",
-        tissue=TissueCard(settings={"method": "otsu"}, mask_pixels_per_patch=16, minimum_fraction=0.01),
+        tissue=TissueCard(
+            settings={"method": "otsu"},
+            mask_pixels_per_patch=32 if kind == "phantom" else 16,
+            minimum_fraction=0.01,
+        ),
         attribute=AttributeCard(names=("little tissue", "much tissue"), above=0.6),
         ranges=TrainingRanges(
             tissue_fraction=Range(low=0, high=1),

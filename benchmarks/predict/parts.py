@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.predict import model
 from benchmarks.tiling import places, slides
 from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Contests, tell
 from benchmarks.tiling.ours import CASES, locate
+from models.networks.classifier import batch_on
 from pipeline.config import load_yaml
 from pipeline.phantoms.cohort import PhantomSettings, draw, slides_of
 from pipeline.phantoms.writer import write_slide
@@ -22,7 +24,7 @@ SMALL = 200
 _DISTINCT = 40
 _IN_FLIGHT = 4
 _JOBS = "benchmarks.predict.jobs"
-_BATCH = 32
+_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _peers(options: Options, python: str) -> list[Contestant]:
         "slides": _texts(paths),
         "places": _texts(located),
         "network": str(model.exported(folder)),
-        "batch": _BATCH,
+        "batch": batch_on(torch.device("cpu"), _SIDE),
         "work": str(places.WORK / "tiatoolbox"),
     }
     return [
@@ -128,12 +130,10 @@ def _small(options: Options) -> list[Contestant]:
 
 def _planning(options: Options) -> list[Contestant]:
     large = slides.multichannel_slide("zlib", 1024 if options.quick else 10_240)
-    found = {"large": ("zlib", large), "phantom": ("phantom", _phantom())}
+    folder = str(model.model_folder("phantom", quality=True))
     return [
-        _contestant(
-            name, "plan", slides=[str(path)], model=str(model.model_folder(kind, quality=True)), threads=1
-        )
-        for name, (kind, path) in found.items()
+        _contestant(name, "plan", slides=[str(path)], model=folder, threads=1)
+        for name, path in {"large": large, "phantom": _phantom()}.items()
     ]
 
 
