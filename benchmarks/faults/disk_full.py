@@ -87,6 +87,7 @@ def told_of(trials: Sequence[Trial], used: int) -> dict[str, object]:
         "runs_with_false_stores": sum(bool(trial.false_stores) for trial in trials),
         "completed_alike_with_space": sum(trial.completed for trial in trials),
         "needed_MiB": used / 2**20,
+        "trials": [trial.name for trial in trials],
         "details": [
             f"{trial.name}: {trial.code}: {trial.false_stores}: {trial.told[-900:]}" for trial in bad
         ],

@@ -5,6 +5,7 @@ can be killed in its midst.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -86,13 +87,13 @@ def _trial(rig: Rig, used: int, share: float, *, filling: bool) -> Trial:
         (disk / "ballast").unlink(missing_ok=True)
         told = log.read_text(encoding="utf-8", errors="replace")
         false = _false(_files(out), rig.whole)
+        finished = len(list(out.glob(".receipts/*.json")))
         give_room(disk)
         again = _ended(_forked(rig.folder, out, log))
-        completed = again == 0 and _files(out) == rig.whole
+        completed = again == 0 and _files(out) == rig.whole and _kept(out) == finished
         retold = "" if completed else log.read_text(encoding="utf-8", errors="replace")
-        return Trial(
-            f"{'filled' if filling else 'full'} at {share:.0%}", code, told + retold, false, completed
-        )
+        name = f"{'filled' if filling else 'full'} at {share:.0%}, {finished} slides finished"
+        return Trial(name, code, told + retold, false, completed)
 
 
 def _filled(child: int, disk: Path, written: int) -> int:
@@ -112,6 +113,11 @@ def _false(found: dict[str, str], whole: dict[str, str]) -> list[str]:
     should = {name: digest for name, digest in whole.items() if name.partition("/")[0] in folders}
     are = {name: digest for name, digest in found.items() if name.partition("/")[0] in folders}
     return sorted(name for name in should.keys() | are.keys() if should.get(name) != are.get(name))
+
+
+def _kept(out: Path) -> int:
+    """Slides that the last run did not predict again."""
+    return int(json.loads((out / "run.json").read_text(encoding="utf-8"))["slides"]["kept"])
 
 
 @contextmanager
