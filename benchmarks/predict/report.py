@@ -228,5 +228,10 @@ def _table(title: str, header: str, rows: Sequence[str], told: Sequence[str] = (
 
 
 def _cells(*values: object) -> str:
-    told = (f"{value:.3g}" if isinstance(value, float) and value < 1000 else str(value) for value in values)
-    return f"| {' | '.join(told)} |"
+    return f"| {' | '.join(_cell(value) for value in values)} |"
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
