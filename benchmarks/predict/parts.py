@@ -22,7 +22,7 @@ from pipeline.phantoms.writer import write_slide
 SIDES = (5_000, 10_000, 20_000, 40_000)
 SMALL = 200
 _DISTINCT = 40
-_IN_FLIGHT = 4
+SIDE, _IN_FLIGHT = 6144, 4
 _JOBS = "benchmarks.predict.jobs"
 _SIDE = 256
 
@@ -37,10 +37,9 @@ class Options(Contests):
 
 def efficiency(options: Options) -> None:
     """Four slides at once, and each work alone in as many threads."""
-    for kind in ("stained", "zlib"):
-        for quality in (False, True):
-            name = f"efficiency/{kind}/{'quality' if quality else 'plain'}"
-            options.contest(name, lambda kind=kind, quality=quality: _works(options, kind, quality=quality))
+    for kind, quality in (("stained", False), ("stained", True), ("zlib", True)):
+        name = f"efficiency/{kind}/{'quality' if quality else 'plain'}"
+        options.contest(name, lambda kind=kind, quality=quality: _works(options, kind, quality=quality))
 
 
 def peers(options: Options) -> None:
@@ -166,7 +165,7 @@ def _contestant(name: str, job: str, **parameters: Any) -> Contestant:
 
 
 def _slides(kind: str, *, quick: bool) -> list[Path]:
-    side = 1024 if quick else 5120
+    side = 1024 if quick else SIDE
     numbers = range(3000, 3000 + _IN_FLIGHT)
     if kind == "stained":
         return [slides.stained_slide(side, 0.4, number) for number in numbers]

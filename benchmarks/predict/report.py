@@ -172,7 +172,7 @@ def _memory(entries: Entries) -> list[str]:
         for run in contest["evenpatch"]["runs"]
     ]
     rows += [
-        _cells(f"four of 5,120², {kind}, {quality}", run["patches"], run["peak_mib"])
+        _cells(f"four, {kind}, {quality}", run["patches"], run["peak_mib"])
         for (kind, quality), contest in _entries(entries, "efficiency/")
         for run in contest["evenpatch"]["runs"][-1:]
     ]
