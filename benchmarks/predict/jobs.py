@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from pipeline.cohort.named_slides import find_slides
 
 from benchmarks.tiling import places
 from models.networks.card import ModelCard
