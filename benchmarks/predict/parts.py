@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.predict import model
+from benchmarks.predict import jobs, model
 from benchmarks.tiling import places, slides
 from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Contests, tell
@@ -117,13 +117,13 @@ def _sparse(side: int, threads: int) -> Contestant:
 def _small(options: Options) -> list[Contestant]:
     distinct, total = (2, 4) if options.quick else (_DISTINCT, SMALL)
     paths = slides.small_slides(distinct)
-    counts = [_count([_located(path)]) for path in paths]
     linked = places.WORK / "small"
     linked.mkdir(parents=True)
     for number in range(total):
         (linked / f"s{number:03}.svs").hardlink_to(paths[number % distinct])
     folder = str(model.model_folder("stained", quality=True))
-    alone = _alone([str(linked)], folder, options.threads, sum(counts) * total // distinct)
+    patches = jobs.plan([str(linked)], folder, options.threads)()["patches"]
+    alone = _alone([str(linked)], folder, options.threads, patches)
     return [*alone, _whole([str(linked)], folder, options.threads)]
 
 
