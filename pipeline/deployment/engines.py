@@ -33,13 +33,14 @@ def tasks_of(run: Run, rows: Sequence[SlideRow]) -> tuple[list[Task], list[Outco
     Raises:
         ConfigError: a folder of a slide's name is there, and no run wrote it.
     """
-    remove_halves(run.out)
+    remove_halves(run.out, [row.slide_id for row in rows])
     tasks: list[Task] = []
     settled: list[Outcome] = []
     for row in rows:
         try:
             key = key_of(row, run.model.digest, run.settings, run.model.card)
         except AnnotationError as error:
+            forget(run.out, row.slide_id)
             settled.append(Outcome(row.slide_id, error=error))
             continue
         if is_whole(run.out, row.slide_id, key):

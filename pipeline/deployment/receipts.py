@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from patching.errors import AnnotationError, ConfigError
 from patching.manifest import SlideRow
 from patching.tissue.registry import make_detector
 from pipeline.config import Settings
+from pipeline.deployment.outputs import halves_of
 from pipeline.files import read_json, write_json
 from pipeline.provenance import version_of
 
@@ -116,10 +117,18 @@ def alone(out: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block lasts.
 
     Raises:
-        ConfigError: another run is at work there.
+        ConfigError: another run is at work there, or nothing can be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            has=f"{out}, in which nothing can be written ({error.strerror})",
+            needs="a folder for the outputs",
+            do="name another one with `--out`, or change the permissions",
+        ) from error
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -131,13 +140,13 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def remove_halves(out: Path) -> None:
-    """Remove what a run that was killed left half-written."""
-    for path in (*out.glob(".*.part"), *out.glob(".*.old"), *(out / _FOLDER).glob(".*.part")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def remove_halves(out: Path, slide_ids: Iterable[str]) -> None:
+    """Remove what a run that was killed left half-written of these slides, and no other hidden file."""
+    for slide_id in slide_ids:
+        for path in halves_of(out / slide_id):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in (out / _FOLDER).glob(".*.part"):
+        path.unlink()
 
 
 @cache
@@ -156,17 +165,17 @@ def _receipt(out: Path, slide_id: str) -> Path:
 
 
 def _stamps(image: Path | str) -> Iterator[list[Any]]:
-    """Name, length and time of a slide's files; the name alone of an address."""
+    """Name, length and time of a slide's files; the name alone of an address, and of what cannot be read."""
     path = Path(image)
-    if path.is_dir():
-        for parent, _, names in sorted(os.walk(path)):
-            for name in sorted(names):
-                found = Path(parent, name).stat()
-                yield [str(Path(parent, name)), found.st_size, found.st_mtime_ns]
-    elif path.is_file():
-        yield [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-    else:
-        yield [str(image)]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path.resolve()] if path.is_file() else []
+    yield [str(image)]
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:  # a link to nowhere: who opens the slide tells what it lacks
+            yield [str(file)]
+        else:
+            yield [str(file), found.st_size, found.st_mtime_ns]
 
 
 def _digest(path: Path) -> str:

@@ -41,6 +41,28 @@ def test_an_address_without_name_is_fetched_too(root: Path, tmp_path: Path) -> N
     assert found.version == ""
 
 
+def test_a_registry_that_was_begun_anew_gives_its_own_first_version(root: Path, tmp_path: Path) -> None:
+    client, name, digests = connect(root), "begun-anew", []
+    for number in ("1", "2"):
+        known = client.get_model_version("evenpatch-toy", number)
+        client.create_registered_model(name)
+        client.create_model_version(name, known.source, run_id=known.run_id)
+        digests.append(find_model(f"models:/{name}/1", root, tmp_path).digest)
+        client.delete_registered_model(name)
+    assert digests[0] != digests[1]
+
+
+def test_an_address_that_moves_is_followed_each_time(root: Path, tmp_path: Path) -> None:
+    client, name = connect(root), "moving"
+    client.create_registered_model(name)
+    for number in ("1", "2"):
+        known = client.get_model_version("evenpatch-toy", number)
+        client.create_model_version(name, known.source, run_id=known.run_id)
+        latest = find_model(f"models:/{name}/latest", root, tmp_path)
+        assert latest.digest == find_model(f"models:/evenpatch-toy/{number}", root, tmp_path).digest
+    client.delete_registered_model(name)
+
+
 @pytest.mark.parametrize(
     "uri", ["models:/evenpatch-toy@nobody", "models:/evenpatch-toy/99", "models:/none/1"]
 )

@@ -213,6 +213,32 @@ def test_a_folder_that_is_not_ours_is_left_alone(
     assert (tmp_path / "first" / "thesis.tex").read_text() == "years of work"
 
 
+def test_hidden_files_of_others_are_left_alone(model: Path, slides: Path, tmp_path: Path) -> None:
+    strange = [tmp_path / name for name in (".bashrc.old", ".film.part", ".keep.old/a")]
+    for path in strange:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", tmp_path) == 0
+    assert [path.read_text() for path in strange] == ["mine"] * 3
+
+
+def test_a_link_to_nowhere_inside_a_slide_stops_no_other(model: Path, slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "torn.zarr").mkdir()
+    (tmp_path / "torn.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / "torn.zarr" / "0").symlink_to(tmp_path / "nowhere")
+    torn, out = tmp_path / "torn.zarr", tmp_path / "out"
+    assert predict(torn, slides / "first.ome.tif", "--model", model, "--out", out) == 3
+    assert set(json.loads((out / "run.json").read_text())["slides"]["failed"]) == {"torn"}
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert predict(slides, "--model", model, "--out", tmp_path / "file" / "out") == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_a_slide_without_tissue_is_predicted_with_no_patch(model: Path, tmp_path: Path) -> None:
     write_slide(tmp_path / "empty.tif", np.full((200, 300, 2), 40, np.uint16))
     assert predict(tmp_path / "empty.tif", "--model", model, "--out", tmp_path / "out") == 0
