@@ -40,7 +40,7 @@ class Meter:
             self.thread_seconds[step] = self.thread_seconds.get(step, 0.0) + time.perf_counter() - start
 
     def planned(self, patches: int) -> None:
-        """A slide's patches are known."""
+        """A slide's patches are known; those of one that cannot be planned are none."""
         with self._lock:
             self.planned_slides += 1
             self.planned_patches += patches
@@ -92,6 +92,8 @@ class Meter:
         """Until all patches are predicted, if slides to come hold as many as those known; None at first."""
         if not self.patches or not self.planned_slides:
             return None
+        if self.slides >= self.total:
+            return 0.0
         expected = self.planned_patches / self.planned_slides * max(self.total, self.planned_slides)
         return max(0.0, expected - self.patches) / self.rate
 

@@ -49,11 +49,13 @@ class Difference:
         Raises:
             ConfigError: they differ by more than is allowed.
         """
+        # NaN is smaller than nothing; what is no number is as far off as can be.
+        apart_B = np.nan_to_num(np.abs(exact_B - found_B), nan=1.0)
         flips = int((decide(self._decision, exact_B) != decide(self._decision, found_B)).sum())
         with self._lock:
             self.patches += len(exact_B)
             self.flips += flips
-            self.largest = max(self.largest, float(np.abs(exact_B - found_B).max()))
+            self.largest = max(self.largest, float(apart_B.max()))
         if self.largest > self._allowed:
             raise ConfigError(
                 has=f"probabilities of {self.what} that differ by {self.largest:.2g} from torch's",

@@ -39,7 +39,7 @@ class ModelFacts:
     trained_on: str
     """Patients, slides and patches, modality, µm per pixel."""
     decision_threshold: float
-    """Probability from which on a patch is predicted as tumor."""
+    """A patch is predicted as tumor where its probability exceeds it."""
     layout: NamedLayout
     """Names of the classes and of the parts of the tissue fractions (none where the model knows no parts)."""
     weak_groups: tuple[str, ...] = ()

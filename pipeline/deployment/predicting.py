@@ -20,7 +20,7 @@ from models.networks.decision import decide
 from models.networks.evidence import Evidence
 from models.networks.onnx_runtime import OnnxForward
 from models.networks.reliability import notes
-from patching.errors import EvenpatchError
+from patching.errors import EvenpatchError, SlideError
 from patching.manifest import SlideRow
 from patching.survey.quality import quality_names
 from pipeline.config import Settings
@@ -122,7 +122,7 @@ def predict_slides(
     ) -> None:
         task = tasks[number]
         prediction = predicted_slide(plan, card, run.model.evidence, probability_N, quality_NQ)
-        options = OutputOptions(run.settings.heatmap, card.attribute.names)
+        options = OutputOptions(run.settings.heatmap, run.model.layout.attributes)
         write_slide(prediction, run.out, options)
         write_receipt(run.out, task.row.slide_id, task.key)
         meter.finished()
@@ -190,8 +190,17 @@ def predicted_slide(
         card, evidence: of the model.
         probability_N: of tumor, of every patch of the plan.
         quality_NQ: the patches' quality in the order of `quality_names`; Q is 0 where none was measured.
+
+    Raises:
+        SlideError: probabilities are no numbers.
     """
     exact_N = probability_N.astype(np.float64)
+    if unknown := int((~np.isfinite(exact_N)).sum()):
+        raise SlideError(
+            has=f"{plan.row.slide_id}: {unknown} of {len(exact_N)} patches without a probability",
+            needs="pixels whose values the network can bear",
+            do="compare them with the training's; if other slides fail too, fetch the model again",
+        )
     prediction_N = decide(card.decision, exact_N)
     sampling, mpp = plan.survey.sampling, plan.survey.mpp
     tissue_N = plan.tissue_fraction_N

@@ -42,7 +42,6 @@ from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, 
 from pipeline.deployment.receipts import alone
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
-from pipeline.training.layout import NamedLayout
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         DiskSpaceError: the disk is full.
     """
     settings, engine = _settings(options), _engine(options)
-    channels = options.channels.split(",") if options.channels else None
+    channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels)
     with alone(options.out):
         model = find_model(options.model, options.root, options.out / ".model")
@@ -183,7 +182,7 @@ def _facts(model: Model) -> ModelFacts:
         cohort="unknown" if evidence is None else f"{evidence.cohort}: {evidence.description}",
         trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp}",
         decision_threshold=card.decision.threshold,
-        layout=NamedLayout(card.classes, card.attribute.names),
+        layout=model.layout,
         weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
         others=() if evidence is not None else (("how well it does", "unknown: no evidence.json"),),
     )

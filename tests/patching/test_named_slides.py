@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patching.errors import ManifestError, MissingFileError
+from patching.errors import ConfigError, ManifestError, MissingFileError
 from patching.survey.named_slides import find_slides
 
 
@@ -61,3 +61,15 @@ def test_nothing_is_an_error(folder: Path) -> None:
     for argument in (folder / "empty", folder / "none.tif", folder / "*.svs", folder / "a" / "*.txt"):
         with pytest.raises(MissingFileError):
             names(argument)
+
+
+@pytest.mark.parametrize("mpp", [0.0, -0.5, float("nan"), float("inf")])
+def test_what_is_no_pixel_size_is_refused(mpp: float, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--mpp"):
+        find_slides([str(folder / "a")], mpp=mpp)
+
+
+@pytest.mark.parametrize("channels", [["CARS", "SHG", "CARS"], ["CARS", ""]])
+def test_channels_need_names_of_their_own(channels: list[str], folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--channels"):
+        find_slides([str(folder / "a")], channels=channels)

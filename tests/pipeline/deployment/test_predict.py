@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.data.dataset import MemoryPatches
-from models.networks.checkpoint import load_classifier
+from models.networks.card import DecisionCard
+from models.networks.checkpoint import load_classifier, save_classifier
+from patching.errors import ConfigError
 from patching.grid import PatchSpec
 from patching.manifest import SlideRow
 from patching.store.reading import PatchStore
@@ -19,6 +21,7 @@ from patching.tiling.engine import run_task
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
+from pipeline.deployment.network import Difference
 from pipeline.deployment.receipts import alone
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
@@ -304,6 +307,27 @@ def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Pat
     changed = (exact["probability"] - found["probability"]).abs().max()
     assert 0 < changed < 0.05
     assert told["largest"] == pytest.approx(changed)
+
+
+def test_a_probability_that_is_no_number_is_no_verdict(slides: Path, tmp_path: Path) -> None:
+    """Weights that overflow: every probability is NaN, which no threshold exceeds."""
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+    classifier, card = load_classifier(model)
+    with torch.no_grad():
+        next(classifier.backbone.parameters()).fill_(1e38)
+    save_classifier(model, classifier, card)
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", out) == 2
+    assert not (out / "first").exists()
+    assert "without a probability" in json.loads((out / "run.json").read_text())["slides"]["failed"]["first"]
+
+
+@pytest.mark.parametrize("exact", [0.25, float("nan")])
+def test_what_is_no_number_differs_as_much_as_can_be(exact: float) -> None:
+    difference = Difference("a network", DecisionCard(), allowed=0.5)
+    difference.add(np.array([0.25], np.float32), np.array([0.5], np.float32))
+    assert difference.largest == 0.25
+    with pytest.raises(ConfigError, match="differ by 1"):
+        difference.add(np.array([0.5, exact], np.float32), np.array([0.5, float("nan")], np.float32))
 
 
 def test_onnx_runtime_gives_nearly_the_same(model: Path, slides: Path, tmp_path: Path) -> None:
