@@ -22,8 +22,9 @@ import patching
 import pipeline
 from models.networks.card import ModelCard
 from patching.digests import fingerprint
-from patching.errors import AnnotationError, ConfigError
+from patching.errors import AnnotationError, ConfigError, UnreadableSlideError
 from patching.manifest import SlideRow
+from patching.readers.zarr.files import Source, is_url
 from patching.tissue.registry import make_detector
 from pipeline.config import Settings
 from pipeline.deployment.outputs import halves_of
@@ -164,29 +165,28 @@ def _receipt(out: Path, slide_id: str) -> Path:
     return out / _FOLDER / f"{slide_id}.json"
 
 
-def _stamps(image: Path | str) -> Iterator[list[Any]]:
+def _stamps(image: Source) -> Iterator[list[Any]]:
     """Name, length and time of a slide's files; the name alone of an address, and of what cannot be read."""
-    path = Path(image)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path.resolve()] if path.is_file() else []
-    yield [str(image)]
-    for file in files:
+    if is_url(image):
+        yield [str(image)]
+        return
+    path = Path(image).resolve()
+    # MIRAX keeps its pixels in the folder of the same name.
+    folder = path.with_suffix("") if path.suffix.lower() == ".mrxs" else path
+    for file in (path, *sorted(folder.rglob("*"))):
         try:
             found = file.stat()
         except OSError:  # a link to nowhere: who opens the slide tells what it lacks
             yield [str(file)]
         else:
-            yield [str(file), found.st_size, found.st_mtime_ns]
+            yield [str(file), *(() if file.is_dir() else (found.st_size, found.st_mtime_ns))]
 
 
 def _digest(path: Path) -> str:
     try:
         return fingerprint([path])
-    except OSError as error:
-        raise AnnotationError(
-            has=f"{path}, which cannot be read ({error})",
-            needs="a readable file",
-            do="check its name, its permissions and its disk",
-        ) from error
+    except UnreadableSlideError as error:
+        raise AnnotationError(has=error.has, needs=error.needs, do=error.do) from error
 
 
 def _marks(folder: Path) -> dict[str, list[int]]:

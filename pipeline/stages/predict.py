@@ -224,7 +224,7 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
 
 
 def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:
-    failed = [each for each in outcomes if each.error is not None]
+    failed = [(each.slide_id, each.error) for each in outcomes if each.error is not None]
     logger.info(
         "%d slides predicted, %d kept, %d failed: %s",
         sum(each.error is None and not each.kept for each in outcomes),
@@ -233,9 +233,9 @@ def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:
         out / PAGE,
     )
     if failed and (len(failed) == len(outcomes) or len(failed) > budget * len(outcomes)):
-        first = failed[0]
+        slide_id, error = failed[0]
         raise ErrorBudgetError(
-            has=f"{len(failed)} of {len(outcomes)} slides failed; {first.slide_id}: {first.error}",
+            has=f"{len(failed)} of {len(outcomes)} slides failed; {slide_id}: {error.in_one_line}",
             needs=f"at most a share of {budget:g}, and one slide that can be predicted",
             do=f"mend what {out / PAGE} says of each, and run the same command again",
         )

@@ -63,6 +63,14 @@ def test_nothing_is_an_error(folder: Path) -> None:
             names(argument)
 
 
+def test_a_table_without_patients_may_name_a_file_twice(folder: Path) -> None:
+    (folder / "two.csv").write_text("slide_id,image\nA,a/x.png\nB,a/x.png\n")
+    assert names(folder / "two.csv") == ["A", "B"]
+    (folder / "two.csv").write_text("slide_id,image\nA,a/x.png\nA,a/y.png\n")
+    with pytest.raises(ManifestError, match="'A' twice"):
+        names(folder / "two.csv")
+
+
 @pytest.mark.parametrize("mpp", [0.0, -0.5, float("nan"), float("inf")])
 def test_what_is_no_pixel_size_is_refused(mpp: float, folder: Path) -> None:
     with pytest.raises(ConfigError, match="--mpp"):

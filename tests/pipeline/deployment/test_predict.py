@@ -22,7 +22,8 @@ from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
 from pipeline.deployment.network import Difference
-from pipeline.deployment.receipts import alone
+from pipeline.deployment.predicting import PredictSettings
+from pipeline.deployment.receipts import alone, key_of
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
 
@@ -232,6 +233,17 @@ def test_a_link_to_nowhere_inside_a_slide_stops_no_other(model: Path, slides: Pa
     torn, out = tmp_path / "torn.zarr", tmp_path / "out"
     assert predict(torn, slides / "first.ome.tif", "--model", model, "--out", out) == 3
     assert set(json.loads((out / "run.json").read_text())["slides"]["failed"]) == {"torn"}
+
+
+def test_what_lies_beside_a_mirax_file_is_its_slide(tmp_path: Path) -> None:
+    row = SlideRow("m", "m", (tmp_path / "m.mrxs",))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m.mrxs").touch()
+    keys = []
+    for content in ("", "a", "ab"):
+        (tmp_path / "m" / "Data0000.dat").write_text(content)
+        keys.append(key_of(row, "digest", PredictSettings(), model_card()))
+    assert len(set(keys)) == 3
 
 
 def test_a_folder_that_cannot_be_made_is_told(
