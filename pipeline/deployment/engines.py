@@ -17,6 +17,7 @@ from patching.manifest import SlideRow
 from patching.tiling.engine import EngineSettings
 from patching.tiling.process_setup import prepare_process
 from pipeline.deployment.meter import Meter
+from pipeline.deployment.network import Compared
 from pipeline.deployment.predicting import Outcome, Run, Task, predict_slides
 from pipeline.deployment.receipts import forget, is_whole, key_of, remove_halves
 
@@ -82,8 +83,9 @@ def predict_all(
         futures = [client.submit(predict_one, run, task, pure=False) for task in tasks]
         try:
             for future in as_completed(futures):
-                outcome, patches = future.result()
+                outcome, patches, compared = future.result()
                 meter.predicted(patches)
+                meter.compared(compared)
                 meter.finished()
                 told(outcome)
         except KilledWorker as error:
@@ -94,13 +96,13 @@ def predict_all(
             ) from error
 
 
-def predict_one(run: Run, task: Task) -> tuple[Outcome, int]:
-    """One slide, in a worker: what became of it, and its patches."""
+def predict_one(run: Run, task: Task) -> tuple[Outcome, int, Compared | None]:
+    """One slide, in a worker: what became of it, its patches, and what an inexact network changed."""
     prepare()
     outcomes: list[Outcome] = []
     meter = Meter(1)
     predict_slides(run, [task], 1, meter, outcomes.append)
-    return outcomes[0], meter.patches
+    return outcomes[0], meter.patches, meter.difference
 
 
 def prepare() -> None:

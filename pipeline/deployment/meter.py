@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.deployment.network import Difference
+from pipeline.deployment.network import Compared
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Meter:
     planned_patches: int = 0
     thread_seconds: dict[str, float] = field(default_factory=dict)
     """That threads spent on each kind of step."""
-    difference: Difference | None = None
+    difference: Compared | None = None
     """What a network that is not exact changes."""
     started: float = field(default_factory=time.perf_counter)
     _busy: float = 0.0
@@ -49,6 +49,12 @@ class Meter:
         """Patches have their probability."""
         with self._lock:
             self.patches += patches
+
+    def compared(self, found: Compared | None) -> None:
+        """A network that is not exact was compared with the exact one."""
+        if found is not None:
+            with self._lock:
+                self.difference = found if self.difference is None else self.difference + found
 
     def finished(self) -> None:
         """A slide is written, or has failed."""

@@ -22,7 +22,8 @@ from pipeline.files import replacing, write_json
 from pipeline.look.html import make_environment
 from pipeline.training.layout import NamedLayout
 
-PAGE, SCORE = "predictions.html", "score.json"
+PAGE, SCORE, RUN = OF_THE_RUN = "predictions.html", "score.json", "run.json"
+"""Files of a run beside its slides' folders."""
 _INSIDE = 200
 """Slides whose pictures lie in the page itself; those of the others are loaded from beside it as they are
 seen."""

@@ -146,7 +146,7 @@ def predict_slides(
     buffers = network.buffers((apart or threads) + _SPARE, work.patch_shape, work.dtype)
     with deterministic(network.device):
         stream(work, network, buffers, threads=threads, apart=apart, meter=meter)
-    meter.difference = network.difference
+    meter.compared(None if network.difference is None else network.difference.found)
 
 
 def load_network(model: Model, settings: PredictSettings) -> Network:

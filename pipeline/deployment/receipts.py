@@ -28,6 +28,8 @@ from patching.readers.zarr.files import Source, is_url
 from patching.tissue.registry import make_detector
 from pipeline.config import Settings
 from pipeline.deployment.outputs import halves_of
+from pipeline.deployment.page import OF_THE_RUN
+from pipeline.deployment.summary import SUMMARY
 from pipeline.files import read_json, write_json
 from pipeline.provenance import version_of
 
@@ -100,10 +102,16 @@ def forget(out: Path, slide_id: str) -> None:
     """Remove what an earlier run wrote of a slide; the receipt goes first.
 
     Raises:
-        ConfigError: a folder of this name is there, and no run wrote it.
+        ConfigError: a folder of this name is there, and no run wrote it, or the run needs the name.
     """
     receipt, folder = _receipt(out, slide_id), out / slide_id
-    if folder.exists() and not receipt.is_file() and not (folder / "summary.json").is_file():
+    if slide_id in OF_THE_RUN:
+        raise ConfigError(
+            has=f"a slide called {slide_id}, as a file of the run is",
+            needs="another name: the slide's folder is named by it",
+            do="rename the file, or give it another `slide_id` in a slides.csv",
+        )
+    if folder.exists() and not receipt.is_file() and not (folder / SUMMARY).is_file():
         raise ConfigError(
             has=f"{folder}, which no prediction wrote",
             needs="a folder for the outputs of its own",

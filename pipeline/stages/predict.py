@@ -36,7 +36,7 @@ from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import Model, find_model
 from pipeline.deployment.outputs import Heatmap
-from pipeline.deployment.page import PAGE, Failure, ModelFacts, write_page
+from pipeline.deployment.page import PAGE, RUN, Failure, ModelFacts, write_page
 from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.receipts import alone
@@ -220,7 +220,7 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
             "largest": found.largest,
             "other_classes": found.flips,
         }
-    write_json(job.out / "run.json", content)
+    write_json(job.out / RUN, content)
 
 
 def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:

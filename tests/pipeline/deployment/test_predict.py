@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.data.dataset import MemoryPatches
 from models.networks.card import DecisionCard
 from models.networks.checkpoint import load_classifier, save_classifier
-from patching.errors import ConfigError
+from patching.errors import ConfigError, MemoryShortageError
 from patching.grid import PatchSpec
 from patching.manifest import SlideRow
 from patching.store.reading import PatchStore
@@ -21,7 +21,7 @@ from patching.tiling.engine import run_task
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
-from pipeline.deployment.network import Difference
+from pipeline.deployment.network import Compared, Difference, Network
 from pipeline.deployment.predicting import PredictSettings
 from pipeline.deployment.receipts import alone, key_of
 from pipeline.look.geojson import write_tiles
@@ -246,6 +246,14 @@ def test_what_lies_beside_a_mirax_file_is_its_slide(tmp_path: Path) -> None:
     assert len(set(keys)) == 3
 
 
+def test_a_slide_called_like_a_file_of_the_run_is_refused(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json.tif").write_bytes((slides / "first.ome.tif").read_bytes())
+    assert predict(tmp_path / "run.json.tif", "--model", model, "--out", tmp_path / "out") == 2
+    assert "a slide called run.json" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_made_is_told(
     model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,6 +315,11 @@ def test_a_dask_cluster_gives_the_same_files(model: Path, slides: Path, tmp_path
     there = ("--out", tmp_path / "there", "--engine", "dask", "--workers", 2)
     assert predict(coarse, slides, "--model", model, *there) == 3
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    assert predict(slides, "--model", model, *there, "--precision", "bf16") == 0
+    patches = sum(len(table(tmp_path / "there", name)) for name in ("first", "second", "third"))
+    told = json.loads((tmp_path / "there" / "run.json").read_text())["difference"]
+    assert told["compared"] == patches  # of every slide the first batch is
+    assert 0 < told["largest"] < 0.05
 
 
 def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
@@ -333,12 +346,22 @@ def test_a_probability_that_is_no_number_is_no_verdict(slides: Path, tmp_path: P
     assert "without a probability" in json.loads((out / "run.json").read_text())["slides"]["failed"]["first"]
 
 
+def test_a_gpu_without_room_is_told() -> None:
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nsee docs")
+
+    network = Network(full, torch.device("cpu"), SIDE)
+    (buffer,) = network.buffers(1, (SIDE, SIDE, 2), np.dtype(np.uint16))
+    with pytest.raises(MemoryShortageError, match="Tried to allocate 2 GiB(.|\n)*--device cpu"):
+        network(buffer, 1)
+
+
 @pytest.mark.parametrize("exact", [0.25, float("nan")])
 def test_what_is_no_number_differs_as_much_as_can_be(exact: float) -> None:
     difference = Difference("a network", DecisionCard(), allowed=0.5)
     difference.add(np.array([0.25], np.float32), np.array([0.5], np.float32))
-    assert difference.largest == 0.25
-    with pytest.raises(ConfigError, match="differ by 1"):
+    assert difference.found == Compared("a network", patches=1, flips=0, largest=0.25)
+    with pytest.raises(ConfigError, match="are 1 off"):
         difference.add(np.array([0.5, exact], np.float32), np.array([0.5, float("nan")], np.float32))
 
 
