@@ -352,7 +352,7 @@ def test_a_gpu_without_room_is_told() -> None:
 
     network = Network(full, torch.device("cpu"), SIDE)
     (buffer,) = network.buffers(1, (SIDE, SIDE, 2), np.dtype(np.uint16))
-    with pytest.raises(MemoryShortageError, match="Tried to allocate 2 GiB(.|\n)*--device cpu"):
+    with pytest.raises(MemoryShortageError, match=r"Tried to allocate 2 GiB(.|\n)*--device cpu"):
         network(buffer, 1)
 
 
