@@ -130,7 +130,7 @@ def alone(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("w")
+        file = (out / ".lock").open("a")  # not "w": whose file it is, nobody knows
     except OSError as error:
         raise ConfigError(
             has=f"{out}, in which nothing can be written ({error.strerror})",

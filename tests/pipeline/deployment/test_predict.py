@@ -264,8 +264,12 @@ def test_a_folder_that_cannot_be_made_is_told(
 
 def test_a_slide_without_tissue_is_predicted_with_no_patch(model: Path, tmp_path: Path) -> None:
     write_slide(tmp_path / "empty.tif", np.full((200, 300, 2), 40, np.uint16))
-    assert predict(tmp_path / "empty.tif", "--model", model, "--out", tmp_path / "out") == 0
-    assert table(tmp_path / "out", "empty").empty
+    write_slide(tmp_path / "small.tif", specimen(300, 50))
+    assert predict(tmp_path / "*.tif", "--model", model, "--out", tmp_path / "out") == 0
+    for name, told in (("empty", "no tissue found"), ("small", "smaller than a patch")):
+        assert table(tmp_path / "out", name).empty
+        (warning,) = json.loads((tmp_path / "out" / name / "summary.json").read_text())["warnings"]
+        assert told in warning
 
 
 def test_notes_and_overlap(model: Path, slides: Path, tmp_path: Path) -> None:
