@@ -50,7 +50,7 @@ class PredictSettings(Settings):
     precision: Precision = "fp32"
     """bf16 is faster on GPUs, and changes probabilities a little."""
     runtime: Runtime = "torch"
-    """`onnx` runs on the CPU, in two thirds of torch's time; it needs the extra `onnx`."""
+    """`onnx` runs on the CPU, slim networks in less time than torch; it needs the extra `onnx`."""
     symmetries: bool | None = None
     """Whether probabilities are averaged over the square's 8 symmetries; None is as trained."""
     overlap: float | None = Field(default=None, ge=0, lt=1)
@@ -195,12 +195,7 @@ def predicted_slide(
         SlideError: probabilities are no numbers.
     """
     exact_N = probability_N.astype(np.float64)
-    if unknown := int((~np.isfinite(exact_N)).sum()):
-        raise SlideError(
-            has=f"{plan.row.slide_id}: {unknown} of {len(exact_N)} patches without a probability",
-            needs="pixels whose values the network can bear",
-            do="compare them with the training's; if other slides fail too, fetch the model again",
-        )
+    _require_numbers(exact_N, plan.row.slide_id)
     prediction_N = decide(card.decision, exact_N)
     sampling, mpp = plan.survey.sampling, plan.survey.mpp
     tissue_N = plan.tissue_fraction_N
@@ -243,3 +238,13 @@ def predicted_slide(
         outlines=() if plan.annotated is None else plan.annotated.outlines,
         warnings=plan.warnings,
     )
+
+
+def _require_numbers(probability_N: NDArray[np.float64], slide_id: str) -> None:
+    """No threshold is exceeded by NaN, which would pass for a verdict."""
+    if unknown := int((~np.isfinite(probability_N)).sum()):
+        raise SlideError(
+            has=f"{slide_id}: {unknown} of {len(probability_N)} patches without a probability",
+            needs="pixels whose values the network can bear",
+            do="compare them with the training's; if other slides fail too, fetch the model again",
+        )
