@@ -94,5 +94,6 @@ def out_of_memory(has: str) -> MemoryShortageError:
         has=has,
         needs="more memory, or work that takes less of it",
         do="close other programs, lower what is held at a time (tiling: `tile.workers` and `tile.cache_mib`; "
-        "training and evaluation: `memory_limit_gib`) or take a larger machine, and run the command again",
+        "predicting: `--workers`; training and evaluation: `memory_limit_gib`) or take a larger machine, and "
+        "run the command again",
     )

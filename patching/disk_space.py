@@ -85,9 +85,9 @@ def no_space(path: Path, told: str) -> DiskSpaceError:
     """The error of a disk that is full, or refuses for another reason, which is `told`."""
     return DiskSpaceError(
         has=f"no space left for {path} ({free_space(path) / 1e9:.1f} GB free){told}",
-        needs="room for the patches of all slides",
-        do="free some space, or set `tile.codec: zstd`, and run the same command again: "
-        "finished slides and shards are kept",
+        needs="room for all that is written",
+        do="free some space (tiling: or set `tile.codec: zstd`), and run the same command again: what is "
+        "whole is kept",
     )
 
 

@@ -113,7 +113,8 @@ def resolve(spec: PatchSpec, levels: Sequence[Level], mpp: Mpp | None) -> Sampli
         raise SlideError(
             has=f"patches of {read} pixels a side on the slide's nearest finer level",
             needs=f"at most {MAX_READ}",
-            do="lower `tile.patch.mpp` or `tile.patch.downsample`, give slides of more levels, or check mpp",
+            do="check the slide's µm per pixel, give slides of more levels, or train on finer patches "
+            "(`tile.patch`)",
         )
     extent, stride = (max(1, round(pixels * scale)) for pixels in (read, max(1, round(spec.step * factor))))
     return Sampling(number, read, extent, stride, extent / spec.size)
@@ -169,7 +170,8 @@ def grid_locations(size: Size, extent: int, stride: int, edge: EdgeRule = "drop"
         raise SlideError(
             has=f"a grid of {columns} x {rows} patches on {size.width} x {size.height} pixels",
             needs=f"at most {MAX_PATCHES} patches",
-            do="make patches larger or coarser, or their overlap smaller, in `tile.patch`",
+            do="make their overlap smaller (predicting: `--overlap`), or patches larger or coarser in "
+            "`tile.patch`",
         )
     x, y = (np.arange(count, dtype=np.int64) * stride for count in (columns, rows))
     if edge == "shift":

@@ -90,7 +90,9 @@ def read_manifest(path: Path, root: Path | None = None, *, patients: bool = True
         row, wrong = _row(cells, path.parent if root is None else root)
         problems += [f"line {number}: {problem}" for problem in wrong]
         rows.append(row)
-    problems += _conflicts(rows)
+    problems += _doubled(rows)
+    if patients:
+        problems += _conflicts(rows)
     if problems:
         raise _refused(path, problems)
     return tuple(rows)
@@ -169,15 +171,19 @@ def _wrong_cells(row: SlideRow, text: Mapping[str, str]) -> Iterator[str]:
         yield f"split {row.split!r}, which needs {', '.join(SPLITS)} or nothing"
 
 
-def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
-    """What no single row shows."""
+def _doubled(rows: Sequence[SlideRow]) -> Iterator[str]:
     seen: set[str] = set()
-    split_of: dict[str, str | None] = {}
-    owner_of: dict[Source, str] = {}
     for row in rows:
         if row.slide_id in seen:
             yield f"slide_id {row.slide_id!r} twice"
         seen.add(row.slide_id)
+
+
+def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
+    """What no single row shows of a patient."""
+    split_of: dict[str, str | None] = {}
+    owner_of: dict[Source, str] = {}
+    for row in rows:
         if (split := split_of.setdefault(row.patient_id, row.split)) != row.split:
             yield f"patient {row.patient_id!r} in two splits: {split or 'none'}, {row.split or 'none'}"
         for image in row.images:

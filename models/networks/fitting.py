@@ -64,7 +64,9 @@ def fitted_spec(trained: PatchSpec, seen: Range | None, mpp: Mpp | None) -> Fitt
             needs=f"{spec.mpp:.4g} or less, which the model was trained at: up-sampling is refused",
             do="scan it finer, take a model of this resolution, or give `--mpp` where the file errs",
         )
-    return FittedSpec(spec)
+    # In µm the spec itself refuses them.
+    skewed = spec.mpp is None and not mpp.square
+    return FittedSpec(spec, (f"pixels are not square: {mpp.x:.4g} x {mpp.y:.4g} µm",) if skewed else ())
 
 
 def _within(trained: PatchSpec, seen: Range, mpp: Mpp) -> PatchSpec:

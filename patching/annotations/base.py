@@ -70,7 +70,8 @@ def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kin
     raise AnnotationError(
         has=f"the class {' or '.join(map(repr, names))} in {path.name}",
         needs=f"a class of the map ({', '.join(classes)}), meaning tumor, normal or ignore",
-        do="add it to tile.classes of the cohort, or map `*` to say what all other classes mean",
+        do="add it to `classes` (tiling: of `tile:` in the cohort; predicting: of the `--scoring` file), or "
+        "map `*` to say what all other classes mean",
     )
 
 

@@ -2,12 +2,13 @@
 
 import glob
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from patching.errors import ManifestError, MissingFileError, UnreadableSlideError
+from patching.errors import ConfigError, ManifestError, MissingFileError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.registry import reader_for
 from patching.readers.zarr.files import Source, is_url
@@ -34,12 +35,15 @@ def find_slides(
     Raises:
         MissingFileError: an argument names nothing.
         ManifestError: a table is wrong, or two slides of different arguments share their name.
+        ConfigError: that is no pixel size, or names a channel twice.
     """
+    _check(mpp, channels)
     listed: list[SlideRow] = []
     sources: dict[Source, None] = {}
     for argument in given:
         if argument.lower().endswith(".csv"):
-            listed += read_manifest(Path(argument), patients=False)
+            # In full: other machines may be told to open what it names.
+            listed += read_manifest(Path(argument).resolve(), patients=False)
         else:
             sources |= dict.fromkeys(_found(argument))
     names = _names(list(sources))
@@ -56,6 +60,19 @@ def find_slides(
             do="give them different names in the column `slide_id` of a slides.csv",
         )
     return together
+
+
+def _check(mpp: float | None, channels: Sequence[str] | None) -> None:
+    if mpp is not None and not 0 < mpp < math.inf:
+        raise ConfigError(
+            has=f"{mpp:g} µm per pixel", needs="a number above 0", do="correct `--mpp`, or leave it out"
+        )
+    if channels and not (all(channels) and len(set(channels)) == len(channels)):
+        raise ConfigError(
+            has=f"the channels {', '.join(map(repr, channels))}",
+            needs="a name of its own for each",
+            do="correct `--channels`, or leave it out",
+        )
 
 
 def _found(argument: str) -> list[Source]:

@@ -103,7 +103,8 @@ def _find_tissue(
         raise SlideError(
             has=f"a tissue mask of {slide.size.width / wanted:.0f} x {slide.size.height / wanted:.0f} pixels",
             needs=f"at most {MAX_MASK_PIXELS} pixels",
-            do="lower tile.mask_pixels_per_patch, or make patches larger",
+            do="tiling: lower `tile.mask_pixels_per_patch`, or make patches larger; predicting: take a model "
+            "of larger or coarser patches, or a part of the slide",
         )
     pictured = _unshrunk(slide.levels, longest / _THUMBNAIL, longest / STORED_THUMBNAIL)
     image_HWC, downsample = overview(slide, max(1.0, min(wanted, pictured)), threads)

@@ -60,7 +60,7 @@ def connected(settings: EngineSettings, workers: int, timeout_seconds: int = 30)
             raise ConfigError(
                 has=f"no dask scheduler at {settings.address} ({error})",
                 needs="the address of a running one, such as tcp://host:8786",
-                do="start `dask scheduler`, or set `tile.address: null` for a local cluster",
+                do="start `dask scheduler`, or leave the address out for a local cluster",
             ) from error
         client.register_plugin(_Prepared())
         yield client
@@ -153,5 +153,5 @@ def slurm_cluster(settings: dict[str, Any]) -> Any:
         raise ConfigError(
             has=f"SLURM settings {settings} ({error})",
             needs="the arguments of dask_jobqueue.SLURMCluster, such as cores, memory, queue, walltime",
-            do="correct `tile.slurm`",
+            do="correct `tile.slurm`, or the file of `--slurm`",
         ) from error

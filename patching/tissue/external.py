@@ -64,7 +64,8 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
             raise MissingFileError(
                 has=f"no tissue mask of {slide_id} in {self._settings.folder}",
                 needs=f"{slide_id} with one of {', '.join(FORMATS)}",
-                do="add it, or correct `tile.tissue.folder`",
+                do="add it, or correct `tile.tissue.folder`; a model that was trained on such masks needs "
+                "them of every slide, in this folder",
             )
         if len(found) > 1:
             raise AnnotationError(

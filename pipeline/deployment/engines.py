@@ -17,6 +17,7 @@ from patching.manifest import SlideRow
 from patching.tiling.engine import EngineSettings
 from patching.tiling.process_setup import prepare_process
 from pipeline.deployment.meter import Meter
+from pipeline.deployment.network import Compared
 from pipeline.deployment.predicting import Outcome, Run, Task, predict_slides
 from pipeline.deployment.receipts import forget, is_whole, key_of, remove_halves
 
@@ -33,13 +34,14 @@ def tasks_of(run: Run, rows: Sequence[SlideRow]) -> tuple[list[Task], list[Outco
     Raises:
         ConfigError: a folder of a slide's name is there, and no run wrote it.
     """
-    remove_halves(run.out)
+    remove_halves(run.out, [row.slide_id for row in rows])
     tasks: list[Task] = []
     settled: list[Outcome] = []
     for row in rows:
         try:
             key = key_of(row, run.model.digest, run.settings, run.model.card)
         except AnnotationError as error:
+            forget(run.out, row.slide_id)
             settled.append(Outcome(row.slide_id, error=error))
             continue
         if is_whole(run.out, row.slide_id, key):
@@ -81,8 +83,9 @@ def predict_all(
         futures = [client.submit(predict_one, run, task, pure=False) for task in tasks]
         try:
             for future in as_completed(futures):
-                outcome, patches = future.result()
+                outcome, patches, compared = future.result()
                 meter.predicted(patches)
+                meter.compared(compared)
                 meter.finished()
                 told(outcome)
         except KilledWorker as error:
@@ -93,13 +96,13 @@ def predict_all(
             ) from error
 
 
-def predict_one(run: Run, task: Task) -> tuple[Outcome, int]:
-    """One slide, in a worker: what became of it, and its patches."""
+def predict_one(run: Run, task: Task) -> tuple[Outcome, int, Compared | None]:
+    """One slide, in a worker: what became of it, its patches, and what an inexact network changed."""
     prepare()
     outcomes: list[Outcome] = []
     meter = Meter(1)
     predict_slides(run, [task], 1, meter, outcomes.append)
-    return outcomes[0], meter.patches
+    return outcomes[0], meter.patches, meter.difference
 
 
 def prepare() -> None:

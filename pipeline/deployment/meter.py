@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.deployment.network import Difference
+from pipeline.deployment.network import Compared
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Meter:
     planned_patches: int = 0
     thread_seconds: dict[str, float] = field(default_factory=dict)
     """That threads spent on each kind of step."""
-    difference: Difference | None = None
+    difference: Compared | None = None
     """What a network that is not exact changes."""
     started: float = field(default_factory=time.perf_counter)
     _busy: float = 0.0
@@ -40,7 +40,7 @@ class Meter:
             self.thread_seconds[step] = self.thread_seconds.get(step, 0.0) + time.perf_counter() - start
 
     def planned(self, patches: int) -> None:
-        """A slide's patches are known."""
+        """A slide's patches are known; those of one that cannot be planned are none."""
         with self._lock:
             self.planned_slides += 1
             self.planned_patches += patches
@@ -49,6 +49,12 @@ class Meter:
         """Patches have their probability."""
         with self._lock:
             self.patches += patches
+
+    def compared(self, found: Compared | None) -> None:
+        """A network that is not exact was compared with the exact one."""
+        if found is not None:
+            with self._lock:
+                self.difference = found if self.difference is None else self.difference + found
 
     def finished(self) -> None:
         """A slide is written, or has failed."""
@@ -92,6 +98,8 @@ class Meter:
         """Until all patches are predicted, if slides to come hold as many as those known; None at first."""
         if not self.patches or not self.planned_slides:
             return None
+        if self.slides >= self.total:
+            return 0.0
         expected = self.planned_patches / self.planned_slides * max(self.total, self.planned_slides)
         return max(0.0, expected - self.patches) / self.rate
 

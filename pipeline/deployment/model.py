@@ -4,12 +4,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from pydantic import ValidationError
+
 from models.networks.card import ModelCard
 from models.networks.checkpoint import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, load_evidence
+from models.networks.fitting import survey_settings, trained_spec
 from patching.errors import CheckpointError
 from pipeline.files import file_fingerprint
 from pipeline.provenance import version_of
+from pipeline.training.layout import NamedLayout
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _INSIDE = "artifacts"
@@ -29,6 +34,12 @@ class Model:
     """In the registry; "" where it comes from a folder."""
     digest: str
     """SHA-256 over its files."""
+
+    @property
+    def layout(self) -> NamedLayout:
+        """Names of classes and of the parts of the tissue fractions; none where tissue makes no groups."""
+        attribute = self.card.attribute
+        return NamedLayout(self.card.classes, () if attribute.above is None else attribute.names)
 
     @property
     def changed_versions(self) -> tuple[str, ...]:
@@ -51,7 +62,8 @@ def find_model(uri: str, root: Path, kept: Path) -> Model:
         kept: folder for models that are fetched, each under its name and version.
 
     Raises:
-        CheckpointError: no such folder, or its files are damaged or of another version.
+        CheckpointError: no such folder, its files are damaged or of another version, or the model was not
+            trained on slides.
         RegistryError: the registry has no such model, or does not answer.
     """
     if _URI.match(uri):
@@ -63,7 +75,9 @@ def find_model(uri: str, root: Path, kept: Path) -> Model:
 
 
 def _read(folder: Path, name: str, version: str) -> Model:
-    found = next((each for each in (folder, folder / _INSIDE) if (each / CARD).is_file()), None)
+    # In full: other machines may be told to read it.
+    places = (folder.resolve(), folder.resolve() / _INSIDE)
+    found = next((each for each in places if (each / CARD).is_file()), None)
     if found is None:
         raise CheckpointError(
             has=f"{folder} without {CARD}",
@@ -77,6 +91,20 @@ def _read(folder: Path, name: str, version: str) -> Model:
             needs="two: without tumor, and with",
             do="train on slides with tumor labels",
         )
+    _check(card, found / CARD)
     evidence = load_evidence(found, card)
     files = [found / file for file in (WEIGHTS, CARD, EVIDENCE) if (found / file).is_file()]
     return Model(found, card, evidence, name, version, file_fingerprint(files))
+
+
+def _check(card: ModelCard, path: Path) -> None:
+    """Check once what every slide would fail for."""
+    try:
+        survey_settings(card, trained_spec(card))
+        np.dtype(card.dtype)
+    except (ValidationError, TypeError) as error:
+        raise CheckpointError(
+            has=f"{path}: {error}",
+            needs="patches, tissue and pixels as `evenpatch train` tells them",
+            do="fetch the model again, or use the version of evenpatch that wrote it",
+        ) from error

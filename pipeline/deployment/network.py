@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from models.networks.card import DecisionCard
 from models.networks.classifier import averaged, batch_on, softmax, to_tensor
 from models.networks.decision import decide
-from patching.errors import ConfigError
+from patching.errors import ConfigError, MemoryShortageError
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """From raw pixels [B, C, H, W], float32, to logits [B, K]."""
@@ -20,8 +21,27 @@ _SAMPLED = 16
 """Of so many batches one is computed exactly too, where the network is not exact."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """How far probabilities are from those in float32, as far as both were computed."""
+
+    what: str
+    """The network, in words."""
+    patches: int = 0
+    """Those that were compared."""
+    flips: int = 0
+    """Those of them whose class is another."""
+    largest: float = 0.0
+    """Difference of two probabilities."""
+
+    def __add__(self, other: "Compared") -> "Compared":
+        """Of both."""
+        largest = max(self.largest, other.largest)
+        return Compared(self.what, self.patches + other.patches, self.flips + other.flips, largest)
+
+
 class Difference:
-    """How far probabilities are from those in float32, as far as both were computed.
+    """Compares a network with the exact one now and then; threads may tell it at the same time.
 
     Args:
         what: the network, in words.
@@ -30,12 +50,10 @@ class Difference:
     """
 
     def __init__(self, what: str, decision: DecisionCard, allowed: float = 1.0) -> None:
-        self.what, self._decision, self._allowed = what, decision, allowed
+        self.found = Compared(what)
+        self._decision, self._allowed = decision, allowed
         self._lock = threading.Lock()
         self._batches = 0
-        self.patches = self.flips = 0
-        """Those that were compared, and those of them whose class is another."""
-        self.largest = 0.0
 
     def due(self) -> bool:
         """Whether the next batch is to be compared."""
@@ -50,13 +68,13 @@ class Difference:
             ConfigError: they differ by more than is allowed.
         """
         flips = int((decide(self._decision, exact_B) != decide(self._decision, found_B)).sum())
+        # NaN would be smaller than nothing: what is no number is as far off as can be.
+        apart_B = np.nan_to_num(np.abs(exact_B - found_B), nan=1.0)
         with self._lock:
-            self.patches += len(exact_B)
-            self.flips += flips
-            self.largest = max(self.largest, float(np.abs(exact_B - found_B).max()))
-        if self.largest > self._allowed:
+            self.found += Compared(self.found.what, len(exact_B), flips, float(apart_B.max()))
+        if self.found.largest > self._allowed:
             raise ConfigError(
-                has=f"probabilities of {self.what} that differ by {self.largest:.2g} from torch's",
+                has=f"probabilities of {self.found.what} that are {self.found.largest:.2g} off torch's",
                 needs=f"{self._allowed:g} at most",
                 do="predict with torch in float32, the default",
             )
@@ -112,7 +130,18 @@ class Network:
 
         Raises:
             ConfigError: the faster network differs too much.
+            MemoryShortageError: the GPU has no room.
         """
+        try:
+            return self._found(images_BHWC, rows)
+        except torch.OutOfMemoryError as error:
+            raise MemoryShortageError(
+                has=f"{self.device}: {str(error).splitlines()[0]}",
+                needs=f"room for {self.batch_size} patches and the network",
+                do="end what else works on this GPU, or predict with `--device cpu`; what is whole is kept",
+            ) from error
+
+    def _found(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
         if self._inexact is None or self.difference is None:
             return self._probability(self._exact, images_BHWC)
         found_B = self._probability(self._inexact, images_BHWC)

@@ -65,10 +65,16 @@ def write_slide(prediction: SlidePrediction, folder: Path, options: OutputOption
     return summary
 
 
+def halves_of(final: Path) -> tuple[Path, Path]:
+    """Where a slide's new folder is made, and where its old one waits until the new one is whole."""
+    part, old = (final.with_name(f".{final.name}.{word}") for word in ("part", "old"))
+    return part, old
+
+
 @contextmanager
 def _whole(final: Path) -> Iterator[Path]:
     """An empty folder that takes the name of `final` once the block ends without error."""
-    part, old = (final.with_name(f".{final.name}.{word}") for word in ("part", "old"))
+    part, old = halves_of(final)
     try:
         _settle(final, part, old)
         part.mkdir(parents=True)

@@ -22,7 +22,8 @@ from pipeline.files import replacing, write_json
 from pipeline.look.html import make_environment
 from pipeline.training.layout import NamedLayout
 
-PAGE, SCORE = "predictions.html", "score.json"
+PAGE, SCORE, RUN = OF_THE_RUN = "predictions.html", "score.json", "run.json"
+"""Files of a run beside its slides' folders."""
 _INSIDE = 200
 """Slides whose pictures lie in the page itself; those of the others are loaded from beside it as they are
 seen."""
@@ -39,7 +40,7 @@ class ModelFacts:
     trained_on: str
     """Patients, slides and patches, modality, µm per pixel."""
     decision_threshold: float
-    """Probability from which on a patch is predicted as tumor."""
+    """A patch is predicted as tumor where its probability exceeds it."""
     layout: NamedLayout
     """Names of the classes and of the parts of the tissue fractions (none where the model knows no parts)."""
     weak_groups: tuple[str, ...] = ()

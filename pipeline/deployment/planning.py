@@ -157,7 +157,7 @@ def plan_slide(
         tissue_N = survey.tissue_fraction_N
         kept_N = (tissue_N >= settings.minimum_tissue_fraction) & (tissue_N > 0)
         locations_N2 = survey.locations_N2[kept_N]
-        warnings = (*told, *fitted.warnings, *(() if kept_N.any() else ("no tissue found: not one patch",)))
+        warnings = (*told, *fitted.warnings, *_empty(kept_N))
         plan = SlidePlan(
             row=row,
             survey=survey,
@@ -171,6 +171,12 @@ def plan_slide(
         reader = PatchReader(slide, plan, fitted.spec.size)
         if_it_fails.pop_all()
         return plan, reader
+
+
+def _empty(kept_N: NDArray[np.bool_]) -> tuple[str, ...]:
+    if not kept_N.size:
+        return ("smaller than a patch: not one patch",)
+    return () if kept_N.any() else ("no tissue found: not one patch",)
 
 
 def _annotated(

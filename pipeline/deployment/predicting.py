@@ -20,7 +20,7 @@ from models.networks.decision import decide
 from models.networks.evidence import Evidence
 from models.networks.onnx_runtime import OnnxForward
 from models.networks.reliability import notes
-from patching.errors import EvenpatchError
+from patching.errors import EvenpatchError, SlideError
 from patching.manifest import SlideRow
 from patching.survey.quality import quality_names
 from pipeline.config import Settings
@@ -50,7 +50,7 @@ class PredictSettings(Settings):
     precision: Precision = "fp32"
     """bf16 is faster on GPUs, and changes probabilities a little."""
     runtime: Runtime = "torch"
-    """`onnx` runs on the CPU, in two thirds of torch's time; it needs the extra `onnx`."""
+    """`onnx` runs on the CPU, slim networks in less time than torch; it needs the extra `onnx`."""
     symmetries: bool | None = None
     """Whether probabilities are averaged over the square's 8 symmetries; None is as trained."""
     overlap: float | None = Field(default=None, ge=0, lt=1)
@@ -122,7 +122,7 @@ def predict_slides(
     ) -> None:
         task = tasks[number]
         prediction = predicted_slide(plan, card, run.model.evidence, probability_N, quality_NQ)
-        options = OutputOptions(run.settings.heatmap, card.attribute.names)
+        options = OutputOptions(run.settings.heatmap, run.model.layout.attributes)
         write_slide(prediction, run.out, options)
         write_receipt(run.out, task.row.slide_id, task.key)
         meter.finished()
@@ -146,7 +146,7 @@ def predict_slides(
     buffers = network.buffers((apart or threads) + _SPARE, work.patch_shape, work.dtype)
     with deterministic(network.device):
         stream(work, network, buffers, threads=threads, apart=apart, meter=meter)
-    meter.difference = network.difference
+    meter.compared(None if network.difference is None else network.difference.found)
 
 
 def load_network(model: Model, settings: PredictSettings) -> Network:
@@ -190,8 +190,12 @@ def predicted_slide(
         card, evidence: of the model.
         probability_N: of tumor, of every patch of the plan.
         quality_NQ: the patches' quality in the order of `quality_names`; Q is 0 where none was measured.
+
+    Raises:
+        SlideError: probabilities are no numbers.
     """
     exact_N = probability_N.astype(np.float64)
+    _require_numbers(exact_N, plan.row.slide_id)
     prediction_N = decide(card.decision, exact_N)
     sampling, mpp = plan.survey.sampling, plan.survey.mpp
     tissue_N = plan.tissue_fraction_N
@@ -234,3 +238,13 @@ def predicted_slide(
         outlines=() if plan.annotated is None else plan.annotated.outlines,
         warnings=plan.warnings,
     )
+
+
+def _require_numbers(probability_N: NDArray[np.float64], slide_id: str) -> None:
+    """No threshold is exceeded by NaN, which would pass for a verdict."""
+    if unknown := int((~np.isfinite(probability_N)).sum()):
+        raise SlideError(
+            has=f"{slide_id}: {unknown} of {len(probability_N)} patches without a probability",
+            needs="pixels whose values the network can bear",
+            do="compare them with the training's; if other slides fail too, fetch the model again",
+        )

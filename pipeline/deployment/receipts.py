@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,10 +22,14 @@ import patching
 import pipeline
 from models.networks.card import ModelCard
 from patching.digests import fingerprint
-from patching.errors import AnnotationError, ConfigError
+from patching.errors import AnnotationError, ConfigError, UnreadableSlideError
 from patching.manifest import SlideRow
+from patching.readers.zarr.files import Source, is_url
 from patching.tissue.registry import make_detector
 from pipeline.config import Settings
+from pipeline.deployment.outputs import halves_of
+from pipeline.deployment.page import OF_THE_RUN
+from pipeline.deployment.summary import SUMMARY
 from pipeline.files import read_json, write_json
 from pipeline.provenance import version_of
 
@@ -98,10 +102,16 @@ def forget(out: Path, slide_id: str) -> None:
     """Remove what an earlier run wrote of a slide; the receipt goes first.
 
     Raises:
-        ConfigError: a folder of this name is there, and no run wrote it.
+        ConfigError: a folder of this name is there, and no run wrote it, or the run needs the name.
     """
     receipt, folder = _receipt(out, slide_id), out / slide_id
-    if folder.exists() and not receipt.is_file() and not (folder / "summary.json").is_file():
+    if slide_id in OF_THE_RUN:
+        raise ConfigError(
+            has=f"a slide called {slide_id}, as a file of the run is",
+            needs="another name: the slide's folder is named by it",
+            do="rename the file, or give it another `slide_id` in a slides.csv",
+        )
+    if folder.exists() and not receipt.is_file() and not (folder / SUMMARY).is_file():
         raise ConfigError(
             has=f"{folder}, which no prediction wrote",
             needs="a folder for the outputs of its own",
@@ -116,10 +126,18 @@ def alone(out: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block lasts.
 
     Raises:
-        ConfigError: another run is at work there.
+        ConfigError: another run is at work there, or nothing can be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("a")  # not "w": whose file it is, nobody knows
+    except OSError as error:
+        raise ConfigError(
+            has=f"{out}, in which nothing can be written ({error.strerror})",
+            needs="a folder for the outputs",
+            do="name another one with `--out`, or change the permissions",
+        ) from error
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -131,13 +149,13 @@ def alone(out: Path) -> Iterator[None]:
         yield
 
 
-def remove_halves(out: Path) -> None:
-    """Remove what a run that was killed left half-written."""
-    for path in (*out.glob(".*.part"), *out.glob(".*.old"), *(out / _FOLDER).glob(".*.part")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def remove_halves(out: Path, slide_ids: Iterable[str]) -> None:
+    """Remove what a run that was killed left half-written of these slides, and no other hidden file."""
+    for slide_id in slide_ids:
+        for path in halves_of(out / slide_id):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in (out / _FOLDER).glob(".*.part"):
+        path.unlink()
 
 
 @cache
@@ -155,29 +173,28 @@ def _receipt(out: Path, slide_id: str) -> Path:
     return out / _FOLDER / f"{slide_id}.json"
 
 
-def _stamps(image: Path | str) -> Iterator[list[Any]]:
-    """Name, length and time of a slide's files; the name alone of an address."""
-    path = Path(image)
-    if path.is_dir():
-        for parent, _, names in sorted(os.walk(path)):
-            for name in sorted(names):
-                found = Path(parent, name).stat()
-                yield [str(Path(parent, name)), found.st_size, found.st_mtime_ns]
-    elif path.is_file():
-        yield [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-    else:
+def _stamps(image: Source) -> Iterator[list[Any]]:
+    """Name, length and time of a slide's files; the name alone of an address, and of what cannot be read."""
+    if is_url(image):
         yield [str(image)]
+        return
+    path = Path(image).resolve()
+    # MIRAX keeps its pixels in the folder of the same name.
+    folder = path.with_suffix("") if path.suffix.lower() == ".mrxs" else path
+    for file in (path, *sorted(folder.rglob("*"))):
+        try:
+            found = file.stat()
+        except OSError:  # a link to nowhere: who opens the slide tells what it lacks
+            yield [str(file)]
+        else:
+            yield [str(file), *(() if file.is_dir() else (found.st_size, found.st_mtime_ns))]
 
 
 def _digest(path: Path) -> str:
     try:
         return fingerprint([path])
-    except OSError as error:
-        raise AnnotationError(
-            has=f"{path}, which cannot be read ({error})",
-            needs="a readable file",
-            do="check its name, its permissions and its disk",
-        ) from error
+    except UnreadableSlideError as error:
+        raise AnnotationError(has=error.has, needs=error.needs, do=error.do) from error
 
 
 def _marks(folder: Path) -> dict[str, list[int]]:

@@ -117,6 +117,7 @@ class _Worker:
         try:
             plan, reader = self.work.plan(number)
         except OF_A_SLIDE as error:
+            self.meter.planned(0)
             self.schedule.unplanned(number, error)
             return
         self.meter.planned(len(plan))

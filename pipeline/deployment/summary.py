@@ -104,14 +104,20 @@ def tumor_and_tissue(prediction: SlidePrediction, grid: HeatGrid) -> tuple[float
     """
     tumor_N = prediction.tumor_N.astype(np.float64)
     share_HW = painted(grid, prediction.locations_N2, prediction.extent, tumor_N)
-    row_M, column_M = np.nonzero(prediction.tissue_HW)
     step = prediction.tissue_downsample / grid.cell
-    y_M, x_M = (((place_M + 0.5) * step).astype(np.int64) for place_M in (row_M, column_M))
     # The mask's last pixels may begin beyond the slide's border by less than one of them.
-    value_M = share_HW[np.minimum(y_M, grid.rows - 1), np.minimum(x_M, grid.columns - 1)].astype(np.int64)
-    covered_M = value_M > 0
+    y_H, x_W = (
+        np.minimum(((np.arange(length) + 0.5) * step).astype(np.int64), last - 1)
+        for length, last in zip(prediction.tissue_HW.shape, share_HW.shape, strict=True)
+    )
+    tumor = covered = 0
+    for y, tissue_W in zip(y_H, prediction.tissue_HW, strict=True):
+        value_M = share_HW[y].take(x_W[tissue_W])
+        here = int(np.count_nonzero(value_M))
+        covered += here
+        tumor += int(value_M.sum(dtype=np.int64)) - here
     area = prediction.tissue_downsample**2
-    return float((value_M[covered_M] - 1).sum() / TOP * area), float(covered_M.sum() * area)
+    return tumor / TOP * area, covered * area
 
 
 def write_summary(summary: SlideSummary, folder: Path) -> None:

@@ -36,13 +36,12 @@ from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import Model, find_model
 from pipeline.deployment.outputs import Heatmap
-from pipeline.deployment.page import PAGE, Failure, ModelFacts, write_page
+from pipeline.deployment.page import PAGE, RUN, Failure, ModelFacts, write_page
 from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.receipts import alone
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
-from pipeline.training.layout import NamedLayout
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         DiskSpaceError: the disk is full.
     """
     settings, engine = _settings(options), _engine(options)
-    channels = options.channels.split(",") if options.channels else None
+    channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels)
     with alone(options.out):
         model = find_model(options.model, options.root, options.out / ".model")
@@ -183,7 +182,7 @@ def _facts(model: Model) -> ModelFacts:
         cohort="unknown" if evidence is None else f"{evidence.cohort}: {evidence.description}",
         trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp}",
         decision_threshold=card.decision.threshold,
-        layout=NamedLayout(card.classes, card.attribute.names),
+        layout=model.layout,
         weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
         others=() if evidence is not None else (("how well it does", "unknown: no evidence.json"),),
     )
@@ -221,11 +220,11 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
             "largest": found.largest,
             "other_classes": found.flips,
         }
-    write_json(job.out / "run.json", content)
+    write_json(job.out / RUN, content)
 
 
 def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:
-    failed = [each for each in outcomes if each.error is not None]
+    failed = [(each.slide_id, each.error) for each in outcomes if each.error is not None]
     logger.info(
         "%d slides predicted, %d kept, %d failed: %s",
         sum(each.error is None and not each.kept for each in outcomes),
@@ -234,9 +233,9 @@ def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:
         out / PAGE,
     )
     if failed and (len(failed) == len(outcomes) or len(failed) > budget * len(outcomes)):
-        first = failed[0]
+        slide_id, error = failed[0]
         raise ErrorBudgetError(
-            has=f"{len(failed)} of {len(outcomes)} slides failed; {first.slide_id}: {first.error}",
+            has=f"{len(failed)} of {len(outcomes)} slides failed; {slide_id}: {error.in_one_line}",
             needs=f"at most a share of {budget:g}, and one slide that can be predicted",
             do=f"mend what {out / PAGE} says of each, and run the same command again",
         )

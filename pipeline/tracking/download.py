@@ -1,11 +1,13 @@
 """A model of the registry, fetched to disk."""
 
+import hashlib
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from patching.errors import RegistryError
@@ -29,6 +31,9 @@ class Fetched:
 def fetch_model(uri: str, root: Path, kept: Path) -> Fetched:
     """Download a model, unless this version lies there already; an alias is followed once.
 
+    An address that is no version of a registered model may mean something else tomorrow: what it means is
+    downloaded each time.
+
     Args:
         uri: as MLflow understands it.
         root: folder of mlflow.db, where no server is named by the environment.
@@ -47,27 +52,33 @@ def fetch_model(uri: str, root: Path, kept: Path) -> Fetched:
         )
     client = connect(root)
     with reporting(address):
-        name, version = _resolved(client, uri)
-        folder = kept / (f"{name}-{version}" if version else re.sub(r"\W+", "-", uri))
+        known = _registered(client, uri)
+        if known is None:
+            folder = kept / re.sub(r"\W+", "-", uri)
+            _download(uri, folder)
+            return Fetched(folder, uri, "")
+        # Another registry, or one that was begun anew, counts its versions from 1 again.
+        origin = f"{known.source} {known.run_id} {known.creation_timestamp}"
+        mark = hashlib.sha256(origin.encode()).hexdigest()[:12]
+        folder = kept / f"{known.name}-{known.version}-{mark}"
         if not folder.is_dir():
-            _download(f"models:/{name}/{version}" if version else uri, folder)
-    return Fetched(folder, name or uri, version)
+            _download(f"models:/{known.name}/{known.version}", folder)
+        return Fetched(folder, str(known.name), str(known.version))
 
 
-def _resolved(client: mlflow.MlflowClient, uri: str) -> tuple[str, str]:
-    """Name and version; both empty where it is no version of a registered model."""
+def _registered(client: mlflow.MlflowClient, uri: str) -> ModelVersion | None:
+    """What the registry knows; None where the address is no version of a registered model."""
     if found := _ALIAS.fullmatch(uri):
         try:
-            known = client.get_model_version_by_alias(found["name"], found["alias"])
+            return client.get_model_version_by_alias(found["name"], found["alias"])
         except MlflowException as error:
             raise RegistryError(
                 has=f"no model {uri} ({error.message})",
                 needs="a registered model with this alias",
-                do="run `evenpatch register`, or correct the name",
+                do="correct name and alias, or ask who registers models (`evenpatch register` sets aliases)",
             ) from error
-        return str(known.name), str(known.version)
     found = _VERSION.fullmatch(uri)
-    return (found["name"], found["version"]) if found else ("", "")
+    return client.get_model_version(found["name"], found["version"]) if found else None
 
 
 def _download(uri: str, folder: Path) -> None:
@@ -76,6 +87,7 @@ def _download(uri: str, folder: Path) -> None:
     part.mkdir(parents=True)
     try:
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
+        shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

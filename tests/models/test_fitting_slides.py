@@ -38,6 +38,13 @@ def test_one_that_would_have_to_be_enlarged_is_refused() -> None:
         fitted_spec(PatchSpec(size=32, mpp=1.0), None, square(1.02))
 
 
+def test_pixels_that_are_not_square_are_told_where_the_spec_takes_them() -> None:
+    fitted = fitted_spec(SPEC, SEEN, Mpp(0.22, 0.27))
+    assert fitted.spec is SPEC
+    assert fitted.warnings == ("pixels are not square: 0.22 x 0.27 µm",)
+    assert fitted_spec(SPEC, SEEN, square(0.245)).warnings == ()
+
+
 def test_without_a_pixel_size_it_is_refused_unless_the_training_had_none() -> None:
     for spec, seen in ((SPEC, SEEN), (PatchSpec(size=32, mpp=1.0), None)):
         with pytest.raises(MissingMppError, match="--mpp"):

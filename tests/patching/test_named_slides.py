@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from patching.errors import ManifestError, MissingFileError
+from patching.errors import ConfigError, ManifestError, MissingFileError
 from patching.survey.named_slides import find_slides
 
 
@@ -61,3 +61,23 @@ def test_nothing_is_an_error(folder: Path) -> None:
     for argument in (folder / "empty", folder / "none.tif", folder / "*.svs", folder / "a" / "*.txt"):
         with pytest.raises(MissingFileError):
             names(argument)
+
+
+def test_a_table_without_patients_may_name_a_file_twice(folder: Path) -> None:
+    (folder / "two.csv").write_text("slide_id,image\nA,a/x.png\nB,a/x.png\n")
+    assert names(folder / "two.csv") == ["A", "B"]
+    (folder / "two.csv").write_text("slide_id,image\nA,a/x.png\nA,a/y.png\n")
+    with pytest.raises(ManifestError, match="'A' twice"):
+        names(folder / "two.csv")
+
+
+@pytest.mark.parametrize("mpp", [0.0, -0.5, float("nan"), float("inf")])
+def test_what_is_no_pixel_size_is_refused(mpp: float, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--mpp"):
+        find_slides([str(folder / "a")], mpp=mpp)
+
+
+@pytest.mark.parametrize("channels", [["CARS", "SHG", "CARS"], ["CARS", ""]])
+def test_channels_need_names_of_their_own(channels: list[str], folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--channels"):
+        find_slides([str(folder / "a")], channels=channels)

@@ -1,9 +1,11 @@
 """Where the model of a run comes from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.networks.card import AttributeCard, TissueCard
 from patching.errors import CheckpointError, RegistryError
 from pipeline.config import Context
 from pipeline.deployment.model import find_model
@@ -41,6 +43,28 @@ def test_an_address_without_name_is_fetched_too(root: Path, tmp_path: Path) -> N
     assert found.version == ""
 
 
+def test_a_registry_that_was_begun_anew_gives_its_own_first_version(root: Path, tmp_path: Path) -> None:
+    client, name, digests = connect(root), "begun-anew", []
+    for number in ("1", "2"):
+        known = client.get_model_version("evenpatch-toy", number)
+        client.create_registered_model(name)
+        client.create_model_version(name, known.source, run_id=known.run_id)
+        digests.append(find_model(f"models:/{name}/1", root, tmp_path).digest)
+        client.delete_registered_model(name)
+    assert digests[0] != digests[1]
+
+
+def test_an_address_that_moves_is_followed_each_time(root: Path, tmp_path: Path) -> None:
+    client, name = connect(root), "moving"
+    client.create_registered_model(name)
+    for number in ("1", "2"):
+        known = client.get_model_version("evenpatch-toy", number)
+        client.create_model_version(name, known.source, run_id=known.run_id)
+        latest = find_model(f"models:/{name}/latest", root, tmp_path)
+        assert latest.digest == find_model(f"models:/evenpatch-toy/{number}", root, tmp_path).digest
+    client.delete_registered_model(name)
+
+
 @pytest.mark.parametrize(
     "uri", ["models:/evenpatch-toy@nobody", "models:/evenpatch-toy/99", "models:/none/1"]
 )
@@ -72,3 +96,41 @@ def test_a_model_of_three_classes_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "own", model_card(classes=("a", "b", "c")))
     with pytest.raises(CheckpointError, match="3 classes"):
         find_model(str(tmp_path / "own"), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"patch": {"size": 32}}, "exactly one of mpp"),
+        ({"patch": {"mpp": 1.0}}, "size"),
+        ({"dtype": "uint17"}, "uint17"),
+        (
+            {
+                "tissue": TissueCard(
+                    settings={"method": "guess"}, mask_pixels_per_patch=16, minimum_fraction=0
+                )
+            },
+            "guess",
+        ),
+        ({"tissue": None}, "imported images"),
+    ],
+)
+def test_what_every_slide_would_fail_for_is_told_at_once(
+    changes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "own", model_card(**changes))
+    with pytest.raises(CheckpointError, match=told):
+        find_model(str(tmp_path / "own"), tmp_path, tmp_path)
+
+
+def test_a_model_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    assert find_model("own", tmp_path, tmp_path).folder == tmp_path / "own"
+
+
+def test_without_a_threshold_on_tissue_there_are_no_parts_of_it(tmp_path: Path) -> None:
+    names = ("little tissue", "much tissue")
+    for above, parts in ((0.7, names), (None, ())):
+        write_model(tmp_path / "own", model_card(attribute=AttributeCard(names=names, above=above)))
+        assert find_model(str(tmp_path / "own"), tmp_path, tmp_path).layout.attributes == parts

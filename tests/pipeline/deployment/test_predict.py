@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from models.data.dataset import MemoryPatches
-from models.networks.checkpoint import load_classifier
+from models.networks.card import DecisionCard
+from models.networks.checkpoint import load_classifier, save_classifier
+from patching.errors import ConfigError, MemoryShortageError
 from patching.grid import PatchSpec
 from patching.manifest import SlideRow
 from patching.store.reading import PatchStore
@@ -19,7 +21,9 @@ from patching.tiling.engine import run_task
 from patching.tiling.settings import TileSettings
 from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
-from pipeline.deployment.receipts import alone
+from pipeline.deployment.network import Compared, Difference, Network
+from pipeline.deployment.predicting import PredictSettings
+from pipeline.deployment.receipts import alone, key_of
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
 
@@ -213,10 +217,59 @@ def test_a_folder_that_is_not_ours_is_left_alone(
     assert (tmp_path / "first" / "thesis.tex").read_text() == "years of work"
 
 
+def test_hidden_files_of_others_are_left_alone(model: Path, slides: Path, tmp_path: Path) -> None:
+    strange = [tmp_path / name for name in (".bashrc.old", ".film.part", ".keep.old/a")]
+    for path in strange:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", tmp_path) == 0
+    assert [path.read_text() for path in strange] == ["mine"] * 3
+
+
+def test_a_link_to_nowhere_inside_a_slide_stops_no_other(model: Path, slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "torn.zarr").mkdir()
+    (tmp_path / "torn.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / "torn.zarr" / "0").symlink_to(tmp_path / "nowhere")
+    torn, out = tmp_path / "torn.zarr", tmp_path / "out"
+    assert predict(torn, slides / "first.ome.tif", "--model", model, "--out", out) == 3
+    assert set(json.loads((out / "run.json").read_text())["slides"]["failed"]) == {"torn"}
+
+
+def test_what_lies_beside_a_mirax_file_is_its_slide(tmp_path: Path) -> None:
+    row = SlideRow("m", "m", (tmp_path / "m.mrxs",))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m.mrxs").touch()
+    keys = []
+    for content in ("", "a", "ab"):
+        (tmp_path / "m" / "Data0000.dat").write_text(content)
+        keys.append(key_of(row, "digest", PredictSettings(), model_card()))
+    assert len(set(keys)) == 3
+
+
+def test_a_slide_called_like_a_file_of_the_run_is_refused(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json.tif").write_bytes((slides / "first.ome.tif").read_bytes())
+    assert predict(tmp_path / "run.json.tif", "--model", model, "--out", tmp_path / "out") == 2
+    assert "a slide called run.json" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert predict(slides, "--model", model, "--out", tmp_path / "file" / "out") == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_a_slide_without_tissue_is_predicted_with_no_patch(model: Path, tmp_path: Path) -> None:
     write_slide(tmp_path / "empty.tif", np.full((200, 300, 2), 40, np.uint16))
-    assert predict(tmp_path / "empty.tif", "--model", model, "--out", tmp_path / "out") == 0
-    assert table(tmp_path / "out", "empty").empty
+    write_slide(tmp_path / "small.tif", specimen(300, 50))
+    assert predict(tmp_path / "*.tif", "--model", model, "--out", tmp_path / "out") == 0
+    for name, told in (("empty", "no tissue found"), ("small", "smaller than a patch")):
+        assert table(tmp_path / "out", name).empty
+        (warning,) = json.loads((tmp_path / "out" / name / "summary.json").read_text())["warnings"]
+        assert told in warning
 
 
 def test_notes_and_overlap(model: Path, slides: Path, tmp_path: Path) -> None:
@@ -266,6 +319,11 @@ def test_a_dask_cluster_gives_the_same_files(model: Path, slides: Path, tmp_path
     there = ("--out", tmp_path / "there", "--engine", "dask", "--workers", 2)
     assert predict(coarse, slides, "--model", model, *there) == 3
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    assert predict(slides, "--model", model, *there, "--precision", "bf16") == 0
+    patches = sum(len(table(tmp_path / "there", name)) for name in ("first", "second", "third"))
+    told = json.loads((tmp_path / "there" / "run.json").read_text())["difference"]
+    assert told["compared"] == patches  # of every slide the first batch is
+    assert 0 < told["largest"] < 0.05
 
 
 def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
@@ -278,6 +336,37 @@ def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Pat
     changed = (exact["probability"] - found["probability"]).abs().max()
     assert 0 < changed < 0.05
     assert told["largest"] == pytest.approx(changed)
+
+
+def test_a_probability_that_is_no_number_is_no_verdict(slides: Path, tmp_path: Path) -> None:
+    """Weights that overflow: every probability is NaN, which no threshold exceeds."""
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+    classifier, card = load_classifier(model)
+    with torch.no_grad():
+        next(classifier.backbone.parameters()).fill_(1e38)
+    save_classifier(model, classifier, card)
+    assert predict(slides / "first.ome.tif", "--model", model, "--out", out) == 2
+    assert not (out / "first").exists()
+    assert "without a probability" in json.loads((out / "run.json").read_text())["slides"]["failed"]["first"]
+
+
+def test_a_gpu_without_room_is_told() -> None:
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nsee docs")
+
+    network = Network(full, torch.device("cpu"), SIDE)
+    (buffer,) = network.buffers(1, (SIDE, SIDE, 2), np.dtype(np.uint16))
+    with pytest.raises(MemoryShortageError, match=r"Tried to allocate 2 GiB(.|\n)*--device cpu"):
+        network(buffer, 1)
+
+
+@pytest.mark.parametrize("exact", [0.25, float("nan")])
+def test_what_is_no_number_differs_as_much_as_can_be(exact: float) -> None:
+    difference = Difference("a network", DecisionCard(), allowed=0.5)
+    difference.add(np.array([0.25], np.float32), np.array([0.5], np.float32))
+    assert difference.found == Compared("a network", patches=1, flips=0, largest=0.25)
+    with pytest.raises(ConfigError, match="are 1 off"):
+        difference.add(np.array([0.5, exact], np.float32), np.array([0.5, float("nan")], np.float32))
 
 
 def test_onnx_runtime_gives_nearly_the_same(model: Path, slides: Path, tmp_path: Path) -> None:
