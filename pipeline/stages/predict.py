@@ -173,7 +173,8 @@ def _write_page(job: Run, outcomes: Sequence[Outcome]) -> None:
 def _facts(model: Model) -> ModelFacts:
     card, evidence = model.card, model.evidence
     ranges = card.ranges.mpp
-    mpp = "unknown µm per pixel" if ranges is None else f"{ranges.low:.4g} to {ranges.high:.4g} µm per pixel"
+    ends = [] if ranges is None else dict.fromkeys(f"{each:.4g}" for each in (ranges.low, ranges.high))
+    mpp = f"{' to '.join(ends) or 'unknown'} µm per pixel"
     patches = sum(map(sum, card.counts))
     weak = [] if evidence is None else weak_groups(evidence)
     return ModelFacts(

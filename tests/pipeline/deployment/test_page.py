@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -94,6 +95,16 @@ class Table(HTMLParser):
             self.tables[-1][-1][-1] = (text + " " + data.strip(), key)
 
 
+def slides_of(page: str) -> Any:
+    """Rows of the table of slides, the heading first."""
+    return next(table for table in Table(page).tables if table[0][0][0].strip() == "Picture")
+
+
+def scores_of(page: str) -> Any:
+    """Rows of the table of scores, the heading first."""
+    return next(table for table in Table(page).tables if "Accuracy" in [cell[0].strip() for cell in table[0]])
+
+
 def test_it_says_what_model_and_what_for(page: str) -> None:
     text = re.sub(r"<[^>]+>", " ", page)
     for word in (
@@ -136,7 +147,7 @@ def test_links_lead_to_files_beside_it(page: str, run: Path) -> None:
 
 
 def test_every_slide_has_a_row_that_sorts_by_numbers(page: str, summaries: list[SlideSummary]) -> None:
-    _, *rows = Table(page).tables[-1]
+    _, *rows = slides_of(page)
     by_name = {summary.slide_id: summary for summary in summaries}
     assert [row[1][1] for row in rows] == sorted(by_name)
     for row in rows:
@@ -184,7 +195,7 @@ def test_the_score_is_told_and_written(page: str, run: Path, summaries: list[Sli
     assert set(found["slides"]) == {"s-1", "s-3 #1"}
     run_patches = found["run"]["patches"]
     assert run_patches == sum(each["patches"] for each in found["slides"].values())
-    head, *rows, total = Table(page).tables[0]
+    head, *rows, total = scores_of(page)
     assert [cell[0].strip() for cell in head][:3] == ["Slide", "Patches", "Accuracy"]
     assert [row[0][0].strip() for row in rows] == ["s-1", "s-3 #1"]
     assert float(str(rows[0][2][1])) == found["slides"]["s-1"]["accuracy"]
@@ -207,7 +218,7 @@ def test_a_score_that_is_undefined_says_so(run: Path, tmp_path: Path) -> None:
     prediction = planted()
     prediction.patches["label"] = 1
     page = written(tmp_path, [write_slide(prediction, tmp_path, OutputOptions(attributes=TISSUE.attributes))])
-    _, row, _ = Table(page).tables[0]
+    _, row, _ = scores_of(page)
     assert row[4] == (f" {NOT_ESTIMABLE}", ""), "sorted last"
 
 
