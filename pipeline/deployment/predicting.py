@@ -194,8 +194,7 @@ def predicted_slide(
     Raises:
         SlideError: probabilities are no numbers.
     """
-    exact_N = probability_N.astype(np.float64)
-    _require_numbers(exact_N, plan.row.slide_id)
+    exact_N = _numbers(probability_N, plan.row.slide_id)
     prediction_N = decide(card.decision, exact_N)
     sampling, mpp = plan.survey.sampling, plan.survey.mpp
     tissue_N = plan.tissue_fraction_N
@@ -221,7 +220,6 @@ def predicted_slide(
     if plan.annotated is not None:
         judged = plan.annotated.judged
         columns |= {"tumor_fraction": judged.tumor_fraction_N, "label": judged.label_N.astype(np.int64)}
-    none, tumor = card.classes
     return SlidePrediction(
         slide_id=plan.row.slide_id,
         image=tuple(str(image).rstrip("/").rpartition("/")[2] for image in plan.row.images),
@@ -230,7 +228,7 @@ def predicted_slide(
         mpp=mpp,
         extent=sampling.extent,
         stride=sampling.stride,
-        classes=(none, tumor),
+        classes=(card.classes[0], card.classes[1]),
         patches=pd.DataFrame(columns),
         thumbnail_HW3=plan.survey.thumbnail_HW3,
         tissue_HW=plan.survey.tissue.mask_HW,
@@ -240,7 +238,7 @@ def predicted_slide(
     )
 
 
-def _require_numbers(probability_N: NDArray[np.float64], slide_id: str) -> None:
+def _numbers(probability_N: NDArray[np.float32], slide_id: str) -> NDArray[np.float64]:
     """No threshold is exceeded by NaN, which would pass for a verdict."""
     if unknown := int((~np.isfinite(probability_N)).sum()):
         raise SlideError(
@@ -248,3 +246,4 @@ def _require_numbers(probability_N: NDArray[np.float64], slide_id: str) -> None:
             needs="pixels whose values the network can bear",
             do="compare them with the training's; if other slides fail too, fetch the model again",
         )
+    return probability_N.astype(np.float64)
