@@ -1,6 +1,7 @@
 """The stream of slides: every patch once, whatever fails and whoever works, and no waiting for ever."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,3 +199,15 @@ def test_few_slides_are_open_at_a_time() -> None:
     run = FakeRun((100,) * 40)
     run.go(3, 0)
     assert run.most_open <= 6
+
+
+def test_slides_that_cannot_be_planned_are_not_waited_for() -> None:
+    """Of four slides one holds ten patches and one none: the other two may hold ten together."""
+    meter = Meter(4, started=time.perf_counter() - 10)
+    meter.planned(10)
+    meter.planned(0)
+    meter.predicted(5)
+    assert meter.seconds_left == pytest.approx(30, rel=0.05)
+    for _ in range(4):
+        meter.finished()
+    assert meter.seconds_left == 0
