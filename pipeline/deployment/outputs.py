@@ -71,6 +71,14 @@ def halves_of(final: Path) -> tuple[Path, Path]:
     return part, old
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, or the link that somebody put in its place and not what it leads to."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def _whole(final: Path) -> Iterator[Path]:
     """An empty folder that takes the name of `final` once the block ends without error."""
@@ -93,7 +101,7 @@ def _settle(final: Path, part: Path, old: Path) -> None:
     if old.exists() and not final.exists():
         old.replace(final)
     for left in (part, old):
-        shutil.rmtree(left, ignore_errors=True)
+        remove(left)
 
 
 def _told(error: OSError, path: Path) -> OSError:

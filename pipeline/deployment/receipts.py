@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,7 +26,7 @@ from patching.manifest import SlideRow
 from patching.readers.zarr.files import Source, is_url
 from patching.tissue.registry import make_detector
 from pipeline.config import Settings
-from pipeline.deployment.outputs import halves_of
+from pipeline.deployment.outputs import halves_of, remove
 from pipeline.deployment.page import OF_THE_RUN
 from pipeline.deployment.summary import SUMMARY
 from pipeline.files import read_json, write_json
@@ -118,7 +117,7 @@ def forget(out: Path, slide_id: str) -> None:
             do="name another folder with `--out`",
         )
     receipt.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 @contextmanager
@@ -153,7 +152,7 @@ def remove_halves(out: Path, slide_ids: Iterable[str]) -> None:
     """Remove what a run that was killed left half-written of these slides, and no other hidden file."""
     for slide_id in slide_ids:
         for path in halves_of(out / slide_id):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
     for path in (out / _FOLDER).glob(".*.part"):
         path.unlink()
 

@@ -246,6 +246,22 @@ def test_what_lies_beside_a_mirax_file_is_its_slide(tmp_path: Path) -> None:
     assert len(set(keys)) == 3
 
 
+def test_a_folder_that_was_moved_behind_a_link_is_left_there(
+    model: Path, slides: Path, tmp_path: Path
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    arguments = (slides / "first.ome.tif", "--model", model, "--out", out)
+    assert predict(*arguments) == 0
+    (out / "first").rename(elsewhere)
+    (out / "first").symlink_to(elsewhere)
+    before = contents(elsewhere)
+    for changed in ("--symmetries", "--no-symmetries"):
+        assert predict(*arguments, changed) == 0
+        assert not (out / "first").is_symlink()
+    assert contents(elsewhere) == before
+    assert sorted(path.name for path in out.glob(".*")) == [".lock", ".receipts"]
+
+
 def test_a_slide_called_like_a_file_of_the_run_is_refused(
     model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
