@@ -78,8 +78,8 @@ class Board:
         height, width = self.image_HW.shape
         return Size(width, height)
 
-    def patches(self, edge: EdgeRule) -> dict[tuple[int, int], float]:
-        """Expected probability of every place that is to be predicted, counted out."""
+    def patches(self, edge: EdgeRule) -> dict[tuple[int, int], tuple[float, float]]:
+        """Expected probability and tissue fraction of every place that is to be predicted, counted out."""
         places = []
         for length in (self.size.width, self.size.height):
             starts = list(range(0, length, self.cell))
@@ -93,14 +93,14 @@ class Board:
         found = {}
         for x, y in ((x, y) for y in places[1] for x in places[0]):
             window = np.s_[y : y + self.cell, x : x + self.cell]
-            if inside_HW[window].mean() >= LEAST:
-                found[x, y] = float(beyond_HW[window].mean() / self.brightest)
+            if (tissue := inside_HW[window].mean()) >= LEAST:
+                found[x, y] = float(beyond_HW[window].mean() / self.brightest), float(tissue)
         return found
 
     def painted(self, edge: EdgeRule) -> NDArray[np.float64]:
         """Mean probability on every level-0 pixel, NaN where there is no patch."""
         sum_HW, count_HW = np.zeros(self.image_HW.shape), np.zeros(self.image_HW.shape)
-        for (x, y), value in self.patches(edge).items():
+        for (x, y), (value, _) in self.patches(edge).items():
             sum_HW[y : y + self.cell, x : x + self.cell] += value
             count_HW[y : y + self.cell, x : x + self.cell] += 1
         return np.where(count_HW > 0, sum_HW / np.maximum(count_HW, 1), np.nan)
@@ -202,7 +202,9 @@ def test_the_patches_are_the_cells(predicted: Predicted) -> None:
     assert len(expected) > 15
     assert list(zip(found["x"], found["y"], strict=True)) == list(expected)
     assert set(found["extent"]) == {predicted.board.cell}
-    np.testing.assert_allclose(found["probability"], list(expected.values()), atol=predicted.rounding)
+    probability_N, tissue_N = np.array(list(expected.values())).T
+    np.testing.assert_allclose(found["probability"], probability_N, atol=predicted.rounding)
+    np.testing.assert_allclose(found["tissue_fraction"], tissue_N, atol=1e-9)
     assert set(found["note"]) == {""}
 
 
