@@ -16,12 +16,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from pipeline.cohort.named_slides import find_slides
 
 from benchmarks.tiling import places
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_card
 from patching.manifest import SlideRow
+from patching.survey.named_slides import find_slides
 from pipeline.cli import main
 from pipeline.deployment.engines import prepare
 from pipeline.deployment.meter import Meter

@@ -16,10 +16,15 @@ logger = logging.getLogger(__name__)
 _OME_ZARR = ("zarr.json", ".zgroup", ".zattrs")
 _ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm)$", re.I)
 _LONGEST = 200
+_INGESTED = "fingerprint"
+"""Column that only tables of `evenpatch ingest` have."""
 
 
 def find_slides(
-    given: Sequence[str], mpp: float | None = None, channels: Sequence[str] | None = None
+    given: Sequence[str],
+    mpp: float | None = None,
+    channels: Sequence[str] | None = None,
+    root: Path | None = None,
 ) -> tuple[SlideRow, ...]:
     """The slides that the arguments name, each once, in their order.
 
@@ -30,6 +35,7 @@ def find_slides(
         given: the arguments.
         mpp: µm per level-0 pixel of the slides that are no row of a table.
         channels: the same for their channels' names.
+        root: folder of the project, which the paths in a table that `evenpatch ingest` wrote are relative to.
 
     Raises:
         MissingFileError: an argument names nothing.
@@ -39,7 +45,7 @@ def find_slides(
     sources: dict[Source, None] = {}
     for argument in given:
         if argument.lower().endswith(".csv"):
-            listed += read_manifest(Path(argument), patients=False)
+            listed += _listed(Path(argument), root)
         else:
             sources |= dict.fromkeys(_found(argument))
     names = _names(list(sources))
@@ -56,6 +62,12 @@ def find_slides(
             do="give them different names in the column `slide_id` of a slides.csv",
         )
     return together
+
+
+def _listed(table: Path, root: Path | None) -> tuple[SlideRow, ...]:
+    rows = read_manifest(table, patients=False)
+    ingested = all(_INGESTED in row.extra for row in rows)
+    return read_manifest(table, root, patients=False) if ingested else rows
 
 
 def _found(argument: str) -> list[Source]:

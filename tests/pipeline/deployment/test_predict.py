@@ -94,6 +94,7 @@ def test_channels_in_another_order_and_more_of_them_change_nothing_but_a_warning
     pd.testing.assert_frame_equal(plain, mixed)
     summary = json.loads((tmp_path / "out" / "mixed" / "summary.json").read_text())
     assert summary["warnings"] == ["channels not used by the model: DAPI"]
+    assert "of CARS, SHG, 1 µm per pixel" in (tmp_path / "out" / "predictions.html").read_text()
 
 
 def test_a_slide_that_fails_stops_no_other_and_the_exit_code_tells(
