@@ -17,10 +17,15 @@ logger = logging.getLogger(__name__)
 _OME_ZARR = ("zarr.json", ".zgroup", ".zattrs")
 _ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm)$", re.I)
 _LONGEST = 200
+_INGESTED = "fingerprint"
+"""Column that only tables of `evenpatch ingest` have."""
 
 
 def find_slides(
-    given: Sequence[str], mpp: float | None = None, channels: Sequence[str] | None = None
+    given: Sequence[str],
+    mpp: float | None = None,
+    channels: Sequence[str] | None = None,
+    root: Path | None = None,
 ) -> tuple[SlideRow, ...]:
     """The slides that the arguments name, each once, in their order.
 
@@ -31,6 +36,7 @@ def find_slides(
         given: the arguments.
         mpp: µm per level-0 pixel of the slides that are no row of a table.
         channels: the same for their channels' names.
+        root: folder of the project, which the paths in a table that `evenpatch ingest` wrote are relative to.
 
     Raises:
         MissingFileError: an argument names nothing.
@@ -43,7 +49,7 @@ def find_slides(
     for argument in given:
         if argument.lower().endswith(".csv"):
             # In full: other machines may be told to open what it names.
-            listed += read_manifest(Path(argument).resolve(), patients=False)
+            listed += _listed(Path(argument).resolve(), root)
         else:
             sources |= dict.fromkeys(_found(argument))
     names = _names(list(sources))
@@ -73,6 +79,12 @@ def _check(mpp: float | None, channels: Sequence[str] | None) -> None:
             needs="a name of its own for each",
             do="correct `--channels`, or leave it out",
         )
+
+
+def _listed(table: Path, root: Path | None) -> tuple[SlideRow, ...]:
+    rows = read_manifest(table, patients=False)
+    ingested = all(_INGESTED in row.extra for row in rows)
+    return read_manifest(table, root, patients=False) if ingested else rows
 
 
 def _found(argument: str) -> list[Source]:

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("slides", nargs="+", metavar="SLIDES", help="files, folders, patterns, or a slides.csv")
     add("--model", required=True, help="a folder, or models:/NAME@ALIAS, models:/NAME/VERSION")
     add("--out", required=True, type=Path, help="folder for the outputs")
-    add("--root", type=Path, default=Path(), help="folder of mlflow.db (default: this one)")
+    add("--root", type=Path, default=Path(), help="of the project, or of mlflow.db (default: here)")
     add = parser.add_argument_group("slides that are in no table").add_argument
     add("--mpp", type=float, help="µm per pixel, where the file does not tell, or errs")
     add("--channels", help="names of the channels in their order: CARS,TPEF,SHG")
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     """
     settings, engine = _settings(options), _engine(options)
     channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
-    rows = find_slides(options.slides, options.mpp, channels)
+    rows = find_slides(options.slides, options.mpp, channels, options.root.resolve())
     with alone(options.out):
         model = find_model(options.model, options.root, options.out / ".model")
         for changed in model.changed_versions:
@@ -172,16 +172,15 @@ def _write_page(job: Run, outcomes: Sequence[Outcome]) -> None:
 
 def _facts(model: Model) -> ModelFacts:
     card, evidence = model.card, model.evidence
-    ranges = card.ranges.mpp
-    ends = [] if ranges is None else dict.fromkeys(f"{each:.4g}" for each in (ranges.low, ranges.high))
-    mpp = f"{' to '.join(ends) or 'unknown'} µm per pixel"
+    ends = (card.ranges.mpp.low, card.ranges.mpp.high) if card.ranges.mpp else ()
+    mpp = " to ".join(dict.fromkeys(f"{end:.4g}" for end in ends)) or "unknown"
     patches = sum(map(sum, card.counts))
     weak = [] if evidence is None else weak_groups(evidence)
     return ModelFacts(
         name=model.name,
         version=model.version or "a folder",
         cohort="unknown" if evidence is None else f"{evidence.cohort}: {evidence.description}",
-        trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp}",
+        trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp} µm per pixel",
         decision_threshold=card.decision.threshold,
         layout=model.layout,
         weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),

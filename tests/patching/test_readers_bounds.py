@@ -12,24 +12,14 @@ from numpy.typing import NDArray
 from patching import Location, Size, open_slide
 from patching.readers.joined_reader import Shift
 from patching.readers.tiff.slide import TiffSlide
+from tests.patching.leica import write_leica
 
-# A Leica slide of 600 x 360 pixels of 250 nm, of which 300 x 200 pixels at (160, 100) are scanned.
-SCN = """<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">
-<collection sizeX="150000" sizeY="90000"><image>
-<view sizeX="75000" sizeY="50000" offsetX="40000" offsetY="25000"/>
-<pixels><dimension ifd="0" sizeX="300" sizeY="200"/></pixels>
-<scanSettings><objectiveSettings><objective>20</objective></objectiveSettings><illuminationSettings>
-<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>
-</collection></scn>"""
 WHOLE = {"x": "160", "y": "100", "width": "300", "height": "200"}
 
 
 @pytest.fixture
 def scn(brightfield_HWC: NDArray[np.uint8], tmp_path: Path) -> Path:
-    path = tmp_path / "leica.scn"
-    options: dict[str, Any] = {"tile": (64, 48), "compression": "zlib", "photometric": "rgb"}
-    tifffile.imwrite(path, brightfield_HWC, bigtiff=True, metadata=None, description=SCN, **options)
-    return path
+    return write_leica(tmp_path / "leica.scn", brightfield_HWC)
 
 
 def test_the_scanned_region_begins_at_the_bounds(scn: Path, brightfield_HWC: NDArray[np.uint8]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tifffile
 import torch
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from models.networks.card import (
 )
 from models.networks.checkpoint import save_classifier
 from models.networks.classifier import Classifier
+from patching.manifest import SlideRow
+from patching.store.reading import PatchStore
+from patching.tiling.engine import run_task
+from patching.tiling.settings import TileSettings
+from patching.tiling.task import Folders, SlideTask
 
 CHANNELS = ("CARS", "SHG")
 SIDE = 32
@@ -95,3 +101,14 @@ def write_model(folder: Path, card: ModelCard | None = None) -> Path:
     network = make_backbone("resnet10_slim", len(card.channels), len(card.classes))
     save_classifier(folder, Classifier(network, normalization).eval(), card)
     return folder
+
+
+def stored(slide: Path, folder: Path, settings: TileSettings) -> tuple[pd.DataFrame, NDArray[Any]]:
+    """Places and pixels of a slide's patches as tiling stores them."""
+    row = SlideRow(slide.name.partition(".")[0], "p", (slide,), label=1)
+    task = SlideTask(row, "0" * 64, settings, Folders(folder, folder / "overlays", folder / "receipts"))
+    assert run_task(task).error is None
+    store = PatchStore.open(folder / f"{row.slide_id}.zarr")
+    places = pd.DataFrame(store.table.locations_N2, columns=["x", "y"])
+    places["tissue_fraction"] = store.table.tissue_fraction_N
+    return places, store.read(np.arange(len(places)))

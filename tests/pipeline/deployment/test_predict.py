@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from models.data.dataset import MemoryPatches
 from models.networks.card import DecisionCard
@@ -16,16 +15,13 @@ from models.networks.checkpoint import load_classifier, save_classifier
 from patching.errors import ConfigError, MemoryShortageError
 from patching.grid import PatchSpec
 from patching.manifest import SlideRow
-from patching.store.reading import PatchStore
-from patching.tiling.engine import run_task
 from patching.tiling.settings import TileSettings
-from patching.tiling.task import Folders, SlideTask
 from pipeline.cli import main
 from pipeline.deployment.network import Compared, Difference, Network
 from pipeline.deployment.predicting import PredictSettings
 from pipeline.deployment.receipts import alone, key_of
 from pipeline.look.geojson import write_tiles
-from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, write_model, write_slide
+from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, stored, write_model, write_slide
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +38,15 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_slide(folder / "second.ome.tif", specimen(410, 205, seed=1), mpp=0.47)
     write_slide(folder / "third.ome.tif", specimen(150, 190, seed=2))
     return folder
+
+
+TILED = TileSettings(
+    patch=PatchSpec(size=SIDE, mpp=1.0),
+    tissue={"method": "otsu"},
+    classes={},
+    minimum_tissue_fraction=0.05,
+    codec="none",
+)
 
 
 def predict(*arguments: object) -> int:
@@ -61,20 +66,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def stored(slide: Path, folder: Path, patch: PatchSpec) -> tuple[pd.DataFrame, NDArray[np.uint16]]:
-    """Places and pixels of the patches as tiling stores them."""
-    row = SlideRow(slide.name.partition(".")[0], "p", (slide,), label=1)
-    settings = TileSettings(
-        patch=patch, tissue={"method": "otsu"}, classes={}, minimum_tissue_fraction=0.05, codec="none"
-    )
-    task = SlideTask(row, "0" * 64, settings, Folders(folder, folder / "overlays", folder / "receipts"))
-    assert run_task(task).error is None
-    store = PatchStore.open(folder / f"{row.slide_id}.zarr")
-    places = pd.DataFrame(store.table.locations_N2, columns=["x", "y"])
-    places["tissue_fraction"] = store.table.tissue_fraction_N
-    return places, store.read(np.arange(len(places)))
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_probabilities_are_those_of_stored_patches_to_the_bit(
     workers: int, model: Path, slides: Path, tmp_path: Path
@@ -84,7 +75,7 @@ def test_probabilities_are_those_of_stored_patches_to_the_bit(
     classifier, _ = load_classifier(model)
     torch.set_num_threads(1)
     for slide in sorted(slides.iterdir()):
-        places, images_NHWC = stored(slide, tmp_path, PatchSpec(size=SIDE, mpp=1.0))
+        places, images_NHWC = stored(slide, tmp_path, TILED)
         expected_N = classifier.predict_patches(MemoryPatches(images_NHWC))[:, 1].astype(np.float64)
         found = table(tmp_path / "out", slide.name.partition(".")[0])
         assert len(found) > 3
@@ -108,6 +99,7 @@ def test_channels_in_another_order_and_more_of_them_change_nothing_but_a_warning
     pd.testing.assert_frame_equal(plain, mixed)
     summary = json.loads((tmp_path / "out" / "mixed" / "summary.json").read_text())
     assert summary["warnings"] == ["channels not used by the model: DAPI"]
+    assert "of CARS, SHG, 1 µm per pixel" in (tmp_path / "out" / "predictions.html").read_text()
 
 
 def test_a_slide_that_fails_stops_no_other_and_the_exit_code_tells(

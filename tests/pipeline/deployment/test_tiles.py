@@ -1,16 +1,14 @@
 """Patches as QuPath opens them: the right places in the right frame, read back by strangers."""
 
-import gzip
 import json
 import math
 import uuid
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import shapely
-from pydantic import BaseModel, ConfigDict, Field
 
 from patching.geometry import Location, Size
 from patching.grid import EdgeRule
@@ -18,49 +16,13 @@ from pipeline.deployment.outputs import tiles_of
 from pipeline.look.geojson import NOTE, Tiles, write_tiles
 from tests.pipeline.deployment import planted as by
 from tests.pipeline.deployment.planted import planted
-
-Color = tuple[int, int, int]
-
-
-class Strict(BaseModel):
-    """What QuPath 0.4 to 0.6 reads, and nothing that it would pass over."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
-
-
-class Polygon(Strict):
-    type: Literal["Polygon"]
-    coordinates: list[list[list[int]]] = Field(min_length=1, max_length=1)
-
-
-class Classification(Strict):
-    name: str
-    color: list[int] = Field(min_length=3, max_length=3)
-
-
-class Properties(Strict):
-    objectType: Literal["tile"]
-    classification: Classification
-    measurements: dict[str, float | int]
-    metadata: dict[str, str] = Field(default_factory=dict)
-
-
-class Feature(Strict):
-    type: Literal["Feature"]
-    id: str
-    geometry: Polygon
-    properties: Properties
-
-
-class Collection(Strict):
-    type: Literal["FeatureCollection"]
-    features: list[Feature]
+from tests.pipeline.deployment.qupath import Feature, read_features
 
 
 def written(tiles: Tiles, folder: Path) -> list[Feature]:
     path = folder / "a.geojson.gz"
     write_tiles(tiles, path)
-    return Collection.model_validate_json(gzip.decompress(path.read_bytes())).features
+    return read_features(path)
 
 
 CASES: list[dict[str, Any]] = [
