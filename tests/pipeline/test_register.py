@@ -308,6 +308,40 @@ def test_a_rollback_checks_that_the_version_serves(
         rollback.run(cohort, options())
 
 
+def test_tags_that_one_of_two_lacks_are_no_obstacle(cohort: Context) -> None:
+    registry, client = registry_of(cohort), mlflow.MlflowClient()
+    version = registry.version(number(cohort, "gerne-low"))
+    # As a process leaves them that is stopped between version and run.
+    client.set_model_version_tag(registry.model, version.number, "evenpatch.forced", "few patients")
+    client.set_tag(version.run_id, "evenpatch.approved_by", "A. Reader")
+    registry.untag(registry.version(version.number), ("evenpatch.forced", "evenpatch.approved_by"))
+    assert not {"evenpatch.forced"} & set(registry.version(version.number).tags)
+    assert not {"evenpatch.approved_by"} & set(client.get_run(version.run_id).data.tags)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "of another server"])
+def test_a_champion_whose_run_is_gone_can_be_rolled_back(
+    cohort: Context, contest: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str
+) -> None:
+    monkeypatch.setattr(rollback, "answers", lambda *_: "")
+    contest(erm_low=FAIR, gerne_low=GOOD)
+    for run in ("erm-low", "gerne-low"):
+        promoted(cohort, run)
+    registry, client = registry_of(cohort), mlflow.MlflowClient()
+    champion = registry.aliased("champion")
+    assert champion is not None
+    if gone == "deleted":
+        client.delete_run(champion.run_id)
+    else:
+        made = client.create_model_version(registry.model, str(tmp_path))
+        champion = registry.version(str(made.version))
+        registry.point("champion", champion.number)
+        assert registry.run_file(champion, "data/splits.csv", tmp_path) is None
+    rollback.run(cohort, options())
+    assert where(cohort) == "erm-low"
+    assert "evenpatch.rolled_back" in registry.version(champion.number).tags
+
+
 def test_a_second_process_is_told_who_is_at_it(tmp_path: Path) -> None:
     words = rf"process {os.getpid()}, since 20.*, is at work"
     with one_at_a_time(tmp_path), pytest.raises(RegistryError, match=words), one_at_a_time(tmp_path):
