@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 
+from patching.errors import ConfigError
 from pipeline.config import Context
 from pipeline.deployment.challenger.evidence import Evidence
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_table, gate_tags
@@ -219,6 +221,22 @@ def test_approval_is_asked_for_where_the_settings_do(finished_cohort: Context) -
     assert made.reasons == ()
     assert gate_tags(made)["evenpatch.approved_by"] == "A. Reader"
     assert gate_json(made, "m")["approved_by"] == "A. Reader"
+
+
+def test_an_alias_is_one_that_mlflow_has_and_keeps_its_own_version_before(finished_cohort: Context) -> None:
+    own = settings(finished_cohort)
+    assert own.under(None) == own.under("champion") == own
+    trial = own.under("trial")
+    assert (trial.alias, trial.previous) == ("trial", "trial-previous")
+    for alias in ("latest", "Latest", "v12", "a b", ""):
+        with pytest.raises(ConfigError, match="alias"):
+            own.under(alias)
+    for alias in ("previous", "trial-previous"):
+        with pytest.raises(ConfigError, match="keeps the version before"):
+            own.under(alias)
+    # Of one alias for both, a rollback would take the champion away.
+    with pytest.raises(ValidationError, match="must differ"):
+        RegisterSettings.model_validate(own.model_dump() | {"previous": "champion"})
 
 
 def test_bounds_of_null_are_told_and_hold_nothing(finished_cohort: Context) -> None:
