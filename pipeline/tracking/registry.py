@@ -10,14 +10,9 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from patching.errors import RegistryError
-from pipeline.tracking.connection import connect, model_name, reporting, tracking_uri
+from pipeline.tracking.connection import MISSING, connect, model_name, reading, reporting, tracking_uri
 
 logger = logging.getLogger(__name__)
-
-# A missing alias or a deleted run is the first, a missing version, model or run the second; all else is a
-# store that fails.
-_MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Registry:
         try:
             found = self._client.get_model_version_by_alias(self.model, alias)
         except MlflowException as error:
-            if error.error_code in _MISSING:
+            if error.error_code in MISSING:
                 return None
             with reporting(self.uri):
                 raise
@@ -117,7 +112,7 @@ class Registry:
         Raises:
             RegistryError: they are gone, or the store does not answer.
         """
-        with self._reading(f"the files of {version.told}"):
+        with reading(self.uri, f"the files of {version.told}"):
             return Path(
                 mlflow.artifacts.download_artifacts(
                     f"models:/{self.model}/{version.number}", dst_path=str(folder)
@@ -126,15 +121,12 @@ class Registry:
 
     def run_file(self, version: Version, path: str, folder: Path) -> Path | None:
         """A file of the version's run; none where it logged no such file, or is gone."""
-        parent = path.rpartition("/")[0]
-        with self._reading(f"{path} of {version.told}"), self._run_of(version):
+        parent, found = path.rpartition("/")[0], None
+        with reading(self.uri, f"{path} of {version.told}"), self._run_of(version):
             known = [each.path for each in self._client.list_artifacts(version.run_id, parent)]
-            return (
-                Path(self._client.download_artifacts(version.run_id, path, str(folder)))
-                if path in known
-                else None
-            )
-        return None
+            if path in known:
+                found = Path(self._client.download_artifacts(version.run_id, path, str(folder)))
+        return found
 
     @contextmanager
     def _run_of(self, version: Version) -> Iterator[None]:
@@ -143,21 +135,9 @@ class Registry:
             try:
                 yield
             except MlflowException as error:
-                if error.error_code not in _MISSING:
+                if error.error_code not in MISSING:
                     raise
                 logger.warning("the run of %s is not at hand: %s", version.told, error.message)
-
-    @contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        try:
-            with reporting(self.uri):
-                yield
-        except OSError as error:
-            raise RegistryError(
-                has=f"{what} in {self.uri}: {error}",
-                needs="files that can be read",
-                do="look for them in the store (mlartifacts/ of a local one), or track the training again",
-            ) from error
 
 
 def _version(found: ModelVersion) -> Version:
