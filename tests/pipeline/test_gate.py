@@ -89,6 +89,28 @@ def test_a_group_that_loses_is_named_even_where_the_worst_group_gains(finished_c
     assert judgement(found, lenient).reasons == ()
 
 
+@pytest.mark.parametrize(("high", "verdict"), [(0.01, "holds"), (0.0, "holds"), (-0.01, "weak")])
+def test_a_groups_loss_that_is_shown_is_not_taken_in_silence(
+    finished_cohort: Context, high: float, verdict: str
+) -> None:
+    found = beside(finished_cohort, GOOD, FAIR)
+    assert found.duel.difference is not None
+    lost = replace(found.duel.difference["group_2"], estimate=-0.05, low=-0.08, high=high)
+    worse = replace(found, duel=replace(found.duel, difference={**found.duel.difference, "group_2": lost}))
+    made = judgement(worse, settings(finished_cohort))
+    assert {each.rule: each.verdict for each in made.findings}["group_2_difference"] == verdict
+    if verdict == "weak":
+        (reason,) = made.reasons
+        assert reason.startswith(
+            "accuracy: tumor, little tissue -0.050 (-0.080 to -0.010), a loss that is shown"
+        )
+        forced = judgement(worse, settings(finished_cohort), forced=True)
+        assert gate_tags(forced)["evenpatch.forced"] == reason
+    # Gains are no losses, however certain.
+    gains = judgement(found, settings(finished_cohort)).findings
+    assert not weak(gains)
+
+
 def test_a_bound_is_met_where_the_difference_is_the_bound(finished_cohort: Context) -> None:
     found = beside(finished_cohort, GOOD, FAIR)
     assert found.duel.difference is not None

@@ -53,7 +53,7 @@ class ChampionRule(Settings):
     margin: float = Share
     """The lower end of WGA's difference must not be below -margin, or must be above margin."""
     group: float | None = Share
-    """No group's accuracy may be lower by more, as estimated."""
+    """No group's accuracy may be lower by more, as estimated; less, but shown, is weak evidence."""
     average: float | None = Share
     """The average accuracy may not be lower by more, as estimated."""
     brier: float | None = Share
