@@ -91,8 +91,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(has=f"{path}: {error}", needs="valid YAML", do="mend the line it names") from error
+    except (yaml.YAMLError, ValueError) as error:  # the second of other bytes than UTF-8, and of no dates
+        raise ConfigError(has=f"{path}: {error}", needs="YAML in UTF-8", do="mend what it names") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -121,7 +121,7 @@ def validated(model: type[SettingsT], content: dict[str, Any], origin: str) -> S
         raise ConfigError(
             has=f"{origin}: {found}",
             needs=f"settings of {model.__name__} ({', '.join(_keys(model, ()))})",
-            do="correct or remove the keys named above",
+            do="correct, remove or add the keys named above",
         ) from error
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,9 @@ def served(model: str, log: Path) -> Iterator[Server]:
             _wait(server, run, log)
             yield server
         finally:
-            os.killpg(run.pid, signal.SIGTERM)
+            # One that ended by itself has no processes left.
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGTERM)
 
 
 def _wait(server: Server, run: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -63,7 +63,7 @@ def in_git(folder: Path) -> bool:
 
 
 def _refuse_others(folder: Path, files: Mapping[str, str]) -> None:
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = _nearest(folder)
     if there.is_dir():
         others = [f"with {name}" for name, text in files.items() if not _is_free(folder / name, text)]
     else:
@@ -79,8 +79,13 @@ def _refuse_others(folder: Path, files: Mapping[str, str]) -> None:
 
 def _is_free(path: Path, text: str) -> bool:
     """Whether nothing is in the way, or what would be written is there."""
-    there = next(each for each in (path, *path.parents) if each.exists())
+    there = _nearest(path)
     return (path.is_file() and path.read_bytes() == text.encode()) if there == path else there.is_dir()
+
+
+def _nearest(path: Path) -> Path:
+    """The path or the folder above it that is there, if only as a link to nowhere."""
+    return next(each for each in (path, *path.parents) if each.exists() or each.is_symlink())
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:

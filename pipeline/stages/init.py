@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from patching.disk_space import full_disk
 from patching.errors import ConfigError
 from pipeline.projects.skeleton import skeleton
 from pipeline.projects.writing import in_git, make_git, writing
@@ -44,14 +45,24 @@ def run(options: argparse.Namespace) -> None:
     _check_name(cohort)
     begins = options.git and not in_git(folder)
     files = skeleton(folder, cohort, scm=begins or in_git(folder))
-    if (folder / ".dvc").is_dir():
+    config = folder / ".dvc" / "config"
+    if config.is_file():
         # Its own settings; only the plots' templates are added.
         files = {name: text for name, text in files.items() if name not in (".dvc/config", ".dvc/.gitignore")}
-    with writing(folder, files) as written:
-        if begins:
-            make_git(folder)
+    try:
+        with writing(folder, files) as written:
+            if begins:
+                make_git(folder)
+    except OSError as error:
+        if full_disk(error, folder) is not error:
+            raise
+        raise ConfigError(
+            has=f"{folder}: {error.strerror}", needs="a folder that can be written", do="choose another"
+        ) from error
     logger.info("%s: %d files written, %d were there", folder, len(written), len(files) - len(written))
     first = f"fill slides.csv, edit configs/cohorts/{cohort}.yaml" if "slides.csv" in files else "`dvc repro`"
+    if begins and "no_scm = true" in config.read_text(encoding="utf-8"):
+        logger.warning("take `no_scm = true` out of .dvc/config: DVC does not look for git yet")
     logger.info("next, in that folder: %s; README.md tells the rest", first)
 
 

@@ -21,7 +21,7 @@ from pipeline.deployment.challenger.choice import choose, shown
 from pipeline.deployment.challenger.evidence import gather_evidence
 from pipeline.deployment.challenger.promotion import Aliases, one_at_a_time, promote, publish
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_path, gate_table, now
-from pipeline.deployment.challenger.rules import Claim, failing, judge
+from pipeline.deployment.challenger.rules import Claim, failing, judge, weak
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import read_json, write_json
 from pipeline.tracking.models import Logged, ModelStore
@@ -59,11 +59,11 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         RegistryError: nothing is tracked, no run is a candidate, the gate holds, or another process is at it.
-        ConfigError: the cohort is an imported benchmark.
+        ConfigError: the cohort is an imported benchmark, or there can be no such alias.
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a model to register")
-    settings = load_stage(context.configs, context.cohort, "register", RegisterSettings)
-    threshold, alias = options.threshold or settings.threshold, options.alias or settings.alias
+    settings = load_stage(context.configs, context.cohort, "register", RegisterSettings).under(options.alias)
+    threshold, alias = options.threshold or settings.threshold, settings.alias
     logged, claim = _candidate(context, settings, threshold, options)
     root = context.paths.root
     with one_at_a_time(root):
@@ -84,7 +84,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
                 publish(registry, judgement, place)
             _require(judgement)
             if not options.dry_run:
-                promote(registry, Aliases(alias, settings.previous_of(alias)), candidate, champion)
+                promote(registry, Aliases(alias, settings.previous), candidate, champion)
     done = "would be" if options.dry_run else "is"
     print(f"models:/{registry.model}@{alias} {done} {candidate.told}")
 
@@ -111,18 +111,25 @@ def _require(judgement: Judgement) -> None:
     if not judgement.reasons:
         return
     candidate = judgement.evidence.candidate
-    if failing(judgement.findings):
-        do = (
-            f"leave {judgement.alias} where it is: choosing another model by its test figures would spend "
-            "the test patients; change the training, or gather data (docs/registry.md)"
-        )
-    else:
-        do = "gather patients; or accept this weak evidence with --force, which is recorded"
     raise RegistryError(
         has=f"{candidate.told}: {'; '.join(judgement.reasons)}",
         needs="every rule of configs/register.yaml to hold",
-        do=do,
+        do=_advice(judgement),
     )
+
+
+def _advice(judgement: Judgement) -> str:
+    failed = {each.rule for each in failing(judgement.findings)}
+    if failed - {"approval"}:
+        return (
+            f"leave {judgement.alias} where it is: choosing another model by its test figures would spend "
+            "the test patients; change the training, or gather data (docs/registry.md)"
+        )
+    accept = "gather patients; or accept this weak evidence with --force, which is recorded"
+    if not failed:
+        return accept
+    name = "have somebody answer for it, and add --approve NAME"
+    return name if judgement.forced or not weak(judgement.findings) else f"{name}; {accept}"
 
 
 def _tracked(paths: Paths, threshold: str, run: str | None) -> dict[str, Logged]:

@@ -30,12 +30,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         RegistryError: there is no previous version, it does not load, or nobody approved where somebody must.
+        ConfigError: there can be no such alias.
     """
-    settings = load_stage(context.configs, context.cohort, "register", RegisterSettings)
-    alias = options.alias or settings.alias
-    aliases = Aliases(alias, settings.previous_of(alias))
+    settings = load_stage(context.configs, context.cohort, "register", RegisterSettings).under(options.alias)
+    alias, by = settings.alias, options.approve.strip()
+    aliases = Aliases(alias, settings.previous)
     root = context.paths.root
-    if settings.approval == "required" and not options.approve and not options.dry_run:
+    if settings.approval == "required" and not by and not options.dry_run:
         raise RegistryError(
             has="a rollback that nobody approved",
             needs="a name: `approval: required`",
@@ -53,6 +54,6 @@ def run(context: Context, options: argparse.Namespace) -> None:
                 do=f"leave {alias} at {champion.told}, or promote another: `evenpatch register --run NAME`",
             )
         if not options.dry_run:
-            roll_back(registry, aliases, champion, previous, options.approve)
+            roll_back(registry, aliases, champion, previous, by)
     done = "would go back to" if options.dry_run else "is"
     print(f"models:/{registry.model}@{alias} {done} {previous.told}")

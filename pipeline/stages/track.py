@@ -24,6 +24,7 @@ from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
 from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
+from pipeline.tracking.connection import without_secrets
 from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of, shown
@@ -51,7 +52,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     cohort = load_cohort(context.configs, context.cohort)
     receipts = [_tracked(store, paths, name, cohort) for name in track(names, "track", transient=True)]
     write_json(paths.tracked, {"runs": receipts})
-    logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, store.uri)
+    logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, without_secrets(store.uri))
 
 
 def _tracked(store: ModelStore, paths: Paths, name: str, cohort: CohortFile) -> dict[str, Any]:

@@ -7,6 +7,7 @@ root. With it, everything goes to that server, artifacts included; nothing else 
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import mlflow
 import mlflow.db
 from mlflow.exceptions import MlflowException
 
+from patching.disk_space import full_disk
 from patching.errors import RegistryError
 
 _QUIET = {
@@ -22,6 +24,20 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+
+MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+"""A missing alias or a deleted run is the first, a missing version, model or run the second; all else is a
+store that fails."""
+_SECRET = re.compile(r"(?<=[^/]//)[^/\s]*@")
+
+
+def without_secrets(text: str) -> str:
+    """Text with addresses in it, without their users and passwords.
+
+    >>> without_secrets("no answer of https://me:word@server/api")
+    'no answer of https://server/api'
+    """
+    return _SECRET.sub("", text)
 
 
 def workspace(root: Path) -> Path:
@@ -70,9 +86,25 @@ def reporting(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise RegistryError(
-            has=f"MLflow at {uri}: {error.message}",
+            has=without_secrets(f"MLflow at {uri}: {error.message}"),
             needs="a tracking store that answers",
             do="check MLFLOW_TRACKING_URI and the server, or unset it to use the local SQLite file",
+        ) from error
+
+
+@contextmanager
+def reading(uri: str, what: str) -> Iterator[None]:
+    """Turn what keeps the store's files from being read into a `RegistryError`; not so a full disk."""
+    try:
+        with reporting(uri):
+            yield
+    except OSError as error:
+        if full_disk(error, Path()) is not error:
+            raise
+        raise RegistryError(
+            has=without_secrets(f"{what} in {uri}: {error}"),
+            needs="files that can be read",
+            do="look for them in the store (mlartifacts/ of a local one), or track the training again",
         ) from error
 
 

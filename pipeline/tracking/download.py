@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from patching.errors import RegistryError
-from pipeline.tracking.connection import connect, reporting, tracking_uri
+from pipeline.tracking.connection import MISSING, connect, reading, tracking_uri
 
 _ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
@@ -51,7 +51,7 @@ def fetch_model(uri: str, root: Path, kept: Path) -> Fetched:
             "model's folder",
         )
     client = connect(root)
-    with reporting(address):
+    with reading(address, f"the files of {uri}"):
         known = _registered(client, uri)
         if known is None:
             folder = kept / re.sub(r"\W+", "-", uri)
@@ -72,6 +72,8 @@ def _registered(client: mlflow.MlflowClient, uri: str) -> ModelVersion | None:
         try:
             return client.get_model_version_by_alias(found["name"], found["alias"])
         except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise
             raise RegistryError(
                 has=f"no model {uri} ({error.message})",
                 needs="a registered model with this alias",
@@ -87,6 +89,9 @@ def _download(uri: str, folder: Path) -> None:
     part.mkdir(parents=True)
     try:
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(part))
+        if not any(part.iterdir()):
+            # Of a folder that is gone, MLflow makes an empty one.
+            raise FileNotFoundError("there are none")
         shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
     finally:

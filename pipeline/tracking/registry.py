@@ -1,5 +1,6 @@
 """Versions of one registered model: aliases, tags, and the files of a version as they are served."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,9 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from patching.errors import RegistryError
-from pipeline.tracking.connection import connect, model_name, reporting, tracking_uri
+from pipeline.tracking.connection import MISSING, connect, model_name, reading, reporting, tracking_uri
 
-# A missing alias is the first, a missing version or model the second; all else is a store that fails.
-_MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Registry:
         try:
             found = self._client.get_model_version_by_alias(self.model, alias)
         except MlflowException as error:
-            if error.error_code in _MISSING:
+            if error.error_code in MISSING:
                 return None
             with reporting(self.uri):
                 raise
@@ -83,17 +82,23 @@ class Registry:
             self._client.delete_registered_model_alias(self.model, alias)
 
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Set tags of a version and of its run."""
+        """Set tags of a version, and of its run where that is still there."""
         with reporting(self.uri):
             for key, value in tags.items():
                 self._client.set_model_version_tag(self.model, version.number, key, value)
+        with self._run_of(version):
+            for key, value in tags.items():
                 self._client.set_tag(version.run_id, key, value)
 
     def untag(self, version: Version, keys: tuple[str, ...]) -> None:
         """Take tags from a version and its run, where they have them."""
+        # Whoever was stopped between the two has left one that has tags which the other lacks.
+        with self._run_of(version):
+            of_run = self._client.get_run(version.run_id).data.tags
+            for key in (key for key in keys if key in of_run):
+                self._client.delete_tag(version.run_id, key)
         with reporting(self.uri):
             for key in (key for key in keys if key in version.tags):
-                self._client.delete_tag(version.run_id, key)
                 self._client.delete_model_version_tag(self.model, version.number, key)
 
     def attach(self, version: Version, path: Path, folder: str) -> None:
@@ -107,7 +112,7 @@ class Registry:
         Raises:
             RegistryError: they are gone, or the store does not answer.
         """
-        with self._reading(f"the files of {version.told}"):
+        with reading(self.uri, f"the files of {version.told}"):
             return Path(
                 mlflow.artifacts.download_artifacts(
                     f"models:/{self.model}/{version.number}", dst_path=str(folder)
@@ -115,27 +120,24 @@ class Registry:
             )
 
     def run_file(self, version: Version, path: str, folder: Path) -> Path | None:
-        """A file of the version's run; none where it logged no such file."""
-        parent = path.rpartition("/")[0]
-        with self._reading(f"{path} of {version.told}"):
+        """A file of the version's run; none where it logged no such file, or is gone."""
+        parent, found = path.rpartition("/")[0], None
+        with reading(self.uri, f"{path} of {version.told}"), self._run_of(version):
             known = [each.path for each in self._client.list_artifacts(version.run_id, parent)]
-            return (
-                Path(self._client.download_artifacts(version.run_id, path, str(folder)))
-                if path in known
-                else None
-            )
+            if path in known:
+                found = Path(self._client.download_artifacts(version.run_id, path, str(folder)))
+        return found
 
     @contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        try:
-            with reporting(self.uri):
+    def _run_of(self, version: Version) -> Iterator[None]:
+        """A version outlives its run, and may be of another server's: an alias moves all the same."""
+        with reporting(self.uri):
+            try:
                 yield
-        except OSError as error:
-            raise RegistryError(
-                has=f"{what} in {self.uri}: {error}",
-                needs="files that can be read",
-                do="look for them in the store (mlartifacts/ of a local one), or track the training again",
-            ) from error
+            except MlflowException as error:
+                if error.error_code not in MISSING:
+                    raise
+                logger.warning("the run of %s is not at hand: %s", version.told, error.message)
 
 
 def _version(found: ModelVersion) -> Version:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from pipeline.config import Context, load_stage
-from pipeline.deployment.challenger.duel import duel_of
+from pipeline.deployment.challenger.duel import Answers, duel_of
 from pipeline.deployment.challenger.evidence import Evidence
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.tracking.probing import Probe
@@ -26,14 +25,15 @@ def tested_patches(context: Context, threshold: str) -> pd.DataFrame:
     return table[table["split"] == "test"].reset_index(drop=True)
 
 
-def scores(table: pd.DataFrame, accuracy_G: Sequence[float], sure: float = 0.9) -> NDArray[np.float64]:
-    """P(tumor), right in the given share of every group's patches, evenly over its patients."""
+def scores(table: pd.DataFrame, accuracy_G: Sequence[float], sure: float = 0.9) -> Answers:
+    """Answers, right in the given share of every group's patches, evenly over its patients."""
     right_N = np.zeros(len(table), bool)
     for group, rows in table.groupby("group"):
         place_M = np.arange(len(rows))
         share = accuracy_G[int(str(group))]
         right_N[rows.index] = np.floor((place_M + 1) * share) > np.floor(place_M * share)
-    return np.where(right_N == (table["label"] == 1), sure, 1 - sure)
+    probability_N = np.where(right_N == (table["label"] == 1), sure, 1 - sure)
+    return Answers(probability_N, (probability_N > 0.5).astype(np.int64))
 
 
 def evidence(

@@ -86,6 +86,14 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> 
         load_yaml(path)
 
 
+@pytest.mark.parametrize("content", [b"description: 0.5 \xb5m", b"description: 2026-13-01"])
+def test_other_bytes_than_utf_8_and_no_dates_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"bad\.yaml: "):
+        load_yaml(path)
+
+
 def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert load_yaml(tmp_path / "empty.yaml") == {}

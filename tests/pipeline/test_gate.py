@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 
+from patching.errors import ConfigError
 from pipeline.config import Context
 from pipeline.deployment.challenger.evidence import Evidence
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_table, gate_tags
@@ -85,6 +87,28 @@ def test_a_group_that_loses_is_named_even_where_the_worst_group_gains(finished_c
     assert reason.startswith("accuracy: non-tumor, little tissue -0.1")
     lenient = changed(finished_cohort, champion={"group": None})
     assert judgement(found, lenient).reasons == ()
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(0.01, "holds"), (0.0, "holds"), (-0.01, "weak")])
+def test_a_groups_loss_that_is_shown_is_not_taken_in_silence(
+    finished_cohort: Context, high: float, verdict: str
+) -> None:
+    found = beside(finished_cohort, GOOD, FAIR)
+    assert found.duel.difference is not None
+    lost = replace(found.duel.difference["group_2"], estimate=-0.05, low=-0.08, high=high)
+    worse = replace(found, duel=replace(found.duel, difference={**found.duel.difference, "group_2": lost}))
+    made = judgement(worse, settings(finished_cohort))
+    assert {each.rule: each.verdict for each in made.findings}["group_2_difference"] == verdict
+    if verdict == "weak":
+        (reason,) = made.reasons
+        assert reason.startswith(
+            "accuracy: tumor, little tissue -0.050 (-0.080 to -0.010), a loss that is shown"
+        )
+        forced = judgement(worse, settings(finished_cohort), forced=True)
+        assert gate_tags(forced)["evenpatch.forced"] == reason
+    # Gains are no losses, however certain.
+    gains = judgement(found, settings(finished_cohort)).findings
+    assert not weak(gains)
 
 
 def test_a_bound_is_met_where_the_difference_is_the_bound(finished_cohort: Context) -> None:
@@ -219,6 +243,22 @@ def test_approval_is_asked_for_where_the_settings_do(finished_cohort: Context) -
     assert made.reasons == ()
     assert gate_tags(made)["evenpatch.approved_by"] == "A. Reader"
     assert gate_json(made, "m")["approved_by"] == "A. Reader"
+
+
+def test_an_alias_is_one_that_mlflow_has_and_keeps_its_own_version_before(finished_cohort: Context) -> None:
+    own = settings(finished_cohort)
+    assert own.under(None) == own.under("champion") == own
+    trial = own.under("trial")
+    assert (trial.alias, trial.previous) == ("trial", "trial-previous")
+    for alias in ("latest", "Latest", "v12", "a b", ""):
+        with pytest.raises(ConfigError, match="alias"):
+            own.under(alias)
+    for alias in ("previous", "trial-previous"):
+        with pytest.raises(ConfigError, match="keeps the version before"):
+            own.under(alias)
+    # Of one alias for both, a rollback would take the champion away.
+    with pytest.raises(ValidationError, match="must differ"):
+        RegisterSettings.model_validate(own.model_dump() | {"previous": "champion"})
 
 
 def test_bounds_of_null_are_told_and_hold_nothing(finished_cohort: Context) -> None:

@@ -80,6 +80,19 @@ def test_the_candidates_figures_are_those_of_its_evaluation(cohort: Context) -> 
     assert found.served_apart < 1e-5
 
 
+def test_every_model_is_judged_by_its_own_decision(cohort: Context) -> None:
+    before = gathered(cohort, FolderRegistry(cohort.paths)).duel
+    decision = load_card(cohort.paths.training("erm-low")).decision
+    changed_card(cohort, "erm-low", decision=decision.model_copy(update={"threshold": 0.9999}))
+    after = gathered(cohort, FolderRegistry(cohort.paths)).duel
+    assert before.champion is not None
+    assert after.champion is not None
+    # A champion that calls nothing a tumor, as it does where it is served.
+    assert [after.champion[f"group_{g}"].estimate for g in range(4)] == [1, 1, 0, 0]
+    assert after.champion["brier"] == before.champion["brier"]
+    assert after.candidate == before.candidate
+
+
 def test_a_difference_is_candidate_minus_champion(cohort: Context) -> None:
     found = gathered(cohort, FolderRegistry(cohort.paths))
     duel = found.duel

@@ -190,7 +190,7 @@ def test_of_many_files_that_are_there_ten_are_named(
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_failure_halfway_leaves_nothing(
-    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "project"
     if there:
@@ -207,10 +207,38 @@ def test_a_failure_halfway_leaves_nothing(
         return write(path, *arguments, **named)
 
     monkeypatch.setattr(Path, "write_text", failing)
-    with pytest.raises(PermissionError):
-        init(folder)
+    assert init(folder) == 2
+    assert f"has: {folder}: no\n" in capsys.readouterr().err
     assert calls == 40
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("written", [1, 20, 45, 46, 47, 49])
+def test_a_call_after_one_that_was_killed_completes_the_project(tmp_path: Path, written: int) -> None:
+    files = list(skeleton(tmp_path, "tissues", scm=False).items())
+    for name, text in files[:written]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert init(tmp_path) == 0
+    assert contents(tmp_path) == {name: text.encode() for name, text in files}
+
+
+def test_links_to_nowhere_are_there_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("README.md", "configs"):
+        (tmp_path / name).symlink_to(tmp_path / "nowhere")
+        assert init(tmp_path) == 2
+        assert f", with {'README.md' if name == 'README.md' else 'configs/'}" in capsys.readouterr().err
+        assert (tmp_path / name).is_symlink()
+        (tmp_path / name).unlink()
+    (tmp_path / "project").symlink_to(tmp_path / "nowhere")
+    assert init(tmp_path / "project") == 2
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_git_that_comes_after_dvc_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert init(tmp_path) == 0
+    assert init(tmp_path, "--git") == 0
+    assert "take `no_scm = true` out of .dvc/config" in caplog.text
 
 
 def test_git_is_begun_where_it_is_wanted(tmp_path: Path) -> None:

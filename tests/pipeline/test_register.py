@@ -28,6 +28,7 @@ from pipeline.deployment.challenger.promotion import one_at_a_time
 from pipeline.deployment.challenger.settings import ValidationRule
 from pipeline.files import read_json
 from pipeline.stages import register, rollback
+from pipeline.tracking.connection import reporting, without_secrets
 from pipeline.tracking.probing import probe
 from pipeline.tracking.registry import Registry, Version
 from tests.pipeline.challenged import FAIR, GOOD, LOPSIDED, evidence, set_register
@@ -240,8 +241,9 @@ def test_tags_of_an_earlier_judgement_go(cohort: Context, contest: Callable[...,
     promoted(cohort, "gerne-low", approve="A. Reader")
     promoted(cohort, "erm-low")
     set_register(cohort, {"approval": "required", "test": {"minimum_patients": 4}})
-    with pytest.raises(RegistryError, match="no --approve NAME"):
+    with pytest.raises(RegistryError, match="no --approve NAME") as caught:
         promoted(cohort, "gerne-low")
+    assert caught.value.do == "have somebody answer for it, and add --approve NAME"
     tags = registry_of(cohort).version(number(cohort, "gerne-low")).tags
     assert not {"evenpatch.approved_by", "evenpatch.forced"} & set(tags)
 
@@ -305,7 +307,41 @@ def test_a_rollback_checks_that_the_version_serves(
     assert where(cohort) == "gerne-low"
     set_register(cohort, {"approval": "required"})
     with pytest.raises(RegistryError, match="nobody approved"):
-        rollback.run(cohort, options())
+        rollback.run(cohort, options(approve=" "))
+
+
+def test_tags_that_one_of_two_lacks_are_no_obstacle(cohort: Context) -> None:
+    registry, client = registry_of(cohort), mlflow.MlflowClient()
+    version = registry.version(number(cohort, "gerne-low"))
+    # As a process leaves them that is stopped between version and run.
+    client.set_model_version_tag(registry.model, version.number, "evenpatch.forced", "few patients")
+    client.set_tag(version.run_id, "evenpatch.approved_by", "A. Reader")
+    registry.untag(registry.version(version.number), ("evenpatch.forced", "evenpatch.approved_by"))
+    assert not {"evenpatch.forced"} & set(registry.version(version.number).tags)
+    assert not {"evenpatch.approved_by"} & set(client.get_run(version.run_id).data.tags)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "of another server"])
+def test_a_champion_whose_run_is_gone_can_be_rolled_back(
+    cohort: Context, contest: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str
+) -> None:
+    monkeypatch.setattr(rollback, "answers", lambda *_: "")
+    contest(erm_low=FAIR, gerne_low=GOOD)
+    for run in ("erm-low", "gerne-low"):
+        promoted(cohort, run)
+    registry, client = registry_of(cohort), mlflow.MlflowClient()
+    champion = registry.aliased("champion")
+    assert champion is not None
+    if gone == "deleted":
+        client.delete_run(champion.run_id)
+    else:
+        made = client.create_model_version(registry.model, str(tmp_path))
+        champion = registry.version(str(made.version))
+        registry.point("champion", champion.number)
+        assert registry.run_file(champion, "data/splits.csv", tmp_path) is None
+    rollback.run(cohort, options())
+    assert where(cohort) == "erm-low"
+    assert "evenpatch.rolled_back" in registry.version(champion.number).tags
 
 
 def test_a_second_process_is_told_who_is_at_it(tmp_path: Path) -> None:
@@ -317,13 +353,23 @@ def test_a_second_process_is_told_who_is_at_it(tmp_path: Path) -> None:
 
 
 def test_with_a_server_the_lock_is_the_working_trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:word@server")
     with (
         one_at_a_time(tmp_path),
         pytest.raises(RegistryError, match="http://server"),
         one_at_a_time(tmp_path),
     ):
         pass
+
+
+def test_a_password_is_not_told() -> None:
+    uri = "http://me:word@server:5000"
+    refused = MlflowException(f"API request to {uri}/api/2.0/mlflow failed")
+    with pytest.raises(RegistryError) as caught, reporting(uri):
+        raise refused
+    assert "word" not in str(caught.value)
+    assert "MLflow at http://server:5000: API request to http://server:5000/api" in caught.value.has
+    assert without_secrets("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
 
 
 def test_a_store_that_fails_is_not_a_missing_champion(

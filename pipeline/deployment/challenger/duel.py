@@ -26,6 +26,14 @@ Figures = Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What a model says of patches: P(label = 1), and the class that its own decision makes of it."""
+
+    probability_N: NDArray[np.float64]
+    prediction_N: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Duel:
     """Figures with intervals over patients, by key: those of a scoreboard, `brier` and `group_<g>`.
 
@@ -50,8 +58,8 @@ def duel_of(
     context: Context,
     threshold: str,
     table: pd.DataFrame,
-    candidate_N: NDArray[np.float64],
-    champion_N: NDArray[np.float64] | None,
+    candidate: Answers,
+    champion: Answers | None,
 ) -> Duel:
     """The figures of a candidate, and of a champion if there is one.
 
@@ -59,13 +67,13 @@ def duel_of(
         context: of the cohort, whose evaluation says how intervals are drawn.
         threshold: whose groups are told apart.
         table: the test patches (`pipeline.training.patches.patch_table`).
-        candidate_N, champion_N: P(label = 1) of every patch, in the table's order.
+        candidate, champion: of every patch, in the table's order.
     """
     layout, settings = read_layout(context.paths, threshold), bootstrap_settings(context)
-    named = {CHALLENGER: candidate_N} | ({} if champion_N is None else {HOLDER: champion_N})
-    tested = [_tested(name, threshold, table, score_N) for name, score_N in named.items()]
+    named = {CHALLENGER: candidate} | ({} if champion is None else {HOLDER: champion})
+    tested = [_tested(name, threshold, table, answers) for name, answers in named.items()]
     (board,) = scoreboards_of(tested, _terms(threshold, layout, settings))
-    brier = {name: _brier(table, score_N, layout, settings) for name, score_N in named.items()}
+    brier = {name: _brier(table, each.probability_N, layout, settings) for name, each in named.items()}
     scores = {name: bootstrap(sums, **settings.drawn)["brier"] for name, sums in brier.items()}
     method = {each.algorithm: each for each in board.methods}
     return Duel(
@@ -79,8 +87,8 @@ def duel_of(
     )
 
 
-def _tested(name: str, threshold: str, table: pd.DataFrame, score_N: NDArray[np.float64]) -> Tested:
-    scored = table.assign(probability=score_N, prediction=(score_N > 0.5).astype(np.int64))
+def _tested(name: str, threshold: str, table: pd.DataFrame, answers: Answers) -> Tested:
+    scored = table.assign(probability=answers.probability_N, prediction=answers.prediction_N)
     columns = list(dict.fromkeys((*NEEDED, *KNOWN, "probability")))
     patches = scored[columns].sort_values("patch_id", ignore_index=True)
     return Tested(name, "split", name, threshold, 0, (), {}, {}, patches)

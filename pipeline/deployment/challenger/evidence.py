@@ -16,11 +16,12 @@ from models.determinism import deterministic
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Classifier, Device, choose_device
+from models.networks.decision import verdicts
 from patching.errors import CheckpointError, RegistryError
 from patching.store.reading import StoreAttributes
 from pipeline.artifacts import SPLITS, Paths
 from pipeline.config import Context, Settings, stage_mapping, validated
-from pipeline.deployment.challenger.duel import Duel, duel_of
+from pipeline.deployment.challenger.duel import Answers, Duel, duel_of
 from pipeline.files import file_fingerprint, read_table
 from pipeline.tracking.probing import Probe, probe
 from pipeline.tracking.registry import Registry, Version
@@ -91,21 +92,21 @@ def gather_evidence(
         holder, unscored = _holder(registry, champion, folder / "champion", challenger.card)
         scoring = _scoring(context)
         images = gathered(paths, tested, int(scoring.memory_limit_gib * 2**30)).images
-        candidate_N = _scored(challenger, images, scoring)
+        own = _scored(challenger, images, scoring)
         served = probe(challenger.folder, images.read(_probed(len(images))))
         seen = {"candidate": _seen(paths, registry, challenger, tested, folder)}
         if holder is not None:
             seen["champion"] = _seen(paths, registry, holder, tested, folder)
-        champion_N = None if holder is None else _scored(holder, images, scoring)
+        other = None if holder is None else _scored(holder, images, scoring)
     return Evidence(
         candidate=candidate,
         champion=champion,
-        duel=duel_of(context, threshold, tested, candidate_N, champion_N),
+        duel=duel_of(context, threshold, tested, own, other),
         unscored=unscored,
         seen=seen,
         validation_patients_K=_patients(table[table["split"] == VALIDATION]),
         probe=served,
-        served_apart=_apart(served, candidate_N),
+        served_apart=_apart(served, own.probability_N),
     )
 
 
@@ -180,12 +181,12 @@ def _scoring(context: Context) -> Scoring:
     return validated(Scoring, known, str(context.configs / "evaluate.yaml"))
 
 
-def _scored(contender: _Contender, images: AbstractPatches, scoring: Scoring) -> NDArray[np.float64]:
-    """P(tumor) of every patch."""
+def _scored(contender: _Contender, images: AbstractPatches, scoring: Scoring) -> Answers:
+    """P(tumor) of every patch, and the class by the decision of the model's card."""
     device = choose_device(scoring.device)
     with deterministic(device):
         probability_NK = contender.classifier.to(device).predict_patches(images)
-    return probability_NK[:, 1].astype(np.float64)
+    return Answers(*verdicts(contender.card.decision, probability_NK))
 
 
 def _probed(patches: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from patching.errors import RegistryError
 from pipeline.deployment.challenger.record import APPROVED, FORCED, Judgement, gate_tags, now
-from pipeline.tracking.connection import tracking_uri, workspace
+from pipeline.tracking.connection import tracking_uri, without_secrets, workspace
 from pipeline.tracking.registry import Registry, Version
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ def one_at_a_time(root: Path) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             raise RegistryError(
-                has=f"{lock.read().strip() or 'another process is'} at work on the aliases of {uri}",
+                has=f"{lock.read().strip() or 'another process is'} at work on the aliases of "
+                f"{without_secrets(uri)}",
                 needs="one register or rollback at a time",
                 do="wait until it has ended, and run the command again: it judges by what is champion then",
             ) from error

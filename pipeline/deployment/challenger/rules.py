@@ -141,7 +141,7 @@ def _beside_the_champion(evidence: Evidence, settings: RegisterSettings) -> Iter
     pairs = {f"group_{g}": size.name for g, size in enumerate(evidence.duel.sizes)}
     for key, name in pairs.items():
         figure = difference[key] if difference else evidence.unscored
-        yield _not_lower(key, f"accuracy: {name}", figure, own.group)
+        yield _without_a_shown_loss(_not_lower(key, f"accuracy: {name}", figure, own.group))
     figure = difference["average"] if difference else evidence.unscored
     yield _not_lower("average", "average accuracy", figure, own.average)
     figure = difference["brier"] if difference else evidence.unscored
@@ -184,6 +184,16 @@ def _not_lower(
     loss = figure.estimate if higher_is_worse else -figure.estimate
     reason = f"{title.removesuffix(': no worse')} {told(figure, signed=True)}, allowed {bound}"
     return _asked((rule, title), figure, bound, "fails", reason if loss > most + _ROUNDING else "")
+
+
+def _without_a_shown_loss(found: Finding) -> Finding:
+    """Weak where the bound is met, and yet the interval says for certain that a group loses."""
+    figure = found.figure
+    if found.verdict != "holds" or not isinstance(figure, Interval) or not figure.high < 0:
+        return found
+    name = found.title.removesuffix(": no worse")
+    reason = f"{name} {found.shown}, a loss that is shown, if within the bound ({found.bound})"
+    return replace(found, verdict="weak", reason=reason)
 
 
 def _as_served(evidence: Evidence, settings: RegisterSettings) -> Iterator[Finding]:

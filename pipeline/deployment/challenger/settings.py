@@ -1,12 +1,24 @@
 """Settings of `register` and `rollback`: configs/register.yaml."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
-from pipeline.config import Settings
+from patching.errors import ConfigError
+from pipeline.config import Settings, validated
 
 Share = Field(ge=0, le=1)
+
+
+def _not_reserved(alias: str) -> str:
+    # MLflow reads `latest` as the newest version, and would find a champion where there is none.
+    if re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
+        raise ValueError("latest, v1, v2, ... mean versions to MLflow")
+    return alias
+
+
+Alias = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$"), AfterValidator(_not_reserved)]
 
 
 class ValidationRule(Settings):
@@ -41,7 +53,7 @@ class ChampionRule(Settings):
     margin: float = Share
     """The lower end of WGA's difference must not be below -margin, or must be above margin."""
     group: float | None = Share
-    """No group's accuracy may be lower by more, as estimated."""
+    """No group's accuracy may be lower by more, as estimated; less, but shown, is weak evidence."""
     average: float | None = Share
     """The average accuracy may not be lower by more, as estimated."""
     brier: float | None = Share
@@ -64,9 +76,9 @@ class RegisterSettings(Settings):
 
     threshold: str
     """Whose groups the models are compared in."""
-    alias: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    alias: Alias
     """The one that users load."""
-    previous: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    previous: Alias
     """The one that keeps the version before, for `evenpatch rollback`."""
     approval: Literal["none", "required"]
     """Whether somebody must put a name to a promotion (`--approve NAME`)."""
@@ -75,6 +87,25 @@ class RegisterSettings(Settings):
     champion: ChampionRule
     service: ServiceRule
 
-    def previous_of(self, alias: str) -> str:
-        """Where an alias keeps the version before: an alias of the command line keeps its own."""
-        return self.previous if alias == self.alias else f"{alias}-{self.previous}"
+    @model_validator(mode="after")
+    def _two_aliases(self) -> Self:
+        if self.alias == self.previous:
+            raise ValueError("alias and previous must differ: a rollback takes previous away")
+        return self
+
+    def under(self, alias: str | None) -> "RegisterSettings":
+        """These settings for an alias of the command line, which keeps its own version before.
+
+        Raises:
+            ConfigError: MLflow has no such alias, or it is one that keeps the version before.
+        """
+        if alias is None or alias == self.alias:
+            return self
+        if alias == self.previous or alias.endswith(f"-{self.previous}"):
+            raise ConfigError(
+                has=f"--alias {alias}, which keeps the version before",
+                needs="an alias to load models by",
+                do="choose another name; `evenpatch rollback` goes back to the version before",
+            )
+        own = {"alias": alias, "previous": f"{alias}-{self.previous}"}
+        return validated(RegisterSettings, self.model_dump() | own, "--alias")

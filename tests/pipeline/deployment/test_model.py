@@ -1,5 +1,6 @@
 """Where the model of a run comes from."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from tests.pipeline.deployment.specimens import model_card, write_model
 
 
 @pytest.fixture
-def root(tracked_cohort: Context, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of a registry with three versions of a model."""
+def root(
+    tracked_cohort: Context, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Folder of a registry with three versions of a model, of which a test may change the names."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tracked_cohort.paths.root
+    folder = tmp_path_factory.mktemp("registry")
+    shutil.copy(tracked_cohort.paths.root / "mlflow.db", folder)
+    return folder
 
 
 def test_an_alias_is_followed_to_a_version_which_is_fetched_once(root: Path, tmp_path: Path) -> None:
@@ -72,6 +77,14 @@ def test_what_the_registry_does_not_know_is_told(uri: str, root: Path, tmp_path:
     with pytest.raises(RegistryError):
         find_model(uri, root, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_gone_are_told(root: Path, tmp_path: Path) -> None:
+    client, name = connect(root), "evenpatch-gone"
+    client.create_registered_model(name)
+    client.create_model_version(name, str(tmp_path / "nowhere"))
+    with pytest.raises(RegistryError, match="the files of models:/evenpatch-gone/1"):
+        find_model(f"models:/{name}/1", root, tmp_path / "kept")
 
 
 def test_no_registry_is_made_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
