@@ -84,6 +84,12 @@ def run(options: argparse.Namespace) -> int:
         ErrorBudgetError: more slides failed than were allowed, or all of them.
         DiskSpaceError: the disk is full.
     """
+    if not 0 <= options.error_budget <= 1:
+        raise ConfigError(
+            has=f"an error budget of {options.error_budget:g}",
+            needs="a share from 0 to 1",
+            do="correct `--error-budget`, or leave it out",
+        )
     settings, engine = _settings(options), _engine(options)
     channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels, options.root.resolve())

@@ -199,6 +199,16 @@ def test_a_table_without_labels_and_one_with(model: Path, slides: Path, tmp_path
     (slides / "slides.csv").unlink()
 
 
+@pytest.mark.parametrize("budget", ["nan", "-0.1", "1.5"])
+def test_a_share_that_is_none_is_refused_before_anything_is_read(
+    budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        predict("nothing.tif", "--model", "nowhere", "--out", tmp_path / "out", "--error-budget", budget) == 2
+    )
+    assert "a share from 0 to 1" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(
     model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
