@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _OME_ZARR = ("zarr.json", ".zgroup", ".zattrs")
 _ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm)$", re.I)
 _LONGEST = 200
-_INGESTED = "fingerprint"
+_INGESTED = "annotation_fingerprint"
 """Column that only tables of `evenpatch ingest` have."""
 
 

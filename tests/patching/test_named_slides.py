@@ -34,8 +34,8 @@ def test_a_folder_gives_the_slides_right_in_it(folder: Path) -> None:
 def test_the_table_of_a_project_tells_paths_from_its_root(folder: Path) -> None:
     table = folder / "data" / "c" / "cohort" / "slides.csv"
     table.parent.mkdir(parents=True)
-    for columns, expected in (("slide_id,image,fingerprint", folder), ("slide_id,image,site", table.parent)):
-        table.write_text(f"{columns}\nX,a/x.png,1\n")
+    for column, expected in (("annotation_fingerprint", folder), ("fingerprint", table.parent)):
+        table.write_text(f"slide_id,image,{column}\nX,a/x.png,1\n")
         (row,) = find_slides([str(table)], root=folder)
         assert row.images == (expected / "a" / "x.png",)
 
