@@ -1,5 +1,6 @@
 """A mask image of any scale, aligned with the slide by its upper left corner."""
 
+import logging
 import math
 import warnings
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from patching.readers.tiff.metadata import ome_image
 from patching.readers.tiff.stored_size import why_too_large
 from patching.tissue_area import AreaTable
 
+logger = logging.getLogger(__name__)
 MAX_PIXELS = 2**27
 _MOST_VALUES = 2**16
 
@@ -64,6 +66,7 @@ class MaskAnnotation(AbstractAnnotation):
         value_HW = _read(checked_file(path))
         scale = _scale(Size(value_HW.shape[1], value_HW.shape[0]), size, path)
         if not any(key.isdecimal() for key in classes):
+            _tell_unnamed(value_HW, path)
             return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), scale, size)
         kinds = _kinds(np.unique(value_HW), classes, path)
         tumor, ignore = (
@@ -135,6 +138,19 @@ def _read_image(path: Path) -> NDArray[np.generic]:
         # Of other formats one runs a program and one loses the values.
         with _by_pillow(path, Image.open, path, formats=("PNG",)) as image:
             return _by_pillow(path, np.asarray, image)
+
+
+def _tell_unnamed(value_HW: NDArray[np.generic], path: Path) -> None:
+    """A second value is seldom meant as tumor, too: often it is `no patch`, or another tissue."""
+    marked = value_HW[value_HW != 0]
+    if marked.size and marked.min() != marked.max():
+        logger.warning(
+            "%s: values from %d to %d all count as tumor, because `classes` names none; write what each "
+            "means, as `classes: {0: normal, 1: tumor, 255: ignore}`",
+            path.name,
+            int(marked.min()),
+            int(marked.max()),
+        )
 
 
 def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:

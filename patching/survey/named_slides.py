@@ -29,8 +29,8 @@ def find_slides(
 ) -> tuple[SlideRow, ...]:
     """The slides that the arguments name, each once, in their order.
 
-    A folder gives its files that a reader knows and its OME-Zarr folders, by name, and nothing of the folders
-    in it. A `.csv` is a slides.csv, whose column patient_id may be absent.
+    A folder gives its files that a reader knows or that are called as slides are, and its OME-Zarr folders,
+    by name, and nothing of the folders in it. A `.csv` is a slides.csv, whose column patient_id may be absent.
 
     Args:
         given: the arguments.
@@ -102,9 +102,16 @@ def _found(argument: str) -> list[Source]:
             needs="a slide, a folder or a pattern of slides, or a slides.csv",
             do="correct the path; put patterns in quotes where the shell does not know them",
         )
-    if passed := len(inside) - len(found):
-        logger.info("%s: %d slides; passed over %d entries that are none", argument, len(found), passed)
+    if others := [each.name for each in inside if each.resolve() not in found]:
+        told = _some(others)
+        logger.info(
+            "%s: %d slides; passed over %d that are none: %s", argument, len(found), len(others), told
+        )
     return found
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 def _is_zarr(path: Path) -> bool:
@@ -114,6 +121,9 @@ def _is_zarr(path: Path) -> bool:
 def _is_slide(path: Path) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return _is_zarr(path) and not path.name.startswith(".")
+    # A damaged one is no slide by its content; it must fail, not be passed over.
+    if _ENDINGS.search(path.name):
+        return True
     try:
         return bool(reader_for(path))
     except UnreadableSlideError:

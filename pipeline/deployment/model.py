@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,23 @@ def find_model(uri: str, root: Path, kept: Path) -> Model:
         RegistryError: the registry has no such model, or does not answer.
     """
     if _URI.match(uri):
+        _require_spelling(uri)
         from pipeline.tracking.download import fetch_model  # MLflow takes seconds
 
         fetched = fetch_model(uri, root, kept)
         return _read(fetched.folder, fetched.name, fetched.version)
     return _read(Path(uri), Path(uri).resolve().name, "")
+
+
+def _require_spelling(uri: str) -> None:
+    scheme, _, rest = uri.partition(":/")
+    for meant in get_close_matches(scheme, ("models", "runs"), n=1, cutoff=0.7):
+        if scheme != meant:
+            raise CheckpointError(
+                has=f"the address {uri}",
+                needs="models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID/model, or a folder",
+                do=f"did you mean {meant}:/{rest}?",
+            )
 
 
 def _read(folder: Path, name: str, version: str) -> Model:

@@ -19,8 +19,10 @@ from mlflow.exceptions import MlflowException
 from patching.disk_space import full_disk
 from patching.errors import RegistryError
 
-_QUIET = {
+_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A server that is not there is told within half a minute; MLflow's own seven tries take minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -64,7 +66,7 @@ def connect(root: Path) -> mlflow.MlflowClient:
     Raises:
         RegistryError: the store cannot be reached.
     """
-    for variable, value in _QUIET.items():
+    for variable, value in _DEFAULTS.items():
         os.environ.setdefault(variable, value)
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -45,7 +45,7 @@ def fetch_model(uri: str, root: Path, kept: Path) -> Fetched:
     address = tracking_uri(root)
     if address.startswith(_SQLITE) and not Path(address.removeprefix(_SQLITE)).is_file():
         raise RegistryError(
-            has=f"no model registry: MLFLOW_TRACKING_URI is not set, and there is no {address}",
+            has=f"no model registry: there is no {address}",
             needs=f"the registry that knows {uri}",
             do="set MLFLOW_TRACKING_URI to the server, name the folder of mlflow.db with `--root`, or give a "
             "model's folder",

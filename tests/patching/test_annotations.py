@@ -282,6 +282,17 @@ def test_mask_values_as_classes(tmp_path: Path) -> None:
         load_annotation(path, label=None, size=SIZE, classes={"1": "tumor"})
 
 
+@pytest.mark.parametrize(("value", "told"), [(255, True), (1, False), (0, False)])
+def test_a_mask_of_several_values_without_names_says_what_it_takes_them_for(
+    value: int, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    value_HW = np.zeros((20, 30), np.uint8)
+    value_HW[:, 10:20], value_HW[:, 20:] = 1, value
+    path = save_mask(tmp_path / "mask.png", value_HW)
+    load_annotation(path, label=None, size=SIZE, classes={"tumor": "tumor"})
+    assert ("values from 1 to 255 all count as tumor" in caplog.text) == told
+
+
 def test_a_mask_has_outlines_of_each_kind(tmp_path: Path) -> None:
     value = np.zeros((200, 300), np.uint8)
     value[40:80, 120:200], value[10:20, 30:60] = 2, 1

@@ -31,6 +31,13 @@ def test_a_folder_gives_the_slides_right_in_it(folder: Path) -> None:
     assert names(folder / "a") == ["w", "x", "y"]
 
 
+def test_a_damaged_slide_is_not_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "a" / "broken.svs").write_text("no slide")
+    with caplog.at_level("INFO"):
+        assert names(folder / "a") == ["broken", "w", "x", "y"]
+    assert "passed over 3 that are none: .hidden.png, inner, notes.txt" in caplog.text
+
+
 def test_the_table_of_a_project_tells_paths_from_its_root(folder: Path) -> None:
     table = folder / "data" / "c" / "cohort" / "slides.csv"
     table.parent.mkdir(parents=True)

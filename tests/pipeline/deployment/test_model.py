@@ -87,6 +87,14 @@ def test_files_that_are_gone_are_told(root: Path, tmp_path: Path) -> None:
         find_model(f"models:/{name}/1", root, tmp_path / "kept")
 
 
+@pytest.mark.parametrize(
+    ("uri", "meant"), [("model:/a@champion", "models:/a@champion"), ("run:/1/m", "runs:/1/m")]
+)
+def test_a_slip_in_an_address_is_told(uri: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"did you mean {meant}"):
+        find_model(uri, tmp_path, tmp_path / "kept")
+
+
 def test_no_registry_is_made_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RegistryError, match="--root"):
