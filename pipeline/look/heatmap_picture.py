@@ -1,6 +1,7 @@
 """A slide's probabilities over its thumbnail, as a picture."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ _MARK, _CASING = (255, 255, 255), (0, 0, 0)
 _NARROWEST, _BAND, _LINE = 470, 84, 22
 _RAMP, _RAMP_TOP = 160, 38
 _INSET = 0.25  # of a patch's side, around its mark
-_PER_PATCH = 32
+_SMALLEST, _PER_PATCH = 384, 32
 _ROOM = 8  # pixels of a patch that a cross needs
 
 
@@ -83,7 +84,7 @@ def with_legend(picture_HW3: NDArray[np.uint8], content: HeatContent) -> NDArray
 
 def heat_scale(content: HeatContent) -> float:
     """Pixels of the picture per level-0 pixel: fewer a patch than where its label is a frame around it."""
-    return picture_scale(content.size, content.extent, _PER_PATCH)
+    return picture_scale(content.size, content.extent, _PER_PATCH, _SMALLEST)
 
 
 def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -143,7 +144,7 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
     band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
     draw = ImageDraw.Draw(band)
     draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
-    _draw_ramp(band, draw)
+    band.paste(_ramp_told(), (8, _RAMP_TOP - 1))
     for row, line in enumerate(lines):
         top = _BAND + _LINE * row
         for x, text, color in line:
@@ -154,15 +155,18 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
     return band
 
 
-def _draw_ramp(band: Image.Image, draw: ImageDraw.ImageDraw) -> None:
-    """The color scale with its ends, and beside it what the picture may be used for."""
-    font, top = label_font(12), _RAMP_TOP
+@cache
+def _ramp_told() -> Image.Image:
+    """The color scale with its ends, and beside it what the picture may be used for; nobody draws on it."""
+    scale = Image.new("RGB", (_NARROWEST - 8, _BAND - _RAMP_TOP), "white")
+    draw, font = ImageDraw.Draw(scale), label_font(12)
     steps = np.linspace(0, 255, _RAMP).round().astype(int)
-    band.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (8, top))
+    scale.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (0, 1))
     for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        draw.text((8 + place * (_RAMP - draw.textlength(text, font)), top + 16), text, "black", font)
-    draw.text((16 + _RAMP, top - 1), "probability of tumor", "black", font)
-    draw.text((16 + _RAMP, top + 16), "research use only", "black", font)
+        draw.text((place * (_RAMP - draw.textlength(text, font)), 17), text, "black", font)
+    draw.text((8 + _RAMP, 0), "probability of tumor", "black", font)
+    draw.text((8 + _RAMP, 17), "research use only", "black", font)
+    return scale
 
 
 def _legend(content: HeatContent) -> list[tuple[str, Color]]:
