@@ -81,9 +81,7 @@ def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     return page_HW3
 
 
-def picture_scale(
-    size: Size, extent: int, per_patch: int = _PER_PATCH, smallest: int = _SMALLEST
-) -> float:
+def picture_scale(size: Size, extent: int, per_patch: int = _PER_PATCH, smallest: int = _SMALLEST) -> float:
     """Pixels of the picture per level-0 pixel; a side is no longer than to show so many pixels a patch.
 
     Args:

@@ -16,11 +16,11 @@ from patching.pictures.overlay import (
     Color,
     draw_bar,
     draw_outlines,
-    draw_thumbnail,
     draw_tissue,
     legend_lines,
     picture_scale,
 )
+from patching.resample import shrink
 from pipeline.look.heatmap import TOP
 
 _COVER = 0.65
@@ -62,8 +62,7 @@ def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     """
     scale = heat_scale(content)
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
-    plain_HW3 = np.empty((height, width, 3), np.uint8)
-    draw_thumbnail(plain_HW3, content.image_HW3)
+    plain_HW3 = _resized(content.image_HW3, Size(width, height))
     heat_HW = _sampled(content.heat_HW, content.cell, Size(width, height), scale)
     shown_HW3 = colored(plain_HW3, heat_HW)
     _draw_marks(shown_HW3, content, scale)
@@ -110,6 +109,24 @@ def ramp() -> NDArray[np.uint8]:
     """
     steps = np.arange(256, dtype=np.uint8)[:, None]
     return np.ascontiguousarray(cv2.applyColorMap(steps, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1])
+
+
+def _resized(image_HW3: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A picture of any size as one of this size: blocks of whole pixels averaged, and places between them.
+
+    Areas that are no whole pixels take OpenCV seven times as long.
+    """
+    height, width = image_HW3.shape[:2]
+    factor = max(1, width // size.width)
+    step_x, step_y = width / (factor * size.width), height / (factor * size.height)
+    # Middles of pixels, for the blocks at the border may stick out of the image.
+    places = np.array([[step_x, 0, (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    blocks_HW3 = np.ascontiguousarray(shrink(image_HW3, factor))
+    resized = cv2.warpAffine(
+        blocks_HW3, places, (size.width, size.height), flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(resized, np.uint8)
 
 
 def _sampled(image_HW: NDArray[np.uint16], cell: int, size: Size, scale: float) -> NDArray[np.uint16]:
