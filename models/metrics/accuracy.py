@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
 
 from patching.errors import GroupError
 
@@ -123,6 +122,8 @@ def auroc(label: ArrayLike, probability: ArrayLike) -> float:
     label_N = np.asarray(label)
     if len(np.unique(label_N)) != 2:
         return float(np.nan)
+    from sklearn.metrics import roc_auc_score  # 60 MiB, which slides without annotation do not need
+
     return float(roc_auc_score(label_N, np.asarray(probability)))
 
 

@@ -81,10 +81,17 @@ def draw_overlay(content: OverlayContent) -> NDArray[np.uint8]:
     return page_HW3
 
 
-def picture_scale(size: Size, extent: int, per_patch: int = _PER_PATCH) -> float:
-    """Pixels of the picture per level-0 pixel; a side is no longer than to show so many pixels a patch."""
+def picture_scale(size: Size, extent: int, per_patch: int = _PER_PATCH, smallest: int = _SMALLEST) -> float:
+    """Pixels of the picture per level-0 pixel; a side is no longer than to show so many pixels a patch.
+
+    Args:
+        size: of the slide.
+        extent: of a patch.
+        per_patch: pixels of the picture.
+        smallest: side of the picture however few patches there are.
+    """
     longest = max(size.width, size.height)
-    side = min(_SIDE, max(_SMALLEST, per_patch * longest / extent))
+    side = min(_SIDE, max(smallest, per_patch * longest / extent))
     return min(side / longest, _MAGNIFIED)
 
 

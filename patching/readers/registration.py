@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.registration import phase_cross_correlation
 
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.overview import overview
@@ -40,6 +39,8 @@ def estimate_shift(reference_HW: NDArray[np.generic], moving_HW: NDArray[np.gene
     Example: content that lies 3 pixels further left in `moving` gives x = 3. Where one of them has no edges
     there is nothing to go by: the shift is 0, and the log says so.
     """
+    from skimage.registration import phase_cross_correlation  # with SciPy 30 MiB, which stacks alone need
+
     pair = [_outlines(image_HW) for image_HW in (reference_HW, moving_HW)]
     if not all(edges_HW.any() for edges_HW in pair):
         logger.warning("no shift between modalities can be estimated: one of them is empty")

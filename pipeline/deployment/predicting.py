@@ -18,6 +18,7 @@ from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
 from models.networks.decision import decide
 from models.networks.evidence import Evidence
+from models.networks.lean import lean_monai
 from models.networks.onnx_runtime import OnnxForward
 from models.networks.reliability import notes
 from patching.errors import EvenpatchError, SlideError
@@ -156,7 +157,8 @@ def load_network(model: Model, settings: PredictSettings) -> Network:
         CheckpointError: a file is missing or damaged.
         ConfigError: ONNX Runtime is not installed, or a GPU is to run it.
     """
-    classifier, card = load_classifier(model.folder)
+    with lean_monai():
+        classifier, card = load_classifier(model.folder)
     side, device = int(card.patch["size"]), choose_device(settings.device)
     inexact: Forward | None = None
     difference: Difference | None = None

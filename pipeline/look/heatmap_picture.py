@@ -1,6 +1,7 @@
 """A slide's probabilities over its thumbnail, as a picture."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -15,11 +16,11 @@ from patching.pictures.overlay import (
     Color,
     draw_bar,
     draw_outlines,
-    draw_thumbnail,
     draw_tissue,
     legend_lines,
     picture_scale,
 )
+from patching.resample import shrink
 from pipeline.look.heatmap import TOP
 
 _COVER = 0.65
@@ -29,7 +30,7 @@ _MARK, _CASING = (255, 255, 255), (0, 0, 0)
 _NARROWEST, _BAND, _LINE = 470, 84, 22
 _RAMP, _RAMP_TOP = 160, 38
 _INSET = 0.25  # of a patch's side, around its mark
-_PER_PATCH = 32
+_SMALLEST, _PER_PATCH = 384, 32
 _ROOM = 8  # pixels of a patch that a cross needs
 
 
@@ -61,8 +62,7 @@ def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     """
     scale = heat_scale(content)
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
-    plain_HW3 = np.empty((height, width, 3), np.uint8)
-    draw_thumbnail(plain_HW3, content.image_HW3)
+    plain_HW3 = _resized(content.image_HW3, Size(width, height))
     heat_HW = _sampled(content.heat_HW, content.cell, Size(width, height), scale)
     shown_HW3 = colored(plain_HW3, heat_HW)
     _draw_marks(shown_HW3, content, scale)
@@ -83,7 +83,7 @@ def with_legend(picture_HW3: NDArray[np.uint8], content: HeatContent) -> NDArray
 
 def heat_scale(content: HeatContent) -> float:
     """Pixels of the picture per level-0 pixel: fewer a patch than where its label is a frame around it."""
-    return picture_scale(content.size, content.extent, _PER_PATCH)
+    return picture_scale(content.size, content.extent, _PER_PATCH, _SMALLEST)
 
 
 def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -109,6 +109,24 @@ def ramp() -> NDArray[np.uint8]:
     """
     steps = np.arange(256, dtype=np.uint8)[:, None]
     return np.ascontiguousarray(cv2.applyColorMap(steps, cv2.COLORMAP_CIVIDIS)[:, 0, ::-1])
+
+
+def _resized(image_HW3: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A picture of any size as one of this size: blocks of whole pixels averaged, and places between them.
+
+    Areas that are no whole pixels take OpenCV seven times as long.
+    """
+    height, width = image_HW3.shape[:2]
+    factor = max(1, width // size.width)
+    step_x, step_y = width / (factor * size.width), height / (factor * size.height)
+    # Middles of pixels, for the blocks at the border may stick out of the image.
+    places = np.array([[step_x, 0, (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    blocks_HW3 = np.ascontiguousarray(shrink(image_HW3, factor))
+    resized = cv2.warpAffine(
+        blocks_HW3, places, (size.width, size.height), flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(resized, np.uint8)
 
 
 def _sampled(image_HW: NDArray[np.uint16], cell: int, size: Size, scale: float) -> NDArray[np.uint16]:
@@ -143,7 +161,7 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
     band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
     draw = ImageDraw.Draw(band)
     draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
-    _draw_ramp(band, draw)
+    band.paste(_ramp_told(), (8, _RAMP_TOP - 1))
     for row, line in enumerate(lines):
         top = _BAND + _LINE * row
         for x, text, color in line:
@@ -154,15 +172,18 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
     return band
 
 
-def _draw_ramp(band: Image.Image, draw: ImageDraw.ImageDraw) -> None:
-    """The color scale with its ends, and beside it what the picture may be used for."""
-    font, top = label_font(12), _RAMP_TOP
+@cache
+def _ramp_told() -> Image.Image:
+    """The color scale with its ends, and beside it what the picture may be used for; nobody draws on it."""
+    scale = Image.new("RGB", (_NARROWEST - 8, _BAND - _RAMP_TOP), "white")
+    draw, font = ImageDraw.Draw(scale), label_font(12)
     steps = np.linspace(0, 255, _RAMP).round().astype(int)
-    band.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (8, top))
+    scale.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (0, 1))
     for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        draw.text((8 + place * (_RAMP - draw.textlength(text, font)), top + 16), text, "black", font)
-    draw.text((16 + _RAMP, top - 1), "probability of tumor", "black", font)
-    draw.text((16 + _RAMP, top + 16), "research use only", "black", font)
+        draw.text((place * (_RAMP - draw.textlength(text, font)), 17), text, "black", font)
+    draw.text((8 + _RAMP, 0), "probability of tumor", "black", font)
+    draw.text((8 + _RAMP, 17), "research use only", "black", font)
+    return scale
 
 
 def _legend(content: HeatContent) -> list[tuple[str, Color]]:

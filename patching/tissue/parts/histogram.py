@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
-from skimage.filters import threshold_triangle
 
 _BINS = 256
 _ENDS = (0.001, 0.999)
@@ -36,11 +34,15 @@ def triangle_threshold(values: NDArray[np.floating]) -> float:
     low, high = _limits(values)
     if _flat(low, high):
         return high
+    from skimage.filters import threshold_triangle  # with SciPy 30 MiB, which one detector needs
+
     return float(threshold_triangle(np.clip(values, low, high), nbins=_BINS))
 
 
 def entropy_threshold(values: NDArray[np.floating]) -> float:
     """Threshold with the largest sum of both classes' entropies over 256 bins (Kapur 1985, eq. 17)."""
+    from scipy.special import entr  # 20 MiB, which one detector needs
+
     values = np.sort(values, axis=None)
     low, high = _limits_of_sorted(values)
     if _flat(low, high):

@@ -1,6 +1,8 @@
 """Where the model of a run comes from."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,10 @@ def test_without_a_threshold_on_tissue_there_are_no_parts_of_it(tmp_path: Path) 
     for above, parts in ((0.7, names), (None, ())):
         write_model(tmp_path / "own", model_card(attribute=AttributeCard(names=names, above=above)))
         assert find_model(str(tmp_path / "own"), tmp_path, tmp_path).layout.attributes == parts
+
+
+def test_the_verb_imports_neither_what_scores_nor_what_one_detector_needs() -> None:
+    heavy = ("sklearn", "skimage", "scipy", "mlflow", "matplotlib")
+    code = f"import sys, pipeline.stages.predict; print([name for name in {heavy} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

@@ -15,7 +15,7 @@ from pipeline.look.heatmap import HeatGrid, painted
 from pipeline.look.heatmap_picture import HeatContent, draw_heat, ramp, with_legend
 from tests.pipeline.deployment.planted import GRAY, SIZE, by_hand, planted, without_notes
 
-SCALE = 512 / SIZE.width
+SCALE = 32 / 96
 """Pixels of the picture per level-0 pixel."""
 
 
@@ -38,7 +38,7 @@ def test_every_pixel_has_the_color_of_the_place_in_its_middle(edge: Any, stride:
     prediction = without_notes(planted(edge=edge, stride=stride))
     plain_HW3, shown_HW3 = draw_heat(content(prediction))
     assert (plain_HW3 == GRAY).all()
-    assert plain_HW3.shape[1] == 512
+    assert plain_HW3.shape[1] == 411
     row_H, column_W = places(shown_HW3)
     sum_HW, count_HW = (image[row_H][:, column_W] for image in by_hand(prediction))
     mean_HW = sum_HW / np.maximum(count_HW, 1)
@@ -46,6 +46,21 @@ def test_every_pixel_has_the_color_of_the_place_in_its_middle(edge: Any, stride:
     wanted_HW3 = np.where(count_HW[..., None] > 0, 0.65 * color_HW3 + 0.35 * GRAY, GRAY)
     # Neighbors in steps of a tenth differ by far more than one of 256 steps of the scale.
     assert np.abs(shown_HW3 - wanted_HW3).max() <= 4
+
+
+@pytest.mark.parametrize("shape", [(1111, 1603), (640, 801), (300, 411), (77, 103)])
+def test_a_thumbnail_of_any_size_stays_in_its_place(shape: tuple[int, int]) -> None:
+    height, width = shape
+    rising_HW = np.broadcast_to(np.linspace(0, 1, width), shape)
+    falling_HW = np.broadcast_to(np.linspace(1, 0, height)[:, None], shape)
+    image_HW3 = np.rint(np.stack([rising_HW, falling_HW, 0 * rising_HW], axis=2) * 255).astype(np.uint8)
+    plain_HW3, _ = draw_heat(content(replace(planted(), thumbnail_HW3=image_HW3)))
+    rows, columns = plain_HW3.shape[:2]
+    x_W = ((np.arange(columns) + 0.5) / columns * width - 0.5).clip(0, width - 1) / (width - 1)
+    y_H = ((np.arange(rows) + 0.5) / rows * height - 0.5).clip(0, height - 1) / (height - 1)
+    # A pixel of the picture is more than half a step of each ramp.
+    assert np.abs(plain_HW3[..., 0] - 255 * x_W).max() < 1.2
+    assert np.abs(plain_HW3[..., 1] - 255 * (1 - y_H[:, None])).max() < 1.2
 
 
 def test_the_scale_is_even_and_begins_dark() -> None:
@@ -111,7 +126,7 @@ def test_the_legend_says_what_is_there() -> None:
     drawn = content(planted())
     _, shown_HW3 = draw_heat(drawn)
     page_HW3 = with_legend(shown_HW3, drawn)
-    assert (page_HW3[: len(shown_HW3)] == shown_HW3).all()
+    assert (page_HW3[: len(shown_HW3), : shown_HW3.shape[1]] == shown_HW3).all()
     band_HW3 = page_HW3[len(shown_HW3) :]
     steps = {tuple(color) for color in band_HW3.reshape(-1, 3).tolist()}
     assert tuple(ramp()[0].tolist()) in steps
