@@ -119,8 +119,8 @@ def require_kind(card: ModelCard, slide: AbstractSlide) -> None:
         raise ChannelError(
             has=f"{slide}: {kinds[slide.brightfield]}",
             needs=f"{kinds[card.brightfield]}, which the model was trained on",
-            do="take a model of this kind of slides; an 8-bit RGB file is transmitted light unless its "
-            "channels are named otherwise than R, G, B in their order (`--channels`, or the column `channels`)",
+            do="take a model of this kind of slides; 8-bit RGB is transmitted light unless its channels are "
+            "named otherwise than R, G, B in their order (`--channels`, or the column `channels`)",
         )
     if str(slide.dtype) != card.dtype:
         raise ChannelError(

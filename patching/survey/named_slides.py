@@ -30,7 +30,7 @@ def find_slides(
     """The slides that the arguments name, each once, in their order.
 
     A folder gives its files that a reader knows or that are called as slides are, and its OME-Zarr folders,
-    by name, and nothing of the folders in it. A `.csv` is a slides.csv, whose column patient_id may be absent.
+    by name, and nothing of the folders in it. A `.csv` is a slides.csv; its column patient_id may be absent.
 
     Args:
         given: the arguments.
