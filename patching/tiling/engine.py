@@ -81,7 +81,7 @@ def tile_cohort(
     with ProcessPoolExecutor(
         processes,
         mp_context=get_context("spawn"),
-        initializer=_start_worker,
+        initializer=start_worker,
         initargs=(logging.getLogger().getEffectiveLevel(),),
     ) as pool:
         for outcome in _completed(pool, tasks, workers // processes):
@@ -191,7 +191,8 @@ def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
     return Outcome(task.row.slide_id, log=log)
 
 
-def _start_worker(level: int) -> None:
+def start_worker(level: int) -> None:
+    """Prepare a spawned process: it logs as its parent does, and ends with it."""
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
     prepare_worker()
     threading.Thread(target=_end_with_parent, daemon=True).start()
