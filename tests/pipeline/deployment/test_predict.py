@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,7 @@ from patching.grid import PatchSpec
 from patching.manifest import SlideRow
 from patching.tiling.settings import TileSettings
 from pipeline.cli import main
+from pipeline.deployment import engines
 from pipeline.deployment.network import Compared, Difference, Network
 from pipeline.deployment.predicting import PredictSettings
 from pipeline.deployment.receipts import alone, key_of
@@ -40,6 +44,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+NAMES = ("first", "second", "third")
 TILED = TileSettings(
     patch=PatchSpec(size=SIDE, mpp=1.0),
     tissue={"method": "otsu"},
@@ -342,6 +347,47 @@ def test_a_dask_cluster_gives_the_same_files(model: Path, slides: Path, tmp_path
     told = json.loads((tmp_path / "there" / "run.json").read_text())["difference"]
     assert told["compared"] == patches  # of every slide the first batch is
     assert 0 < told["largest"] < 0.05
+
+
+@pytest.mark.slow
+def test_a_process_for_each_gpu_gives_the_same_files(
+    model: Path, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two that are not there: their processes see none, and compute on processors.
+    monkeypatch.setattr(engines, "usable_gpus", lambda _: ["-1", "-1"])
+    coarse = write_slide(tmp_path / "coarse.tif", specimen(), mpp=1.2)
+    assert predict(coarse, slides, "--model", model, "--out", tmp_path / "several") == 3
+    told = json.loads((tmp_path / "several" / "run.json").read_text())
+    monkeypatch.undo()
+    assert predict(coarse, slides, "--model", model, "--out", tmp_path / "one") == 3
+    assert contents(tmp_path / "several") == contents(tmp_path / "one")
+    assert told["slides"]["predicted"] == 3
+    assert set(told["slides"]["failed"]) == {"coarse"}
+    assert told["throughput"]["patches"] == sum(len(table(tmp_path / "one", name)) for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "expected"),
+    [("", {}, ["0", "1", "2"]), ("4,2,7", {}, ["4", "2", "7"]), ("", {"device": "cpu"}, []),
+     ("", {"runtime": "onnx"}, [])],
+)  # fmt: skip
+def test_which_gpus_may_be_used(
+    given: str, settings: dict[str, Any], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert engines.usable_gpus(PredictSettings(**settings)) == expected
+
+
+def test_each_process_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = get_context("spawn").SimpleQueue()
+    for name in ("3", "5"):
+        free.put(name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setattr(engines, "start_worker", lambda _: None)
+    for expected in ("3", "5"):
+        engines.take_gpu(free, 20)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
 
 
 def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
