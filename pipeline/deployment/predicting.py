@@ -1,6 +1,5 @@
 """Slides predicted in this process: what a plan and its probabilities come to, and what is kept of them."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,6 @@ from pipeline.deployment.stream import Work, stream
 
 Precision = Literal["fp32", "bf16"]
 Runtime = Literal["torch", "onnx"]
-logger = logging.getLogger(__name__)
 _GPU_THREADS = 2
 """That run the network: one copies a batch while the other's is computed."""
 _SPARE = 2

@@ -173,9 +173,8 @@ def _write_page(job: Run, outcomes: Sequence[Outcome]) -> None:
     ]
     for failure in failures:
         logger.warning("failed: %s: %s: %s", failure.slide_id, failure.error, failure.reason)
-    for summary in summaries:
-        for warning in summary.warnings:
-            logger.warning("%s: %s", summary.slide_id, warning)
+    for slide_id, warning in ((each.slide_id, told) for each in summaries for told in each.warnings):
+        logger.warning("%s: %s", slide_id, warning)
     write_page(summaries, failures, job.out, _facts(job.model))
 
 

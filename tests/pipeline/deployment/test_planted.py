@@ -267,7 +267,7 @@ def halved(image_HW: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_the_overlay_lies_on_the_pixels(predicted: Predicted) -> None:
     """Red less blue tells the probability; gray under it cancels, and where there is none, all is gray."""
     board, expected_HW = predicted.board, predicted.board.painted(predicted.edge)
-    scale = picture_scale(board.size, board.cell, 32)
+    scale = picture_scale(board.size, board.cell, 32, 384)
     height, width = (round(n * scale) for n in (board.size.height, board.size.width))
     picture_HW3 = np.asarray(Image.open(predicted.folder / "board.overlay.png"))[:height, :width].astype(int)
     y_H, x_W = (((np.arange(n) + 0.5) / scale).astype(int) for n in (height, width))
