@@ -9,7 +9,6 @@ from benchmarks.serving.load import post, refused, under_load
 from benchmarks.serving.requests import good, malformed
 from benchmarks.serving.server import Server, served
 from pipeline.config import Context
-from pipeline.tracking.connection import tracking_uri
 from pipeline.tracking.served import raw_form
 from tests.pipeline.finished import card
 
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def server(tracked_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri(tracked_cohort.paths.root))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked_cohort.paths.root / 'mlflow.db'}")
         with served("models:/evenpatch-toy/1", tmp_path_factory.mktemp("server") / "log") as found:
             yield found
 

@@ -103,7 +103,8 @@ def test_a_json_payload_reaches_the_model_as_bytes(served_patches: tuple[pd.Data
 
 @pytest.fixture(scope="module")
 def model(tracked_cohort: Context) -> PyFuncModel:
-    uri = tracking_uri(tracked_cohort.paths.root)
+    # Not `tracking_uri`: MLflow leaves the store of an earlier module in the environment.
+    uri = f"sqlite:///{tracked_cohort.paths.root / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return mlflow.pyfunc.load_model(f"models:/evenpatch-toy/{version_of(tracked_cohort, 'gerne-low')}")
