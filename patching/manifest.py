@@ -50,13 +50,21 @@ class SlideRow:
     extra: dict[str, str] = field(default_factory=dict)
     """Every other column, as text."""
     reading: Reading = field(default_factory=Reading)
-    """The columns `z`, `t`, `axes`, `reader` and `shift`: how the files are to be read."""
+    """The columns `z`, `t`, `axes`, `reader`, `shift`, `kind`, `series` and `annotation_origin`."""
 
     def open(self) -> AbstractSlide:
         """Open the slide as the row says: see `open_slide`."""
         how = self.reading
         return open_slide(
-            self.images, self.channels, how.reader, z=how.z, t=how.t, axes=how.axes, shift=how.shift
+            self.images,
+            self.channels,
+            how.reader,
+            z=how.z,
+            t=how.t,
+            axes=how.axes,
+            shift=how.shift,
+            kind=how.kind,
+            series=how.series,
         )
 
 

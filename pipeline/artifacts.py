@@ -21,6 +21,7 @@ SLIDES = (
     "width",
     "height",
     "dtype",
+    "kind",
 )
 EXCLUDED = ("slide_id", "stage", "error", "reason")
 INDEX = (

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.damage import damaged
-from patching.errors import ChannelError, UnreadableSlideError
+from patching.errors import UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
 from patching.jpeg_stream import JpegStream
-from patching.readers.naming import called_rgb, counted
+from patching.readers.naming import RGB as RGB
+from patching.readers.naming import SlideKind as SlideKind
+from patching.readers.naming import colors_of, names_light
 from patching.readers.regions import Regions
-
-RGB = ("R", "G", "B")
 
 _LARGEST_PIXEL = 1e18  # its square is still a float32
 _CORNER = Location(0, 0)
@@ -46,7 +46,8 @@ class Header:
     dtype: np.dtype[Any]
     sizes: tuple[Size, ...]
     mpp: Mpp | None = None
-    brightfield: bool = False
+    brightfield: bool | None = None
+    """None where the file does not tell."""
     bounds: Location = _CORNER
 
 
@@ -156,13 +157,18 @@ class AbstractSlide(ABC):
 
     @property
     def brightfield(self) -> bool:
-        """Whether this is 8-bit RGB of transmitted light, with a bright background."""
-        return self._header.brightfield
+        """Whether this is RGB of transmitted light, 8 or 16 bits, with a bright background."""
+        return bool(self._header.brightfield)
+
+    @property
+    def kind(self) -> SlideKind:
+        """What the pixels are: `brightfield` or `intensity`."""
+        return "brightfield" if self.brightfield else "intensity"
 
     @property
     def background(self) -> int:
-        """Value of pixels that do not exist: 255 for brightfield, else 0."""
-        return 255 if self.brightfield else 0
+        """Value of pixels that do not exist: white (255 or 65,535) for brightfield, else 0."""
+        return int(np.iinfo(self.dtype).max) if self.brightfield else 0
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -178,20 +184,26 @@ class AbstractSlide(ABC):
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
 
-        Names other than red, green and blue (or R, G, B; case does not matter) say that an RGB file holds
-        other signals than transmitted light: it is not brightfield then, and its background is dark.
+        Red, green and blue (or R, G, B; case does not matter) say that three unsigned channels of 8 or 16
+        bits are transmitted light, unless the file says otherwise. Other names say that an RGB file holds
+        other signals: it is not brightfield then, and its background is dark.
 
         Raises:
             ChannelError: another number of names than channels.
         """
-        if len(names) != len(self.channels):
-            raise ChannelError(
-                has=f"{self}: {counted(len(self.channels), 'channel')} ({', '.join(self.channels)})",
-                needs=f"{len(names)} ({', '.join(names)})",
-                do="correct the column `channels`, or give the missing modalities' files in `image`",
-            )
-        brightfield = self.brightfield and called_rgb(names)
-        self._header = replace(self._header, channels=tuple(names), brightfield=brightfield)
+        light = names_light(str(self), self.channels, names, self.dtype, self._header.brightfield)
+        self._header = replace(self._header, channels=tuple(names), brightfield=light)
+
+    def declare(self, kind: SlideKind) -> None:
+        """Say what the pixels are; wins over what the file tells. Channels without names become R, G, B.
+
+        Raises:
+            ChannelError: transmitted light in other than red, green and blue of 8 or 16 bits, unsigned.
+        """
+        names = self.channels
+        if kind == "brightfield":
+            names = colors_of(str(self), self.channels, self.dtype)
+        self._header = replace(self._header, channels=names, brightfield=kind == "brightfield")
 
     def read_region(
         self, location: Location, level: int, size: Size, out: NDArray[Any] | None = None

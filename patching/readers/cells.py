@@ -1,13 +1,17 @@
 """How a slide is to be read, as text: cells of slides.csv and back."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import get_args
 
+from patching.readers.base import SlideKind
 from patching.readers.joined_reader import Shift
-from patching.readers.planes import Choice
+from patching.readers.planes import Choice, Series
 from patching.readers.registry import READERS
 
-COLUMNS = ("z", "t", "axes", "reader", "shift")
+COLUMNS = ("z", "t", "axes", "reader", "shift", "kind", "series", "annotation_origin")
+ORIGINS = ("slide", "bounds")
+_KINDS: dict[str, SlideKind] = {kind: kind for kind in get_args(SlideKind)}
 _MOST_DIGITS = 9  # more than any stack has planes, or slide pixels
 
 
@@ -25,6 +29,12 @@ class Reading:
     """A name in READERS."""
     shift: tuple[Shift, ...] | None = None
     """What each modality's content is moved by, level-0 pixels."""
+    kind: SlideKind | None = None
+    """What the pixels are."""
+    series: Series = None
+    """The image of a file that holds several: its number from 0, or its name."""
+    annotation_origin: str | None = None
+    """Of ORIGINS: what the annotation counts from, the slide's corner or its scanned region's."""
 
     @classmethod
     def parsed(cls, text: Mapping[str, str]) -> "Reading":
@@ -35,22 +45,23 @@ class Reading:
             axes=text.get("axes") or None,
             reader=text.get("reader") or None,
             shift=_shifts(text.get("shift", "")),
+            kind=_KINDS.get(text.get("kind", "")),
+            series=_series(text.get("series", "")),
+            annotation_origin=text.get("annotation_origin") or None,
         )
 
     def filled(self, default: "Reading") -> "Reading":
         """The same with a cohort's defaults where nothing is set."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
         return Reading(
-            z=default.z if self.z is None else self.z,
-            t=default.t if self.t is None else self.t,
-            axes=self.axes or default.axes,
-            reader=self.reader or default.reader,
-            shift=self.shift or default.shift,
+            **{name: getattr(default, name) if value is None else value for name, value in own.items()}
         )
 
     def cells(self) -> dict[str, str]:
         """The columns that are set, as text."""
-        shift = None if self.shift is None else ";".join(f"{step.x},{step.y}" for step in self.shift)
-        values = {"z": self.z, "t": self.t, "axes": self.axes, "reader": self.reader, "shift": shift}
+        values = {name: getattr(self, name) for name in COLUMNS}
+        if self.shift is not None:
+            values["shift"] = ";".join(f"{step.x},{step.y}" for step in self.shift)
         return {name: str(value) for name, value in values.items() if value is not None}
 
 
@@ -61,6 +72,10 @@ def wrong_cells(reading: Reading, text: Mapping[str, str], images: Sequence[obje
             yield f"{name} {text[name]!r}, which needs a plane's number from 0, max, mean or nothing"
     if reading.reader and reading.reader not in READERS:
         yield f"reader {reading.reader!r}, which needs {', '.join(READERS)} or nothing"
+    if text.get("kind") and reading.kind is None:
+        yield f"kind {text['kind']!r}, which needs {', '.join(_KINDS)} or nothing"
+    if reading.annotation_origin and reading.annotation_origin not in ORIGINS:
+        yield f"annotation_origin {reading.annotation_origin!r}, which needs {', '.join(ORIGINS)} or nothing"
     if text.get("shift") and (reading.shift is None or len(reading.shift) != len(images)):
         yield f"shift {text['shift']!r}, which needs `x,y` in whole pixels for each image, separated by `;`"
 
@@ -69,6 +84,12 @@ def _choice(text: str) -> Choice:
     projections: dict[str, Choice] = {"max": "max", "mean": "mean"}
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
     return projections.get(text, number)
+
+
+def _series(text: str) -> Series:
+    """A number, or a name; what has more digits than any number of images is a name."""
+    number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if number else text or None
 
 
 def _shifts(text: str) -> tuple[Shift, ...] | None:

@@ -57,7 +57,7 @@ class ImageSlide(AbstractSlide):
                 channels=RGB if count == len(RGB) else numbered(count),
                 dtype=np.dtype(np.uint16 if wide else np.uint8),
                 sizes=(Size(*image.size),),
-                brightfield=count == len(RGB) and not wide,
+                brightfield=(count == len(RGB) and not wide) or None,
             )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:

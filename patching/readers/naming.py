@@ -1,7 +1,16 @@
-"""Names of channels."""
+"""Names of channels, and what they say of the pixels."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
+import numpy as np
+
+from patching.errors import ChannelError
+
+RGB = ("R", "G", "B")
+SlideKind = Literal["brightfield", "intensity"]
+"""Transmitted light in red, green and blue with a bright background, or signals with a dark one."""
+_LIGHT = (np.uint8, np.uint16)
 _COLORS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
 
@@ -26,3 +35,36 @@ def distinct(found: Iterable[str], count: int) -> tuple[str, ...]:
 def numbered(count: int) -> tuple[str, ...]:
     """Names for channels that have none: C0, C1, ..."""
     return tuple(f"C{channel}" for channel in range(count))
+
+
+def names_light(
+    source: str, channels: Sequence[str], names: Sequence[str], dtype: np.dtype[Any], told: bool | None
+) -> bool:
+    """Whether new names say that the pixels are transmitted light; `told` is what the file says of it.
+
+    Raises:
+        ChannelError: another number of names than channels.
+    """
+    if len(names) != len(channels):
+        raise ChannelError(
+            has=f"{source}: {counted(len(channels), 'channel')} ({', '.join(channels)})",
+            needs=f"{len(names)} ({', '.join(names)})",
+            do="correct the column `channels`, or give the missing modalities' files in `image`",
+        )
+    return told is not False and dtype in _LIGHT and called_rgb(names)
+
+
+def colors_of(source: str, channels: Sequence[str], dtype: np.dtype[Any]) -> tuple[str, ...]:
+    """Names of the channels of what was declared to be transmitted light: without names, R, G, B.
+
+    Raises:
+        ChannelError: other than red, green and blue of 8 or 16 bits, unsigned.
+    """
+    nameless = tuple(channels) == numbered(len(RGB))
+    if dtype not in _LIGHT or not (nameless or called_rgb(channels)):
+        raise ChannelError(
+            has=f"{source}: {', '.join(channels)} in {dtype}, declared as brightfield",
+            needs="red, green and blue, in this order, in 8 or 16 bits, unsigned",
+            do="correct the column `kind`, or name the channels R;G;B in the column `channels` if they are",
+        )
+    return RGB if nameless else tuple(channels)

@@ -16,22 +16,26 @@ from patching.errors import UnreadableSlideError
 from patching.readers.naming import counted
 
 Choice = int | Literal["max", "mean"] | None
+Series = int | str | None
+"""An image of a file that holds several: its number from 0 in the file's order, or its name."""
 _ORDER = "TZCS"
 _MOST_PLANES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """The user's choice of planes.
+    """The user's choice of image and planes.
 
     `z` and `t` are a number from 0, or `max` or `mean` over all planes. A stack with more than one plane
     along an axis needs a choice. `axes` renames the file's axes where it names them wrongly or not at all:
     as many letters of T Z C S Y X, in the file's order (S are the samples of a pixel, such as R, G, B).
+    `series` chooses among the images of a file; None is the reader's default.
     """
 
     z: Choice = None
     t: Choice = None
     axes: str | None = None
+    series: Series = None
 
 
 ONE_PLANE = Planes()
@@ -151,9 +155,15 @@ def _reading_together(numbers_TZC: NDArray[np.intp], samples: int) -> Selection:
 
 
 def require_one_plane(source: str, planes: Planes) -> None:
-    """Refuse a choice that a format without stacks cannot fulfil.
+    """Refuse a choice that a format of one image without stacks cannot fulfil.
 
     Raises:
-        UnreadableSlideError: a number above 0, or names for axes.
+        UnreadableSlideError: a number above 0, a name, or names for axes.
     """
+    if planes.series not in (None, 0):
+        raise UnreadableSlideError(
+            has=f"{source}: one image, where `series` asks for {planes.series!r}",
+            needs="a file of several images, or no choice among them",
+            do="leave the column `series` empty, or set it to 0",
+        )
     select(source, "YX", (1, 1), planes)

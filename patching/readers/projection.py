@@ -40,7 +40,7 @@ class Projection:
     selection: Selection
     planes: Planes
     channels: tuple[str, ...]
-    brightfield: bool
+    brightfield: bool | None
 
     def apply(self, planes_HWP: NDArray[Any]) -> NDArray[Any]:
         """Project planes [H, W, P] to channels [H, W, C], Z first; a mean is rounded once, at the end."""

@@ -8,11 +8,11 @@ from tifffile import TiffFile
 
 from patching.damage import decoded
 from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
-from patching.readers.base import AbstractSlide
+from patching.readers.base import AbstractSlide, SlideKind
 from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
-from patching.readers.planes import Choice, Planes
+from patching.readers.planes import Choice, Planes, Series
 from patching.readers.projection import projected
 from patching.readers.tiff.checks import misread_ycbcr
 from patching.readers.tiff.slide import TiffSlide
@@ -38,6 +38,8 @@ def open_slide(
     t: Choice = None,
     axes: str | None = None,
     shift: Sequence[Shift] | None = None,
+    kind: SlideKind | None = None,
+    series: Series = None,
 ) -> AbstractSlide:
     """Open a slide, as a context manager.
 
@@ -50,6 +52,8 @@ def open_slide(
         t: the same for time points.
         axes: names for the file's axes in its order, where it names them wrongly: see `Planes`.
         shift: what the content of each file is moved by, where there are several.
+        kind: what the pixels are, where the files do not tell it or err.
+        series: the image of a file that holds several: its number from 0, or its name.
 
     Raises:
         MissingFileError: no such file.
@@ -61,7 +65,7 @@ def open_slide(
     sources = [source if is_url(source) else Path(source) for source in sources]
     if not sources:
         raise ValueError("open_slide needs at least one path")
-    planes = Planes(z, t, axes)
+    planes = Planes(z, t, axes, series)
 
     def open_one(source: Source) -> AbstractSlide:
         name = reader or reader_for(source)
@@ -72,10 +76,11 @@ def open_slide(
     for source in sources:
         _require(source)
     slide = open_one(sources[0]) if len(sources) == 1 else JoinedSlide(sources, open_one, shift)
-    if channels is None:
-        return slide
     try:
-        slide.name_channels(channels)
+        if channels is not None:
+            slide.name_channels(channels)
+        if kind is not None:
+            slide.declare(kind)
     except ChannelError:
         slide.close()
         raise

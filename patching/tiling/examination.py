@@ -13,6 +13,7 @@ from patching.geometry import Location, Size
 from patching.manifest import SlideRow
 from patching.readers.base import AbstractSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
+from patching.readers.naming import SlideKind
 from patching.readers.registration import SubpixelShift, modality_shifts
 
 _PROBE = 64
@@ -27,6 +28,7 @@ class Examined:
     size: Size
     dtype: str
     mpp: float | None
+    kind: SlideKind
     fingerprint: str
     annotation_fingerprint: str
     """Empty where there is no annotation."""
@@ -75,6 +77,7 @@ def examine(
             size=slide.size,
             dtype=str(slide.dtype),
             mpp=row.mpp or found,
+            kind=slide.kind,
             fingerprint=fingerprint(row.images),
             annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
             shifts=shifts,

@@ -22,6 +22,7 @@ from rich.progress import track
 from patching.errors import AnnotationError, ConfigError, EvenpatchError, MemoryShortageError, SlideError
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
+from patching.readers.naming import SlideKind
 from patching.readers.zarr.files import Source, is_url
 from patching.tiling.examination import Examined, examine, misfits
 from pipeline.artifacts import SLIDES, Paths
@@ -48,6 +49,12 @@ class IngestSettings(Settings):
     """The same along time."""
     axes: str | None
     """Names for the files' axes, in their order, where the files name them wrongly."""
+    kind: SlideKind | None
+    """What the pixels are, where files do not tell it or err; a row's own kind wins."""
+    series: Annotated[int, Field(ge=0)] | str | None
+    """The image of files that hold several: its number from 0, or its name."""
+    annotation_origin: Literal["slide", "bounds"] | None
+    """Which corner annotations count from, the slide's or the scanned region's; by default their format's."""
     reader: Literal["tiff", "openslide", "image", "zarr"] | None
     """Reader of every slide; by default each file's content decides."""
     registration: Literal["report", "correct"] | None
@@ -67,7 +74,15 @@ class IngestSettings(Settings):
     @property
     def reading(self) -> Reading:
         """Defaults of the slides' columns."""
-        return Reading(z=self.z, t=self.t, axes=self.axes, reader=self.reader)
+        return Reading(
+            z=self.z,
+            t=self.t,
+            axes=self.axes,
+            reader=self.reader,
+            kind=self.kind,
+            series=self.series,
+            annotation_origin=self.annotation_origin,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +161,7 @@ def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, Ev
     extras = dict.fromkeys(key for slide in examined for key in slide.row.extra)
     # Only where one is set: the table of most cohorts stays as it is.
     set_columns = [name for name in COLUMNS if any(name in slide.row.reading.cells() for slide in examined)]
-    columns = (*SLIDES, *set_columns, *(name for name in extras if name not in SLIDES))
+    columns = tuple(dict.fromkeys((*SLIDES, *set_columns, *extras)))
     with replacing(paths.slides) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -171,6 +186,7 @@ def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
         "height": slide.size.height,
         "dtype": slide.dtype,
         **row.reading.cells(),
+        "kind": slide.kind,
     }
 
 
@@ -203,6 +219,7 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
         "patients": len({row.patient_id for row in rows}),
         "channels": list(examined[0].channels) if examined else [],
         "dtype": examined[0].dtype if examined else None,
+        "kinds": dict(sorted(Counter(slide.kind for slide in examined).items())),
         "mpp": {"smallest": min(sizes, default=None), "largest": max(sizes, default=None),
                 "missing": sum(slide.mpp is None for slide in examined)},
         "labels": dict(sorted(Counter(str(row.label) for row in rows if row.label is not None).items())),

@@ -86,6 +86,34 @@ def test_how_slides_are_read(write: Write) -> None:
     assert second.filled(first) == Reading("mean", 0, "TZCYX", "tiff", first.shift)
 
 
+def test_what_a_slide_is_and_which_image_of_a_file(write: Write) -> None:
+    header = "slide_id,patient_id,image,kind,series,annotation_origin"
+    path = write(
+        header, "a,p,a.tif,brightfield,3,bounds", "b,p,b.tif,,Tumor left,", "c,p,c.tif,intensity,0,slide"
+    )
+    first, second, third = (row.reading for row in read_manifest(path))
+    assert (first.kind, first.series, first.annotation_origin) == ("brightfield", 3, "bounds")
+    assert (second.kind, second.series, second.annotation_origin) == (None, "Tumor left", None)
+    # A number of 0 is a choice, which a cohort's default does not replace.
+    assert third.filled(first) == third
+    both = Reading(kind="brightfield", series="Tumor left", annotation_origin="bounds")
+    assert second.filled(first) == both
+    assert Reading.parsed(first.cells()) == first
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("RGB,", "kind 'RGB', which needs brightfield, intensity"),
+        (",corner", "annotation_origin 'corner', which needs slide, bounds"),
+    ],
+)
+def test_a_kind_or_an_origin_that_there_is_not(write: Write, cells: str, told: str) -> None:
+    path = write("slide_id,patient_id,image,kind,annotation_origin", f"a,p,a.tif,{cells}")
+    with pytest.raises(ManifestError, match=told):
+        read_manifest(path)
+
+
 def test_addresses_and_folders(write: Write, tmp_path: Path) -> None:
     path = write("slide_id,patient_id,image", "a,p,s3://bucket/a.ome.zarr", "b,p,b.zarr;https://host/c.zarr")
     assert [row.images for row in read_manifest(path)] == [

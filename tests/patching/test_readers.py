@@ -56,11 +56,11 @@ places = st.tuples(st.integers(-150, 450), st.integers(-150, 350), st.integers(1
 @given(place=places, brightfield=st.booleans())
 @settings(unhurried, max_examples=100)
 def test_a_region_is_the_padded_image(place: tuple[int, int, int, int], brightfield: bool) -> None:
-    image_HWC = np.arange(200 * 300 * 2, dtype=np.uint32).reshape(200, 300, 2)
+    image_HWC = np.arange(200 * 300 * 2, dtype=np.uint32).astype(np.uint16).reshape(200, 300, 2)
     slide = ArraySlide((image_HWC,), brightfield)
     left, top, size = place[0], place[1], Size(place[2], place[3])
     region_HWC = slide.read_region(Location(left, top), 0, size)
-    expected_HWC = padded(image_HWC, left, top, size, 255 if brightfield else 0)
+    expected_HWC = padded(image_HWC, left, top, size, 65_535 if brightfield else 0)
     np.testing.assert_array_equal(region_HWC, expected_HWC)
     assert region_HWC.flags.owndata
     assert region_HWC.flags.writeable

@@ -74,7 +74,7 @@ class TiffSlide(PlanesSlide):
             dtype=np.dtype(series.dtype).newbyteorder("="),
             sizes=tuple(size(level) for level in levels),
             mpp=pixel_size(self.path, self._tiff, series, image),
-            brightfield=names == RGB and series.dtype == np.uint8,
+            brightfield=(names == RGB and series.dtype == np.uint8) or None,
         )
         return self._planned(header, chosen.selection, self._planes)
 

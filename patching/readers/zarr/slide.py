@@ -70,7 +70,7 @@ class ZarrSlide(PlanesSlide):
             dtype=full.dtype,
             sizes=tuple(Size(self._along("X", array), self._along("Y", array)) for array in self._arrays),
             mpp=image.mpp,
-            brightfield=names == RGB and full.dtype == np.uint8,
+            brightfield=(names == RGB and full.dtype == np.uint8) or None,
         )
         return self._planned(header, selection, self._planes)
 
