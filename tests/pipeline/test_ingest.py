@@ -118,6 +118,7 @@ def test_a_sound_cohort(five: Cohort) -> None:
         "width": "300",
         "height": "200",
         "dtype": "uint16",
+        "kind": "intensity",
         "site": "Jena",
     }
     assert five.paths.ingest_excluded.read_text() == ",".join(EXCLUDED) + "\n"
