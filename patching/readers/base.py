@@ -7,7 +7,7 @@ arithmetic between them; a backend only opens a file and copies pixels that exis
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from patching.damage import damaged
 from patching.errors import UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
-from patching.jpeg_stream import JpegStream
+from patching.jpeg_stream import StoredJpeg
 from patching.readers.naming import RGB as RGB
 from patching.readers.naming import SlideKind as SlideKind
 from patching.readers.naming import colors_of, names_light
@@ -49,19 +49,6 @@ class Header:
     brightfield: bool | None = None
     """None where the file does not tell."""
     bounds: Location = _CORNER
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJpeg:
-    """A level that is stored as tiles of 8-bit RGB JPEG."""
-
-    tile: Size
-    stream: JpegStream
-    """How the tiles decode."""
-    read: Callable[[int, int], bytes]
-    """From a tile's column and row to its stream; an UnreadableSlideError where it is damaged."""
-    length: Callable[[int, int], int]
-    """From a tile's column and row to the bytes of its stream."""
 
 
 class AbstractSlide(ABC):

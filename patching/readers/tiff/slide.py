@@ -14,7 +14,8 @@ from tifffile import TiffFile, TiffPageSeries
 
 from patching.damage import decoded
 from patching.geometry import Size
-from patching.readers.base import RGB, Header, StoredJpeg, Window
+from patching.jpeg_stream import StoredJpeg
+from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
