@@ -14,5 +14,5 @@ class WholeDetector(AbstractTissueDetector[DetectorSettings]):
 
     Settings = DetectorSettings
 
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
-        return np.ones(slide.shape, np.bool_)
+    def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+        return np.ones(slide.shape, np.bool_), ()

@@ -60,11 +60,25 @@ class SlideImage:
     brightfield: bool
     channels: tuple[str, ...]
     origin: SlideOrigin | None
+    covered_HW: NDArray[np.bool_] | None = None
+    """Where the image shows the slide; None is everywhere. What it has elsewhere stands for nothing."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the image, and of its mask."""
         return self.image_HWC.shape[0], self.image_HWC.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Tissue on a slide, how much of the slide is known, and what must be told of it."""
+
+    mask_HW: NDArray[np.bool_]
+    """Tissue; nowhere where nothing is known."""
+    covered_HW: NDArray[np.bool_]
+    """What of the image shows the slide: the given coverage. Not to be written to."""
+    warnings: tuple[str, ...] = ()
+    """A sentence each, with the figure, such as "everything is tissue: ..."."""
 
 
 Settings_ = TypeVar("Settings_", bound=DetectorSettings)
@@ -96,15 +110,38 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
         brightfield: bool,
         channels: tuple[str, ...] = (),
         origin: SlideOrigin | None = None,
+        covered_HW: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
-        """Tissue mask, bool [H, W].
+        """Tissue mask, bool [H, W]: `find` without what it tells besides."""
+        return self.find(
+            image_HWC,
+            mpp,
+            brightfield=brightfield,
+            channels=channels,
+            origin=origin,
+            covered_HW=covered_HW,
+        ).mask_HW
+
+    @final
+    def find(
+        self,
+        image_HWC: NDArray[np.generic],
+        mpp: Mpp | None,
+        *,
+        brightfield: bool,
+        channels: tuple[str, ...] = (),
+        origin: SlideOrigin | None = None,
+        covered_HW: NDArray[np.bool_] | None = None,
+    ) -> Found:
+        """Tissue, what of the slide is known, and warnings.
 
         Args:
             image_HWC: the area-averaged slide, in the slide's dtype.
             mpp: pixel size of this image (not of level 0).
-            brightfield: 8-bit RGB in transmitted light, the background being bright.
+            brightfield: RGB in transmitted light, the background being bright.
             channels: names of C, for detectors that look at one of them.
             origin: which slide it is, for detectors that look a mask up.
+            covered_HW: where the image shows the slide; None is everywhere.
 
         Raises:
             ChannelError: a channel the settings name is not there.
@@ -115,17 +152,29 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
         """
         if image_HWC.ndim != 3:
             raise ValueError(f"an image [H, W, C] is needed, not {image_HWC.shape}")
+        if covered_HW is not None and covered_HW.shape != image_HWC.shape[:2]:
+            raise ValueError(f"a coverage of {image_HWC.shape[:2]} is needed, not {covered_HW.shape}")
         self._settings.repairs.check(mpp)
-        mask_HW = self._detect(SlideImage(image_HWC, mpp, brightfield, channels, origin))
-        return self._settings.repairs.apply(mask_HW, mpp)
+        known_HW = None if covered_HW is None or covered_HW.all() else covered_HW
+        slide = SlideImage(image_HWC, mpp, brightfield, channels, origin, known_HW)
+        mask_HW, warnings = self._detect(slide)
+        if known_HW is None:
+            everywhere_HW = np.broadcast_to(np.True_, slide.shape)
+            return Found(self._settings.repairs.apply(mask_HW, mpp), everywhere_HW, warnings)
+        mask_HW &= known_HW
+        mask_HW = self._settings.repairs.apply(mask_HW, mpp)
+        return Found(mask_HW & known_HW, known_HW, warnings)
 
     def files(self, slide_id: str) -> tuple[Path, ...]:
         """Files beside the slide that its mask is made from."""
         return ()
 
     @abstractmethod
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
-        """A mask of its own, which the caller may change."""
+    def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+        """A mask of its own, which the caller may change, and warnings.
+
+        Where nothing is known of the slide the caller empties it.
+        """
 
 
 def detector_of(

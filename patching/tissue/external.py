@@ -35,7 +35,7 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
         """See the base class."""
         return (self._file(slide_id),)
 
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
+    def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         if slide.origin is None:
             raise ConfigError(
                 has="an image of no named slide",
@@ -49,7 +49,7 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
         for top in range(0, len(mask_HW), _ROWS):
             strip_HW = mask_HW[top : top + _ROWS]
             strip_HW[:] = _covered(annotation, slide.origin, top, strip_HW.shape)
-        return mask_HW
+        return mask_HW, ()
 
     def _file(self, slide_id: str) -> Path:
         """The slide's one file in the folder.

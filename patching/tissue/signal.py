@@ -28,7 +28,7 @@ class SignalDetector(AbstractTissueDetector[SignalSettings]):
 
     Settings = SignalSettings
 
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
+    def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         name = self._settings.channel
         if name is None:
             signal_HW = slide.image_HWC.max(axis=-1)
@@ -41,4 +41,4 @@ class SignalDetector(AbstractTissueDetector[SignalSettings]):
                 do="correct `tile.tissue.channel`, or the channels column of slides.csv",
             )
         mask_HW: NDArray[np.bool_] = signal_HW > np.asarray(self._settings.threshold)
-        return mask_HW
+        return mask_HW, ()

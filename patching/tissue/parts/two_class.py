@@ -66,13 +66,13 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
         """What separates background from tissue, which has the larger values."""
 
     @final
-    def _detect(self, slide: SlideImage) -> NDArray[np.bool_]:
+    def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         split = self._brightfield if slide.brightfield else self._intensity
         mask_HW = split(slide)
         drop_specks(mask_HW, self._settings.minimum_region)
         if slide.brightfield and "line" in self._settings.exclude:
             self._without_lines(mask_HW)
-        return mask_HW
+        return mask_HW, ()
 
     @final
     def _brightfield(self, slide: SlideImage) -> NDArray[np.bool_]:
