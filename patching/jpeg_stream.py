@@ -1,14 +1,11 @@
 """JPEG streams as TIFF stores them: tables apart, and the color spaces of both sides known from tags."""
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import imagecodecs
 from numpy.typing import NDArray
-
-from patching.geometry import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +56,3 @@ class JpegStream:
 
 NAME = "evenpatch.jpeg"
 """Name of the zarr codec whose chunks are such streams."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJpeg:
-    """A level that is stored as tiles of 8-bit RGB JPEG."""
-
-    tile: Size
-    stream: JpegStream
-    """How the tiles decode."""
-    read: Callable[[int, int], bytes]
-    """From a tile's column and row to its stream; an UnreadableSlideError where it is damaged."""
-    length: Callable[[int, int], int]
-    """From a tile's column and row to the bytes of its stream."""

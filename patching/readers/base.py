@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from patching.damage import damaged
 from patching.errors import UnreadableSlideError
 from patching.geometry import Level, Location, Mpp, Size
-from patching.jpeg_stream import StoredJpeg
 from patching.readers.naming import RGB as RGB
 from patching.readers.naming import SlideKind as SlideKind
 from patching.readers.naming import colors_of, names_light
 from patching.readers.regions import Regions
+from patching.readers.stored_jpeg import StoredJpeg
 
 _LARGEST_PIXEL = 1e18  # its square is still a float32
 _CORNER = Location(0, 0)

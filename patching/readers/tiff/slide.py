@@ -14,11 +14,11 @@ from tifffile import TiffFile, TiffPageSeries
 
 from patching.damage import decoded
 from patching.geometry import Size
-from patching.jpeg_stream import StoredJpeg
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
+from patching.readers.stored_jpeg import StoredJpeg
 from patching.readers.tiff.checks import check_directory, checked, checked_pages, series_of
 from patching.readers.tiff.interleave import interleave
 from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, area, size
