@@ -16,7 +16,7 @@ from tifffile import TiffFile
 
 from patching.damage import Foreign, decoded
 from patching.errors import ChannelError, UnreadableSlideError
-from patching.geometry import Location, Mpp, Size
+from patching.geometry import Location, Mpp, Size, even_levels
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.tiff.alpha import composited
@@ -57,21 +57,24 @@ class OpenSlideSlide(AbstractSlide):
         # splits at the first '=': the words may end up in the key.
         told = slide.properties.items
         fluorescence = _by_openslide(self.path, lambda: any(_FILTERS in key + value for key, value in told()))
+        sizes = [Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)]
+        self._numbers = even_levels(self.path, sizes)
         return Header(
             channels=RGB,
             dtype=np.dtype(np.uint8),
-            sizes=tuple(Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)),
+            sizes=tuple(sizes[number] for number in self._numbers),
             mpp=_pixel_size(self.path, slide.properties),
             brightfield=not fluorescence,
             bounds=_bounds(self.path, slide.properties),
         )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+        number = self._numbers[level]
         # OpenSlide's own ratio, which it divides by: ours may be rounded.
-        downsample = _by_openslide(self.path, lambda: self._slide.level_downsamples[level])
+        downsample = _by_openslide(self.path, lambda: self._slide.level_downsamples[number])
         corner = (round(window.left * downsample), round(window.top * downsample))
         image = _by_openslide(
-            self.path, self._slide.read_region, corner, level, (window.width, window.height)
+            self.path, self._slide.read_region, corner, number, (window.width, window.height)
         )
         region_HWC[:] = composited(np.asarray(image), self.background)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from patching.damage import decoded
-from patching.geometry import Size
+from patching.geometry import Size, even_levels
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import PlanesSlide
@@ -59,6 +59,7 @@ class TiffSlide(PlanesSlide):
         ome_image(self.path, self._tiff, 0)
         number, series = max(enumerate(series_of(self.path, self._tiff)), key=lambda item: area(item[1]))
         levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
+        levels = [levels[number] for number in even_levels(self.path, [size(level) for level in levels])]
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]
         self._straight_alpha = chosen.straight_alpha

@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import FsspecStore
 
-from patching.geometry import Location, Size
+from patching.geometry import Location, Size, even_levels
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
@@ -59,7 +59,8 @@ class ZarrSlide(PlanesSlide):
         full = image.levels[0]
         self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
         selection = select(str(self), image.axes, full.shape, self._planes)
-        self._arrays = [array for array in image.levels if self._alike(array, full)]
+        arrays = [array for array in image.levels if self._alike(array, full)]
+        self._arrays = [arrays[number] for number in even_levels(self, [self._size(a) for a in arrays])]
         self._grids = [self._grid(array) for array in self._arrays]
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
         self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
@@ -68,7 +69,7 @@ class ZarrSlide(PlanesSlide):
         header = Header(
             channels=names,
             dtype=full.dtype,
-            sizes=tuple(Size(self._along("X", array), self._along("Y", array)) for array in self._arrays),
+            sizes=tuple(self._size(array) for array in self._arrays),
             mpp=image.mpp,
             brightfield=(names == RGB and full.dtype == np.uint8) or None,
         )
@@ -76,6 +77,9 @@ class ZarrSlide(PlanesSlide):
 
     def _along(self, axis: str, array: ZarrArray) -> int:
         return array.shape[self._axes.index(axis)]
+
+    def _size(self, array: ZarrArray) -> Size:
+        return Size(self._along("X", array), self._along("Y", array))
 
     def _stacked(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Of a value for each axis, those beside Y and X."""
