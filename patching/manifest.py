@@ -3,13 +3,13 @@
 import csv
 import difflib
 import logging
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from patching.errors import ManifestError
+from patching.numbers import micrometres
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
 from patching.readers.registry import open_slide
@@ -148,7 +148,7 @@ def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, li
         channels=tuple(_parts(text.get("channels", ""))) or None,
         annotation=root / text["annotation"] if text.get("annotation") else None,
         label={"0": 0, "1": 1}.get(text.get("label", "")),
-        mpp=_positive(text.get("mpp", "")),
+        mpp=micrometres(text.get("mpp")),
         split=text.get("split") or None,
         extra={name: cell for name, cell in text.items() if name and name not in REQUIRED + OPTIONAL},
         reading=Reading.parsed(text),
@@ -201,14 +201,6 @@ def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(";") if part.strip()]
-
-
-def _positive(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value < math.inf else None
 
 
 def _refused(path: Path, problems: Sequence[str]) -> ManifestError:

@@ -19,7 +19,7 @@ from patching.errors import AnnotationError, UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.tiff.checks import check_numbers, check_segments, series_of
 from patching.readers.tiff.layout import SegmentGrid, segment_bytes
-from patching.readers.tiff.metadata import ome_image
+from patching.readers.tiff.meaning.ome import refuse_entities
 from patching.readers.tiff.stored_size import why_too_large
 from patching.tissue_area import AreaTable
 
@@ -108,7 +108,7 @@ def _read(path: Path) -> NDArray[np.generic]:
 def _read_tiff(path: Path) -> NDArray[np.generic]:
     with decoded(path, tifffile.TiffFile, path) as tiff:
         # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
-        ome_image(path, tiff, 0)
+        refuse_entities(path, tiff)
         series = series_of(path, tiff)[0]
         check_numbers(path, series.keyframe)
         if (pixels := max(math.prod(series.shape), segment_bytes(series.keyframe))) > MAX_PIXELS:

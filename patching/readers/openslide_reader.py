@@ -4,6 +4,7 @@ OpenSlide turns 16-bit and multi-channel TIFFs into wrong 8-bit values without a
 refused here and left to the TIFF reader. Labels and macro pictures (associated images) are never read.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from tifffile import TiffFile
 from patching.damage import Foreign, decoded
 from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Location, Mpp, Size, even_levels
+from patching.numbers import micrometres
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.tiff.alpha import composited
@@ -24,6 +26,7 @@ from patching.readers.tiff.checks import check_tiles, series_of
 from patching.readers.tiff.layout import extent
 from patching.readers.zarr.files import Source
 
+logger = logging.getLogger(__name__)
 _BOUNDS = (
     openslide.PROPERTY_NAME_BOUNDS_X,
     openslide.PROPERTY_NAME_BOUNDS_Y,
@@ -110,8 +113,14 @@ def _refuse_what_openslide_misreads(path: Path) -> None:
 
 def _pixel_size(path: Path, properties: Mapping[str, str]) -> Mpp | None:
     names = (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
-    x, y = (decoded(path, float, _by_openslide(path, properties.get, name) or 0) for name in names)
-    return Mpp(x, y) if x > 0 and y > 0 else None
+    texts = [_by_openslide(path, properties.get, name) for name in names]
+    x, y = (micrometres(text) for text in texts)
+    if (x is None or y is None) and any(texts):
+        logger.warning(
+            "%s: the pixel size is told as %s, which is no length: the slide has none; fill the column `mpp`",
+            *(path, " x ".join(map(str, texts))),
+        )
+    return None if x is None or y is None else Mpp(x, y)
 
 
 def _bounds(path: Path, properties: Mapping[str, str]) -> Location:

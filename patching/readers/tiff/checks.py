@@ -7,19 +7,22 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage, TiffPageSeries
+from tifffile import TIFF, TiffFile, TiffPage, TiffPageSeries
 
 from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
+from patching.readers.base import RGB
 from patching.readers.tiff.layout import JPEG, SegmentGrid, StoredPage, segment_bytes
-from patching.readers.tiff.strips import thinned
+from patching.readers.tiff.strips import lengths_told, thinned
 
 _LARGEST_SEGMENT = 2**30
 _SLACK = 2**20
 _LARGEST_OPENSLIDE_TILE = 2**26
 _MOST_DIRECTORIES = 100_000
-_APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
-_INVERTED, _PALETTE, _YCBCR = 0, 3, 6
+APERIO_YCBCR = 33003  # JPEG 2000, whatever the photometric tag says
+_YCBCR = 6
+_PRIVATE = 32768  # tags from here on are a writer's own
+_LENGTH_TAGS = (325, 279, 514)
 _LENGTHS, _TILE = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel"), ("tilewidth", "tilelength")
 _STRIP, _CODES = "rowsperstrip", ("compression", "photometric", "planarconfig", "predictor", "fillorder")
 _LISTS = {"bitspersample": int | tuple, "extrasamples": tuple, "subsampling": tuple | None}
@@ -41,16 +44,41 @@ def series_of(path: Path, tiff: TiffFile) -> list[TiffPageSeries]:
     return found
 
 
-def check_directory(path: Path, tiff: TiffFile) -> None:
-    """Every tag of the first page can be read, and the directories have an end.
+def check_directory(path: Path, tiff: TiffFile) -> TiffPage:
+    """The first page, if what its tags tell can be read, and the directories have an end.
 
     tifffile skips a tag whose value lies behind the end of the file, and so loses the OME-XML, the names
     of the channels and the pixel size of a truncated file without an error.
     """
     page = check_chain(path, tiff)
-    listed = _number(path, tiff, page.offset, tiff.tiff.tagnosize)
-    if len(page.tags) < listed:
-        raise damaged(path, f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged")
+    check_tags(path, tiff, page)
+    return page
+
+
+def check_tags(path: Path, tiff: TiffFile, page: TiffPage) -> None:
+    """Every tag of a page can be read, but for those that TIFF 6 lets readers skip.
+
+    They are values of an unknown type, and unknown tags of a writer's own.
+
+    Raises:
+        UnreadableSlideError: another one cannot be: the file is truncated or damaged.
+    """
+    layout = tiff.tiff
+    listed = _number(path, tiff, page.offset, layout.tagnosize)
+    if len(page.tags) >= listed:
+        return
+    first = page.offset + layout.tagnosize
+    places = range(first, first + listed * layout.tagsize, layout.tagsize)
+    lost = [
+        code
+        for code, kind in [(_number(path, tiff, at, 2), _number(path, tiff, at + 2, 2)) for at in places]
+        if code not in page.tags and kind in TIFF.DATA_FORMATS and (code < _PRIVATE or code in TIFF.TAGS)
+    ]
+    if lost:
+        raise damaged(
+            path, f"only {len(page.tags)} of {listed} tags can be read, not {lost[:_SHOWN]}: it is truncated "
+            "or damaged"
+        )  # fmt: skip
 
 
 def check_chain(path: Path, tiff: TiffFile) -> TiffPage:
@@ -93,27 +121,17 @@ def checked(path: Path, series: TiffPageSeries) -> TiffPageSeries:
     """The level itself, if its pixels and segments are what the reader can handle.
 
     Raises:
-        UnreadableSlideError: tiles with depth, a palette, inverted or mixed-up colors, impossible numbers.
+        UnreadableSlideError: tiles with depth, impossible numbers.
     """
     page = series.keyframe
     check_numbers(path, page)
     if page.imagedepth > 1:
-        raise _refusal(
+        raise refusal(
             path,
             f"axes {series.axes} of {'x'.join(map(str, series.shape))}, with tiles of several planes",
             "tiles of one plane",
             "export one plane per page",
         )
-    if page.photometric == _PALETTE:
-        raise _refusal(path, "a color palette", "intensities or RGB", "export it as RGB")
-    if page.photometric == _INVERTED:
-        raise _refusal(
-            path, "inverted intensities (0 is white)", "0 as black", "invert it and export it anew"
-        )
-    if misread_ycbcr(page):
-        raise _refusal(path, "YCbCr outside JPEG: colors would be wrong", "RGB or JPEG", "export it as RGB")
-    if np.dtype(series.dtype).kind not in "uif":
-        raise _refusal(path, f"pixels of type {series.dtype}", "integer or real pixels", "convert the file")
     return series
 
 
@@ -127,7 +145,7 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Stor
     stored = []
     for page in pages:
         if page is None or page.parent is not tiff:
-            raise _refusal(
+            raise refusal(
                 path, "channels or planes in other files or beyond its directories", "a self-contained file",
                 "export one file with all channels, or list one file per modality",
             )  # fmt: skip
@@ -136,14 +154,16 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Stor
         stored.append(StoredPage(page.keyframe, offsets, counts, SegmentGrid.of(page.keyframe), tables))
     thin = thinned(stored)
     if (size := max(page.segment_bytes for page in thin)) > _LARGEST_SEGMENT:
-        raise _refusal(path, f"a strip or tile of {size / 2**30:.1f} GiB", "at most 1 GiB", "save it tiled")
+        raise refusal(path, f"a strip or tile of {size / 2**30:.1f} GiB", "at most 1 GiB", "save it tiled")
     return thin
 
 
 def misread_ycbcr(page: TiffPage) -> bool:
     """Whether decoding gives luma and chroma instead of RGB: only JPEG's decoder converts them."""
-    compression = page.compression
-    return compression == _APERIO_YCBCR or (page.photometric == _YCBCR and compression not in JPEG)
+    if page.samplesperpixel != len(RGB):
+        return False
+    aperio = page.compression == APERIO_YCBCR and "Aperio" in page.description
+    return aperio or (page.photometric == _YCBCR and page.compression not in JPEG)
 
 
 def check_tiles(path: Path, tiff: TiffFile) -> list[TiffPage]:
@@ -158,7 +178,7 @@ def check_tiles(path: Path, tiff: TiffFile) -> list[TiffPage]:
         check_numbers(path, page)
     for page in [page for page in pages if page.is_tiled]:
         if page.tilewidth * page.tilelength > _LARGEST_OPENSLIDE_TILE:
-            raise _refusal(
+            raise refusal(
                 path,
                 f"tiles of {page.tilewidth} x {page.tilelength} pixels",
                 f"at most {_LARGEST_OPENSLIDE_TILE} pixels in a tile",
@@ -176,8 +196,11 @@ def check_segments(path: Path, page: Any) -> tuple[NDArray[np.int64], NDArray[np
     offsets, counts = (
         decoded(path, np.asarray, listed, np.int64) for listed in (page.dataoffsets, page.databytecounts)
     )
+    if not any(tag in key.tags for tag in _LENGTH_TAGS):
+        counts = np.zeros_like(offsets)
     if offsets.shape != counts.shape or offsets.ndim != 1:
         raise damaged(path, f"{offsets.size} segments of {counts.size} lengths")
+    counts = lengths_told(path, key, offsets, counts)
     ends, length = offsets + counts, page.parent.filehandle.size
     first = min(offsets.min(initial=0), counts.min(initial=0), ends.min(initial=0))
     if len(ends) < expected or first < 0 or ends.max(initial=0) > length:
@@ -194,5 +217,6 @@ def check_segments(path: Path, page: Any) -> tuple[NDArray[np.int64], NDArray[np
     return offsets, counts
 
 
-def _refusal(path: Path, has: str, needs: str, do: str) -> UnreadableSlideError:
+def refusal(path: Path, has: str, needs: str, do: str) -> UnreadableSlideError:
+    """The error for a file that is whole, and would be read wrongly."""
     return UnreadableSlideError(has=f"{path}: {has}", needs=needs, do=do)

@@ -13,6 +13,7 @@ from patching.readers.base import RGB, Window
 SEPARATE = 2
 PHOTOMETRIC_RGB = (2, 6)
 JPEG = (6, 7, 34892, 33007)
+PREMULTIPLIED, STRAIGHT = 1, 2  # of TIFF's extra samples: how colors are stored beside their transparency
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,11 @@ def _stacked(series: TiffPageSeries) -> list[tuple[str, int]]:
 
 
 def has_alpha(page: TiffPage) -> bool:
-    """Whether this is 8-bit RGB with transparency, sample by sample."""
+    """Whether this is RGB of 8 or 16 bits with transparency, sample by sample."""
     return (
         page.photometric in PHOTOMETRIC_RGB
         and page.samplesperpixel == len(RGB) + 1
         and page.planarconfig != SEPARATE
-        and tuple(page.extrasamples) in ((1,), (2,))
-        and page.dtype == np.uint8
+        and tuple(page.extrasamples) in ((PREMULTIPLIED,), (STRAIGHT,))
+        and page.dtype in (np.uint8, np.uint16)
     )

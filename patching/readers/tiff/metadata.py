@@ -1,110 +1,156 @@
 """Pixel size and channel names out of the many places where TIFF dialects keep them."""
 
-import re
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
-from defusedxml.ElementTree import fromstring
-from tifffile import TiffFile, TiffPageSeries
+import numpy as np
+from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.damage import decoded
 from patching.geometry import Mpp
-from patching.readers.base import RGB
-from patching.readers.naming import distinct
+from patching.numbers import micrometres
+from patching.readers.naming import RGB, called_rgb, distinct, numbered
 from patching.readers.tiff.layout import PHOTOMETRIC_RGB
+from patching.readers.tiff.meaning.ome import OmeImage, plain_xml
 
-_APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*([0-9]+(?:\.[0-9]+)?)")
-_OME_UNIT = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4}
-# ImageJ names the unit of the resolution itself, and writes letters outside ASCII as escapes.
-_IMAGEJ_UNIT = _OME_UNIT | {"micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0}
+logger = logging.getLogger(__name__)
+_APERIO_KEY = "MPP"
+_X_RESOLUTION, _Y_RESOLUTION = 282, 283
 _NO_UNIT, _INCH, _CENTIMETER = 1, 2, 3
 _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 # Screen and print defaults (72 to 1,200 dpi) are 353 to 21 µm: no microscope's pixel.
 _COARSEST_UM = 20.0
+_METRE_UM = 1e6
+_SHOWN = 40
 
 
-def ome_image(path: Path, tiff: TiffFile, index: int) -> Element | None:
-    """The OME-XML's image number `index` with its namespace removed, or None where there is none.
-
-    Raises:
-        UnreadableSlideError: no XML, or it declares entities; it is refused before tifffile parses it.
-    """
-    text = decoded(path, lambda: tiff.ome_metadata if tiff.is_ome else None)
-    if text is None:
-        return None
-    images = [child for child in _plain(decoded(path, fromstring, text)) if child.tag == "Image"]
-    return images[index] if index < len(images) else None
-
-
-def _plain(root: Element) -> Element:
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
-
-
-def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, image: Element | None) -> Mpp | None:
+def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImage | None) -> Mpp | None:
     """Level-0 pixel size in µm: OME-XML, then Aperio's or ImageJ's description, then the resolution tags.
 
-    Raises:
-        UnreadableSlideError: the OME-XML tells a size that is no number.
+    A size that is told and is no length is none, which the log says: what comes after it in this order is of
+    other programs.
     """
     page = series.keyframe
-    if image is not None and (found := _ome_pixel_size(path, image)):
-        return found
+    if told is not None and any(f"PhysicalSize{axis}" in told.pixels.attrib for axis in "XY"):
+        return _ome_pixel_size(path, told.pixels.attrib)
     if decoded(path, lambda: tiff.is_svs):
-        match = _APERIO_MPP.search(page.description)
-        return _mpp(float(match[1]), float(match[1])) if match else None
-    unit: Any
-    unit, resolution = decoded(path, lambda: (page.resolutionunit, page.resolution))
-    if not isinstance(unit, int):
-        return None
-    told = decoded(path, lambda: tiff.imagej_metadata) if unit == _NO_UNIT else None
-    if told is not None:
-        return _tagged_pixel_size(resolution, _IMAGEJ_UNIT.get(str(told.get("unit"))))
-    found = _tagged_pixel_size(resolution, _UNIT_UM.get(unit))
+        return _aperio_pixel_size(path, page.description)
+    if decoded(path, lambda: tiff.is_lsm):
+        return _zeiss_pixel_size(decoded(path, lambda: tiff.lsm_metadata) or {})
+    unit = decoded(path, lambda: page.resolutionunit)
+    per_unit = [_resolution(page, tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+    imagej = decoded(path, lambda: tiff.imagej_metadata) if unit == _NO_UNIT else None
+    if imagej is not None:
+        name = imagej.get("unit")
+        return _tagged_pixel_size(per_unit, None if name is None else micrometres("1", str(name)))
+    found = _tagged_pixel_size(per_unit, _UNIT_UM.get(unit) if isinstance(unit, int) else None)
     return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 
-def _ome_pixel_size(path: Path, image: Element) -> Mpp | None:
-    pixels = image.find("Pixels")
-    if pixels is None:
+def _ome_pixel_size(path: Path, told: Mapping[str, str]) -> Mpp | None:
+    texts = [told.get(f"PhysicalSize{axis}") for axis in "XY"]
+    units = [told.get(f"PhysicalSize{axis}Unit") for axis in "XY"]
+    x, y = (micrometres(text, unit) for text, unit in zip(texts, units, strict=True))
+    if x is None or y is None:
+        _tell(
+            path,
+            "OME-XML",
+            " x ".join(f"{text} {unit or 'µm'}" for text, unit in zip(texts, units, strict=True)),
+        )
         return None
-    sides = [
-        decoded(path, float, pixels.get(f"PhysicalSize{axis}", 0))
-        * _OME_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 0)
-        for axis in "XY"
-    ]
-    return _mpp(*sides)
+    return Mpp(x, y)
 
 
-def _tagged_pixel_size(per_unit: tuple[float, float], unit: float | None) -> Mpp | None:
-    x_per_unit, y_per_unit = per_unit
-    if unit is None or x_per_unit <= 0 or y_per_unit <= 0:
+def _aperio_pixel_size(path: Path, description: str) -> Mpp | None:
+    pairs = [field.partition("=") for field in description.split("|")]
+    text = next((value for key, _, value in pairs if key.strip() == _APERIO_KEY), None)
+    if text is None:
         return None
-    return _mpp(unit / x_per_unit, unit / y_per_unit)
+    side = micrometres(text)
+    if side is None:
+        _tell(path, "the description", text)
+    return None if side is None else Mpp(side, side)
 
 
-def _mpp(x: float, y: float) -> Mpp | None:
-    return Mpp(x, y) if 0 < x < float("inf") and 0 < y < float("inf") else None
+def _zeiss_pixel_size(told: Mapping[str, Any]) -> Mpp | None:
+    x, y = (_length(told.get(f"VoxelSize{axis}", 0) * _METRE_UM) for axis in "XY")
+    return None if x is None or y is None else Mpp(x, y)
+
+
+def _tell(path: Path, where: str, text: str) -> None:
+    logger.warning(
+        "%s: the pixel size in %s is %r, which is no length: the slide has none; fill the column `mpp`",
+        *(path, where, text[:_SHOWN]),
+    )
+
+
+def _resolution(page: TiffPage, tag: int) -> float | None:
+    """Pixels per unit; a ratio whose lower number is 0 is none."""
+    ratio = page.tags.valueof(tag)
+    if not (isinstance(ratio, tuple) and len(ratio) == 2 and all(isinstance(part, int) for part in ratio)):
+        return None
+    return ratio[0] / ratio[1] if ratio[0] > 0 and ratio[1] > 0 else None
+
+
+def _tagged_pixel_size(per_unit: list[float | None], unit: float | None) -> Mpp | None:
+    x, y = (None if unit is None or pixels is None else _length(unit / pixels) for pixels in per_unit)
+    return None if x is None or y is None else Mpp(x, y)
+
+
+def _length(value: float) -> float | None:
+    return float(value) if 0 < value < math.inf else None
 
 
 def channel_names(
-    path: Path, tiff: TiffFile, series: TiffPageSeries, image: Element | None, count: int, colors: bool
+    path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImage | None, count: int, colors: bool
 ) -> tuple[str, ...]:
     """Names of the series' `count` channels: R, G, B, or the file's own, or C0, C1, ...
 
     `colors` tells that the samples of a page are channels, not planes along another axis.
     """
     page = series.keyframe
-    if colors and count == len(RGB) == page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
+    found: list[str] = []
+    if decoded(path, lambda: tiff.is_lsm):
+        zeiss = decoded(path, lambda: tiff.lsm_metadata) or {}
+        found = [str(name) for name in zeiss.get("ChannelColors", {}).get("ColorNames", ())]
+    elif colors and count == len(RGB) <= page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
         return RGB
-    if image is not None:
-        found = [channel.get("Name", "") for channel in image.iter("Channel")]
+    elif told is not None:
+        found = list(told.channels)
     elif decoded(path, lambda: tiff.is_qpi):
         described = decoded(path, lambda: [page.aspage().description for page in series.pages if page])
-        roots = [_plain(decoded(path, fromstring, text)) for text in described]
-        found = [root.findtext("Name", "") for root in roots]
-    else:
-        found = []
+        found = [plain_xml(path, text).findtext("Name", "") for text in described]
     return distinct(found, count)
+
+
+def transmitted_light(
+    path: Path, tiff: TiffFile, series: TiffPageSeries, names: tuple[str, ...], colors: bool
+) -> bool | None:
+    """Whether the pixels are transmitted light, as far as the file tells; None where it does not.
+
+    Colors by their photometric tag are, in 8 bits, and channels called red, green and blue in 8 or 16; what
+    is guessed is told, for signals are stored so as well.
+    """
+    if decoded(path, lambda: tiff.is_lsm):
+        return False
+    if len(names) != len(RGB) or series.dtype not in (np.uint8, np.uint16):
+        return None
+    tagged = colors and series.keyframe.photometric in PHOTOMETRIC_RGB
+    if tagged and series.dtype == np.uint8:
+        return True
+    if tagged:
+        light, guess = None, "RGB of 16 bits is taken for intensities: set `kind` to brightfield if it is not"
+    elif called_rgb(names):
+        light, guess = True, "red, green, blue are taken for transmitted light: else set `kind` to intensity"
+    elif names == numbered(len(RGB)) and series.dtype == np.uint8:
+        light, guess = (
+            None,
+            "three channels are taken for intensities: set `kind` to brightfield if it is RGB",
+        )
+    else:
+        return None
+    logger.warning("%s: %s", path, guess)
+    return light

@@ -46,7 +46,13 @@ def tiff_planes(path: Path, series: TiffPageSeries, planes: Planes) -> TiffPlane
     # Samples are the last axis beside Y and X, whatever its letter.
     inner = [axis for axis, length in zip(named, shape, strict=True) if axis not in "YX" and length > 1]
     colors = not inner or inner[-1] in "CS"
-    alpha = has_alpha(series.keyframe) and colors and "S" in axes
+    alpha = has_alpha(series.keyframe)
+    if alpha and not (colors and "S" in axes):
+        raise UnreadableSlideError(
+            has=f"{path}: axes {axes} named {named}, where samples are R, G, B and transparency",
+            needs="the axis of samples last beside Y and X, as it is stored",
+            do="correct the column `axes`, or save it without its alpha channel",
+        )
     samples = series.keyframe.samplesperpixel
     if alpha:
         shape[axes.index("S")] -= 1

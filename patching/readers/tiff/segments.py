@@ -11,7 +11,7 @@ from patching.damage import damaged, decoded
 from patching.jpeg_stream import JpegStream
 from patching.readers.base import RGB
 from patching.readers.tiff.alpha import composited
-from patching.readers.tiff.layout import JPEG, PHOTOMETRIC_RGB, StoredPage
+from patching.readers.tiff.layout import JPEG, PHOTOMETRIC_RGB, PREMULTIPLIED, StoredPage
 from patching.readers.tiff.plain_bytes import plain_bytes
 from patching.readers.tiff.segment_cache import Key, Segment
 from patching.readers.tiff.stored_size import jpeg_pixels, why_too_large
@@ -48,6 +48,7 @@ class TiffSegments:
         self._path, self._file, self._pages, self._straight_alpha = path, file, pages, straight_alpha
         self.grids = [[page.grid for page in level] for level in pages]
         self._dtype = np.dtype(pages[0][0].keyframe.dtype)
+        self._premultiplied = tuple(pages[0][0].keyframe.extrasamples) == (PREMULTIPLIED,)
         self._plain = [[plain_jpeg(path, page) or plain_bytes(page) for page in level] for level in pages]
 
     def stream(self, key: Key) -> JpegStream | None:
@@ -109,7 +110,8 @@ class TiffSegments:
 
     def _segment(self, page: StoredPage, pixels_HWS: NDArray[Any] | None, index: int) -> Segment:
         if pixels_HWS is not None and self._straight_alpha:
-            pixels_HWS = composited(pixels_HWS, background=255)
+            background = int(np.iinfo(pixels_HWS.dtype).max)
+            pixels_HWS = composited(pixels_HWS, background, premultiplied=self._premultiplied)
         return Segment(pixels_HWS, (page.grid.height, page.grid.width), *page.grid.corner(index))
 
     def direct(self, key: Key) -> bool:

@@ -6,23 +6,25 @@ segments under a window and pastes them, so that only what is asked for is read 
 
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPageSeries
+from tifffile import TiffPageSeries
 
 from patching.damage import decoded
 from patching.geometry import Size, even_levels
-from patching.readers.base import RGB, Header, Window
+from patching.readers.base import Header, Window
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
 from patching.readers.stored_jpeg import StoredJpeg
-from patching.readers.tiff.checks import check_directory, checked, checked_pages, series_of
+from patching.readers.tiff.checks import check_tags, checked, checked_pages
 from patching.readers.tiff.interleave import interleave
-from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, area, size
-from patching.readers.tiff.metadata import channel_names, ome_image, pixel_size
+from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, size
+from patching.readers.tiff.meaning.images import chosen as chosen_image
+from patching.readers.tiff.meaning.images import images_of, opened
+from patching.readers.tiff.meaning.samples import check_jpeg_2000, check_samples
+from patching.readers.tiff.metadata import channel_names, pixel_size, transmitted_light
 from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff.regions import TiffRegions
 from patching.readers.tiff.segment_cache import Segment, SegmentCache
@@ -41,11 +43,11 @@ class TiffSlide(PlanesSlide):
     """A slide in one TIFF file.
 
     Levels are the pyramid that tifffile finds (sub-IFDs, SVS, reduced pages); of several images the
-    largest is the slide, so labels and macro pictures are never read.
+    largest is the slide unless another is asked for, and labels and macro pictures are never read.
 
     Raises:
         UnreadableSlideError: damaged or truncated, several Z planes or time points without a
-            choice, a color palette.
+            choice, no such image, samples that are neither intensities nor RGB.
     """
 
     def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
@@ -53,13 +55,15 @@ class TiffSlide(PlanesSlide):
         super().__init__(path)
 
     def _open(self) -> Header:
-        self._tiff = self._resources.enter_context(decoded(self.path, TiffFile, self.path))
-        check_directory(self.path, self._tiff)
-        # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
-        ome_image(self.path, self._tiff, 0)
-        number, series = max(enumerate(series_of(self.path, self._tiff)), key=lambda item: area(item[1]))
+        self._tiff, told = opened(self.path, self._resources)
+        image = chosen_image(self.path, images_of(self.path, self._tiff, told), self._planes.series)
+        series = image.series
+        check_tags(self.path, self._tiff, series.keyframe)
         levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
         levels = [levels[number] for number in even_levels(self.path, [size(level) for level in levels])]
+        for level in levels:
+            check_samples(self.path, level, named=image.told is not None and all(image.told.channels))
+            check_jpeg_2000(self.path, self._tiff, level.keyframe)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]
         self._straight_alpha = chosen.straight_alpha
@@ -69,25 +73,19 @@ class TiffSlide(PlanesSlide):
         held = held_bytes(self._pages)
         self._least_cache = held if held <= _LARGEST_CACHE else 0
         self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
-        image = ome_image(self.path, self._tiff, number)
-        names = self._names(series, image, chosen)
+        names = channel_names(self.path, self._tiff, series, image.told, chosen.channels, chosen.colors)
         header = Header(
             channels=names,
             dtype=np.dtype(series.dtype).newbyteorder("="),
             sizes=tuple(size(level) for level in levels),
-            mpp=pixel_size(self.path, self._tiff, series, image),
-            brightfield=(names == RGB and series.dtype == np.uint8) or None,
+            mpp=pixel_size(self.path, self._tiff, series, image.told),
+            brightfield=transmitted_light(self.path, self._tiff, series, names, chosen.colors),
         )
         return self._planned(header, chosen.selection, self._planes)
 
     def _chosen_pages(self, level: TiffPageSeries, chosen: TiffPlanes) -> list[StoredPage]:
         pages = pages_of(self.path, level)
         return checked_pages(self.path, self._tiff, [pages[number] for number in chosen.pages])
-
-    def _names(self, series: TiffPageSeries, image: Element | None, chosen: TiffPlanes) -> tuple[str, ...]:
-        if chosen.straight_alpha and chosen.channels == len(RGB):
-            return RGB
-        return channel_names(self.path, self._tiff, series, image, chosen.channels, chosen.colors)
 
     def stored_jpeg(self, level: int) -> StoredJpeg | None:
         """See the base class."""

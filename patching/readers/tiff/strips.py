@@ -1,15 +1,57 @@
-"""Uncompressed strips can be read in part: thin ones instead of the huge ones that some programs write."""
+"""Segments that are not compressed: their length follows from their pixels; strips are read in part."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffPage
 
-from patching.readers.tiff.layout import StoredPage
+from patching.damage import damaged
+from patching.readers.tiff.layout import SegmentGrid, StoredPage
 
 _STRIP_BYTES = 2**20
 _UNCOMPRESSED, _WHOLE_BYTES = 1, (8, 16, 32, 64)
+
+
+def lengths_told(
+    path: Path, key: TiffPage, offsets: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The stored lengths of segments; where none is told though a place is, that of its pixels.
+
+    Some writers leave all lengths out, or 0. One among others is a tile that is not stored, unless there is
+    room for its pixels.
+
+    Raises:
+        UnreadableSlideError: no length is told of any segment, and they are compressed or overlap.
+    """
+    untold = (counts == 0) & (offsets > 0)
+    if not untold.any():
+        return counts
+    grid = SegmentGrid.of(key)
+    if key.compression == _UNCOMPRESSED and len(offsets) == grid.rows * grid.columns * grid.planes:
+        counts = np.where(untold, _pixel_bytes(key, grid), counts)
+        order = np.argsort(offsets, kind="stable")
+        close = offsets[order][:-1] + counts[order][:-1] > offsets[order][1:]
+        overlapping = np.zeros(len(offsets), bool)
+        overlapping[order[:-1]] |= close
+        overlapping[order[1:]] |= close
+        counts = np.where(untold & overlapping, 0, counts)
+    if not counts[offsets > 0].any():
+        raise damaged(path, f"{untold.sum()} tiles or strips, and not the length of any")
+    return counts
+
+
+def _pixel_bytes(key: TiffPage, grid: SegmentGrid) -> NDArray[np.int64]:
+    """Of each segment, without compression; rows fill whole bytes, and the last strips are lower."""
+    bits = key.bitspersample if isinstance(key.bitspersample, int) else sum(key.bitspersample) // grid.samples
+    tops = np.arange(grid.rows) * grid.height
+    rows = (
+        np.full(grid.rows, grid.height) if key.is_tiled else np.minimum(grid.height, key.imagelength - tops)
+    )
+    row_bytes = -(-grid.width * grid.samples * bits // 8)
+    return np.tile(np.repeat(rows, grid.columns), grid.planes).astype(np.int64) * row_bytes
 
 
 def thinned(pages: Sequence[StoredPage]) -> list[StoredPage]:
