@@ -67,18 +67,11 @@ def check_tags(path: Path, tiff: TiffFile, page: TiffPage) -> None:
     listed = _number(path, tiff, page.offset, layout.tagnosize)
     if len(page.tags) >= listed:
         return
-    first = page.offset + layout.tagnosize
-    places = range(first, first + listed * layout.tagsize, layout.tagsize)
-    lost = [
-        code
-        for code, kind in [(_number(path, tiff, at, 2), _number(path, tiff, at + 2, 2)) for at in places]
-        if code not in page.tags and kind in TIFF.DATA_FORMATS and (code < _PRIVATE or code in TIFF.TAGS)
-    ]
-    if lost:
-        raise damaged(
-            path, f"only {len(page.tags)} of {listed} tags can be read, not {lost[:_SHOWN]}: it is truncated "
-            "or damaged"
-        )  # fmt: skip
+    first, read = page.offset + layout.tagnosize, {tag.offset for tag in page.tags}
+    lost = [at for at in range(first, first + listed * layout.tagsize, layout.tagsize) if at not in read]
+    entries = [(_number(path, tiff, at, 2), _number(path, tiff, at + 2, 2)) for at in lost]
+    if any(kind in TIFF.DATA_FORMATS and (code < _PRIVATE or code in TIFF.TAGS) for code, kind in entries):
+        raise damaged(path, f"only {len(page.tags)} of {listed} tags can be read: it is truncated or damaged")
 
 
 def check_chain(path: Path, tiff: TiffFile) -> TiffPage:

@@ -39,7 +39,7 @@ def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImag
     if decoded(path, lambda: tiff.is_svs):
         return _aperio_pixel_size(path, page.description)
     if decoded(path, lambda: tiff.is_lsm):
-        return _zeiss_pixel_size(decoded(path, lambda: tiff.lsm_metadata) or {})
+        return _zeiss_pixel_size(decoded(path, lambda: tiff.lsm_metadata or {}))
     unit = decoded(path, lambda: page.resolutionunit)
     per_unit = [_resolution(page, tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
     imagej = decoded(path, lambda: tiff.imagej_metadata) if unit == _NO_UNIT else None
@@ -114,7 +114,7 @@ def channel_names(
     page = series.keyframe
     found: list[str] = []
     if decoded(path, lambda: tiff.is_lsm):
-        zeiss = decoded(path, lambda: tiff.lsm_metadata) or {}
+        zeiss = decoded(path, lambda: tiff.lsm_metadata or {})
         found = [str(name) for name in zeiss.get("ChannelColors", {}).get("ColorNames", ())]
     elif colors and count == len(RGB) <= page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
         return RGB

@@ -106,7 +106,8 @@ def ome_file(path: Path, text: str, pages: int, samples: int) -> OmeFile | None:
             )
             return None
         blocks = [SubElement(only, "TiffData")]
-    mine, kept = _mine(path, own, blocks), []
+    mine = _mine(path, own, blocks)
+    kept: list[OmeImage] = []
     for image in images:
         told = _image(path, image, mine, pages, samples)
         if told is None:

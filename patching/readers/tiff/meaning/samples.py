@@ -54,7 +54,8 @@ def check_samples(path: Path, series: TiffPageSeries, *, named: bool) -> None:
         UnreadableSlideError: they are not; says what to do.
     """
     page = series.keyframe
-    bits, dtype = page.bitspersample, page.dtype
+    bits: object = page.bitspersample
+    dtype = page.dtype
     if isinstance(bits, tuple) or dtype is None or np.dtype(dtype).kind not in "uif":
         raise refusal(
             path,
@@ -62,7 +63,7 @@ def check_samples(path: Path, series: TiffPageSeries, *, named: bool) -> None:
             "whole or real numbers, as many bits in every sample",
             "convert the file",
         )
-    if page.sampleformat == _VOID and bits >= _UNSURE_BITS:
+    if page.sampleformat == _VOID and np.dtype(dtype).itemsize * 8 >= _UNSURE_BITS:
         raise refusal(path, f"{bits} bits of undefined format", "a sample format", "export it anew")
     if series.transform is not None:
         raise refusal(path, "values that stand for others by a formula", "linear values", "export it anew")
