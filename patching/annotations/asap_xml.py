@@ -3,8 +3,8 @@
 The format knows no holes. Instead one draws a second outline of another group over the first: in
 CAMELYON16 the groups `Tumor`, `_0` and `_1` are tumor, and `_2` or `Exclusion` is what to take out of
 it. Hence the rule of this format only: **an outline whose class means normal cuts a hole into the tumor
-outlines that it overlaps**, but not into smaller ones that lie wholly inside it (islands of tumor). An
-outline to ignore cuts nothing. Source: files of ASAP 1.8 to 2.1.
+outlines that it overlaps**, but not into islands of tumor inside it. An outline to ignore cuts nothing.
+Source: files of ASAP 1.8 to 2.1.
 """
 
 from collections import Counter
@@ -12,16 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from patching.annotations.base import kind_of
-from patching.annotations.polygons import (
-    UNCLASSIFIED,
-    Outlines,
-    cut,
-    malformed,
-    no_outlines,
-    polygons,
-    tell_passed_over,
-)
+from patching.annotations.base import UNCLASSIFIED, kind_of, malformed
+from patching.annotations.holes import cut
+from patching.annotations.polygons import Outlines, no_outlines, tell_passed_over
+from patching.annotations.rings import polygons
 from patching.annotations.xml_file import XmlDocument
 
 _WITH_AREA = ("polygon", "spline", "rectangle")
@@ -30,7 +24,7 @@ _NO_GROUP = ("", "none")
 
 
 def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines:
-    """Polygons of each kind; the points of a spline are joined by straight lines.
+    """Polygons of each role; the points of a spline are joined by straight lines.
 
     The class of an outline is its group; a group that the class map lacks goes by the group that it is
     part of, and so on; after them counts the outline's own name. Dots and point sets are passed over.
@@ -49,9 +43,9 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
             passed[shape] += 1
             continue
         kind = kind_of(list(_names(annotation, parents)), classes, path)
-        found[kind].extend(polygons([ring_M2], path))
+        found["aside" if kind == "normal" else kind].extend(polygons([ring_M2], path))
     tell_passed_over(passed, path)
-    return found | {"tumor": cut(found["tumor"], found["normal"], path)}
+    return found | {"tumor": cut(found["tumor"], found["aside"], path, among=found["tumor"])}
 
 
 def _names(annotation: Element, parents: Mapping[str, str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from patching import Location, Size, open_slide
 from patching.annotations.crossings import crossings
-from patching.annotations.polygons import polygons
+from patching.annotations.rings import polygons
 from patching.annotations.registry import load_annotation
 from patching.errors import AnnotationError, UnreadableSlideError
 
