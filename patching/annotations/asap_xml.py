@@ -3,14 +3,18 @@
 The format knows no holes. Instead one draws a second outline of another group over the first: in
 CAMELYON16 the groups `Tumor`, `_0` and `_1` are tumor, and `_2` or `Exclusion` is what to take out of
 it. Hence the rule of this format only: **an outline whose class means normal cuts a hole into the tumor
-outlines that it overlaps**, but not into islands of tumor inside it. An outline to ignore cuts nothing.
+outlines that it overlaps**, but not into those that lie wholly inside it (islands of tumor, or a tumor in an
+outline of the tissue around it). An outline to ignore cuts nothing.
 Source: files of ASAP 1.8 to 2.1.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
+
+import shapely
 
 from patching.annotations.base import UNCLASSIFIED, kind_of, malformed
 from patching.annotations.holes import cut
@@ -18,6 +22,7 @@ from patching.annotations.polygons import Outlines, no_outlines, tell_passed_ove
 from patching.annotations.rings import polygons
 from patching.annotations.xml_file import XmlDocument
 
+logger = logging.getLogger(__name__)
 _WITH_AREA = ("polygon", "spline", "rectangle")
 _WITHOUT_AREA = ("dot", "pointset", "measurement", "none")
 _NO_GROUP = ("", "none")
@@ -45,7 +50,20 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
         kind = kind_of(list(_names(annotation, parents)), classes, path)
         found["aside" if kind == "normal" else kind].extend(polygons([ring_M2], path))
     tell_passed_over(passed, path)
-    return found | {"tumor": cut(found["tumor"], found["aside"], path, among=found["tumor"])}
+    left = cut(found["tumor"], found["aside"], path)
+    _tell_cut(found["tumor"], left, path)
+    return found | {"tumor": left}
+
+
+def _tell_cut(tumor: Sequence[shapely.Geometry], left: Sequence[shapely.Geometry], path: Path) -> None:
+    """What takes most of a tumor out of it may be meant as the tissue around it."""
+    before, after = float(shapely.area(tumor).sum()), float(shapely.area(left).sum())
+    if after < before / 2:
+        logger.warning(
+            "%s: outlines of normal tissue take %.0f %% of the area outlined as tumor out of it",
+            path.name,
+            100 * (1 - after / before),
+        )
 
 
 def _names(annotation: Element, parents: Mapping[str, str]) -> Iterator[str]:

@@ -3,14 +3,11 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from patching.geometry import Location, Size
 
 _CORNER = Location(0, 0)
 logger = logging.getLogger(__name__)
-Origin = Literal["slide", "bounds"]
-"""`slide`: (0, 0) is the upper left corner of level 0. `bounds`: that of the scanned region, as in QuPath."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +20,9 @@ class Frame:
     """Where the scanned region begins; on some scanners' slides far from (0, 0)."""
     scanned: Size | None = None
     """How large it is in level-0 pixels; None where it is not told."""
-    origin: Origin | None = None
-    """What the cohort says; None leaves it to the format."""
+    origin: str | None = None
+    """What the cohort says: `slide`, coordinates count from the upper left corner of level 0; `bounds`, from
+    that of the scanned region, as in QuPath; None leaves it to the format."""
 
     @property
     def moved(self) -> bool:
@@ -44,7 +42,7 @@ class Frame:
             min(self.size.height, bottom),
         )
 
-    def corner(self, usual: Origin, why: str, path: Path) -> Location:
+    def corner(self, usual: str, why: str, path: Path) -> Location:
         """The place at level 0 that the annotation calls (0, 0); on a slide where it matters it is told.
 
         Args:

@@ -14,13 +14,15 @@ def cut(
     holes: Sequence[shapely.Geometry],
     path: Path,
     *,
-    among: Sequence[shapely.Geometry],
+    among: Sequence[shapely.Geometry] | None = None,
 ) -> list[shapely.Geometry]:
     """Regions less the union of the holes that meet them.
 
     An island that somebody drew into a hole stays: a region that the holes cover, inside another (of those in
-    `among`) that they do not cover. It is cut only by the holes that lie inside itself.
+    `among`) that they do not cover. It is cut only by the holes that lie inside itself. Without `among` a
+    hole may be tissue around a region: what one of them covers needs no other region around it.
     """
+    alone, among = among is None, regions if among is None else among
     tree, around = shapely.STRtree(holes), shapely.STRtree(among)
     left = []
     with geometry_errors(path):
@@ -28,12 +30,19 @@ def cut(
             met = [holes[i] for i in tree.query(region, predicate="intersects")]
             inner = [hole for hole in met if shapely.covers(region, hole)]
             if len(inner) < len(met):
-                outer = shapely.union_all([hole for hole in met if not shapely.covers(region, hole)])
+                outer = [hole for hole in met if not shapely.covers(region, hole)]
                 larger = [among[i] for i in around.query(region, predicate="covered_by")]
-                island = shapely.covers(outer, region) and not shapely.covers(outer, larger).all()
-                met = inner if island else met
+                covered = alone and shapely.covers(outer, region).any()
+                met = inner if covered or _is_island(region, outer, larger) else met
             left.append(shapely.difference(region, shapely.union_all(met)) if met else region)
-    return parts(left) if left else []
+    return [*parts(left)]
+
+
+def _is_island(
+    region: shapely.Geometry, outer: Sequence[shapely.Geometry], larger: Sequence[shapely.Geometry]
+) -> bool:
+    covering = shapely.union_all(outer)
+    return bool(shapely.covers(covering, region) and not shapely.covers(covering, larger).all())
 
 
 def cut_inside(
@@ -47,7 +56,7 @@ def cut_inside(
             inner = [holes[i] for i in tree.query(region, predicate="covers")]
             inner = [hole for hole in inner if shapely.area(hole) < shapely.area(region)]
             left.append(shapely.difference(region, shapely.union_all(inner)) if inner else region)
-    return parts(left) if left else []
+    return [*parts(left)]
 
 
 def shared_area(

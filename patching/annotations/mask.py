@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
-from patching.annotations.frame import Frame, Origin
+from patching.annotations.frame import Frame
 from patching.damage import Foreign, decoded
 from patching.errors import AnnotationError, UnreadableSlideError
 from patching.geometry import Location, Size
@@ -168,11 +168,11 @@ def _place(mask: Size, frame: Frame, path: Path) -> _Place:
     Raises:
         AnnotationError: it has another aspect ratio than what it should cover.
     """
-    covers: dict[Origin, Size] = {"slide": frame.size}
+    covers: dict[str, Size] = {"slide": frame.size}
     if frame.moved and frame.scanned is not None:
         covers["bounds"] = frame.scanned
     scales = {origin: scale for origin, size in covers.items() if (scale := _scale(mask, size)) is not None}
-    usual: Origin = "bounds" if "bounds" in scales and "slide" not in scales else "slide"
+    usual = "bounds" if "bounds" in scales and "slide" not in scales else "slide"
     origin = frame.origin if frame.origin in covers and frame.moved else usual
     if origin not in scales:
         sides = [f"{name} of {size.width} x {size.height}" for name, size in covers.items()]

@@ -19,7 +19,7 @@ from patching.annotations.base import (
     deciding_name,
     kind_of,
 )
-from patching.annotations.frame import Frame, Origin
+from patching.annotations.frame import Frame
 from patching.annotations.holes import cut_inside, shared_area
 from patching.annotations.polygon_area import patch_fractions
 from patching.annotations.rings import geometry_errors, parts
@@ -57,7 +57,7 @@ class PolygonAnnotation(AbstractAnnotation):
         frame: Frame,
         path: Path,
         *,
-        usual: Origin,
+        usual: str,
         why: str,
     ) -> Self:
         """Put what a file holds in its place on the slide, and unite it.

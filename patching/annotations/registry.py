@@ -6,7 +6,7 @@ from typing import Protocol
 
 from patching.annotations.asap_xml import asap_outlines
 from patching.annotations.base import AbstractAnnotation
-from patching.annotations.frame import Frame, Origin
+from patching.annotations.frame import Frame
 from patching.annotations.geojson import load_geojson
 from patching.annotations.imagescope_xml import imagescope_outlines
 from patching.annotations.mask import MaskAnnotation
@@ -75,7 +75,7 @@ def load_annotation(
     classes: Mapping[str, str],
     bounds: Location = _CORNER,
     scanned: Size | None = None,
-    origin: Origin | None = None,
+    origin: str | None = None,
 ) -> AbstractAnnotation:
     """The slide's annotation: a file by its suffix, else the slide's label.
 

@@ -75,7 +75,7 @@ def ellipse(points_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry
 
 def parts(geometry: Any) -> list[shapely.Polygon]:
     """The polygons of a geometry, or of many, without the points and lines beside them."""
-    found = shapely.get_parts(shapely.get_parts(geometry))
+    found = shapely.get_parts(shapely.get_parts(np.asarray(geometry, object)))
     return [part for part in found if isinstance(part, shapely.Polygon) and not part.is_empty]
 
 
@@ -88,7 +88,7 @@ def geometry_errors(path: Path) -> Iterator[None]:
         raise malformed(path, f"outlines that do not fit together ({error})") from error
 
 
-def _repaired(ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry]:
+def _repaired(ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Polygon]:
     """What a ring encloses an odd number of times."""
     polygon = shapely.Polygon(ring_M2)
     if polygon.is_valid:
@@ -98,7 +98,7 @@ def _repaired(ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry
     found = parts(shapely.make_valid(polygon))
     if not found:
         logger.warning("%s: passed over an outline that encloses nothing", path.name)
-    return [*found]
+    return found
 
 
 def _distinct(rings: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:

@@ -49,6 +49,8 @@ class Header:
     brightfield: bool | None = None
     """None where the file does not tell."""
     bounds: Location = _CORNER
+    scanned: Size | None = None
+    """Of what begins at `bounds`, level-0 pixels; None where the file does not tell."""
 
 
 class AbstractSlide(ABC):
@@ -124,6 +126,11 @@ class AbstractSlide(ABC):
     def bounds(self) -> Location:
         """Where the scanned region begins at level 0; QuPath counts from here, locations from the corner."""
         return self._header.bounds
+
+    @property
+    def scanned(self) -> Size | None:
+        """Width and height of the region that begins at `bounds`, or None where the file does not tell."""
+        return self._header.scanned
 
     @property
     def dtype(self) -> np.dtype[Any]:
