@@ -146,10 +146,11 @@ def check_place(outlines: Sequence[shapely.Geometry], frame: Frame, path: Path) 
     outside = 1 - inside / shapely.area(everything)
     if outside > _TOLERATED_OUTSIDE:
         logger.warning(
-            "%s: %.0f %% of the annotated area lies outside the %s",
+            "%s: %.0f %% of the annotated area lies outside the %s%s",
             path.name,
             100 * outside,
             "slide" if frame.scanned is None else "scanned region",
+            "; does it count from elsewhere (`annotation_origin`)?" if frame.moved else "",
         )
 
 
