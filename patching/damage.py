@@ -68,6 +68,15 @@ def damaged(source: object, what: str) -> UnreadableSlideError:
     )
 
 
+def not_finite(source: object, largest: float) -> UnreadableSlideError:
+    """The error for pixels that are no numbers, or too large to reckon with."""
+    return UnreadableSlideError(
+        has=f"{source}: pixels that are infinite, not a number or beyond {largest:g}",
+        needs="finite pixels: one such pixel spoils thresholds, means and trainings",
+        do="export it with these pixels set to 0",
+    )
+
+
 decoded = Foreign(damaged)
 """For decoders of slides: an UnreadableSlideError."""
 

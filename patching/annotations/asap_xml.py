@@ -3,34 +3,33 @@
 The format knows no holes. Instead one draws a second outline of another group over the first: in
 CAMELYON16 the groups `Tumor`, `_0` and `_1` are tumor, and `_2` or `Exclusion` is what to take out of
 it. Hence the rule of this format only: **an outline whose class means normal cuts a hole into the tumor
-outlines that it overlaps**, but not into smaller ones that lie wholly inside it (islands of tumor). An
-outline to ignore cuts nothing. Source: files of ASAP 1.8 to 2.1.
+outlines that it overlaps**, but not into those that lie wholly inside it (islands of tumor, or a tumor in an
+outline of the tissue around it). An outline to ignore cuts nothing.
+Source: files of ASAP 1.8 to 2.1.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from patching.annotations.base import kind_of
-from patching.annotations.polygons import (
-    UNCLASSIFIED,
-    Outlines,
-    cut,
-    malformed,
-    no_outlines,
-    polygons,
-    tell_passed_over,
-)
+import shapely
+
+from patching.annotations.base import UNCLASSIFIED, kind_of, malformed
+from patching.annotations.holes import cut
+from patching.annotations.polygons import Outlines, no_outlines, tell_passed_over
+from patching.annotations.rings import polygons
 from patching.annotations.xml_file import XmlDocument
 
+logger = logging.getLogger(__name__)
 _WITH_AREA = ("polygon", "spline", "rectangle")
 _WITHOUT_AREA = ("dot", "pointset", "measurement", "none")
 _NO_GROUP = ("", "none")
 
 
 def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines:
-    """Polygons of each kind; the points of a spline are joined by straight lines.
+    """Polygons of each role; the points of a spline are joined by straight lines.
 
     The class of an outline is its group; a group that the class map lacks goes by the group that it is
     part of, and so on; after them counts the outline's own name. Dots and point sets are passed over.
@@ -49,9 +48,22 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
             passed[shape] += 1
             continue
         kind = kind_of(list(_names(annotation, parents)), classes, path)
-        found[kind].extend(polygons([ring_M2], path))
+        found["aside" if kind == "normal" else kind].extend(polygons([ring_M2], path))
     tell_passed_over(passed, path)
-    return found | {"tumor": cut(found["tumor"], found["normal"], path)}
+    left = cut(found["tumor"], found["aside"], path)
+    _tell_cut(found["tumor"], left, path)
+    return found | {"tumor": left}
+
+
+def _tell_cut(tumor: Sequence[shapely.Geometry], left: Sequence[shapely.Geometry], path: Path) -> None:
+    """What takes most of a tumor out of it may be meant as the tissue around it."""
+    before, after = float(shapely.area(tumor).sum()), float(shapely.area(left).sum())
+    if after < before / 2:
+        logger.warning(
+            "%s: outlines of normal tissue take %.0f %% of the area outlined as tumor out of it",
+            path.name,
+            100 * (1 - after / before),
+        )
 
 
 def _names(annotation: Element, parents: Mapping[str, str]) -> Iterator[str]:

@@ -15,6 +15,8 @@ Kind = Literal["tumor", "normal", "ignore"]
 Measured = Literal["tumor", "ignore"]
 """The kinds whose share of a patch matters; the rest of a slide is normal."""
 Locations = NDArray[np.int64] | NDArray[np.float64]
+UNCLASSIFIED = "unclassified"
+"""Class name of an outline without classification."""
 OTHERS = "*"
 """Key of the class map that stands for every class not named."""
 MAX_BYTES = 128 * 2**20
@@ -62,8 +64,8 @@ def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kin
         AnnotationError: the map has none of the names, nor `*`.
     """
     folded = {key.casefold(): value for key, value in classes.items()}
-    known = [folded[name.casefold()] for name in names if name.casefold() in folded]
-    value = known[0] if known else folded.get(OTHERS)
+    name = deciding_name(names, classes)
+    value = folded.get(OTHERS if name is None else name.casefold())
     for kind in get_args(Kind):
         if kind == value:
             return cast(Kind, kind)
@@ -72,6 +74,21 @@ def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kin
         needs=f"a class of the map ({', '.join(classes)}), meaning tumor, normal or ignore",
         do="add it to `classes` (tiling: of `tile:` in the cohort; predicting: of the `--scoring` file), or "
         "map `*` to say what all other classes mean",
+    )
+
+
+def deciding_name(names: Sequence[str], classes: Mapping[str, str]) -> str | None:
+    """The first of the names that the class map has, None where it has none of them."""
+    folded = {key.casefold() for key in classes}
+    return next((name for name in names if name.casefold() in folded), None)
+
+
+def malformed(path: Path, what: str) -> AnnotationError:
+    """The error for a file that parses but is not what it should be."""
+    return AnnotationError(
+        has=f"{path.name} with {what}",
+        needs="polygons of at least three points, in level-0 pixels",
+        do="export the annotation again from the viewer it was drawn in (see docs/annotations.md)",
     )
 
 

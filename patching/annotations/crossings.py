@@ -1,7 +1,10 @@
-"""How often an outline meets itself: the work that its repair takes grows with the square of that."""
+"""How often outlines meet: the work that their repair takes, which grows with the square of their edges."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 _AT_ONCE = 256
 """Edges compared together: bounds memory where every edge meets every other."""
@@ -9,9 +12,7 @@ _AT_ONCE = 256
 
 def crossings(polygon: shapely.Polygon, limit: int) -> int:
     """Pairs of edges that meet other than as neighbors, counted until there are more than `limit`."""
-    corners_M2, ring_M = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
-    inside_ring = ring_M[1:] == ring_M[:-1]
-    edges = shapely.linestrings(np.stack([corners_M2[:-1], corners_M2[1:]], axis=1)[inside_ring])
+    edges = _edges([polygon])
     tree, met = shapely.STRtree(edges), 0
     for start in range(0, len(edges), _AT_ONCE):
         some = edges[start : start + _AT_ONCE]
@@ -20,3 +21,23 @@ def crossings(polygon: shapely.Polygon, limit: int) -> int:
         if met > 2 * limit:
             break
     return max(met, 0) // 2
+
+
+def meetings(polygons: Sequence[shapely.Polygon], limit: int) -> int:
+    """Pairs of edges of valid polygons that cross between their ends, counted until more than `limit`."""
+    edges = _edges(polygons)
+    tree, met = shapely.STRtree(edges), 0
+    for start in range(0, len(edges), _AT_ONCE):
+        met += tree.query(edges[start : start + _AT_ONCE], predicate="crosses").shape[1]
+        if met > 2 * limit:
+            break
+    return met // 2
+
+
+def _edges(polygons: Sequence[shapely.Polygon]) -> NDArray[np.object_]:
+    corners_M2, ring_M = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
+    inside_ring = ring_M[1:] == ring_M[:-1]
+    edges: NDArray[np.object_] = shapely.linestrings(
+        np.stack([corners_M2[:-1], corners_M2[1:]], axis=1)[inside_ring]
+    )
+    return edges

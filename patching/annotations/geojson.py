@@ -7,8 +7,9 @@ Source: QuPath's own writer, versions 0.2 to 0.6.
 """
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +17,63 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from patching.annotations.base import checked_file, kind_of
+from patching.annotations.base import UNCLASSIFIED, checked_file, malformed
+from patching.annotations.frame import Frame
 from patching.annotations.polygons import (
-    UNCLASSIFIED,
     PolygonAnnotation,
-    ellipse,
-    malformed,
+    Role,
     no_outlines,
-    polygons,
+    role_of,
     tell_passed_over,
 )
+from patching.annotations.rings import ellipse, polygons
 from patching.damage import Foreign
 from patching.errors import AnnotationError
-from patching.geometry import Size
+from patching.numbers import number
 
+logger = logging.getLogger(__name__)
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
+_GEOMETRIES = (*_WITHOUT_AREA, "Polygon", "MultiPolygon", "GeometryCollection")
 _FRAMES = frozenset({"root", "PathRootObject", "tmaCore", "tma_core", "TMACoreObject"})
 """Objects that hold others and, unclassified, say nothing themselves."""
+_SHOWN = 80
+_PLANES_TOLD = 20
+_MEASURED = ("detection", "cell", "tile")
+"""Objects that a program found, thousands of them: nobody drew them into tumor as holes."""
 
 
-def load_geojson(path: Path, *, size: Size, classes: Mapping[str, str]) -> PolygonAnnotation:
-    """Read a FeatureCollection, a bare list of features, or one feature.
+def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> PolygonAnnotation:
+    """Read a FeatureCollection, a bare list of features, one feature or one geometry.
 
     Annotations, detections and cells all count, each as its class says; of a cell it is the outline of
     the cell, not of its nucleus. An object without classification goes by its name, if the class map has
-    it, else by `unclassified`. Invalid polygons are repaired and said so in the log; points and lines are
-    passed over. Of overlapping outlines tumor wins over normal.
+    it, else by `unclassified`. Invalid polygons are repaired and said so in the log; points, lines and
+    objects without geometry are passed over. An annotation of a class that means normal is a hole where it
+    lies wholly inside a tumor outline; where they only overlap, tumor wins.
 
     Raises:
         AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
             class without meaning, or wholly outside the slide.
     """
-    found, passed = no_outlines(), Counter[str]()
+    found, passed, planes = no_outlines(), Counter[str](), Counter[str]()
     for feature in _features(_parse(checked_file(path)), path):
-        names = _names(feature)
-        if names[0] == UNCLASSIFIED and _object_type(feature) in _FRAMES:
-            passed[str(_object_type(feature))] += 1
+        names, what = _names(feature, path), _object_type(feature)
+        if names[0] == UNCLASSIFIED and what in _FRAMES:
+            passed[str(what)] += 1
             continue
-        outlines = _outlines(feature.get("geometry"), passed, path)
-        found[kind_of(names, classes, path)].extend(outlines)
+        geometry = feature.get("geometry")
+        outlines = _outlines(geometry, passed, path)
+        found[_role(names, what, classes, path)].extend(outlines)
+        planes[_plane(geometry)] += bool(outlines)
     tell_passed_over(passed, path)
-    return PolygonAnnotation.on_slide(found, size, path)
+    _tell_planes(planes, path)
+    return PolygonAnnotation.on_slide(found, frame, path, usual="bounds", why="as QuPath exports")
+
+
+def _role(names: Sequence[str], what: str | None, classes: Mapping[str, str], path: Path) -> Role:
+    role = role_of(names, classes, path)
+    measured = what is not None and any(word in what.casefold() for word in _MEASURED)
+    return "aside" if measured and role in ("hole", "normal") else role
 
 
 def _parse(path: Path) -> Any:
@@ -72,6 +89,8 @@ def _parse(path: Path) -> Any:
 
 def _features(content: Any, path: Path) -> Iterator[dict[str, Any]]:
     """Every feature and, nested in them, their children."""
+    if isinstance(content, dict) and content.get("type") in _GEOMETRIES:
+        content = {"type": "Feature", "geometry": content}
     if isinstance(content, dict):
         content = content.get("features") if content.get("type") == "FeatureCollection" else [content]
     if not isinstance(content, list):
@@ -79,11 +98,17 @@ def _features(content: Any, path: Path) -> Iterator[dict[str, Any]]:
     waiting = content[::-1]
     while waiting:
         feature = waiting.pop()
+        if isinstance(feature, dict) and feature.get("type") == "FeatureCollection":
+            waiting += _list(feature.get("features"))[::-1]
+            continue
         if not isinstance(feature, dict) or feature.get("type") != "Feature":
             raise malformed(path, "an entry that is not a Feature")
         yield feature
-        children = _properties(feature).get("childObjects")
-        waiting += children[::-1] if isinstance(children, list) else []
+        waiting += _list(_properties(feature).get("childObjects"))[::-1]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _properties(feature: dict[str, Any]) -> dict[str, Any]:
@@ -98,19 +123,38 @@ def _object_type(feature: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _names(feature: dict[str, Any]) -> list[str]:
+def _names(feature: dict[str, Any], path: Path) -> list[str]:
     """The class, or what stands for it: `unclassified` and the object's own name."""
     properties = _properties(feature)
-    classification = properties.get("classification")
-    if isinstance(classification, str) and classification:
-        return [classification]
-    if isinstance(classification, dict):
-        # QuPath writes a class of several parts as a list, and shows it as "Tumor: Positive".
-        parts = classification.get("names", [classification.get("name")])
-        if isinstance(parts, list) and parts and all(isinstance(part, str) and part for part in parts):
-            return [": ".join(parts)]
+    told = properties.get("classification")
+    # QuPath writes a class of several parts as a list, and shows it as "Tumor: Positive".
+    value = told.get("names", told.get("name")) if isinstance(told, dict) else told
+    named = value if isinstance(value, list) else [value]
+    if not all(part is None or isinstance(part, str) for part in named):
+        raise malformed(path, f"a classification {str(told)[:_SHOWN]}, which is no name")
+    if classified := ": ".join(part for part in named if part):
+        return [classified]
     name = properties.get("name")
     return [UNCLASSIFIED, name] if isinstance(name, str) and name else [UNCLASSIFIED]
+
+
+def _plane(geometry: Any) -> str:
+    """The plane of a stack that an object was drawn on, where it is not the first one."""
+    plane = geometry.get("plane") if isinstance(geometry, dict) else None
+    numbers = {axis: plane.get(axis) for axis in ("z", "t")} if isinstance(plane, dict) else {}
+    return ", ".join(f"{axis} {value}" for axis, value in numbers.items() if value not in (None, 0))
+
+
+def _tell_planes(planes: Counter[str], path: Path) -> None:
+    """Outlines of another plane than the one that is read may not fit to it."""
+    for plane, count in list(planes.items())[:_PLANES_TOLD]:
+        if plane and count:
+            logger.warning(
+                "%s: %d objects were drawn on the plane %s of the stack; they count whatever plane is read",
+                path.name,
+                count,
+                plane,
+            )
 
 
 def _outlines(geometry: Any, passed: Counter[str], path: Path) -> list[shapely.Geometry]:
@@ -119,6 +163,9 @@ def _outlines(geometry: Any, passed: Counter[str], path: Path) -> list[shapely.G
     waiting = [geometry]
     while waiting:
         geometry = waiting.pop()
+        if geometry is None:
+            passed["object without geometry"] += 1
+            continue
         if not isinstance(geometry, dict):
             raise malformed(path, "a feature without geometry")
         kind, coordinates = geometry.get("type"), geometry.get("coordinates")
@@ -145,7 +192,19 @@ def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]
 def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
     if not isinstance(ring, list) or not all(isinstance(point, list) for point in ring):
         raise malformed(path, "coordinates that are not numbers")
-    return _numbers(path, np.asarray, [point[:2] for point in ring], np.float64)
+    points = [point[:2] for point in ring]
+    point_M2 = _numbers(path, np.asarray, points)
+    if point_M2.dtype.kind not in "iuf":
+        points = [[_in_digits(value, path) for value in point] for point in points]
+    return _numbers(path, np.asarray, points, np.float64)
+
+
+def _in_digits(value: Any, path: Path) -> float | int:
+    """Some write numbers as text; NumPy would make numbers of what else there may be."""
+    read = number(value) if isinstance(value, str) else value
+    if isinstance(read, (float, int)) and not isinstance(read, bool):
+        return read
+    raise malformed(path, f"coordinates that are not numbers ({str(value)[:_SHOWN]!r})")
 
 
 def _no_numbers(path: Path, what: str) -> AnnotationError:

@@ -8,6 +8,7 @@ Sources: files of ImageScope 12, HALO 3, and of the MoNuSeg and HuBMAP data sets
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -15,18 +16,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from patching.annotations.base import kind_of
-from patching.annotations.polygons import (
-    UNCLASSIFIED,
-    Outlines,
-    cut,
-    ellipse,
-    malformed,
-    no_outlines,
-    polygons,
-    rectangle,
-    tell_passed_over,
-)
+from patching.annotations.base import UNCLASSIFIED, malformed
+from patching.annotations.holes import cut
+from patching.annotations.polygons import Outlines, no_outlines, role_of, tell_passed_over
+from patching.annotations.rings import ellipse, polygons, rectangle
 from patching.annotations.xml_file import XmlDocument
 
 _NUMBERED = ("polygon", "rectangle", "ellipse", "arrow", "ruler", "points")
@@ -36,7 +29,7 @@ _LEAST_POINTS = {"polygon": 3, "rectangle": 2, "ellipse": 2}
 
 
 def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path) -> Outlines:
-    """Polygons of each kind, with the holes of their layer.
+    """Polygons of each role, with the holes of their layer.
 
     The class of a region is the first of these that the class map has: the region's text, the layer's
     name, its description, its attributes' names, its line color as #rrggbb. Rulers, arrows, pins and
@@ -56,9 +49,10 @@ def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path:
             elif region.get("NegativeROA", "0").casefold() in ("1", "true"):
                 holes += _outline(shape, ring_M2, path)
             else:
-                own[kind_of(list(_names(region, layer)), classes, path)] += _outline(shape, ring_M2, path)
-        for kind, regions in own.items():
-            found[kind] += cut(regions, holes, path)
+                own[role_of(list(_names(region, layer)), classes, path)] += _outline(shape, ring_M2, path)
+        everyone = list(chain(*own.values()))
+        for role, regions in own.items():
+            found[role] += cut(regions, holes, path, among=everyone)
     tell_passed_over(passed, path)
     return found
 

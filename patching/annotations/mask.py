@@ -1,4 +1,4 @@
-"""A mask image of any scale, aligned with the slide by its upper left corner."""
+"""A mask image of any scale, aligned by its upper left corner with the slide, or with its scanned region."""
 
 import logging
 import math
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
+from patching.annotations.frame import Frame
 from patching.damage import Foreign, decoded
 from patching.errors import AnnotationError, UnreadableSlideError
-from patching.geometry import Size
+from patching.geometry import Location, Size
 from patching.readers.tiff.checks import check_numbers, check_segments, series_of
 from patching.readers.tiff.layout import SegmentGrid, segment_bytes
 from patching.readers.tiff.meaning.ome import refuse_entities
@@ -26,6 +27,9 @@ from patching.tissue_area import AreaTable
 logger = logging.getLogger(__name__)
 MAX_PIXELS = 2**27
 _MOST_VALUES = 2**16
+_CORNER = Location(0, 0)
+_Place = tuple[tuple[float, float], Size, Location]
+"""Level-0 pixels per mask pixel, what the mask covers, and where that begins."""
 
 
 @final
@@ -36,7 +40,9 @@ class MaskAnnotation(AbstractAnnotation):
         tumor_HW: bool.
         ignore_HW: bool.
         scale: level-0 pixels per mask pixel, (x, y).
-        size: the slide at level 0; where mask pixels stick out of it, there is nothing. None is the mask.
+        size: what the mask covers, level-0 pixels; where mask pixels stick out of it, there is nothing.
+            None is the mask.
+        corner: where it begins on the slide.
     """
 
     def __init__(
@@ -45,35 +51,37 @@ class MaskAnnotation(AbstractAnnotation):
         ignore_HW: NDArray[np.bool_],
         scale: tuple[float, float],
         size: Size | None = None,
+        corner: Location = _CORNER,
     ) -> None:
         bounds = None if size is None else (size.width / scale[0], size.height / scale[1])
         masks: dict[Measured, NDArray[np.bool_]] = {"tumor": tumor_HW, "ignore": ignore_HW}
         # A table is several times its mask, and most slides have nothing to ignore.
         self._masks = {kind: mask_HW for kind, mask_HW in masks.items() if mask_HW.any()}
         self._tables = {kind: AreaTable(mask_HW, bounds) for kind, mask_HW in self._masks.items()}
-        self._scale = scale
+        self._scale, self._corner_2 = scale, np.array([corner.x, corner.y])
 
     @classmethod
-    def load(cls, path: Path, *, size: Size, classes: Mapping[str, str]) -> Self:
+    def load(cls, path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Self:
         """Read a PNG or TIFF of one channel.
 
-        Where the class map has numbers, they are the mask's values; else everything but 0 is tumor.
+        Where the class map has numbers, they are the mask's values; else everything but 0 is tumor. A mask
+        covers the slide, or its scanned region: as the cohort says, else what has its aspect ratio.
 
         Raises:
             AnnotationError: unreadable, too large, not of one channel, of another aspect ratio than
                 the slide, or with a value that the map does not have, or more than 65,536 values to look up.
         """
         value_HW = _read(checked_file(path))
-        scale = _scale(Size(value_HW.shape[1], value_HW.shape[0]), size, path)
+        place = _place(Size(value_HW.shape[1], value_HW.shape[0]), frame, path)
         if not any(key.isdecimal() for key in classes):
             _tell_unnamed(value_HW, path)
-            return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), scale, size)
+            return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), *place)
         kinds = _kinds(np.unique(value_HW), classes, path)
         tumor, ignore = (
             np.isin(value_HW, [value for value, kind in kinds.items() if kind == wanted])
             for wanted in ("tumor", "ignore")
         )
-        return cls(tumor, ignore, scale, size)
+        return cls(tumor, ignore, *place)
 
     def fractions(
         self, locations_N2: Locations, extent: float, kind: Measured = "tumor"
@@ -81,7 +89,7 @@ class MaskAnnotation(AbstractAnnotation):
         """See the base class."""
         if kind not in self._tables:
             return np.zeros(len(locations_N2))
-        return self._tables[kind].fractions(locations_N2, extent, self._scale)
+        return self._tables[kind].fractions(locations_N2 - self._corner_2, extent, self._scale)
 
     def outlines(self, kind: Measured = "tumor") -> tuple[NDArray[np.float64], ...]:
         """See the base class; through the centers of the outermost mask pixels."""
@@ -89,7 +97,8 @@ class MaskAnnotation(AbstractAnnotation):
             return ()
         mask_HW = self._masks[kind].astype(np.uint8)
         rings, _ = cv2.findContours(mask_HW, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * np.asarray(self._scale) for r in rings)
+        scale_2 = np.asarray(self._scale)
+        return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * scale_2 + self._corner_2 for r in rings)
 
 
 def _read(path: Path) -> NDArray[np.generic]:
@@ -153,22 +162,41 @@ def _tell_unnamed(value_HW: NDArray[np.generic], path: Path) -> None:
         )
 
 
-def _scale(mask: Size, slide: Size, path: Path) -> tuple[float, float]:
-    """Level-0 pixels per mask pixel.
+def _place(mask: Size, frame: Frame, path: Path) -> _Place:
+    """Where a mask lies.
 
-    A whole number where one explains both sides, because the mask's last pixels may stick out of the
-    slide or be cut off; else what the sides' ratios say, if they agree within one mask pixel.
+    Raises:
+        AnnotationError: it has another aspect ratio than what it should cover.
     """
-    x, y = slide.width / mask.width, slide.height / mask.height
-    for whole in {max(1, round(x)), max(1, round(y))}:
-        if abs(slide.width / whole - mask.width) < 1 and abs(slide.height / whole - mask.height) < 1:
-            return float(whole), float(whole)
-    if abs(slide.width / y - mask.width) >= 1 and abs(slide.height / x - mask.height) >= 1:
+    covers: dict[str, Size] = {"slide": frame.size}
+    if frame.moved and frame.scanned is not None:
+        covers["bounds"] = frame.scanned
+    scales = {origin: scale for origin, size in covers.items() if (scale := _scale(mask, size)) is not None}
+    usual = "bounds" if "bounds" in scales and "slide" not in scales else "slide"
+    origin = frame.origin if frame.origin in covers and frame.moved else usual
+    if origin not in scales:
+        sides = [f"{name} of {size.width} x {size.height}" for name, size in covers.items()]
         raise AnnotationError(
-            has=f"{path.name} of {mask.width} x {mask.height} on a slide of {slide.width} x {slide.height}",
+            has=f"{path.name} of {mask.width} x {mask.height} on a {', '.join(sides)}",
             needs="a mask of the slide's aspect ratio, aligned by the upper left corner",
             do="export the mask of the whole slide again, or check that it belongs to this slide",
         )
+    why = "the mask has its aspect ratio" + (" as both have" if len(scales) > 1 else "")
+    return scales[origin], covers[origin], frame.corner(usual, why, path)
+
+
+def _scale(mask: Size, covered: Size) -> tuple[float, float] | None:
+    """Level-0 pixels per mask pixel; None where the sides' ratios differ.
+
+    A whole number where one explains both sides, because the mask's last pixels may stick out of what it
+    covers or be cut off; else what the sides' ratios say, if they agree within one mask pixel.
+    """
+    x, y = covered.width / mask.width, covered.height / mask.height
+    for whole in {max(1, round(x)), max(1, round(y))}:
+        if abs(covered.width / whole - mask.width) < 1 and abs(covered.height / whole - mask.height) < 1:
+            return float(whole), float(whole)
+    if abs(covered.width / y - mask.width) >= 1 and abs(covered.height / x - mask.height) >= 1:
+        return None
     return x, y
 
 

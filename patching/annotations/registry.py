@@ -6,6 +6,7 @@ from typing import Protocol
 
 from patching.annotations.asap_xml import asap_outlines
 from patching.annotations.base import AbstractAnnotation
+from patching.annotations.frame import Frame
 from patching.annotations.geojson import load_geojson
 from patching.annotations.imagescope_xml import imagescope_outlines
 from patching.annotations.mask import MaskAnnotation
@@ -13,11 +14,13 @@ from patching.annotations.polygons import Outlines, PolygonAnnotation, no_outlin
 from patching.annotations.slide_label import SlideLabel
 from patching.annotations.xml_file import XmlDocument, read_xml
 from patching.errors import AnnotationError
-from patching.geometry import Size
+from patching.geometry import Location, Size
+
+_CORNER = Location(0, 0)
 
 
 class _Loader(Protocol):
-    def __call__(self, path: Path, *, size: Size, classes: Mapping[str, str]) -> AbstractAnnotation: ...
+    def __call__(self, path: Path, *, frame: Frame, classes: Mapping[str, str]) -> AbstractAnnotation: ...
 
 
 XML_DIALECTS: dict[tuple[str, str], Callable[[XmlDocument, Mapping[str, str], Path], Outlines]] = {
@@ -28,7 +31,7 @@ XML_DIALECTS: dict[tuple[str, str], Callable[[XmlDocument, Mapping[str, str], Pa
 """Root element, and an element below it -> parser. A file of a known root without outlines is empty."""
 
 
-def _load_xml(path: Path, *, size: Size, classes: Mapping[str, str]) -> PolygonAnnotation:
+def _load_xml(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> PolygonAnnotation:
     """Read XML of whatever dialect; what it is, its content tells and not its suffix.
 
     Raises:
@@ -48,7 +51,9 @@ def _load_xml(path: Path, *, size: Size, classes: Mapping[str, str]) -> PolygonA
         if tag == root.tag and next(root.iter(below), None) is not None
     ]
     found = parsers[0](document, classes, path) if parsers else no_outlines()
-    return PolygonAnnotation.on_slide(found, size, path)
+    return PolygonAnnotation.on_slide(
+        found, frame, path, usual="slide", why="as ASAP, HALO and ImageScope write"
+    )
 
 
 FORMATS: dict[str, _Loader] = {
@@ -63,7 +68,14 @@ FORMATS: dict[str, _Loader] = {
 
 
 def load_annotation(
-    path: Path | None, *, label: int | None, size: Size, classes: Mapping[str, str]
+    path: Path | None,
+    *,
+    label: int | None,
+    size: Size,
+    classes: Mapping[str, str],
+    bounds: Location = _CORNER,
+    scanned: Size | None = None,
+    origin: str | None = None,
 ) -> AbstractAnnotation:
     """The slide's annotation: a file by its suffix, else the slide's label.
 
@@ -72,6 +84,10 @@ def load_annotation(
         label: 0 or 1 for the whole slide.
         size: the slide at level 0.
         classes: class name (or mask value) -> tumor, normal or ignore.
+        bounds: where the slide's scanned region begins.
+        scanned: how large that region is, where it is told.
+        origin: from where the file counts, the `slide` or its `bounds`; None is the format's way, which is
+            told in the log of a slide where it matters.
 
     Raises:
         MissingFileError: no such file.
@@ -92,4 +108,4 @@ def load_annotation(
             needs=f"one of {', '.join(FORMATS)}",
             do="export it from QuPath as GeoJSON (not compressed), or as a mask image",
         )
-    return load(path, size=size, classes=classes)
+    return load(path, frame=Frame(size, bounds, scanned, origin), classes=classes)

@@ -1,5 +1,6 @@
 """XML of any viewer, read in one pass: few elements, and their points as arrays."""
 
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,16 +9,19 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+from defusedxml.ElementTree import DefusedXMLParser, iterparse
 from numpy.typing import NDArray
 
-from patching.annotations.base import checked_file
-from patching.annotations.polygons import malformed
+from patching.annotations.base import checked_file, malformed
 from patching.errors import AnnotationError
+from patching.numbers import number
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 2**21
 """Elements other than points; an outline takes two or three."""
+_HEAD = 256
+_UTF16 = re.compile(rb"encoding\s*=\s*[\"']utf-?16", re.IGNORECASE)
+_SHOWN = 40
 _POINTS = frozenset({"Coordinate", "Vertex", "V"})
 _UNREADABLE = (ParseError, DefusedXmlException, LookupError, ValueError, OSError)
 
@@ -76,7 +80,7 @@ def read_xml(path: Path) -> XmlDocument:
 def _events(path: Path) -> Iterator[tuple[str, Element]]:
     try:
         with path.open("rb") as stream:
-            yield from iterparse(stream, events=("start", "end"), forbid_dtd=True)
+            yield from iterparse(stream, events=("start", "end"), parser=_parser(path))
     except _UNREADABLE as error:  # of the parser: what its reader raises does not come by here
         raise AnnotationError(
             has=f"{path.name}, which is not plain XML or cannot be read: {type(error).__name__}: {error}",
@@ -96,7 +100,20 @@ def _point(element: Element, path: Path) -> tuple[float, float, float]:
 
 def _number(text: str, path: Path) -> float:
     """Some viewers write decimals as their computer's language does: 10,5."""
-    try:
-        return float(text if "." in text else text.replace(",", ".", 1))
-    except ValueError:
-        raise malformed(path, f"a coordinate {text!r}, which is not a number") from None
+    value = number(text)
+    if value is None:
+        raise malformed(path, f"a coordinate {text[:_SHOWN]!r}, which is not a number")
+    return value
+
+
+def _parser(path: Path) -> DefusedXMLParser:
+    """A parser for the encoding that the file is in, where that is not the one that it names.
+
+    .NET writes `utf-16` into XML that it then saves as UTF-8; and UTF-16 may come without its mark.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if head[:2] in (b"<\0", b"\0<"):
+        return DefusedXMLParser(encoding="utf-16-le" if head[0] else "utf-16-be", forbid_dtd=True)
+    wrong = b"\0" not in head and _UTF16.search(head.partition(b"?>")[0])
+    return DefusedXMLParser(encoding="utf-8" if wrong else None, forbid_dtd=True)

@@ -15,8 +15,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import damaged
-from patching.errors import UnreadableSlideError
+from patching.damage import damaged, not_finite
 from patching.geometry import Level, Location, Mpp, Size
 from patching.readers.naming import RGB as RGB
 from patching.readers.naming import SlideKind as SlideKind
@@ -49,6 +48,8 @@ class Header:
     brightfield: bool | None = None
     """None where the file does not tell."""
     bounds: Location = _CORNER
+    scanned: Size | None = None
+    """Of what begins at `bounds`, level-0 pixels; None where the file does not tell."""
 
 
 class AbstractSlide(ABC):
@@ -124,6 +125,11 @@ class AbstractSlide(ABC):
     def bounds(self) -> Location:
         """Where the scanned region begins at level 0; QuPath counts from here, locations from the corner."""
         return self._header.bounds
+
+    @property
+    def scanned(self) -> Size | None:
+        """Width and height of the region that begins at `bounds`, or None where the file does not tell."""
+        return self._header.scanned
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -226,11 +232,7 @@ class AbstractSlide(ABC):
             y, x = window.top - top, window.left - left
             self._read_into(region_HWC[y : y + window.height, x : x + window.width], level, window)
         if self.dtype.kind == "f" and not (np.abs(region_HWC) <= _LARGEST_PIXEL).all():
-            raise UnreadableSlideError(
-                has=f"{self}: pixels that are infinite, not a number or beyond {_LARGEST_PIXEL:g}",
-                needs="finite pixels: one such pixel spoils thresholds, means and trainings",
-                do="export it with these pixels set to 0",
-            )
+            raise not_finite(self, _LARGEST_PIXEL)
         return region_HWC
 
     def _window(self, location: Location, level: int, size: Size) -> tuple[int, int, Window]:

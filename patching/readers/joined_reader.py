@@ -60,6 +60,7 @@ class JoinedSlide(AbstractSlide):
             sizes=self._shared_sizes(),
             mpp=self._shared_mpp(),
             bounds=self._bounds_of_first(),
+            scanned=self._parts[0].scanned,
         )
 
     def limit_cache(self, nbytes: int) -> None:

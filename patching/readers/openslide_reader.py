@@ -62,13 +62,15 @@ class OpenSlideSlide(AbstractSlide):
         fluorescence = _by_openslide(self.path, lambda: any(_FILTERS in key + value for key, value in told()))
         sizes = [Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)]
         self._numbers = even_levels(self.path, sizes)
+        bounds, scanned = _bounds(self.path, slide.properties)
         return Header(
             channels=RGB,
             dtype=np.dtype(np.uint8),
             sizes=tuple(sizes[number] for number in self._numbers),
             mpp=_pixel_size(self.path, slide.properties),
             brightfield=not fluorescence,
-            bounds=_bounds(self.path, slide.properties),
+            bounds=bounds,
+            scanned=scanned,
         )
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
@@ -123,9 +125,10 @@ def _pixel_size(path: Path, properties: Mapping[str, str]) -> Mpp | None:
     return None if x is None or y is None else Mpp(x, y)
 
 
-def _bounds(path: Path, properties: Mapping[str, str]) -> Location:
+def _bounds(path: Path, properties: Mapping[str, str]) -> tuple[Location, Size | None]:
     told = [_by_openslide(path, properties.get, name) or "" for name in _BOUNDS]
     # QuPath crops to them only where all four are whole numbers, and its frame is what they are for.
     if not all(map(_WHOLE.fullmatch, told)):
-        return Location(0, 0)
-    return Location(int(told[0]), int(told[1]))
+        return Location(0, 0), None
+    left, top, width, height = map(int, told)
+    return Location(left, top), Size(width, height)

@@ -77,6 +77,7 @@ class ProjectedSlide(AbstractSlide):
             mpp=self._inner.mpp,
             brightfield=self._projection.brightfield,
             bounds=self._inner.bounds,
+            scanned=self._inner.scanned,
         )
 
     def limit_cache(self, nbytes: int) -> None:
@@ -126,6 +127,7 @@ class SelectedSlide(AbstractSlide):
             mpp=self._inner.mpp,
             brightfield=self._inner.brightfield,
             bounds=self._inner.bounds,
+            scanned=self._inner.scanned,
         )
 
     def limit_cache(self, nbytes: int) -> None:

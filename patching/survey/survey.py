@@ -116,7 +116,7 @@ def _find_tissue(
         mask_mpp,
         brightfield=slide.brightfield,
         channels=slide.channels,
-        origin=SlideOrigin(slide_id, slide.size, mask_downsample),
+        origin=SlideOrigin(slide_id, slide.size, mask_downsample, slide.bounds, slide.scanned),
     )
     thumbnail_HW3 = _picture(shrunk(image_HWC, _THUMBNAIL), threads, brightfield=slide.brightfield)
     return thumbnail_HW3, TissueMask(mask_HW, mask_downsample)

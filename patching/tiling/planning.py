@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.annotations.base import AbstractAnnotation
-from patching.annotations.registry import load_annotation
 from patching.manifest import SlideRow
 from patching.pictures.overlay import OverlayContent
 from patching.readers.base import AbstractSlide
 from patching.store.reading import PatchTable, StoreAttributes
+from patching.survey.annotated import annotation_of, tell_beside_tissue
 from patching.survey.quality import quality_names
 from patching.survey.survey import Survey, survey_slide
 from patching.tiling.labels import DROPPED
@@ -77,8 +77,9 @@ def plan_slide(
         AnnotationError: the annotation is unusable.
     """
     survey = survey_slide(slide, row.slide_id, settings, mpp=row.mpp, threads=threads)
-    annotation = load_annotation(row.annotation, label=row.label, size=slide.size, classes=settings.classes)
+    annotation = annotation_of(row, slide, settings.classes)
     candidates = _choose(survey, annotation, settings)
+    tell_beside_tissue(row, survey, candidates.table.tumor_fraction_N)
     attributes = _attributes(row.slide_id, fingerprint, slide, survey, settings, candidates)
     overlay = OverlayContent(
         title=row.slide_id,

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patching.errors import ConfigError
-from patching.geometry import Mpp, Size
+from patching.geometry import Location, Mpp, Size
 from patching.tissue.parts.morphology import Repairs
+
+_CORNER = Location(0, 0)
 
 
 class DetectorSettings(BaseModel):
@@ -47,6 +49,10 @@ class SlideOrigin:
     """At level 0."""
     downsample: float
     """Level-0 pixels per pixel of the image; the last ones may stick out of the slide."""
+    bounds: Location = _CORNER
+    """Where the slide's scanned region begins at level 0."""
+    scanned: Size | None = None
+    """How large that is, where it is told."""
 
 
 @dataclass(frozen=True, slots=True)

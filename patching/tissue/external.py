@@ -1,7 +1,7 @@
 """Tissue somebody else outlined: a mask image or outlines per slide."""
 
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ class ExternalSettings(DetectorSettings):
     A mask image is aligned with the slide by its upper left corner, at any scale; everything but 0 is
     tissue. Outlines are level-0 pixels, whatever their class.
     """
+    origin: Literal["slide", "bounds"] | None = None
+    """From where they count on slides whose scanned region begins elsewhere than at (0, 0), as
+    `annotation_origin` says of annotations."""
 
 
 @final
@@ -43,7 +46,13 @@ class ExternalDetector(AbstractTissueDetector[ExternalSettings]):
                 do="choose another `tile.tissue.method`, or pass `origin`",
             )
         annotation = load_annotation(
-            self._file(slide.origin.slide_id), label=None, size=slide.origin.size, classes={OTHERS: "tumor"}
+            self._file(slide.origin.slide_id),
+            label=None,
+            size=slide.origin.size,
+            classes={OTHERS: "tumor"},
+            bounds=slide.origin.bounds,
+            scanned=slide.origin.scanned,
+            origin=self._settings.origin,
         )
         mask_HW = np.empty(slide.shape, np.bool_)
         for top in range(0, len(mask_HW), _ROWS):

@@ -17,7 +17,6 @@ from models.networks.fitting import (
     trained_spec,
 )
 from patching.annotations.base import Classes, Kind
-from patching.annotations.registry import load_annotation
 from patching.damage import memory_told
 from patching.geometry import Location, Size
 from patching.manifest import SlideRow
@@ -25,6 +24,7 @@ from patching.readers.base import AbstractSlide
 from patching.readers.projection import SelectedSlide
 from patching.readers.regions import Regions
 from patching.resample import area_resize
+from patching.survey.annotated import annotation_of
 from patching.survey.quality import full_scale, measure_quality
 from patching.survey.survey import Survey, pixel_size, survey_slide
 from patching.tiling.labels import DROPPED, Judgement, LabelRule
@@ -165,7 +165,7 @@ def plan_slide(
             bounds=slide.bounds,
             locations_N2=locations_N2,
             tissue_fraction_N=tissue_N[kept_N],
-            annotated=_annotated(row, slide.size, locations_N2, survey, scoring or ScoringSettings()),
+            annotated=_annotated(row, slide, locations_N2, survey, scoring or ScoringSettings()),
             warnings=warnings,
         )
         reader = PatchReader(slide, plan, fitted.spec.size)
@@ -180,11 +180,15 @@ def _empty(kept_N: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def _annotated(
-    row: SlideRow, size: Size, locations_N2: NDArray[np.int64], survey: Survey, scoring: ScoringSettings
+    row: SlideRow,
+    slide: AbstractSlide,
+    locations_N2: NDArray[np.int64],
+    survey: Survey,
+    scoring: ScoringSettings,
 ) -> Annotated | None:
     if row.annotation is None and row.label is None:
         return None
-    annotation = load_annotation(row.annotation, label=row.label, size=size, classes=scoring.classes)
+    annotation = annotation_of(row, slide, scoring.classes)
     judged = scoring.label.judge(annotation, locations_N2, survey.sampling.extent)
     ignored_N = judged.ignored_fraction_N > scoring.label.ignore
     label_N = np.where(ignored_N, DROPPED, judged.label_N).astype(np.int8)

@@ -275,11 +275,11 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a
         (asap(("Tumor", box(0, 0, 9, 9)), kind="Blob"), "type 'Blob'"),
         (asap(("Tumor", [(0, 0), (9, 0), ("1,000.5", 9)])), "'1,000.5', which is not a number"),
         (asap(("Tumor", [(0, 0), (9, 0), ("", 9)])), "'', which is not a number"),
-        (asap(("Tumor", [(0, 0), (9, 0), ("nan", 9)])), "on no slide"),
+        (asap(("Tumor", [(0, 0), (9, 0), ("nan", 9)])), "'nan', which is not a number"),
         (asap(("Tumor", [(0, 0), (9, 0), ("1e300", 9)])), "on no slide"),
         (layers(layer("Tumor", region(box(0, 0, 9, 9), "Blob"))), "type 'Blob'"),
-        (layers(layer("Tumor", region([(0, 0), ("inf", 9)], "Ellipse"))), "on no slide"),
-        (layers(layer("Tumor", region([(0, 0), ("-inf", 9)], "Rectangle"))), "on no slide"),
+        (layers(layer("Tumor", region([(0, 0), ("inf", 9)], "Ellipse"))), "'inf', which is not a number"),
+        (layers(layer("Tumor", region([(0, 0), ("-1e99", 9)], "Rectangle"))), "on no slide"),
     ],
 )
 def test_bad_xml_is_refused(tmp_path: Path, content: str, message: str) -> None:

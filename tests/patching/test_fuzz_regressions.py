@@ -14,8 +14,8 @@ from PIL import Image
 
 from patching import Location, Size, open_slide
 from patching.annotations.crossings import crossings
-from patching.annotations.polygons import polygons
 from patching.annotations.registry import load_annotation
+from patching.annotations.rings import polygons
 from patching.errors import AnnotationError, UnreadableSlideError
 
 TILE_WIDTH, IMAGE_WIDTH = 322, 256

@@ -1,0 +1,116 @@
+"""Polygons of rings as files have them: repaired each by itself, and the holes taken out.
+
+A library that repairs a polygon as a whole follows the even-odd rule, by which the overlap of two holes, a
+hole given twice and one outside its outline become tumor. Here a hole is a hole (RFC 7946, 3.1.6).
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from patching.annotations.base import malformed
+from patching.annotations.crossings import crossings, meetings
+
+logger = logging.getLogger(__name__)
+_LARGEST = 2**31
+"""Level-0 pixels from which a coordinate is no place on a slide."""
+_CROSSINGS = 5000
+"""Meetings of an outline with itself up to which it is repaired, within seconds."""
+_MEETINGS = 100_000
+"""Crossings of an outline and its holes up to which they are cut, within seconds."""
+_SAGITTA = 1 / 32
+"""Level-0 pixels between an ellipse and the chords that stand for it, at most."""
+
+
+def polygons(rings: Sequence[NDArray[np.float64]], path: Path) -> list[shapely.Geometry]:
+    """Valid polygons from one exterior and its holes, each [M, 2] (x, y), closed or not, of either winding.
+
+    What is left is the exterior less all holes: those that overlap, repeat or contain one another, stick out,
+    or lie elsewhere add nothing. A ring that crosses itself is repaired first, and said so in the log; one
+    that encloses nothing is passed over.
+
+    Raises:
+        AnnotationError: no ring, one of fewer than three points, or a coordinate that is on no slide.
+    """
+    if not rings:
+        raise malformed(path, "a polygon without outline")
+    for ring_M2 in rings:
+        if ring_M2.ndim != 2 or ring_M2.shape[1] != 2 or len(ring_M2) < 3:
+            raise malformed(path, "an outline of fewer than three points")
+        _check_range(ring_M2, path)
+    polygon = shapely.Polygon(rings[0], rings[1:])
+    if polygon.is_valid:
+        return [polygon]
+    logger.warning("%s: repaired an outline (%s)", path.name, shapely.is_valid_reason(polygon))
+    exterior = _repaired(rings[0], path)
+    holes = [part for ring_M2 in _distinct(rings[1:]) for part in _repaired(ring_M2, path)]
+    if meetings([*exterior, *holes], _MEETINGS) > _MEETINGS:
+        raise malformed(path, f"an outline and holes that cross each other more than {_MEETINGS} times")
+    with geometry_errors(path):
+        return [*parts(shapely.difference(shapely.union_all(exterior), shapely.union_all(holes)))]
+
+
+def rectangle(points_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry]:
+    """The upright rectangle around some points, of which two opposite corners are enough."""
+    (x0, y0), (x1, y1) = _bounds(points_M2, path)
+    return polygons([np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])], path)
+
+
+def ellipse(points_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry]:
+    """The ellipse inside the upright rectangle around some points, within 1/32 of a pixel."""
+    low_2, high_2 = _bounds(points_M2, path)
+    radius_2 = (high_2 - low_2) / 2
+    count = max(64, math.ceil(math.pi * math.sqrt(radius_2.max() / (2 * _SAGITTA))))
+    angle_M = np.linspace(0, 2 * math.pi, count, endpoint=False)
+    circle_M2 = np.stack([np.cos(angle_M), np.sin(angle_M)], axis=-1)
+    return polygons([low_2 + radius_2 * (1 + circle_M2)], path)
+
+
+def parts(geometry: Any) -> list[shapely.Polygon]:
+    """The polygons of a geometry, or of many, without the points and lines beside them."""
+    found = shapely.get_parts(shapely.get_parts(np.asarray(geometry, object)))
+    return [part for part in found if isinstance(part, shapely.Polygon) and not part.is_empty]
+
+
+@contextmanager
+def geometry_errors(path: Path) -> Iterator[None]:
+    """Turn what the geometry library gives up on into an error that names the file."""
+    try:
+        yield
+    except shapely.errors.GEOSException as error:
+        raise malformed(path, f"outlines that do not fit together ({error})") from error
+
+
+def _repaired(ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Polygon]:
+    """What a ring encloses an odd number of times."""
+    polygon = shapely.Polygon(ring_M2)
+    if polygon.is_valid:
+        return [polygon]
+    if crossings(polygon, _CROSSINGS) > _CROSSINGS:
+        raise malformed(path, f"an outline that crosses itself more than {_CROSSINGS} times")
+    found = parts(shapely.make_valid(polygon))
+    if not found:
+        logger.warning("%s: passed over an outline that encloses nothing", path.name)
+    return found
+
+
+def _distinct(rings: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Rings without repetitions: copies of an outline would meet it at every point."""
+    return list({ring_M2.tobytes(): ring_M2 for ring_M2 in rings}.values())
+
+
+def _check_range(points_M2: NDArray[np.float64], path: Path) -> None:
+    if not (np.abs(points_M2) < _LARGEST).all():
+        raise malformed(path, "a point that lies on no slide")
+
+
+def _bounds(points_M2: NDArray[np.float64], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    _check_range(points_M2, path)
+    return points_M2.min(axis=0), points_M2.max(axis=0)
