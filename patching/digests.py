@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patching.errors import UnreadableSlideError
+from patching.readers.containers.companions import belonging
 from patching.readers.zarr.files import Source, ZarrFiles, is_url
 from patching.readers.zarr.metadata import read_image
 
@@ -26,7 +27,7 @@ def fingerprint(paths: Sequence[Source]) -> str:
 
 
 def content_digests(source: Source) -> list[str]:
-    """SHA-256 of a file, and of the files in the folder of the same name where the format keeps pixels there.
+    """SHA-256 of a file, and of those beside it where the format keeps pixels there.
 
     Of a folder it is taken over its files' names and digests, of an address over its documents.
 
@@ -41,8 +42,8 @@ def content_digests(source: Source) -> list[str]:
     if path.is_dir():
         listed = "\n".join(f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in _inside(path))
         return [hashlib.sha256(listed.encode()).hexdigest()]
-    folder = _inside(path.with_suffix("")) if path.suffix.lower() == ".mrxs" else []
-    return [_digest(file) for file in (path, *folder)]
+    beside = [file for each in belonging(path) for file in (_inside(each) if each.is_dir() else [each])]
+    return [_digest(file) for file in (path, *beside)]
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """PNG and JPEG: small pictures, decoded whole at the first read."""
 
+import logging
 import threading
 import warnings
 from pathlib import Path
@@ -15,20 +16,25 @@ from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.naming import numbered
+from patching.readers.pictures import check_jpeg, jpeg_told, png_told, turned
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
+from patching.readers.signatures import JPEG_MAGIC, PNG_MAGIC, head_of
 from patching.readers.tiff.alpha import composited
 from patching.readers.zarr.files import Source
 
-PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
+logger = logging.getLogger(__name__)
+_FORMATS = ("PNG", "JPEG", "MPO")  # MPO: JPEGs one after the other, as phones write them
 # Modes that decode to these channels; a palette expands to RGB.
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "I": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3}
 
 
 class ImageSlide(AbstractSlide):
-    """A PNG or JPEG as a slide of one level, without pixel size; alpha is laid over white.
+    """A PNG or JPEG as a slide of one level, without pixel size; alpha is laid over the background.
+
+    It is turned as its EXIF says; the first is read of several pictures in a file. Both are told in the log.
 
     Raises:
-        UnreadableSlideError: damaged, too many pixels, or CMYK.
+        UnreadableSlideError: damaged, too many pixels, or of a kind that is not decoded, such as CMYK.
     """
 
     def __init__(self, path: Source, planes: Planes = ONE_PLANE) -> None:
@@ -39,8 +45,10 @@ class ImageSlide(AbstractSlide):
     def _open(self) -> Header:
         self._pixels_HWC: NDArray[Any] | None = None
         self._decoding = threading.Lock()
+        if head_of(self.path).startswith(JPEG_MAGIC):
+            check_jpeg(self.path)
         with _guarded(self.path) as image:
-            if image.format not in ("PNG", "JPEG") or image.mode not in _CHANNELS:
+            if image.format not in _FORMATS or image.mode not in _CHANNELS:
                 raise UnreadableSlideError(
                     has=f"{self.path}: {image.format} in mode {image.mode}",
                     needs="PNG or JPEG, gray or RGB",
@@ -53,12 +61,24 @@ class ImageSlide(AbstractSlide):
             raw = str(image.tile[0][3])
             wide = image.mode.startswith("I") or "16" in raw
             count = 1 if raw.startswith("LA") else _CHANNELS[image.mode]
+            self._told = png_told(self.path) if image.format == "PNG" else jpeg_told(self.path, image)
+            self._tell(image.format)
             return Header(
                 channels=RGB if count == len(RGB) else numbered(count),
                 dtype=np.dtype(np.uint16 if wide else np.uint8),
-                sizes=(Size(*image.size),),
+                sizes=(Size(*(image.size[::-1] if self._told.sideways else image.size)),),
                 brightfield=(count == len(RGB) and not wide) or None,
             )
+
+    def _tell(self, kind: str) -> None:
+        """What a viewer may show otherwise, in the log."""
+        told = self._told
+        if told.orientation > 1:
+            logger.info("%s: turned as its EXIF orientation (%d) says", self.path, told.orientation)
+        if told.animated or kind == "MPO":
+            logger.warning("%s: several pictures in one file; the first is read", self.path)
+        if told.gamma is not None:
+            logger.info("%s: values are read as stored, its gamma (%g) is not applied", self.path, told.gamma)
 
     def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
         with self._decoding:
@@ -75,9 +95,9 @@ class ImageSlide(AbstractSlide):
             # Pillow tells a truncated JPEG; the faster decoder fills it with gray.
             with _guarded(self.path) as image:
                 pixels = decoded(self.path, np.asarray, image)
-        pixels_HWC = pixels.reshape(*pixels.shape[:2], -1)
+        pixels_HWC = turned(pixels.reshape(*pixels.shape[:2], -1), self._told.orientation)
         if pixels_HWC.shape[-1] == len(self.channels) + 1:
-            pixels_HWC = composited(pixels_HWC, background=int(np.iinfo(pixels_HWC.dtype).max))
+            pixels_HWC = composited(pixels_HWC, self.background)
         if pixels_HWC.shape != (self.size.height, self.size.width, len(self.channels)):
             raise damaged(self.path, f"pixels of {pixels_HWC.shape}, where {self.size} was told")
         return pixels_HWC

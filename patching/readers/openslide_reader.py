@@ -20,7 +20,9 @@ from patching.errors import ChannelError, UnreadableSlideError
 from patching.geometry import Location, Mpp, Size, even_levels
 from patching.numbers import micrometres
 from patching.readers.base import RGB, AbstractSlide, Header, Window
+from patching.readers.containers.claims import beside
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
+from patching.readers.signatures import TIFF_MAGIC
 from patching.readers.tiff.alpha import composited
 from patching.readers.tiff.checks import check_tiles, series_of
 from patching.readers.tiff.layout import extent
@@ -34,8 +36,8 @@ _BOUNDS = (
     openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
 )
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
+_UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|not implemented", re.IGNORECASE)
 _FILTERS = "ExcitationWaveLength"
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class OpenSlideSlide(AbstractSlide):
@@ -84,15 +86,22 @@ class OpenSlideSlide(AbstractSlide):
         region_HWC[:] = composited(np.asarray(image), self.background)
 
 
-def _damaged(path: Path, what: str) -> UnreadableSlideError:
+def _refused(path: Path, what: str) -> UnreadableSlideError:
+    if _UNSUPPORTED.search(what):
+        return UnreadableSlideError(
+            has=f"{path}: {what}",
+            needs="a kind of this format that OpenSlide decodes",
+            do="convert it to OME-TIFF with QuPath or Bio-Formats' `bfconvert`",
+        )
+    others = beside(path)
     return UnreadableSlideError(
         has=f"{path}: {what}",
-        needs="a whole file in a format that OpenSlide reads",
-        do="copy the file again from its source, with the folder that belongs to it",
+        needs=f"a whole file in a format that OpenSlide reads{f', and {others}' if others else ''}",
+        do="copy the file again from its source, with the folder or the files that belong to it",
     )
 
 
-_by_openslide = Foreign(_damaged, (openslide.OpenSlideError,))
+_by_openslide = Foreign(_refused, (openslide.OpenSlideError,))
 
 
 def _refuse_what_openslide_misreads(path: Path) -> None:

@@ -7,13 +7,25 @@ import openslide
 from tifffile import TiffFile
 
 from patching.damage import decoded
-from patching.errors import ChannelError, MissingFileError, UnreadableSlideError
+from patching.errors import ChannelError, MissingFileError
 from patching.readers.base import AbstractSlide, SlideKind
-from patching.readers.image_reader import JPEG_MAGIC, PNG_MAGIC, ImageSlide
+from patching.readers.containers.claims import check_claim, check_folder
+from patching.readers.image_reader import ImageSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
-from patching.readers.openslide_reader import TIFF_MAGIC, OpenSlideSlide
+from patching.readers.openslide_reader import OpenSlideSlide
 from patching.readers.planes import Choice, Planes, Series
 from patching.readers.projection import projected
+from patching.readers.signatures import (
+    JPEG_MAGIC,
+    PNG_MAGIC,
+    TIFF_MAGIC,
+    Format,
+    empty,
+    head_of,
+    not_read,
+    recognized,
+    unknown,
+)
 from patching.readers.tiff.checks import misread_ycbcr
 from patching.readers.tiff.slide import TiffSlide
 from patching.readers.zarr.files import Source, is_url
@@ -88,31 +100,41 @@ def open_slide(
 
 
 def reader_for(source: Source) -> str:
-    """Name of the reader that fits the file's content, whatever its suffix.
+    """Name of the reader that fits the file's content; its suffix must not claim something else.
 
     Raises:
         MissingFileError: no such file.
-        UnreadableSlideError: no reader knows the format.
+        UnreadableSlideError: no reader takes the format, or the file is only the preview of a slide.
     """
     _require(source)
     path = Path(source)
-    if is_url(source) or path.is_dir():
+    if is_url(source):
         return "zarr"
+    if path.is_dir():
+        check_folder(path)
+        return "zarr"
+    head = head_of(path)
+    if not head:
+        raise empty(path)
     vendor = decoded(path, openslide.OpenSlide.detect_format, path)
-    with decoded(path, lambda: path.open("rb")) as file:
-        magic = decoded(path, file.read, 4)
+    known = None if head.startswith((*TIFF_MAGIC, PNG_MAGIC, JPEG_MAGIC)) else recognized(path, head)
+    check_claim(path, vendor, known, head)
     # OpenSlide goes first: an MRXS slide looks like a JPEG, an NDPI like a TIFF.
     if vendor not in _TIFF_VENDORS:
         return "openslide"
-    if magic in TIFF_MAGIC:
+    if known:
+        return _reader_of(path, known)
+    if head.startswith(TIFF_MAGIC):
         return "openslide" if vendor == "aperio" and _is_misread(path) else "tiff"
-    if magic.startswith((PNG_MAGIC, JPEG_MAGIC)):
+    if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
         return "image"
-    raise UnreadableSlideError(
-        has=f"{path}: {path.stat().st_size} bytes of no known format, beginning {magic!r}",
-        needs="TIFF, SVS, NDPI, MRXS or another format of OpenSlide, PNG or JPEG",
-        do="check that the file is what its name says, or export it as OME-TIFF",
-    )
+    raise unknown(path, head)
+
+
+def _reader_of(path: Path, known: Format) -> str:
+    if known.reader not in READERS:
+        raise not_read(path, known)
+    return known.reader
 
 
 def _is_misread(path: Path) -> bool:

@@ -10,12 +10,17 @@ from pathlib import Path
 
 from patching.errors import ConfigError, ManifestError, MissingFileError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
+from patching.readers.containers.companions import belonging
 from patching.readers.registry import reader_for
 from patching.readers.zarr.files import Source, is_url
 
 logger = logging.getLogger(__name__)
 _OME_ZARR = ("zarr.json", ".zgroup", ".zattrs")
-_ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm)$", re.I)
+_ENDINGS = re.compile(
+    r"(\.ome)?\.(tiff?|zarr|svs|ndpi|mrxs|scn|bif|svslide|vms|vmu|png|jpe?g|dcm|qptiff|czi|lif|nd2|oib|oif|oir|"
+    r"vsi|zvi|ims|i[2]?syntax|kfb|sdpc|tron|tmap|mdsx?)$",
+    re.IGNORECASE,
+)
 _LONGEST = 200
 _INGESTED = "annotation_fingerprint"
 """Column that only tables of `evenpatch ingest` have."""
@@ -95,7 +100,9 @@ def _found(argument: str) -> list[Source]:
         return [path.resolve()]
     # Path.glob takes no absolute pattern.
     inside = sorted(path.iterdir() if path.is_dir() else map(Path, glob.glob(argument)))  # noqa: PTH207
-    found: list[Source] = [each.resolve() for each in inside if _is_slide(each)]
+    slides = [each for each in inside if _is_slide(each)]
+    parts = _parts(slides)
+    found: list[Source] = [each.resolve() for each in slides if each not in parts]
     if not found:
         raise MissingFileError(
             has=f"no slide among {len(inside)} of {argument}" if inside else f"no file or folder {argument}",
@@ -108,6 +115,15 @@ def _found(argument: str) -> list[Source]:
             "%s: %d slides; passed over %d that are none: %s", argument, len(found), len(others), told
         )
     return found
+
+
+def _parts(slides: Sequence[Path]) -> set[Path]:
+    """Those that belong to another one, such as the pictures of a VMS and the levels of a DICOM slide."""
+    parts: set[Path] = set()
+    for slide in slides:
+        if slide not in parts and slide.is_file():
+            parts.update(belonging(slide))
+    return parts
 
 
 def _some(names: Sequence[str], shown: int = 5) -> str:
