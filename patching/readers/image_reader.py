@@ -16,7 +16,7 @@ from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.naming import numbered
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
-from patching.readers.tiff.alpha import composited
+from patching.readers.tiff.alpha import composited, opaque
 from patching.readers.zarr.files import Source
 
 PNG_MAGIC, JPEG_MAGIC = b"\x89PNG", b"\xff\xd8\xff"
@@ -37,7 +37,7 @@ class ImageSlide(AbstractSlide):
         super().__init__(path)
 
     def _open(self) -> Header:
-        self._pixels_HWC: NDArray[Any] | None = None
+        self._picture: tuple[NDArray[Any], NDArray[np.bool_] | None] | None = None
         self._decoding = threading.Lock()
         with _guarded(self.path) as image:
             if image.format not in ("PNG", "JPEG") or image.mode not in _CHANNELS:
@@ -60,14 +60,21 @@ class ImageSlide(AbstractSlide):
                 brightfield=(count == len(RGB) and not wide) or None,
             )
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         with self._decoding:
-            if self._pixels_HWC is None:
-                self._pixels_HWC = self._decoded()
+            if self._picture is None:
+                self._picture = self._decoded()
+        pixels_HWC, opaque_HW = self._picture
         rows = slice(window.top, window.top + window.height)
-        region_HWC[:] = self._pixels_HWC[rows, window.left : window.left + window.width]
+        columns = slice(window.left, window.left + window.width)
+        region_HWC[:] = pixels_HWC[rows, columns]
+        if covered_HW is not None and opaque_HW is not None:
+            covered_HW &= opaque_HW[rows, columns]
 
-    def _decoded(self) -> NDArray[Any]:
+    def _decoded(self) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """The pixels, and which of them are not fully transparent; None where all are."""
         data = decoded(self.path, self.path.read_bytes)
         if data.startswith(PNG_MAGIC):
             pixels: NDArray[Any] = decoded(self.path, imagecodecs.png_decode, data)
@@ -76,11 +83,13 @@ class ImageSlide(AbstractSlide):
             with _guarded(self.path) as image:
                 pixels = decoded(self.path, np.asarray, image)
         pixels_HWC = pixels.reshape(*pixels.shape[:2], -1)
+        opaque_HW = None
         if pixels_HWC.shape[-1] == len(self.channels) + 1:
+            opaque_HW = opaque(pixels_HWC)
             pixels_HWC = composited(pixels_HWC, background=int(np.iinfo(pixels_HWC.dtype).max))
         if pixels_HWC.shape != (self.size.height, self.size.width, len(self.channels)):
             raise damaged(self.path, f"pixels of {pixels_HWC.shape}, where {self.size} was told")
-        return pixels_HWC
+        return pixels_HWC, opaque_HW
 
 
 def _guarded(path: Path) -> ImageFile.ImageFile:
