@@ -48,7 +48,7 @@ def main(data: Path) -> None:
 def _errors(path: Path, detector: dict[str, Any]) -> dict[int, NDArray[np.float64]]:
     """Absolute errors [N, 3] of each patch: area means, binary mask, rule."""
     with open_slide(path) as slide:
-        image_HWC, _ = overview(slide, 1.0)
+        image_HWC = overview(slide, 1.0).image_HWC
         size, mpp, brightfield, channels = slide.size, slide.mpp, slide.brightfield, slide.channels
     if detector["method"] == "signal" and len(channels) > 1:
         channels = ("SHG_log_intensity", *channels[1:])

@@ -120,3 +120,8 @@ def _factor(full: Size, size: Size) -> float | None:
 
 def _explained(factor: float, pairs: Iterable[tuple[int, int]]) -> bool:
     return factor >= 1 and all(abs(whole / factor - side) < 1 for whole, side in pairs)
+
+
+def nearest(value: float) -> int:
+    """The nearest whole number; a half goes up, where round() goes to even and shifts every other pixel."""
+    return math.floor(value + 0.5)

@@ -34,6 +34,7 @@ INDEX = (
     "extent",
     "tissue_fraction",
     "tissue_area_um2",
+    "covered_fraction",
     "tumor_fraction",
     "label",
 )

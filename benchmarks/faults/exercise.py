@@ -37,7 +37,7 @@ def _explore(path: Path, reader: str | None, rng: np.random.Generator) -> None:
         for number in range(len(opened.levels)):
             _read_some(opened, number, rng)
         longest = max(opened.size.width, opened.size.height)
-        image_HWC, _ = overview(opened, max(1.0, longest / _OVERVIEW))
+        image_HWC = overview(opened, max(1.0, longest / _OVERVIEW)).image_HWC
         make_detector("otsu").detect(
             image_HWC, None, brightfield=opened.brightfield, channels=opened.channels
         )

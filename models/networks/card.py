@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.data.normalization import Transform
 
-CARD_SCHEMA = 2
+CARD_SCHEMA = 3
 
 
 class _Part(BaseModel):
@@ -38,6 +38,8 @@ class TissueCard(_Part):
     """Tissue-mask pixels per patch side that were asked for."""
     minimum_fraction: float
     """Patches under it were left out, and are not predicted either."""
+    minimum_covered_fraction: float = 0.0
+    """The same for the share of a patch that exists."""
 
 
 class AttributeCard(_Part):
@@ -74,7 +76,7 @@ class TrainingRanges(_Part):
 class ModelCard(_Part):
     """All that is needed to use the weights, and to know where they come from."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     backbone: str
     backbone_settings: dict[str, Any]
     channels: tuple[str, ...]

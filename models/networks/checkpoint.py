@@ -15,6 +15,8 @@ from patching.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+_MASKLESS = (2, None)
+"""Schema and tissue of older models of imported images: without masks, their cards say the same."""
 
 
 def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> None:
@@ -41,9 +43,12 @@ def load_card(folder: Path) -> ModelCard:
         content = json.loads(text)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from error
+    if isinstance(content, dict) and (content.get("schema_version"), content.get("tissue", 0)) == _MASKLESS:
+        content["schema_version"] = CARD_SCHEMA
     _require_schema(path, content)
     try:
-        return ModelCard.model_validate_json(text)
+        # Not of the parsed content: JSON's lists stand for tuples.
+        return ModelCard.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise _unusable(path, error) from error
 
@@ -71,8 +76,9 @@ def _require_schema(path: Path, content: object) -> None:
     if isinstance(found, int) and found != CARD_SCHEMA:
         raise CheckpointError(
             has=f"{path} of schema {found}",
-            needs=f"schema {CARD_SCHEMA}, which tells what slides the model may be fed with",
-            do="run `evenpatch train` again: it keeps all that has not changed"
+            needs=f"schema {CARD_SCHEMA}: tissue was found otherwise before, and new slides would show the "
+            "model other tissue fractions than its training did",
+            do="run `evenpatch tile` and then `evenpatch train` again"
             if found < CARD_SCHEMA
             else "use the version of evenpatch that wrote it",
         )

@@ -149,4 +149,5 @@ def survey_settings(card: ModelCard, spec: PatchSpec) -> SurveySettings:
         tissue=settings,
         mask_pixels_per_patch=card.tissue.mask_pixels_per_patch,
         minimum_tissue_fraction=card.tissue.minimum_fraction,
+        minimum_covered_fraction=card.tissue.minimum_covered_fraction,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from patching.pictures.drawing import false_color, label_font, shortened, stretch
+from patching.pictures.drawing import false_color, label_font, light_color, shortened, stretch
 from patching.store.reading import PatchStore
 
 _GAP, _MARGIN = 8, 16
@@ -106,6 +106,8 @@ def load_pictures(patches: Iterable[SheetPatch], side: int) -> dict[SheetPatch, 
         store = PatchStore.open(path)
         kind = ("",) if store.attributes.brightfield else store.attributes.channels
         images_nHWC = store.read([patch.row for patch in members])
+        if store.attributes.brightfield:
+            images_nHWC = light_color(images_nHWC, store.attributes.white)
         loaded.setdefault(kind, {}).update(zip(members, images_nHWC, strict=True))
     return {
         patch: picture

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_WHITE = 255
 _SAMPLED = 2**16  # pixels per channel that a stretch is measured on
 
 
@@ -20,8 +21,8 @@ def false_color(
 ) -> NDArray[np.uint8]:
     """RGB picture of any number of channels, uint8 [H, W, 3].
 
-    Brightfield passes through. Else each channel is stretched and tinted: one channel gray, several in
-    evenly spaced hues, added up.
+    Brightfield is shown as `light_color` shows it. Else each channel is stretched and tinted: one channel
+    gray, several in evenly spaced hues, added up.
 
     Args:
         image_HWC: the pixels.
@@ -29,7 +30,7 @@ def false_color(
         stretch_C2: what is shown black and what brightest, per channel; None measures it on this image.
     """
     if brightfield:
-        return np.ascontiguousarray(image_HWC[..., :3], np.uint8)
+        return light_color(image_HWC)
     low_C, high_C = (stretch([image_HWC]) if stretch_C2 is None else stretch_C2).T
     # Plane by plane: NumPy works on interleaved channels at a third of the speed.
     unit_CHW = image_HWC.transpose(2, 0, 1).astype(np.float32, order="C")
@@ -41,6 +42,22 @@ def false_color(
     for color, color_HW in enumerate(_colors(unit_CHW)):
         picture_HW3[..., color] = np.rint(color_HW * np.float32(255))
     return picture_HW3
+
+
+def light_color(image_HWC: NDArray[Any], white: float | None = None) -> NDArray[np.uint8]:
+    """Red, green and blue of transmitted light in 8 bits, uint8 [..., H, W, 3].
+
+    Args:
+        image_HWC: unsigned integers; those of 8 bits stay as they are.
+        white: full light; None is the type's largest value.
+    """
+    if image_HWC.dtype == np.uint8:
+        return np.ascontiguousarray(image_HWC[..., :3])
+    scaled_HW3 = image_HWC[..., :3].astype(np.float32) * np.float32(
+        _WHITE / (white or np.iinfo(image_HWC.dtype).max)
+    )
+    shown_HW3: NDArray[np.uint8] = np.rint(np.minimum(scaled_HW3, _WHITE)).astype(np.uint8)
+    return shown_HW3
 
 
 def stretch(images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -5,57 +5,29 @@ array that is returned, whose pixel (0, 0) is the location asked for. The base c
 arithmetic between them; a backend only opens a file and copies pixels that exist.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.damage import damaged, not_finite
-from patching.geometry import Level, Location, Mpp, Size
-from patching.readers.naming import RGB as RGB
-from patching.readers.naming import SlideKind as SlideKind
-from patching.readers.naming import colors_of, names_light
+from patching.damage import damaged
+from patching.geometry import Level, Location, Mpp, Size, nearest
+from patching.readers.header import Header, StoredJpeg, Window, require_finite
+from patching.readers.naming import RGB, SlideKind, colors_of, names_light
 from patching.readers.regions import Regions
-from patching.readers.stored_jpeg import StoredJpeg
 
-_LARGEST_PIXEL = 1e18  # its square is still a float32
-_CORNER = Location(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A rectangle in the pixels of one level, inside that level."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a backend knows after opening: one entry of `sizes` per level, finest first."""
-
-    channels: tuple[str, ...]
-    dtype: np.dtype[Any]
-    sizes: tuple[Size, ...]
-    mpp: Mpp | None = None
-    brightfield: bool | None = None
-    """None where the file does not tell."""
-    bounds: Location = _CORNER
-    scanned: Size | None = None
-    """Of what begins at `bounds`, level-0 pixels; None where the file does not tell."""
+__all__ = ["RGB", "AbstractSlide", "Header", "SlideKind", "StoredJpeg", "Window"]
 
 
 class AbstractSlide(ABC):
     """An opened slide; a context manager.
 
-    Backends write `_open`, which registers what must be closed in `self._resources`, and `_read_into`.
+    Backends write `_open`, which registers what must be closed in `self._resources`, and `_read_into`. Those
+    that read through other slides name them in `_inner_slides`.
     A slide belongs to the process that opened it: decoders and file handles do not survive a fork, so
     workers get paths and open them.
 
@@ -63,12 +35,14 @@ class AbstractSlide(ABC):
         source: what the slide is called in errors: its file, folder or address, or several.
     """
 
+    _inner_slides: tuple["AbstractSlide", ...] = ()
+
     def __init__(self, source: object = "slide") -> None:
         self._source = source
         self._resources = ExitStack()
         with ExitStack() as if_it_fails:
             if_it_fails.callback(self.close)
-            self._header = self._open()
+            self._describe(self._open())
             self._levels = self._pyramid()
             if_it_fails.pop_all()
 
@@ -79,11 +53,24 @@ class AbstractSlide(ABC):
     def _open(self) -> Header:
         """Open the file and tell what it holds."""
 
+    def _describe(self, header: Header) -> None:
+        """Be what a header says; what is missing inside looks alike, whatever each file was taken for."""
+        self._header = header
+        self._fill_with(int(np.iinfo(header.dtype).max) if header.brightfield else 0)
+
+    def _fill_with(self, background: int) -> None:
+        self._background = background
+        for slide in self._inner_slides:
+            slide._fill_with(background)
+
     @abstractmethod
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         """Fill an array of the window's size with its pixels; those not stored become `background`.
 
-        Several threads may call it at the same time.
+        `covered_HW` comes true all over, and turns false where a pixel of any channel does not exist; None
+        where nobody asks. Several threads may call it at the same time.
         """
 
     def expect(self, level: int, locations_N2: NDArray[np.int64], size: Size) -> Regions:
@@ -148,6 +135,10 @@ class AbstractSlide(ABC):
         """Stored tiles or strips decoded so far; 0 where the backend cannot tell."""
         return 0
 
+    def stores_something(self) -> bool | None:
+        """Whether any pixel exists, as far as the file's directories tell it; None where they do not."""
+        return None
+
     @property
     def brightfield(self) -> bool:
         """Whether this is RGB of transmitted light, 8 or 16 bits, with a bright background."""
@@ -161,7 +152,7 @@ class AbstractSlide(ABC):
     @property
     def background(self) -> int:
         """Value of pixels that do not exist: white (255 or 65,535) for brightfield, else 0."""
-        return int(np.iinfo(self.dtype).max) if self.brightfield else 0
+        return self._background
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -185,7 +176,7 @@ class AbstractSlide(ABC):
             ChannelError: another number of names than channels.
         """
         light = names_light(str(self), self.channels, names, self.dtype, self._header.brightfield)
-        self._header = replace(self._header, channels=tuple(names), brightfield=light)
+        self._describe(replace(self._header, channels=tuple(names), brightfield=light))
 
     def declare(self, kind: SlideKind) -> None:
         """Say what the pixels are; wins over what the file tells. Channels without names become R, G, B.
@@ -196,10 +187,15 @@ class AbstractSlide(ABC):
         names = self.channels
         if kind == "brightfield":
             names = colors_of(str(self), self.channels, self.dtype)
-        self._header = replace(self._header, channels=names, brightfield=kind == "brightfield")
+        self._describe(replace(self._header, channels=names, brightfield=kind == "brightfield"))
 
     def read_region(
-        self, location: Location, level: int, size: Size, out: NDArray[Any] | None = None
+        self,
+        location: Location,
+        level: int,
+        size: Size,
+        out: NDArray[Any] | None = None,
+        covered: NDArray[np.bool_] | None = None,
     ) -> NDArray[Any]:
         """Read pixels of one level; threads may share a slide.
 
@@ -209,9 +205,11 @@ class AbstractSlide(ABC):
             level: index into `levels`.
             size: width and height in pixels of `level`.
             out: array [H, W, C] of the slide's dtype to fill and return; by default a fresh one.
+            covered: array [H, W] to fill: true where the pixel exists in every channel. It does not outside
+                the slide, in tiles and chunks that are not stored, and where it is fully transparent.
 
         Returns:
-            An array [H, W, C] in the slide's dtype; outside the slide it holds `background`.
+            An array [H, W, C] in the slide's dtype; where a pixel does not exist it holds `background`.
 
         Raises:
             ValueError: no such level, or an empty size.
@@ -225,25 +223,27 @@ class AbstractSlide(ABC):
         region_HWC = np.empty(shape, self.dtype) if out is None else out
         if region_HWC.shape != shape or region_HWC.dtype != self.dtype:
             raise ValueError(f"{region_HWC.dtype} {region_HWC.shape} cannot take {self.dtype} {shape}")
+        if covered is not None and (covered.shape != shape[:2] or covered.dtype != np.bool_):
+            raise ValueError(f"{covered.dtype} {covered.shape} cannot take the coverage of {shape[:2]}")
         left, top, window = self._window(location, level, size)
         if (window.width, window.height) != (size.width, size.height):
             region_HWC.fill(self.background)
+        rows = slice(window.top - top, window.top - top + window.height)
+        columns = slice(window.left - left, window.left - left + window.width)
+        if covered is not None:
+            covered.fill(False)
+            covered[rows, columns] = True
         if window.width > 0 and window.height > 0:
-            y, x = window.top - top, window.left - left
-            self._read_into(region_HWC[y : y + window.height, x : x + window.width], level, window)
-        if self.dtype.kind == "f" and not (np.abs(region_HWC) <= _LARGEST_PIXEL).all():
-            raise not_finite(self, _LARGEST_PIXEL)
+            inside_HW = None if covered is None else covered[rows, columns]
+            self._read_into(region_HWC[rows, columns], level, window, inside_HW)
+        if self.dtype.kind == "f":
+            require_finite(self, region_HWC)
         return region_HWC
 
     def _window(self, location: Location, level: int, size: Size) -> tuple[int, int, Window]:
         """Left and top of a region in the pixels of its level, and the part inside; empty if none is."""
         plane, downsample = self._levels[level].size, self._levels[level].downsample
-        left, top = _nearest(location.x / downsample), _nearest(location.y / downsample)
+        left, top = nearest(location.x / downsample), nearest(location.y / downsample)
         x0, x1 = max(left, 0), min(left + size.width, plane.width)
         y0, y1 = max(top, 0), min(top + size.height, plane.height)
         return left, top, Window(x0, y0, max(0, x1 - x0), max(0, y1 - y0))
-
-
-def _nearest(value: float) -> int:
-    # Python's round() goes to even, which would shift every other odd location.
-    return math.floor(value + 0.5)

@@ -52,6 +52,7 @@ class JoinedSlide(AbstractSlide):
                 do="correct the column `shift`, for example 0,0;3,-2",
             )
         self._parts = [self._resources.enter_context(self._opener(path)) for path in self._paths]
+        self._inner_slides = tuple(self._parts)
         self._require_equal("size in pixels", [f"{p.size.width} x {p.size.height}" for p in self._parts])
         self._require_equal("pixel type", [str(part.dtype) for part in self._parts])
         return Header(
@@ -117,15 +118,23 @@ class JoinedSlide(AbstractSlide):
         bounds, shift = self._parts[0].bounds, self._shifts[0]
         return Location(bounds.x + shift.x, bounds.y + shift.y)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         first = 0
         for part, shift in zip(self._parts, self._shifts, strict=True):
             last = first + len(part.channels)
-            self._read_shifted(part, shift, region_HWC[..., first:last], level, window)
+            self._read_shifted(part, shift, region_HWC[..., first:last], level, window, covered_HW)
             first = last
 
     def _read_shifted(
-        self, part: AbstractSlide, shift: Shift, region_HWC: NDArray[Any], level: int, window: Window
+        self,
+        part: AbstractSlide,
+        shift: Shift,
+        region_HWC: NDArray[Any],
+        level: int,
+        window: Window,
+        covered_HW: NDArray[np.bool_] | None,
     ) -> None:
         plane = self.levels[level]
         right, down = _in_pixels(shift, plane.downsample)
@@ -135,8 +144,19 @@ class JoinedSlide(AbstractSlide):
         inside = Window(x0, y0, max(0, x1 - x0), max(0, y1 - y0))
         if (inside.width, inside.height) != (window.width, window.height):
             region_HWC[:] = self.background
+        rows, columns = slice(y0 - top, max(y0, y1) - top), slice(x0 - left, max(x0, x1) - left)
+        if covered_HW is not None:
+            _only(covered_HW, rows, columns)
         if inside.width > 0 and inside.height > 0:
-            part._read_into(region_HWC[y0 - top : y1 - top, x0 - left : x1 - left], level, inside)
+            # A part marks what it lacks, and leaves what another lacks.
+            part_HW = None if covered_HW is None else covered_HW[rows, columns]
+            part._read_into(region_HWC[rows, columns], level, inside, part_HW)
+
+
+def _only(covered_HW: NDArray[np.bool_], rows: slice, columns: slice) -> None:
+    """Nothing outside these rows and columns is covered."""
+    covered_HW[: rows.start] = covered_HW[rows.stop :] = False
+    covered_HW[:, : columns.start] = covered_HW[:, columns.stop :] = False
 
 
 def _in_pixels(shift: Shift, downsample: float) -> tuple[int, int]:

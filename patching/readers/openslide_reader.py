@@ -75,7 +75,9 @@ class OpenSlideSlide(AbstractSlide):
             scanned=scanned,
         )
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         number = self._numbers[level]
         # OpenSlide's own ratio, which it divides by: ours may be rounded.
         downsample = _by_openslide(self.path, lambda: self._slide.level_downsamples[number])
@@ -83,7 +85,10 @@ class OpenSlideSlide(AbstractSlide):
         image = _by_openslide(
             self.path, self._slide.read_region, corner, number, (window.width, window.height)
         )
-        region_HWC[:] = composited(np.asarray(image), self.background)
+        pixels_HWA = np.asarray(image)
+        region_HWC[:] = composited(pixels_HWA, self.background)
+        if covered_HW is not None:
+            covered_HW &= pixels_HWA[..., -1] > 0
 
 
 def _refused(path: Path, what: str) -> UnreadableSlideError:

@@ -70,6 +70,7 @@ class ProjectedSlide(AbstractSlide):
 
     def _open(self) -> Header:
         self._resources.callback(self._inner.close)
+        self._inner_slides = (self._inner,)
         return Header(
             channels=self._projection.channels,
             dtype=self._inner.dtype,
@@ -94,7 +95,13 @@ class ProjectedSlide(AbstractSlide):
         self._inner.expect(level, locations_N2, size)
         return super().expect(level, locations_N2, size)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def stores_something(self) -> bool | None:
+        """See the base class."""
+        return self._inner.stores_something()
+
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         planes = len(self._inner.channels)
         row_bytes = window.width * planes * self.dtype.itemsize
         step = max(1, _BAND_BYTES // row_bytes)
@@ -102,7 +109,8 @@ class ProjectedSlide(AbstractSlide):
             height = min(step, window.height - top)
             band_HWP = np.empty((height, window.width, planes), self.dtype)
             part = Window(window.left, window.top + top, window.width, height)
-            self._inner._read_into(band_HWP, level, part)
+            known_HW = None if covered_HW is None else covered_HW[top : top + height]
+            self._inner._read_into(band_HWP, level, part, known_HW)
             region_HWC[top : top + height] = self._projection.apply(band_HWP)
 
 
@@ -120,6 +128,7 @@ class SelectedSlide(AbstractSlide):
 
     def _open(self) -> Header:
         self._resources.callback(self._inner.close)
+        self._inner_slides = (self._inner,)
         return Header(
             channels=tuple(self._inner.channels[number] for number in self._order),
             dtype=self._inner.dtype,
@@ -144,9 +153,15 @@ class SelectedSlide(AbstractSlide):
         self._inner.expect(level, locations_N2, size)
         return super().expect(level, locations_N2, size)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def stores_something(self) -> bool | None:
+        """See the base class."""
+        return self._inner.stores_something()
+
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         all_HWC = np.empty((window.height, window.width, len(self._inner.channels)), self.dtype)
-        self._inner._read_into(all_HWC, level, window)
+        self._inner._read_into(all_HWC, level, window, covered_HW)
         region_HWC[:] = all_HWC[..., self._order]
 
 

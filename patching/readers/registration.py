@@ -7,13 +7,14 @@ doi:10.1364/OL.33.000156).
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from patching.readers.joined_reader import JoinedSlide, Shift
-from patching.readers.overview import overview
+from patching.readers.overview import Overview, overview
 
 logger = logging.getLogger(__name__)
 _LONGEST_SIDE = 2048
@@ -66,8 +67,17 @@ def _outlines(image_HW: NDArray[np.generic]) -> NDArray[np.float64]:
 def modality_shifts(slide: JoinedSlide) -> tuple[SubpixelShift, ...]:
     """Shift of every file of a slide onto the first, in level-0 pixels, before any correction."""
     downsample = max(1.0, max(slide.size.width, slide.size.height) / _LONGEST_SIDE)
-    images = [overview(part, downsample) for part in slide.parts]
-    first_HW, coarseness = images[0][0].mean(axis=-1), images[0][1]
-    found = [estimate_shift(first_HW, image_HWC.mean(axis=-1)) for image_HWC, _ in images[1:]]
+    views = [overview(part, downsample) for part in slide.parts]
+    first_HW, *others = (_gray(view) for view in views)
+    coarseness = views[0].downsample
+    found = [estimate_shift(first_HW, other_HW) for other_HW in others]
     scaled = [SubpixelShift(shift.x * coarseness, shift.y * coarseness) for shift in found]
     return (SubpixelShift(0.0, 0.0), *scaled)
+
+
+def _gray(view: Overview) -> NDArray[np.floating[Any]]:
+    """Mean over channels; what does not exist has the mean of the rest, so that it shows few edges."""
+    gray_HW: NDArray[np.floating[Any]] = view.image_HWC.mean(axis=-1)
+    if view.covered_HW.any():
+        gray_HW[~view.covered_HW] = gray_HW[view.covered_HW].mean()
+    return gray_HW

@@ -10,7 +10,7 @@ from patching.damage import decoded
 from patching.errors import ChannelError, MissingFileError
 from patching.readers.base import AbstractSlide, SlideKind
 from patching.readers.containers.claims import check_claim, check_folder
-from patching.readers.image_reader import ImageSlide
+from patching.readers.image.slide import ImageSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.openslide_reader import OpenSlideSlide
 from patching.readers.planes import Choice, Planes, Series

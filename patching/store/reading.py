@@ -3,7 +3,7 @@
     <slide_id>.zarr             zarr v3 group; attributes: StoreAttributes
     ├── images    [N, H, W, C]  the slide's dtype; chunk = one patch, shard = some hundreds
     ├── locations [N, 2]        int64, level-0 x, y
-    ├── measures  [N, 3]        float64: tissue_fraction, tumor_fraction, label
+    ├── measures  [N, 4]        float64: tissue_fraction, tumor_fraction, label, covered_fraction
     ├── quality   [N, Q]        float32, in the columns that the attributes name
     ├── tissue    [h, w]        uint8 0/1: the slide's tissue mask
     └── thumbnail [h, w, 3]     uint8: the slide in (false) color
@@ -29,7 +29,10 @@ from patching.errors import StoreError
 from patching.store.documents import Layout, read_small, stored
 from patching.store.jpeg_reader import JpegReader
 
-SCHEMA = 4
+SCHEMA = 5
+_UNMASKED = 4
+"""Of images that were imported, which have neither tissue nor gaps, this schema says the same."""
+_MEASURES = 4
 _NONE = "which is not a patch store"
 
 
@@ -69,6 +72,14 @@ class StoreAttributes:
     """Tissue-mask pixels per patch side that were asked for."""
     minimum_tissue_fraction: float | None = None
     """Patches under it were dropped."""
+    minimum_covered_fraction: float = 0.0
+    """Patches of whose area less exists were dropped."""
+    covered_fraction: float = 1.0
+    """Share of the slide that exists: scanned, stored and not transparent."""
+    white: float | None = None
+    """Value of full light, as patching.survey.quality.full_light finds it; None where nobody knows."""
+    warnings: tuple[str, ...] = ()
+    """What was found while the slide was surveyed, and must be told."""
     schema: int = SCHEMA
 
 
@@ -80,6 +91,8 @@ class PatchTable:
     tissue_fraction_N: NDArray[np.float64]
     tumor_fraction_N: NDArray[np.float64]
     label_N: NDArray[np.int8]
+    covered_fraction_N: NDArray[np.float64]
+    """Share of each patch that exists."""
 
     def __len__(self) -> int:
         return len(self.locations_N2)
@@ -115,6 +128,8 @@ class PatchStore:
         content = group.get("attributes") if isinstance(group, dict) else None
         if not isinstance(content, dict) or "schema" not in content:
             raise _unusable(path, f"{path}, {_NONE}")
+        if content["schema"] == _UNMASKED and content.get("tissue") is None:
+            content["schema"] = SCHEMA
         if content["schema"] != SCHEMA:
             raise _unusable(path, f"a patch store of schema {content['schema']}")
         try:
@@ -131,8 +146,11 @@ class PatchStore:
     def table(self) -> PatchTable:
         """Location, fractions and label of every patch."""
         locations_N2 = np.asarray(read_small(self.path / "locations"), np.int64)
-        tissue_N, tumor_N, label_N = read_small(self.path / "measures").T
-        return PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8))
+        measures_NM = read_small(self.path / "measures")
+        if measures_NM.shape[1] == _MEASURES - 1:  # of schema _UNMASKED
+            measures_NM = np.column_stack([measures_NM, np.ones(len(measures_NM))])
+        tissue_N, tumor_N, label_N, covered_N = measures_NM.T
+        return PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8), covered_N)
 
     @property
     def locations(self) -> NDArray[np.int64]:

@@ -181,9 +181,9 @@ def read_part(path: Path) -> PatchStore:
 
 
 def _write_table(part: Path, table: PatchTable) -> None:
-    measures_N3 = np.column_stack([table.tissue_fraction_N, table.tumor_fraction_N, table.label_N])
+    columns = (table.tissue_fraction_N, table.tumor_fraction_N, table.label_N, table.covered_fraction_N)
     write_small(part / "locations", table.locations_N2)
-    write_small(part / "measures", measures_N3.astype(np.float64))
+    write_small(part / "measures", np.column_stack(columns).astype(np.float64))
 
 
 def _describe_large(

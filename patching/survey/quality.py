@@ -22,6 +22,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601, which OpenCV's gray also uses
 _PEN_COLORED = 0.15
 _PEN_BLACK, _PEN_GRAY = 0.2, 0.06
 _FOLD = 0.3
+_GLASS = 99.9  # percentile that hot pixels do not reach
 _ROUNDING = 1e-6  # relative spread under which a channel counts as constant
 
 
@@ -49,6 +50,24 @@ def full_scale(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else float("nan")
 
 
+def full_light(image_HWC: NDArray[Any], covered_HW: NDArray[np.bool_], *, brightfield: bool) -> float:
+    """Value of a detector's full light on a slide: `full_scale`, but for transmitted light in 16 bits.
+
+    Cameras of 10, 12 or 14 bits are stored in 16 too; the glass tells how many are used.
+
+    Example: 16 bits whose brightest thousandth is from 3,900 up have 4,095.
+
+    Args:
+        image_HWC: the slide, coarse.
+        covered_HW: where it exists.
+        brightfield: whether it is red, green, blue of transmitted light.
+    """
+    if not brightfield or image_HWC.dtype == np.uint8 or not covered_HW.any():
+        return full_scale(image_HWC.dtype)
+    brightest = int(np.percentile(image_HWC[covered_HW], _GLASS))
+    return float(2 ** max(8, brightest.bit_length()) - 1)
+
+
 def measure_quality(
     patch_HWC: NDArray[Any], *, brightfield: bool, detector_maximum: float
 ) -> NDArray[np.float32]:
@@ -69,7 +88,7 @@ def measure_quality(
     Args:
         patch_HWC: pixels as stored, any integer or float type, any number of channels.
         brightfield: whether the first three channels are red, green, blue of transmitted light.
-        detector_maximum: the value at which the detector saturates, as `full_scale` gives it; NaN if unknown.
+        detector_maximum: the value at which the detector saturates, as `full_light` gives it; NaN if unknown.
     """
     image_HWC = _for_opencv(patch_HWC)
     height, _, channels = image_HWC.shape

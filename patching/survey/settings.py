@@ -30,6 +30,8 @@ class SurveySettings(BaseModel):
     """
     minimum_tissue_fraction: float = Field(default=0.01, ge=0, le=1)
     """Patches under it are dropped; those without any tissue always are."""
+    minimum_covered_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Patches of whose area less exists are dropped; those without a pixel that exists always are."""
 
     @property
     def detector(self) -> AbstractTissueDetector[Any]:

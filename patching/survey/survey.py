@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from patching.errors import SlideError
 from patching.geometry import Level, Mpp
 from patching.grid import Sampling, grid_locations, read_plan, resolve
-from patching.pictures.drawing import false_color, stretch
+from patching.pictures.drawing import false_color, light_color, stretch
 from patching.readers.base import AbstractSlide
-from patching.readers.overview import overview
-from patching.resample import shrink, shrunk
+from patching.readers.overview import Overview, nothing_stored, overview
+from patching.resample import shrunk
+from patching.survey.quality import full_light
 from patching.survey.settings import FEWEST_MASK_PIXELS, SurveySettings
 from patching.tissue.base import SlideOrigin
 from patching.tissue_area import AreaTable
@@ -31,6 +32,8 @@ class TissueMask:
     """Where tissue is on a slide."""
 
     mask_HW: NDArray[np.bool_]
+    covered_HW: NDArray[np.bool_]
+    """Where the slide exists."""
     downsample: float
     """Level-0 pixels per pixel of the mask."""
 
@@ -49,6 +52,18 @@ class Survey:
     """Level-0 (x, y) of every place of the grid."""
     tissue_fraction_N: NDArray[np.float64]
     """Share of each place that is tissue, 0 to 1."""
+    covered_fraction_N: NDArray[np.float64]
+    """Share of each place that exists: scanned, stored, not transparent, and inside the slide."""
+    white: float
+    """Value of a detector's full light: see `full_light`."""
+    warnings: tuple[str, ...]
+    """What the slide's log, the cohort page and the report must tell."""
+
+    def kept(self, settings: SurveySettings) -> NDArray[np.bool_]:
+        """Which places hold enough tissue, and enough that exists, bool [N]."""
+        tissue_N, covered_N = self.tissue_fraction_N, self.covered_fraction_N
+        enough_N = (tissue_N > 0) & (tissue_N >= settings.minimum_tissue_fraction)
+        return enough_N & (covered_N > 0) & (covered_N >= settings.minimum_covered_fraction)
 
 
 def survey_slide(
@@ -69,16 +84,23 @@ def survey_slide(
         threads: threads that read the overview.
 
     Raises:
-        SlideError: the slide cannot be read, is too coarse, or lacks what the settings need.
+        SlideError: the slide cannot be read, is too coarse, lacks what the settings need, or has no pixel.
         AnnotationError: an external mask is unusable.
     """
     pixel = pixel_size(mpp, slide.mpp)
     sampling = resolve(settings.patch, slide.levels, pixel)
-    thumbnail_HW3, tissue = _find_tissue(slide, slide_id, sampling, pixel, settings, threads)
+    view, tissue, white, warnings = _find_tissue(slide, slide_id, sampling, pixel, settings, threads)
+    thumbnail_HW3 = _picture(
+        shrunk(view.image_HWC, _THUMBNAIL), threads, brightfield=slide.brightfield, white=white
+    )
     locations_N2 = grid_locations(slide.size, sampling.extent, sampling.stride, settings.patch.edge)
-    area = AreaTable.of_slide(tissue.mask_HW, slide.size, tissue.downsample)
-    fraction_N = area.fractions(locations_N2, sampling.extent, tissue.downsample)
-    return Survey(pixel, sampling, tissue, thumbnail_HW3, locations_N2, fraction_N)
+    tissue_N, covered_N = (
+        AreaTable.of_slide(part_HW, slide.size, tissue.downsample).fractions(
+            locations_N2, sampling.extent, tissue.downsample
+        )
+        for part_HW in (tissue.mask_HW, tissue.covered_HW)
+    )
+    return Survey(pixel, sampling, tissue, thumbnail_HW3, locations_N2, tissue_N, covered_N, white, warnings)
 
 
 def pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
@@ -95,8 +117,8 @@ def _find_tissue(
     mpp: Mpp | None,
     settings: SurveySettings,
     threads: int,
-) -> tuple[NDArray[np.uint8], TissueMask]:
-    """Thumbnail and tissue mask from one pass over the slide."""
+) -> tuple[Overview, TissueMask, float, tuple[str, ...]]:
+    """Overview, tissue mask, value of full light and warnings, from one pass over the slide."""
     wanted = _mask_scale(slide.levels, sampling.extent, settings.mask_pixels_per_patch)
     longest = max(slide.size.width, slide.size.height)
     if slide.size.width * slide.size.height / wanted**2 > MAX_MASK_PIXELS:
@@ -107,19 +129,21 @@ def _find_tissue(
             "of larger or coarser patches, or a part of the slide",
         )
     pictured = _unshrunk(slide.levels, longest / _THUMBNAIL, longest / STORED_THUMBNAIL)
-    image_HWC, downsample = overview(slide, max(1.0, min(wanted, pictured)), threads)
-    factor = max(1, int(wanted / downsample + 1e-6))
-    mask_downsample = downsample * factor
-    mask_mpp = None if mpp is None else mpp.coarser(mask_downsample)
-    mask_HW = settings.detector.detect(
-        shrink(image_HWC, factor),
-        mask_mpp,
+    view = overview(slide, max(1.0, min(wanted, pictured)), threads)
+    if not view.covered_HW.any():
+        raise nothing_stored(slide)
+    small = view.shrunk(max(1, int(wanted / view.downsample + 1e-6)))
+    found = settings.detector.find(
+        small.image_HWC,
+        None if mpp is None else mpp.coarser(small.downsample),
         brightfield=slide.brightfield,
         channels=slide.channels,
-        origin=SlideOrigin(slide_id, slide.size, mask_downsample, slide.bounds, slide.scanned),
+        origin=SlideOrigin(slide_id, slide.size, small.downsample, slide.bounds, slide.scanned),
+        covered_HW=small.covered_HW,
     )
-    thumbnail_HW3 = _picture(shrunk(image_HWC, _THUMBNAIL), threads, brightfield=slide.brightfield)
-    return thumbnail_HW3, TissueMask(mask_HW, mask_downsample)
+    tissue = TissueMask(found.mask_HW, found.covered_HW, small.downsample)
+    white = full_light(small.image_HWC, found.covered_HW, brightfield=slide.brightfield)
+    return view, tissue, white, found.warnings
 
 
 def _mask_scale(levels: Sequence[Level], extent: int, pixels: int) -> float:
@@ -138,10 +162,12 @@ def _unshrunk(levels: Sequence[Level], wanted: float, coarsest: float) -> float:
     return min(near) if shrinks else wanted
 
 
-def _picture(image_HWC: NDArray[np.generic], threads: int, *, brightfield: bool) -> NDArray[np.uint8]:
+def _picture(
+    image_HWC: NDArray[np.generic], threads: int, *, brightfield: bool, white: float | None = None
+) -> NDArray[np.uint8]:
     """False color of the thumbnail, in strips of rows: they stay in the processor's cache."""
     if brightfield:
-        return false_color(image_HWC, brightfield=True)
+        return light_color(image_HWC, white)
     stretch_C2 = stretch([image_HWC])
     picture_HW3 = np.empty((*image_HWC.shape[:2], 3), np.uint8)
 

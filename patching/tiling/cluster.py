@@ -26,7 +26,7 @@ from patching.tiling.engine import (
     finish_task,
 )
 from patching.tiling.process_setup import prepare_worker
-from patching.tiling.tiler import SlideLog
+from patching.tiling.task import SlideLog
 
 _SHARDS_PER_TASK = 4
 

@@ -15,7 +15,7 @@ from patching.readers.regions import Regions
 from patching.resample import area_resize
 from patching.store.chunks import ChunkBuffer, Codec
 from patching.store.writing import StoreWriter
-from patching.survey.quality import full_scale, measure_quality
+from patching.survey.quality import measure_quality
 from patching.tiling.passthrough import Passthrough
 from patching.tiling.runs import Filled, Run, RunQueue, runs_of
 
@@ -33,6 +33,8 @@ class Cut:
     codec: Codec
     quality: bool
     """Whether to measure it."""
+    white: float
+    """Value of full light on the slide, by which quality is measured; NaN if unknown."""
     passthrough: Passthrough | None = None
     """The slide's own JPEG streams, to be stored in place of pixels."""
 
@@ -104,7 +106,7 @@ class _Filler:
         writer: StoreWriter,
     ) -> None:
         self._cut, self._regions, self._locations_N2 = cut, regions, locations_N2
-        self._brightfield, self._maximum = slide.brightfield, full_scale(slide.dtype)
+        self._brightfield, self._maximum = slide.brightfield, cut.white
         self._columns = writer.quality_columns if cut.quality else 0
         self._encoder = writer.encoder(cut.codec)
         side = cut.sampling.read

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
 from patching.tiling.process_setup import prepare_process, prepare_worker
 from patching.tiling.receipts import key_of, remove_outputs, state_of, unlink, write_json, write_receipt
-from patching.tiling.task import Folders, SlideTask
-from patching.tiling.tiler import SlideLog, cut_slide, publish_slide, tile_slide
+from patching.tiling.task import Folders, SlideLog, SlideTask
+from patching.tiling.tiler import cut_slide, publish_slide, tile_slide
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]

@@ -14,6 +14,7 @@ from patching.manifest import SlideRow
 from patching.readers.base import AbstractSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.naming import SlideKind
+from patching.readers.overview import holds_pixels, nothing_stored
 from patching.readers.registration import SubpixelShift, modality_shifts
 
 _PROBE = 64
@@ -109,10 +110,12 @@ def _shifts(
 
 
 def _probe(slide: AbstractSlide) -> None:
-    """Decode a few pixels of the coarsest level: some damage shows only there."""
+    """Decode a few pixels of the coarsest level: some damage shows only there; none at all is an error."""
     level = len(slide.levels) - 1
     middle = Location(slide.size.width // 2, slide.size.height // 2)
     slide.read_region(middle, level, Size(_PROBE, _PROBE))
+    if not holds_pixels(slide):
+        raise nothing_stored(slide)
 
 
 def misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> dict[str, EvenpatchError]:

@@ -1,5 +1,6 @@
 """What is to be cut from one slide: tissue, grid, labels; decided before a single patch is read."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +17,13 @@ from patching.survey.survey import Survey, survey_slide
 from patching.tiling.labels import DROPPED
 from patching.tiling.settings import TileSettings
 
-KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS = range(5)
+KEPT, NO_TISSUE, LITTLE_TISSUE, IGNORED, AMBIGUOUS, UNCOVERED = range(6)
 REASONS = {
     NO_TISSUE: "no_tissue",
     LITTLE_TISSUE: "little_tissue",
     IGNORED: "ignored",
     AMBIGUOUS: "ambiguous_label",
+    UNCOVERED: "uncovered",
 }
 
 
@@ -42,6 +44,7 @@ class Candidates:
             table.tissue_fraction_N[keep],
             table.tumor_fraction_N[keep],
             table.label_N[keep],
+            table.covered_fraction_N[keep],
         )
 
     @property
@@ -99,7 +102,7 @@ def plan_slide(
 
 def _choose(survey: Survey, annotation: AbstractAnnotation, settings: TileSettings) -> Candidates:
     """Label every place of the grid and decide on it."""
-    tissue_N = survey.tissue_fraction_N
+    tissue_N, covered_N = survey.tissue_fraction_N, survey.covered_fraction_N
     judged = settings.label.judge(annotation, survey.locations_N2, survey.sampling.extent)
     outcome_N = np.full(len(tissue_N), KEPT, np.int8)
     # From the weakest reason to the strongest, which is written last.
@@ -107,7 +110,8 @@ def _choose(survey: Survey, annotation: AbstractAnnotation, settings: TileSettin
     outcome_N[judged.ignored_fraction_N > settings.label.ignore] = IGNORED
     outcome_N[tissue_N < settings.minimum_tissue_fraction] = LITTLE_TISSUE
     outcome_N[tissue_N == 0] = NO_TISSUE
-    table = PatchTable(survey.locations_N2, tissue_N, judged.tumor_fraction_N, judged.label_N)
+    outcome_N[(covered_N < settings.minimum_covered_fraction) | (covered_N == 0)] = UNCOVERED
+    table = PatchTable(survey.locations_N2, tissue_N, judged.tumor_fraction_N, judged.label_N, covered_N)
     return Candidates(table, outcome_N)
 
 
@@ -140,4 +144,8 @@ def _attributes(
         tissue=settings.tissue_in_full,
         mask_pixels_per_patch=settings.mask_pixels_per_patch,
         minimum_tissue_fraction=settings.minimum_tissue_fraction,
+        minimum_covered_fraction=settings.minimum_covered_fraction,
+        covered_fraction=round(float(survey.tissue.covered_HW.mean()), 9),
+        white=None if math.isnan(survey.white) else survey.white,
+        warnings=survey.warnings,
     )

@@ -4,11 +4,9 @@ import logging
 import math
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,47 +25,10 @@ from patching.tiling.cutting import Cut, cut_shards
 from patching.tiling.passthrough import Passthrough, find_passthrough
 from patching.tiling.planning import SlidePlan, plan_slide
 from patching.tiling.settings import TileSettings
-from patching.tiling.task import SlideTask
+from patching.tiling.task import SlideLog, SlideTask
 
 logger = logging.getLogger(__name__)
 _MIB = 2**20
-
-
-@dataclass
-class SlideLog:
-    """What the tiling of one slide did and took; for reading, nothing depends on it."""
-
-    slide_id: str
-    candidates: int = 0
-    """Patches of the grid."""
-    patches: int = 0
-    """Those kept."""
-    cut: int = 0
-    """Those cut in this run; the others lay there already."""
-    dropped: dict[str, int] = field(default_factory=dict)
-    segments_decoded: dict[str, int] = field(default_factory=dict)
-    """Stored tiles or strips that each step decoded; 0 where the reader cannot tell or held them."""
-    threads: int = 1
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of each step."""
-    peak_memory_mib: float = 0.0
-    """Of the process so far."""
-
-    def add(self, piece: "SlideLog") -> None:
-        """Add what another worker did to the same slide."""
-        self.cut += piece.cut
-        for step, count in piece.segments_decoded.items():
-            self.segments_decoded[step] = self.segments_decoded.get(step, 0) + count
-        self.peak_memory_mib = max(self.peak_memory_mib, piece.peak_memory_mib)
-        for step, seconds in piece.seconds.items():
-            self.seconds[step] = round(self.seconds.get(step, 0.0) + seconds, 4)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Note how long the block takes."""
-        start = time.perf_counter()
-        yield
-        self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
 def tile_slide(
@@ -113,8 +74,9 @@ def tile_slide(
 
         shards = writer.missing()
         if here := len(shards) <= most_shards:
-            locations_N2 = plan.candidates.kept.locations_N2
-            _cut(slide, plan.survey.sampling, task.settings, writer, locations_N2, shards, log, told)
+            places_N2, survey = plan.candidates.kept.locations_N2, plan.survey
+            cut = _how(slide, survey.sampling, survey.white, task.settings, places_N2)
+            _cut(slide, cut, places_N2, writer, shards, log, told)
         if drawn is not None:
             drawn.result()
     if not here:
@@ -129,8 +91,10 @@ def cut_slide(task: SlideTask, shards: Sequence[int]) -> SlideLog:
     log = SlideLog(task.row.slide_id)
     with _opened(task) as slide:
         sampling = resolve(task.settings.patch, slide.levels, pixel_size(task.row.mpp, slide.mpp))
-        locations_N2 = read_part(store).locations
-        _cut(slide, sampling, task.settings, StoreWriter(store), locations_N2, shards, log, lambda _: None)
+        part = read_part(store)
+        white = math.nan if part.attributes.white is None else part.attributes.white
+        cut = _how(slide, sampling, white, task.settings, part.locations)
+        _cut(slide, cut, part.locations, StoreWriter(store), shards, log, lambda _: None)
     return log
 
 
@@ -163,6 +127,9 @@ def _plan(slide: AbstractSlide, task: SlideTask, log: SlideLog) -> SlidePlan:
     log.segments_decoded["plan"] = slide.segments_decoded
     log.candidates, log.patches = len(plan.candidates.table), len(plan.candidates.kept)
     log.dropped = plan.candidates.dropped
+    log.covered_fraction, log.warnings = plan.attributes.covered_fraction, plan.attributes.warnings
+    for warning in log.warnings:
+        logger.warning("%s: %s", log.slide_id, warning)
     return plan
 
 
@@ -206,12 +173,24 @@ def _draw(writer: StoreWriter, plan: SlidePlan, overlay: Path, begun: Callable[[
     begun()
 
 
-def _cut(
+def _how(
     slide: AbstractSlide,
     sampling: Sampling,
+    white: float,
     settings: TileSettings,
-    writer: StoreWriter,
     locations_N2: NDArray[np.int64],
+) -> Cut:
+    """What to make of each place."""
+    found = _passthrough(slide, sampling, settings, locations_N2)
+    passthrough = found if isinstance(found, Passthrough) else None
+    return Cut(sampling, settings.patch.size, settings.codec, settings.quality, white, passthrough)
+
+
+def _cut(
+    slide: AbstractSlide,
+    cut: Cut,
+    locations_N2: NDArray[np.int64],
+    writer: StoreWriter,
     shards: Sequence[int],
     log: SlideLog,
     progress: Callable[[int], None],
@@ -219,9 +198,6 @@ def _cut(
     log.cut = sum(len(writer.rows(shard)) for shard in shards)
     before = slide.segments_decoded
     with log.timed("cut"):
-        found = _passthrough(slide, sampling, settings, locations_N2)
-        passthrough = found if isinstance(found, Passthrough) else None
-        cut = Cut(sampling, settings.patch.size, settings.codec, settings.quality, passthrough)
         cut_shards(slide, cut, locations_N2, writer, shards, threads=log.threads, progress=progress)
     log.segments_decoded["cut"] = slide.segments_decoded - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

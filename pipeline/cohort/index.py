@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, Pat
     with replacing(paths.index) as part:
         index.to_parquet(part, index=False, engine="pyarrow")
     failed = {row.slide_id for row in rows} - set(stores)
-    summary = summarize(index, [row.slide_id for row in rows], failed, dropped_places(stores.values()))
+    summary = summarize(index, [row.slide_id for row in rows], failed, stores.values())
     _tell(summary)
     write_json(paths.patches / "summary.json", summary)
     return index
@@ -35,6 +35,12 @@ def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, Pat
 def _tell(summary: Mapping[str, Any]) -> None:
     if empty := summary["without_patches"]:
         logger.warning("%d slides without a single patch: %s", len(empty), ", ".join(empty[:_NAMED]))
+    if warned := summary["warnings"]:
+        logger.warning(
+            "%d slides with warnings, told on the cohort page: %s",
+            len(warned),
+            ", ".join(list(warned)[:_NAMED]),
+        )
     labels, dropped = summary["labels"], summary["dropped"]
     logger.info(
         "%d patches: %d tumor, %d non-tumor; dropped: %s",
@@ -70,6 +76,7 @@ def _columns(store: PatchStore, patient_id: str, quality: Sequence[str]) -> dict
         "extent": np.full(count, attributes.extent, np.int64),
         "tissue_fraction": table.tissue_fraction_N,
         "tissue_area_um2": table.tissue_fraction_N * attributes.extent**2 * pixel_um2,
+        "covered_fraction": table.covered_fraction_N,
         "tumor_fraction": table.tumor_fraction_N,
         "label": table.label_N.astype(np.int64),
     }
@@ -77,6 +84,17 @@ def _columns(store: PatchStore, patient_id: str, quality: Sequence[str]) -> dict
     missing_N = np.full(count, np.nan, np.float32)
     measured = {f"quality_{name}": known.get(name, missing_N) for name in quality}
     return {name: columns[name] for name in INDEX} | measured
+
+
+def told(stores: Iterable[PatchStore]) -> dict[str, list[str]]:
+    """Warnings of every slide that has some, by its name."""
+    found = {store.attributes.slide_id: list(store.attributes.warnings) for store in stores}
+    return {name: found[name] for name in sorted(found) if found[name]}
+
+
+def incomplete(index: pd.DataFrame) -> int:
+    """Patches of which a part does not exist: not scanned or stored, transparent, outside the slide."""
+    return int((index["covered_fraction"] < 1).sum())
 
 
 def dropped_places(stores: Iterable[PatchStore]) -> dict[str, int]:
@@ -88,7 +106,7 @@ def dropped_places(stores: Iterable[PatchStore]) -> dict[str, int]:
 
 
 def summarize(
-    index: pd.DataFrame, slide_ids: Sequence[str], failed: set[str], dropped: Mapping[str, int]
+    index: pd.DataFrame, slide_ids: Sequence[str], failed: set[str], stores: Collection[PatchStore]
 ) -> dict[str, Any]:
     """The tiling in figures, for the report."""
     filled = set(index["slide_id"])
@@ -98,7 +116,9 @@ def summarize(
         "without_patches": [name for name in slide_ids if name not in failed and name not in filled],
         "patches": len(index),
         "labels": {str(label): int((index["label"] == label).sum()) for label in (0, 1)},
-        "dropped": dict(dropped),
+        "dropped": dropped_places(stores),
+        "incomplete": incomplete(index),
+        "warnings": told(stores),
         "mean_tissue_fraction": {
             str(label): float(index.loc[index["label"] == label, "tissue_fraction"].mean())
             for label in sorted(index["label"].unique())

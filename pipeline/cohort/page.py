@@ -17,7 +17,7 @@ from patching.pictures.drawing import write_picture
 from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.artifacts import EXCLUDED, Paths
 from pipeline.cohort.contact_sheets import sheet_group
-from pipeline.cohort.index import dropped_places
+from pipeline.cohort.index import dropped_places, incomplete, told
 from pipeline.cohort.quality import quality_rows
 from pipeline.files import read_table, replacing
 from pipeline.look.html import jpeg_uri, make_environment, small_picture
@@ -56,6 +56,7 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
             quality=quality_rows(index, {name: index["label"] == label for name, label in LABELS}),
             slides=_slides(paths, index, stores),
             pictured=_PICTURED,
+            warned=told(stores.values()),
             excluded=excluded.to_dict("records"),
         )
     )
@@ -101,6 +102,7 @@ def _facts(
         ("without a patch", f"{len(stores) - filled:,}"),
         ("slides excluded", f"{len(excluded):,}"),
         ("patches", f"{len(index):,}"),
+        ("patches with gaps", f"{incomplete(index):,}"),
     ]
 
 
@@ -135,6 +137,7 @@ def _slide(
         "labels": [int((rows["label"] == label).sum()) for _, label in LABELS],
         "dropped": sorted(attributes.dropped.items()),
         "tissue": float(rows["tissue_fraction"].mean()) if len(rows) else float("nan"),
+        "covered": attributes.covered_fraction,
         "picture": small_picture(overlay, _PICTURE_SIDE, 70) if pictured and overlay.is_file() else "",
         "link": overlay.name,
     }

@@ -25,7 +25,7 @@ from patching.readers.projection import SelectedSlide
 from patching.readers.regions import Regions
 from patching.resample import area_resize
 from patching.survey.annotated import annotation_of
-from patching.survey.quality import full_scale, measure_quality
+from patching.survey.quality import measure_quality
 from patching.survey.survey import Survey, pixel_size, survey_slide
 from patching.tiling.labels import DROPPED, Judgement, LabelRule
 from pipeline.config import Settings
@@ -59,6 +59,7 @@ class SlidePlan:
     locations_N2: NDArray[np.int64]
     """Level-0 (x, y) of the patches to predict."""
     tissue_fraction_N: NDArray[np.float64]
+    covered_fraction_N: NDArray[np.float64]
     annotated: Annotated | None
     warnings: tuple[str, ...]
 
@@ -80,7 +81,7 @@ class PatchReader:
         self._sampling = plan.survey.sampling
         read = self._sampling.read
         self._regions: Regions = slide.expect(self._sampling.level, plan.locations_N2, Size(read, read))
-        self._maximum = full_scale(slide.dtype)
+        self._maximum = plan.survey.white
 
     def read(self, number: int, out_HWC: NDArray[Any]) -> None:
         """Fill an array with a patch.
@@ -154,17 +155,17 @@ def plan_slide(
         fitted = fitted_spec(trained_spec(card, overlap), card.ranges.mpp, pixel_size(row.mpp, slide.mpp))
         settings = survey_settings(card, fitted.spec)
         survey = survey_slide(slide, row.slide_id, settings, mpp=row.mpp)
-        tissue_N = survey.tissue_fraction_N
-        kept_N = (tissue_N >= settings.minimum_tissue_fraction) & (tissue_N > 0)
+        kept_N = survey.kept(settings)
         locations_N2 = survey.locations_N2[kept_N]
-        warnings = (*told, *fitted.warnings, *_empty(kept_N))
+        warnings = (*told, *fitted.warnings, *survey.warnings, *_empty(kept_N))
         plan = SlidePlan(
             row=row,
             survey=survey,
             size=slide.size,
             bounds=slide.bounds,
             locations_N2=locations_N2,
-            tissue_fraction_N=tissue_N[kept_N],
+            tissue_fraction_N=survey.tissue_fraction_N[kept_N],
+            covered_fraction_N=survey.covered_fraction_N[kept_N],
             annotated=_annotated(row, slide, locations_N2, survey, scoring or ScoringSettings()),
             warnings=warnings,
         )

@@ -196,8 +196,7 @@ def predicted_slide(
     """
     exact_N = _numbers(probability_N, plan.row.slide_id)
     prediction_N = decide(card.decision, exact_N)
-    sampling, mpp = plan.survey.sampling, plan.survey.mpp
-    tissue_N = plan.tissue_fraction_N
+    sampling, mpp, tissue_N = plan.survey.sampling, plan.survey.mpp, plan.tissue_fraction_N
     names = quality_names(card.channels) if quality_NQ.shape[1] else ()
     note_N = notes(
         card,
@@ -212,6 +211,7 @@ def predicted_slide(
         "x": plan.locations_N2[:, 0],
         "y": plan.locations_N2[:, 1],
         "tissue_fraction": tissue_N,
+        "covered_fraction": plan.covered_fraction_N,
         "probability": exact_N,
         "prediction": prediction_N,
         "attribute": np.full(len(plan), -1) if above is None else (tissue_N > above).astype(np.int64),

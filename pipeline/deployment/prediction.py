@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from patching.geometry import Location, Mpp, Size
 
-PATCHES = ("x", "y", "tissue_fraction", "probability", "prediction", "attribute", "note")
+PATCHES = ("x", "y", "tissue_fraction", "covered_fraction", "probability", "prediction", "attribute", "note")
 """Columns of every slide's patches."""
 ANNOTATED = ("tumor_fraction", "label")
 """Columns more where the slide is annotated."""

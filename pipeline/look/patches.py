@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.pictures.drawing import light_color
+
 _MIX = {
     1: ((1.0, 1.0, 1.0),),
     2: ((1.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
@@ -21,14 +23,18 @@ def intensity_range(patches_NHWC: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def composite(
-    image_HWC: NDArray[np.generic], range_C2: NDArray[np.float64], *, brightfield: bool
+    image_HWC: NDArray[np.generic],
+    range_C2: NDArray[np.float64],
+    *,
+    brightfield: bool,
+    white: float | None = None,
 ) -> NDArray[np.uint8]:
     """8-bit RGB of a patch. Brightfield is shown as it is; else channels are scaled and mixed by color.
 
-    Channels beyond the third are not shown.
+    Channels beyond the third are not shown. `white` is the value of full light; None is the dtype's largest.
     """
     if brightfield:
-        return np.asarray(image_HWC[..., :3], dtype=np.uint8)
+        return light_color(image_HWC, white)
     mix_K3 = np.asarray(_MIX[min(image_HWC.shape[-1], 3)])
     low_C, high_C = range_C2.T
     scaled_HWC = np.clip((image_HWC.astype(np.float64) - low_C) / (high_C - low_C), 0, 1)

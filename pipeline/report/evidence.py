@@ -1,6 +1,6 @@
 """Everything the report shows, read once from the earlier stages' outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ class Evidence:
         is_phantom: whether the cohort is generated.
         error_budget: share of slides that may fail in ingest.
         slides: artifacts.SLIDES. excluded: artifacts.EXCLUDED of ingest and tile together.
+        warnings: what tiling found on slides, by slide_id.
         index: artifacts.INDEX joined with the patient's split.
         groups: groups.json. histogram: histogram.csv.
         runs: in the order of the configured algorithm names, then of the thresholds; without other seeds.
@@ -38,6 +39,7 @@ class Evidence:
     error_budget: float
     slides: pd.DataFrame
     excluded: pd.DataFrame
+    warnings: Mapping[str, Sequence[str]]
     index: pd.DataFrame
     groups: dict[str, Any]
     histogram: pd.DataFrame
@@ -99,6 +101,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
         slides=slides,
         excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),
+        warnings=read_json(paths.patches / "summary.json", "tile")["warnings"],
         index=index,
         groups=read_json(paths.groups, "attribute"),
         histogram=read_table(paths.histogram, (), "attribute"),

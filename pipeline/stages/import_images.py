@@ -115,6 +115,7 @@ def _stored(paths: Paths, split: str, benchmark: Benchmark, digest: str) -> Patc
         tissue_fraction_N=unknown_N,
         tumor_fraction_N=unknown_N,
         label_N=images.label_N.astype(np.int8),
+        covered_fraction_N=np.ones(count),
     )
     attributes = StoreAttributes(
         slide_id=split,

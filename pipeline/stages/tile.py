@@ -39,6 +39,7 @@ _REMEDIES = {
     _TOO_SMALL: "lower `tile.patch.size`, `mpp` or `downsample`, or set `tile.patch.edge: pad`",
     "no_tissue": "correct `tile.tissue`",
     "little_tissue": "lower `tile.minimum_tissue_fraction`, or correct `tile.tissue`",
+    "uncovered": "lower `tile.minimum_covered_fraction`, or fetch whole slides",
     "ignored": "raise `tile.label.ignore`, or correct `tile.classes`",
     "ambiguous_label": "lower `tile.label.tau`, or raise `tile.label.negative`",
 }

@@ -56,6 +56,7 @@ def _tissue(store: StoreAttributes) -> TissueCard | None:
         settings=store.tissue,
         mask_pixels_per_patch=store.mask_pixels_per_patch,
         minimum_fraction=store.minimum_tissue_fraction,
+        minimum_covered_fraction=store.minimum_covered_fraction,
     )
 
 

@@ -36,7 +36,7 @@ def write_store(path: Path, images_NHWC: NDArray[Any], channels: tuple[str, ...]
         tissue_downsample=8.0,
         dropped={},
     )
-    table = PatchTable(np.zeros((n, 2), np.int64), np.ones(n), np.zeros(n), np.zeros(n, np.int8))
+    table = PatchTable(np.zeros((n, 2), np.int64), np.ones(n), np.zeros(n), np.zeros(n, np.int8), np.ones(n))
     store_writer.write_store(path, attributes, table, np.ones((25, 38), bool), images_NHWC)
 
 

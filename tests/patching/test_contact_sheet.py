@@ -44,7 +44,11 @@ def store(path: Path, values: list[int], *, brightfield: bool = False) -> Path:
     patches = [np.full((SIDE, SIDE, len(attributes.channels)), value, dtype) for value in values]
     place_N = np.arange(count)
     table = PatchTable(
-        np.stack([place_N * SIDE, place_N], axis=1), place_N / 10, place_N / 10, place_N.astype(np.int8) % 2
+        np.stack([place_N * SIDE, place_N], axis=1),
+        place_N / 10,
+        place_N / 10,
+        place_N.astype(np.int8) % 2,
+        np.ones(count),
     )
     write_store(path, attributes, table, np.ones((50, 75), bool), iter(patches))
     return path

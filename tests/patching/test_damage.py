@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Path:
         slide_mpp=None, slide_size=(16, 8), channels=("a",), dtype="uint8", brightfield=False,
         tissue_downsample=1, dropped={},
     )  # fmt: skip
-    table = PatchTable(np.zeros((2, 2), np.int64), np.ones(2), np.ones(2), np.ones(2, np.int8))
+    table = PatchTable(np.zeros((2, 2), np.int64), np.ones(2), np.ones(2), np.ones(2, np.int8), np.ones(2))
     patches = [np.full((8, 8, 1), value, np.uint8) for value in (3, 4)]
     write_store(tmp_path / "s.zarr", attributes, table, np.ones((4, 4), np.bool_), patches)
     return tmp_path / "s.zarr"

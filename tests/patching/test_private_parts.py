@@ -31,7 +31,7 @@ REACHED = {
     ): "subsampled tiles are taken for plain ones (readers/tiff/plain_bytes.py)",
     ("tifffile", "TiffFrame"): "planes that ImageJ does not list (readers/tiff/planes.py)",
     ("tifffile", "TiffPageSeries.is_truncated"): "the same",
-    ("pillow", "ImageFile.tile"): "16-bit color is taken for 8-bit (readers/image_reader.py)",
+    ("pillow", "ImageFile.tile"): "16-bit color is taken for 8-bit (readers/image/slide.py)",
     (
         "zarr",
         "ArrayBytesCodec._decode_single",

@@ -36,7 +36,9 @@ class ArraySlide(AbstractSlide):
         names = tuple(f"C{channel}" for channel in range(first.shape[2]))
         return Header(names, first.dtype, sizes, None, self._is_brightfield)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         rows = slice(window.top, window.top + window.height)
         region_HWC[:] = self._arrays[level][rows, window.left : window.left + window.width]
 

@@ -38,7 +38,7 @@ ATTRIBUTES = StoreAttributes(
 
 def table_of(count: int) -> PatchTable:
     n = np.arange(count)
-    return PatchTable(np.stack([24 * n, 8 * n], axis=-1), n / 10, n / 20, (n % 2).astype(np.int8))
+    return PatchTable(np.stack([24 * n, 8 * n], axis=-1), n / 10, n / 20, (n % 2).astype(np.int8), 1 - n / 40)
 
 
 def patches_of(count: int, dtype: str = "uint16") -> np.ndarray:
@@ -77,7 +77,7 @@ def test_both_readers_give_what_was_written(tmp_path: Path, codec: Codec, dtype:
 def test_others_read_it_without_us(tmp_path: Path) -> None:
     patches = write(tmp_path / "s1.zarr")
     group = zarr.open_group(tmp_path / "s1.zarr", mode="r")
-    assert group.attrs["schema"] == 4
+    assert group.attrs["schema"] == 5
     np.testing.assert_array_equal(group["images"][2:4], patches[2:4])
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{tmp_path}/s1.zarr/images/"}}
     np.testing.assert_array_equal(tensorstore.open(spec).result()[3].read().result(), patches[3])

@@ -76,6 +76,7 @@ def _patches(p: int) -> pd.DataFrame:
             "extent": 256,
             "tissue_fraction": rng.beta(2 + 2 * label, 4 - 2 * label),
             "tissue_area_um2": 1.0,
+            "covered_fraction": 1.0,
             "tumor_fraction": label.astype(float),
             "label": label,
         }
@@ -132,6 +133,7 @@ def _write_store(path: Path, rows: pd.DataFrame) -> None:
         rows["tissue_fraction"].to_numpy(np.float64),
         rows["tumor_fraction"].to_numpy(np.float64),
         rows["label"].to_numpy(np.int8),
+        np.ones(len(rows)),
     )
     write_store(path, attributes, table, np.ones((32, 32 * n), bool), images_NHWC.astype(np.uint16))
 

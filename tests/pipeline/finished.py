@@ -102,7 +102,7 @@ class _Maker:
         write_store(
             self.paths.store(slide_id),
             store_attributes(slide_id),
-            PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8)),
+            PatchTable(locations_N2, tissue_N, tumor_N, label_N.astype(np.int8), np.ones(n)),
             self.rng.random((200 // 4, 300 // 4)) < 0.5,
             iter(images_NHWC),
         )
@@ -110,7 +110,12 @@ class _Maker:
         x_N, y_N = locations_N2.T
         columns = {"patch_id": [f"{slide_id}@{x}_{y}" for x, y in locations_N2], "slide_id": slide_id}
         columns |= {"patient_id": patient, "store_row": np.arange(n), "x": x_N, "y": y_N, "extent": SIDE}
-        columns |= {"tissue_fraction": tissue_N, "tissue_area_um2": tissue_N * 64, "tumor_fraction": tumor_N}
+        columns |= {
+            "tissue_fraction": tissue_N,
+            "tissue_area_um2": tissue_N * 64,
+            "tumor_fraction": tumor_N,
+            "covered_fraction": 1.0,
+        }
         return pd.DataFrame(columns | {"label": label_N})
 
     def _attributes(self, patches: pd.DataFrame) -> None:

@@ -32,7 +32,9 @@ ATTRIBUTES = StoreAttributes(
 
 def stored(folder: Path, slide_id: str, count: int, quality: Sequence[str] = ()) -> PatchStore:
     n = np.arange(count)
-    table = PatchTable(np.stack([16 * n, 8 * n], axis=-1), n / 10, n / 20, (n % 2).astype(np.int8))
+    table = PatchTable(
+        np.stack([16 * n, 8 * n], axis=-1), n / 10, n / 20, (n % 2).astype(np.int8), 1 - n / 40
+    )
     attributes = dataclasses.replace(ATTRIBUTES, slide_id=slide_id, quality=tuple(quality))
     writer = StoreWriter.create(folder / slide_id, attributes, table)
     writer.write_quality(0, np.arange(count * len(quality), dtype=np.float32).reshape(count, len(quality)))

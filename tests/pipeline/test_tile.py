@@ -119,7 +119,8 @@ def test_the_index_tells_what_the_stores_hold(cohort: Cohort) -> None:
     assert "s10@96_0" not in label.index, "4 of 32 columns are tumor: ambiguous"
     assert label["s10@128_0"] == 0
     summary = json.loads((cohort.paths.patches / "summary.json").read_text())
-    assert summary["dropped"] == {"ambiguous_label": 6, "ignored": 0, "little_tissue": 0, "no_tissue": 36}
+    dropped = {"ambiguous_label": 6, "ignored": 0, "little_tissue": 0, "no_tissue": 36, "uncovered": 0}
+    assert summary["dropped"] == dropped
     assert summary["patches"] == len(index) == 3 * 42 - 6
     assert summary["labels"] == {"0": 42 + 18, "1": 42 + 18}
     looked_at = ["cohort.html", "s1.jpg", "s10.jpg", "s2.jpg", "sheets"]

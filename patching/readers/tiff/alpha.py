@@ -20,3 +20,9 @@ def composited(pixels_HWA: NDArray[Any], background: int, *, premultiplied: bool
     shown_HWC = np.minimum(color_HWC, alpha_HW1) * full if premultiplied else color_HWC * alpha_HW1
     over_HWC = shown_HWC + background * (full - alpha_HW1) + full // 2
     return (over_HWC // full).astype(pixels_HWA.dtype)
+
+
+def opaque(pixels_HWA: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Which pixels are not fully transparent, alpha being the last channel; None where all are."""
+    opaque_HW: NDArray[np.bool_] = pixels_HWA[..., -1] > 0
+    return None if opaque_HW.all() else opaque_HW

@@ -59,6 +59,11 @@ class SegmentGrid:
         row, column = divmod(within, self.columns)
         return plane, row * self.height, column * self.width
 
+    def window(self, index: int, plane: Size) -> Window:
+        """What a segment holds of a level of this size."""
+        _, top, left = self.corner(index)
+        return Window(left, top, min(self.width, plane.width - left), min(self.height, plane.height - top))
+
     @property
     def values(self) -> int:
         """Of a whole segment: its pixels, all samples counted."""

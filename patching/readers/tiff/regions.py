@@ -33,7 +33,7 @@ class TiffRegions(Regions):
         slide: AbstractSlide,
         stored: TiffSegments,
         cache: SegmentCache,
-        fill: Callable[[NDArray[Any], int, Window], None],
+        fill: Callable[[NDArray[Any], int, Window, None], None],
         level: int,
         locations_N2: Ints,
         size: Size,
@@ -76,7 +76,7 @@ class TiffRegions(Regions):
             return
         if self._plain[number]:
             left, top = self._corners[number]
-            self._fill(out_HWC, self._level, Window(left, top, self._size.width, self._size.height))
+            self._fill(out_HWC, self._level, Window(left, top, self._size.width, self._size.height), None)
         else:
             super().read(number, out_HWC)
 

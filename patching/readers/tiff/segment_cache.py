@@ -31,6 +31,8 @@ class Segment:
     sample: int
     top: int
     left: int
+    covered_HW: NDArray[np.bool_] | None = None
+    """Which of the pixels exist; None where all do."""
 
 
 @dataclass(slots=True)

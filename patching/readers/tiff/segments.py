@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from patching.damage import damaged, decoded
 from patching.jpeg_stream import JpegStream
-from patching.readers.base import RGB
-from patching.readers.tiff.alpha import composited
+from patching.readers.base import RGB, Window
+from patching.readers.tiff.alpha import composited, opaque
 from patching.readers.tiff.layout import JPEG, PHOTOMETRIC_RGB, PREMULTIPLIED, StoredPage
 from patching.readers.tiff.plain_bytes import plain_bytes
 from patching.readers.tiff.segment_cache import Key, Segment
@@ -109,10 +109,19 @@ class TiffSegments:
         return self._segment(page, self._decoded_by_tifffile(page, data, index), index)
 
     def _segment(self, page: StoredPage, pixels_HWS: NDArray[Any] | None, index: int) -> Segment:
+        covered_HW = None
         if pixels_HWS is not None and self._straight_alpha:
+            covered_HW = opaque(pixels_HWS)
             background = int(np.iinfo(pixels_HWS.dtype).max)
             pixels_HWS = composited(pixels_HWS, background, premultiplied=self._premultiplied)
-        return Segment(pixels_HWS, (page.grid.height, page.grid.width), *page.grid.corner(index))
+        shape = (page.grid.height, page.grid.width)
+        return Segment(pixels_HWS, shape, *page.grid.corner(index), covered_HW)
+
+    def any_stored(self, level: int, number: int, window: Window) -> bool:
+        """Whether something of a page is stored under a window of its level."""
+        page = self._pages[level][number]
+        under = page.grid.under(window)
+        return bool(((page.counts[under] > 0) & (page.offsets[under] > 0)).any())
 
     def direct(self, key: Key) -> bool:
         """Whether whole tiles like this one decode straight into an array."""

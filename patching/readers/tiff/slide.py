@@ -4,6 +4,8 @@ tifffile parses the directories and decodes single segments (a tile or a strip);
 segments under a window and pastes them, so that only what is asked for is read and decoded.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ from numpy.typing import NDArray
 from tifffile import TiffPageSeries
 
 from patching.damage import decoded
-from patching.geometry import Size, even_levels
-from patching.readers.base import Header, Window
+from patching.geometry import Level, Size, even_levels
+from patching.readers.base import Header, StoredJpeg, Window
 from patching.readers.planes import ONE_PLANE, Planes
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
-from patching.readers.stored_jpeg import StoredJpeg
 from patching.readers.tiff.checks import check_tags, checked, checked_pages
+from patching.readers.tiff.finer import finer_window, from_finer
 from patching.readers.tiff.interleave import interleave
 from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, size
 from patching.readers.tiff.meaning.images import chosen as chosen_image
@@ -27,7 +29,7 @@ from patching.readers.tiff.meaning.samples import check_jpeg_2000, check_samples
 from patching.readers.tiff.metadata import channel_names, pixel_size, transmitted_light
 from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff.regions import TiffRegions
-from patching.readers.tiff.segment_cache import Segment, SegmentCache
+from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 from patching.readers.tiff.segments import TiffSegments
 from patching.readers.tiff.strips import held_bytes
 from patching.readers.zarr.files import Source
@@ -72,7 +74,7 @@ class TiffSlide(PlanesSlide):
         self._stored = TiffSegments(self.path, file, self._pages, straight_alpha=self._straight_alpha)
         held = held_bytes(self._pages)
         self._least_cache = held if held <= _LARGEST_CACHE else 0
-        self._cache = SegmentCache(self._stored.decode, max(CACHE_BYTES, self._least_cache))
+        self._cache = SegmentCache(self._decode, max(CACHE_BYTES, self._least_cache))
         names = channel_names(self.path, self._tiff, series, image.told, chosen.channels, chosen.colors)
         header = Header(
             channels=names,
@@ -112,28 +114,78 @@ class TiffSlide(PlanesSlide):
         """See the base class: shared segments are decoded once."""
         return TiffRegions(self, self._stored, self._cache, self._read_into, level, locations_N2, size)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def stores_something(self) -> bool | None:
+        """See the base class: stored lengths tell it, but for transparency."""
+        if self._straight_alpha:
+            return None
+        return all(
+            any(
+                self._stored.any_stored(number, page, _whole(level))
+                for number, level in enumerate(self.levels)
+            )
+            for page in range(len(self._pages[0]))
+        )
+
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         pages = len(self._pages[level])
         if (pages == 1 and not self._separate) or region_HWC.nbytes > _INTERLEAVED:
             samples = region_HWC.shape[-1] // pages
             parts = [region_HWC[..., page * samples : (page + 1) * samples] for page in range(pages)]
-            self._fill(parts, level, window)
+            self._fill(dict(enumerate(parts)), level, window, covered_HW)
             return
         planes_CHW = np.empty((region_HWC.shape[-1], *region_HWC.shape[:2]), region_HWC.dtype)
-        self._fill([np.moveaxis(part, 0, -1) for part in np.split(planes_CHW, pages)], level, window)
+        parts = [np.moveaxis(part, 0, -1) for part in np.split(planes_CHW, pages)]
+        self._fill(dict(enumerate(parts)), level, window, covered_HW)
         interleave(planes_CHW, region_HWC)
 
-    def _fill(self, parts_HWS: list[NDArray[Any]], level: int, window: Window) -> None:
-        """Fill an array for each page."""
+    def _fill(
+        self,
+        parts: Mapping[int, NDArray[Any]],
+        level: int,
+        window: Window,
+        covered_HW: NDArray[np.bool_] | None,
+    ) -> None:
+        """Fill an array [H, W, S] for each of some pages, by their numbers."""
         grids = self._stored.grids[level]
-        keys = [(level, number, index) for number, grid in enumerate(grids) for index in grid.under(window)]
+        keys = [(level, number, index) for number in parts for index in grids[number].under(window)]
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
             with self._cache.lent(some) as segments:
                 for (_, number, _), segment in zip(some, segments, strict=True):
-                    self._paste(segment, parts_HWS[number], window)
+                    self._paste(segment, parts[number], window, covered_HW)
 
-    def _paste(self, segment: Segment, region_HWS: NDArray[Any], window: Window) -> None:
+    def _decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
+        """A segment; one that is not stored is made from the nearest finer level that has some of it."""
+        segment, (level, number, index) = self._stored.decode(key, buffer), key
+        if segment.pixels_HWS is not None or level == 0:
+            return segment
+        window = self._stored.grids[level][number].window(index, self.levels[level].size)
+        for finer in range(level - 1, -1, -1):
+            coarse, fine = self.levels[level], self.levels[finer]
+            if self._stored.any_stored(finer, number, finer_window(window, coarse, fine)):
+                break
+        else:
+            return segment
+        together = len(self.channels) // len(self._pages[level])
+        pixels_HWS, covered_HW = from_finer(
+            lambda region_HWS, under, known_HW: self._fill({number: region_HWS}, finer, under, known_HW),
+            window, coarse, fine, together, self.dtype,
+        )  # fmt: skip
+        if self._separate:
+            pixels_HWS = pixels_HWS[..., segment.sample : segment.sample + 1]
+        return replace(
+            segment, pixels_HWS=pixels_HWS, shape=(window.height, window.width), covered_HW=covered_HW
+        )
+
+    def _paste(
+        self,
+        segment: Segment,
+        region_HWS: NDArray[Any],
+        window: Window,
+        covered_HW: NDArray[np.bool_] | None,
+    ) -> None:
         """Copy where segment and window overlap."""
         down, right = window.top - segment.top, window.left - segment.left
         y0, x0 = max(-down, 0), max(-right, 0)
@@ -141,7 +193,16 @@ class TiffSlide(PlanesSlide):
         if segment.pixels_HWS is None:
             together = 1 if self._separate else region_HWS.shape[-1]
             region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + together] = self.background
+            if covered_HW is not None:
+                covered_HW[y0:y1, x0:x1] = False
             return
         part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
         target_HWS = region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + part_HWS.shape[-1]]
         target_HWS[:] = part_HWS[: target_HWS.shape[0], : target_HWS.shape[1]]
+        if covered_HW is not None and segment.covered_HW is not None:
+            known_HW = segment.covered_HW[max(down, 0) :, max(right, 0) :]
+            covered_HW[y0:y1, x0:x1] &= known_HW[: target_HWS.shape[0], : target_HWS.shape[1]]
+
+
+def _whole(level: Level) -> Window:
+    return Window(0, 0, level.size.width, level.size.height)

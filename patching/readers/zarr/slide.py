@@ -2,25 +2,23 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import tensorstore
-import zarr
 from numpy.typing import NDArray
-from zarr.storage import FsspecStore
 
 from patching.geometry import Location, Size, even_levels
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
+from patching.readers.tiff.finer import from_finer
 from patching.readers.tiff.layout import SegmentGrid
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
-from patching.readers.zarr.files import Source, ZarrFiles, fetched, is_url
+from patching.readers.zarr.chunks import open_chunks, read_chunk
+from patching.readers.zarr.files import Source, ZarrFiles
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
@@ -63,7 +61,7 @@ class ZarrSlide(PlanesSlide):
         self._arrays = [arrays[number] for number in even_levels(self, [self._size(a) for a in arrays])]
         self._grids = [self._grid(array) for array in self._arrays]
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
-        self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
+        self._stored = [open_chunks(self.source, array, image.format) for array in self._arrays]
         self._cache = SegmentCache(self._decode, _CACHE_BYTES)
         names = image.names(selection.groups_TZC.shape[2])
         header = Header(
@@ -122,13 +120,11 @@ class ZarrSlide(PlanesSlide):
             self._cache.expect(self._keys(level, window))
         return super().expect(level, locations_N2, size)
 
-    def _keys(self, level: int, window: Window) -> Iterator[Key]:
+    def _keys(self, level: int, window: Window) -> list[Key]:
         if window.width < 1 or window.height < 1:
-            return
+            return []
         indices = self._grids[level].under(window)
-        for number in range(len(self._blocks[level])):
-            for index in indices:
-                yield level, number, index
+        return [(level, number, index) for number in range(len(self._blocks[level])) for index in indices]
 
     def _grid(self, array: ZarrArray) -> SegmentGrid:
         """How chunks lie along Y and X."""
@@ -146,45 +142,79 @@ class ZarrSlide(PlanesSlide):
             "X": slice(left, min(left + grid.width, self._along("X", array))),
         }
         index_D = tuple(spatial.get(axis) or next(ranges) for axis in self._axes)
-        whole = _read(self.source, self._stored[level], index_D)
+        whole = read_chunk(self.source, self._stored[level], index_D)
+        if whole is None:
+            return self._missing(key)
         order = [at for at, axis in enumerate(self._axes) if axis not in "YX"]
         planes = whole.transpose([*order, self._axes.index("Y"), self._axes.index("X")])
         planes_PHW = planes.reshape(-1, *planes.shape[-2:])[list(block.inside)]
         pixels_HWS = np.ascontiguousarray(np.moveaxis(planes_PHW, 0, -1))
         return Segment(pixels_HWS, (pixels_HWS.shape[0], pixels_HWS.shape[1]), 0, top, left)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _missing(self, key: Key) -> Segment:
+        """A chunk that is not stored: made from the next finer level, or nothing."""
+        level, number, index = key
+        window = self._grids[level].window(index, self.levels[level].size)
+        nothing = Segment(None, (window.height, window.width), 0, window.top, window.left)
+        if level == 0:
+            return nothing
+        channels = self._blocks[level][number].channels
+        coarse, fine = self.levels[level], self.levels[level - 1]
+
+        def fill(region_HWS: NDArray[Any], under: Window, known_HW: NDArray[np.bool_]) -> None:
+            self._fill(region_HWS, level - 1, under, known_HW, channels)
+
+        pixels_HWS, covered_HW = from_finer(fill, window, coarse, fine, len(channels), self.dtype)
+        if not covered_HW.any():
+            return nothing
+        return replace(nothing, pixels_HWS=pixels_HWS, covered_HW=covered_HW)
+
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
+        self._fill(region_HWC, level, window, covered_HW, range(len(self.channels)))
+
+    def _fill(
+        self,
+        region_HWS: NDArray[Any],
+        level: int,
+        window: Window,
+        covered_HW: NDArray[np.bool_] | None,
+        channels: Sequence[int],
+    ) -> None:
+        """Fill an array with some channels, given by their numbers."""
+        place = {channel: at for at, channel in enumerate(channels)}
         for key in self._keys(level, window):
-            with self._cache.lent([key]) as (segment,):
-                _paste(segment, region_HWC, self._blocks[level][key[1]].channels, window)
+            held = self._blocks[level][key[1]].channels
+            pairs = [(sample, place[channel]) for sample, channel in enumerate(held) if channel in place]
+            if pairs:
+                with self._cache.lent([key]) as (segment,):
+                    _paste(segment, region_HWS, pairs, window, covered_HW, self.background)
 
 
-def _paste(segment: Segment, region_HWC: NDArray[Any], channels: tuple[int, ...], window: Window) -> None:
-    """Copy where segment and window overlap."""
-    if segment.pixels_HWS is None:
-        raise ValueError("a chunk without pixels")
+def _paste(
+    segment: Segment,
+    region_HWC: NDArray[Any],
+    pairs: Sequence[tuple[int, int]],
+    window: Window,
+    covered_HW: NDArray[np.bool_] | None,
+    background: int,
+) -> None:
+    """Copy where segment and window overlap; `pairs`: a sample of the segment, a channel of the region."""
     down, right = window.top - segment.top, window.left - segment.left
     y0, x0 = max(-down, 0), max(-right, 0)
+    if segment.pixels_HWS is None:
+        rows, columns = slice(y0, segment.shape[0] - down), slice(x0, segment.shape[1] - right)
+        for _, channel in pairs:
+            region_HWC[rows, columns, channel] = background
+        if covered_HW is not None:
+            covered_HW[rows, columns] = False
+        return
     part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
     part_HWS = part_HWS[: region_HWC.shape[0] - y0, : region_HWC.shape[1] - x0]
     rows, columns = slice(y0, y0 + part_HWS.shape[0]), slice(x0, x0 + part_HWS.shape[1])
-    for sample, channel in enumerate(channels):
+    for sample, channel in pairs:
         region_HWC[rows, columns, channel] = part_HWS[..., sample]
-
-
-def _opened(source: Source, array: ZarrArray, zarr_format: int) -> Any:
-    """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
-    if isinstance(source, str) and is_url(source):
-        store = fetched(source, FsspecStore.from_url, source, read_only=True)
-        return fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
-    spec = {
-        "driver": "zarr3" if zarr_format == 3 else "zarr",
-        "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
-    }
-    return fetched(source, lambda: tensorstore.open(spec, open=True, read=True).result())
-
-
-def _read(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray[Any]:
-    if isinstance(stored, zarr.Array):
-        return fetched(source, lambda: np.asarray(stored[index]))
-    return fetched(source, lambda: np.asarray(stored[index].read().result()))
+    if covered_HW is not None and segment.covered_HW is not None:
+        known_HW = segment.covered_HW[max(down, 0) :, max(right, 0) :]
+        covered_HW[rows, columns] &= known_HW[: part_HWS.shape[0], : part_HWS.shape[1]]

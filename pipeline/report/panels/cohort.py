@@ -1,4 +1,4 @@
-"""Patients, slides and patches of every split; what was left out, and why; a few slides with their grid."""
+"""Patients, slides and patches of every split; what was left out or warned of; a few slides' grids."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "excluded": evidence.excluded.to_dict("records"),
         "total": total,
         "budget": evidence.error_budget,
+        "warned": evidence.warnings,
         "overlays": _overlays(evidence, sources.settings.overlays),
     }
 

@@ -93,7 +93,8 @@ def _legend(first: StoreAttributes) -> list[tuple[str, str]]:
 
 def _picture(item: _Loaded, range_C2: NDArray[np.float64], side: int) -> Markup:
     """A patch with the tissue found beside it, on the intensity scale of all of them."""
-    rgb_HWC = pictures.composite(item.image_HWC, range_C2, brightfield=item.attributes.brightfield)
+    light, white = item.attributes.brightfield, item.attributes.white
+    rgb_HWC = pictures.composite(item.image_HWC, range_C2, brightfield=light, white=white)
     return jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, side))
 
 

@@ -39,6 +39,7 @@ def planted(
             "x": places_N2[:, 0],
             "y": places_N2[:, 1],
             "tissue_fraction": (1 + number_N % 10) / 10,
+            "covered_fraction": 1.0,
             "probability": probability_N,
             "prediction": (probability_N >= 0.5).astype(np.int64),
             "attribute": (number_N % 10 >= 5).astype(np.int64),

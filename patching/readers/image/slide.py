@@ -15,11 +15,11 @@ from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
+from patching.readers.image.told import check_jpeg, jpeg_told, png_told, turned
 from patching.readers.naming import numbered
-from patching.readers.pictures import check_jpeg, jpeg_told, png_told, turned
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.signatures import JPEG_MAGIC, PNG_MAGIC, head_of
-from patching.readers.tiff.alpha import composited
+from patching.readers.tiff.alpha import composited, opaque
 from patching.readers.zarr.files import Source
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class ImageSlide(AbstractSlide):
         super().__init__(path)
 
     def _open(self) -> Header:
-        self._pixels_HWC: NDArray[Any] | None = None
+        self._picture: tuple[NDArray[Any], NDArray[np.bool_] | None] | None = None
         self._decoding = threading.Lock()
         if head_of(self.path).startswith(JPEG_MAGIC):
             check_jpeg(self.path)
@@ -80,14 +80,21 @@ class ImageSlide(AbstractSlide):
         if told.gamma is not None:
             logger.info("%s: values are read as stored, its gamma (%g) is not applied", self.path, told.gamma)
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
+    ) -> None:
         with self._decoding:
-            if self._pixels_HWC is None:
-                self._pixels_HWC = self._decoded()
+            if self._picture is None:
+                self._picture = self._decoded()
+        pixels_HWC, opaque_HW = self._picture
         rows = slice(window.top, window.top + window.height)
-        region_HWC[:] = self._pixels_HWC[rows, window.left : window.left + window.width]
+        columns = slice(window.left, window.left + window.width)
+        region_HWC[:] = pixels_HWC[rows, columns]
+        if covered_HW is not None and opaque_HW is not None:
+            covered_HW &= opaque_HW[rows, columns]
 
-    def _decoded(self) -> NDArray[Any]:
+    def _decoded(self) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """The pixels, and which of them are not fully transparent; None where all are."""
         data = decoded(self.path, self.path.read_bytes)
         if data.startswith(PNG_MAGIC):
             pixels: NDArray[Any] = decoded(self.path, imagecodecs.png_decode, data)
@@ -96,11 +103,13 @@ class ImageSlide(AbstractSlide):
             with _guarded(self.path) as image:
                 pixels = decoded(self.path, np.asarray, image)
         pixels_HWC = turned(pixels.reshape(*pixels.shape[:2], -1), self._told.orientation)
+        opaque_HW = None
         if pixels_HWC.shape[-1] == len(self.channels) + 1:
+            opaque_HW = opaque(pixels_HWC)
             pixels_HWC = composited(pixels_HWC, self.background)
         if pixels_HWC.shape != (self.size.height, self.size.width, len(self.channels)):
             raise damaged(self.path, f"pixels of {pixels_HWC.shape}, where {self.size} was told")
-        return pixels_HWC
+        return pixels_HWC, opaque_HW
 
 
 def _guarded(path: Path) -> ImageFile.ImageFile:

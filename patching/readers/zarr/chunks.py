@@ -1,0 +1,62 @@
+"""Chunks of a zarr array, and which of them are stored: a fill value is no pixel."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorstore
+import zarr
+from numpy.typing import NDArray
+from zarr.core.array import AsyncArray
+from zarr.storage import FsspecStore
+
+from patching.errors import UnreadableSlideError
+from patching.readers.zarr.files import Source, fetched, is_url
+from patching.readers.zarr.metadata import ZarrArray
+
+_NOT_STORED = "NOT_FOUND: chunk"  # as TensorStore tells it
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """An array twice, with what is not stored read as 0 and as 1: zarr-python does not tell it."""
+
+    zeros: zarr.Array[Any]
+    ones: zarr.Array[Any]
+
+    @classmethod
+    def of(cls, array: zarr.Array[Any]) -> Self:
+        """Of an array, whatever its own fill value."""
+        filled = [replace(array.metadata, fill_value=array.dtype.type(value)) for value in (0, 1)]
+        return cls(*(zarr.Array(AsyncArray(each, store_path=array.store_path)) for each in filled))
+
+
+def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
+    """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
+    if isinstance(source, str) and is_url(source):
+        store = fetched(source, FsspecStore.from_url, source, read_only=True)
+        found = fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
+        return _Remote.of(found)
+    spec = {
+        "driver": "zarr3" if zarr_format == 3 else "zarr",
+        "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
+        # A value that was never stored is no pixel.
+        "fill_missing_data_reads": False,
+    }
+    return fetched(source, lambda: tensorstore.open(spec, open=True, read=True).result())
+
+
+def read_chunk(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray[Any] | None:
+    """A chunk; None where it is not stored."""
+    if isinstance(stored, _Remote):
+        pixels = fetched(source, lambda: np.asarray(stored.zeros[index]))
+        if pixels.any() or not (fetched(source, lambda: np.asarray(stored.ones[index])) == 1).all():
+            return pixels
+        return None
+    try:
+        return fetched(source, lambda: np.asarray(stored[index].read().result()))
+    except UnreadableSlideError as error:
+        if str(error.__cause__).startswith(_NOT_STORED):
+            return None
+        raise
