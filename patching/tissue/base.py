@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patching.errors import ConfigError
 from patching.geometry import Location, Mpp, Size
+from patching.tissue.parts.looking import look
 from patching.tissue.parts.morphology import Repairs
 
 _CORNER = Location(0, 0)
@@ -67,7 +68,9 @@ class SlideImage:
     channels: tuple[str, ...]
     origin: SlideOrigin | None
     covered_HW: NDArray[np.bool_] | None = None
-    """Where the image shows the slide; None is everywhere. What it has elsewhere stands for nothing."""
+    """Where the image shows the slide; None is everywhere. Elsewhere it repeats the nearest such pixel."""
+    known_HW: NDArray[np.bool_] | None = None
+    """Where statistics may look: what is covered, less a ring in which pixels may be averages with fill."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,6 +100,8 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
     """
 
     Settings: type[DetectorSettings]
+    _zero_is_background: ClassVar[bool] = False
+    """Whether the method takes a flat dark end for background by its own definition."""
 
     @final
     def __init__(self, settings: Settings_) -> None:
@@ -161,15 +166,15 @@ class AbstractTissueDetector(ABC, Generic[Settings_]):
         if covered_HW is not None and covered_HW.shape != image_HWC.shape[:2]:
             raise ValueError(f"a coverage of {image_HWC.shape[:2]} is needed, not {covered_HW.shape}")
         self._settings.repairs.check(mpp)
-        known_HW = None if covered_HW is None or covered_HW.all() else covered_HW
-        slide = SlideImage(image_HWC, mpp, brightfield, channels, origin, known_HW)
+        seen = look(image_HWC, covered_HW, brightfield=brightfield, dark=not self._zero_is_background)
+        slide = SlideImage(seen.image_HWC, mpp, brightfield, channels, origin, seen.covered_HW, seen.known_HW)
         mask_HW, warnings = self._detect(slide)
-        if known_HW is None:
+        if seen.covered_HW is None:
             everywhere_HW = np.broadcast_to(np.True_, slide.shape)
             return Found(self._settings.repairs.apply(mask_HW, mpp), everywhere_HW, warnings)
-        mask_HW &= known_HW
+        mask_HW &= seen.covered_HW
         mask_HW = self._settings.repairs.apply(mask_HW, mpp)
-        return Found(mask_HW & known_HW, known_HW, warnings)
+        return Found(mask_HW & seen.covered_HW, seen.covered_HW, (*seen.told, *warnings))
 
     def files(self, slide_id: str) -> tuple[Path, ...]:
         """Files beside the slide that its mask is made from."""

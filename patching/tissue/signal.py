@@ -27,6 +27,7 @@ class SignalDetector(AbstractTissueDetector[SignalSettings]):
     """
 
     Settings = SignalSettings
+    _zero_is_background = True
 
     def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         name = self._settings.channel

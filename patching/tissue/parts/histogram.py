@@ -100,15 +100,15 @@ def separation(values: NDArray[np.float32], upper: NDArray[np.bool_]) -> float:
     if upper.all() or not upper.any():
         return 0.0
     low_N = values[~upper]
-    return float(values[upper].mean() - low_N.mean()) / max(_deviation(low_N), 1e-6)
+    return float(values[upper].mean() - low_N.mean()) / max(robust_deviation(low_N), 1e-6)
 
 
 def highest_background(values: NDArray[np.float32], upper: NDArray[np.bool_]) -> float:
     """Three robust standard deviations above the median of the lower class, which must not be empty."""
     low_N = values[~upper]
-    return float(np.median(low_N)) + 3 * _deviation(low_N)
+    return float(np.median(low_N)) + 3 * robust_deviation(low_N)
 
 
-def _deviation(values: NDArray[np.float32]) -> float:
+def robust_deviation(values: NDArray[np.float32]) -> float:
     """Median absolute deviation, scaled to a Gaussian's standard deviation."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))

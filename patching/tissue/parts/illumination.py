@@ -49,7 +49,13 @@ def fit_gain(log: Projected, threshold: Callable[[NDArray[np.float64]], float]) 
     y_H, x_W = (axis[:: log.step] for axis in _axes(log.shape))
     step_y, step_x = max(1, y_H.size // _SIDE), max(1, x_W.size // _SIDE)
     value_N: NDArray[np.float64] = log.sample[::step_y, ::step_x].astype(np.float64).ravel()
-    model = _Model(value_N, _surface(y_H[::step_y], x_W[::step_x]))
+    basis_NK = _surface(y_H[::step_y], x_W[::step_x])
+    if log.sample_known is not None:
+        known_N = log.sample_known[::step_y, ::step_x].ravel()
+        value_N, basis_NK = value_N[known_N], basis_NK[known_N]
+    if not value_N.size:
+        return Gain(log.shape, np.zeros(basis_NK.shape[1]))
+    model = _Model(value_N, basis_NK)
     all_gain_K, _ = model.fit(np.zeros(value_N.size, np.bool_))
     fits = [_alternate(model, start_K, threshold) for start_K in (np.zeros_like(all_gain_K), all_gain_K)]
     return Gain(log.shape, min(fits, key=lambda fit: fit[1])[0])

@@ -29,6 +29,7 @@ class Projected:
         compute: gives the values [h, W, ...] of a slice of rows.
         finish: what is still to be done to each value by itself; a sample is taken before.
         mapped: whether `map` will be called: what `compute` gave of a small image is kept for it.
+        known_HW: pixels that statistics may look at; None is all.
     """
 
     def __init__(
@@ -38,12 +39,22 @@ class Projected:
         finish: Callable[[Floats], Floats] = lambda values: values,
         *,
         mapped: bool = False,
+        known_HW: NDArray[np.bool_] | None = None,
     ) -> None:
         self.shape, self._compute, self._finish, self._mapped = shape, compute, finish, mapped
         self._kept: dict[int, Floats] = {}
         self.step = max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
         self.sample = self._sampled()
         """Values of every `step`-th row and column [ceil(H / step), ceil(W / step), ...]."""
+        self.sample_known = None if known_HW is None else known_HW[:: self.step, :: self.step]
+        """Which of them statistics may look at; None is all."""
+
+    @property
+    def known(self) -> Floats:
+        """The sample's known values: [h, w, ...] where all are, else [N, ...]."""
+        if self.sample_known is None:
+            return self.sample
+        return picked(self.sample, self.sample_known)
 
     def _sampled(self) -> Floats:
         step = self.step
@@ -147,6 +158,13 @@ def planes_of(values: NDArray[Any]) -> NDArray[Any]:
 def channels_last(planes_CHW: NDArray[Any]) -> NDArray[Any]:
     """The values [H, W, C] of planes [C, H, W], not copied."""
     return planes_CHW.transpose(1, 2, 0)
+
+
+def picked(values: Floats, where_HW: NDArray[np.bool_]) -> Floats:
+    """Values [N, ...] of some pixels; each channel's are in one piece."""
+    if values.ndim == 2:
+        return values[where_HW]
+    return np.stack([plane[where_HW] for plane in planes_of(values)]).T
 
 
 def over_channels(function: Callable[[Floats, Floats], Floats], values: Floats) -> Floats:

@@ -14,11 +14,11 @@ from pydantic import Field, field_validator
 
 from patching.tissue.base import AbstractTissueDetector, DetectorSettings, SlideImage
 from patching.tissue.parts.brightfield import background, densities, magnitude
-from patching.tissue.parts.histogram import highest_background, otsu_threshold, separation
-from patching.tissue.parts.intensity import flattened, structured
+from patching.tissue.parts.intensity import BELIEVED, Intensities
 from patching.tissue.parts.lines import straight_lines
 from patching.tissue.parts.marks import borders, ink_strokes, is_black, is_ink
 from patching.tissue.parts.regions import drop_specks
+from patching.tissue.parts.second_look import split
 from patching.tissue.parts.strips import Floats, Projected
 
 Mark = Literal["ink", "border", "line"]
@@ -34,7 +34,7 @@ class ThresholdSettings(DetectorSettings):
     """Specks and holes of fewer pixels are removed."""
     projection: Literal["log", "sqrt"] = "log"
     """Intensity images: the logarithm evens out bright channels more than the square root does."""
-    minimum_separation: float = Field(default=3.8, gt=0)
+    minimum_separation: float = Field(default=BELIEVED, gt=0)
     """Intensity images: class means must lie this many background deviations apart to be believed.
 
     The classes are Otsu's, whatever the method. A Gaussian cut at its mean has 2.7; on simulated slides,
@@ -68,24 +68,36 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
     @final
     def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         split = self._brightfield if slide.brightfield else self._intensity
-        mask_HW = split(slide)
+        mask_HW, warnings = split(slide)
         drop_specks(mask_HW, self._settings.minimum_region)
         if slide.brightfield and "line" in self._settings.exclude:
             self._without_lines(mask_HW)
-        return mask_HW, ()
+        return mask_HW, warnings
 
     @final
-    def _brightfield(self, slide: SlideImage) -> NDArray[np.bool_]:
+    def _brightfield(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         """Density above the slide's own background, and no mark."""
-        density = densities(slide.image_HWC, self._settings.smoothing)
-        background_C = background(density.sample, self._settings.maximum_pallor)
-        bits_HW = density.map(self._rule(density, background_C))
+        density = densities(slide.image_HWC, self._settings.smoothing, slide.known_HW)
+        if not density.known.size:
+            return np.zeros(slide.shape, np.bool_), ()
+        glass = background(density.known, self._settings.maximum_pallor)
+        whole = glass.pallor > self._settings.maximum_pallor
+        bits_HW = density.map(self._rule(density, None if whole else glass.density_C))
         mask_HW: NDArray[np.bool_] = bits_HW & _TISSUE != 0
+        if slide.covered_HW is not None:
+            mask_HW &= slide.covered_HW
         if "ink" in self._settings.exclude:
             mask_HW &= ~ink_strokes(bits_HW & _INK != 0, slide.mpp)
         if "border" in self._settings.exclude:
             mask_HW &= ~borders(bits_HW & _BLACK != 0)
-        return mask_HW
+        return mask_HW, (self._told_pallor(glass.pallor),) if whole else ()
+
+    @final
+    def _told_pallor(self, pallor: float) -> str:
+        return (
+            f"everything is tissue: the pallor of the brightest percent is {pallor:.3f}, "
+            f"and that of a background {self._settings.maximum_pallor:g} at most (`maximum_pallor`)"
+        )
 
     @final
     def _rule(self, density: Projected, background_C: Floats | None) -> Callable[[Floats], NDArray[np.uint8]]:
@@ -93,7 +105,7 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
         if background_C is None:
             clear_C, threshold = np.zeros(density.sample.shape[-1], np.float32), np.float64(-1)
         else:
-            excess = magnitude(density.sample - background_C)
+            excess = magnitude(density.known - background_C)
             clear_C = background_C
             threshold = np.clip(np.float64(self._threshold(excess)), *self._settings.density_range)
         # Floats are above it where they are above the next float under it, and compared in half the time.
@@ -115,16 +127,16 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
             drop_specks(mask_HW, self._settings.minimum_region)
 
     @final
-    def _intensity(self, slide: SlideImage) -> NDArray[np.bool_]:
+    def _intensity(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         """Log or root intensity, if it falls into two classes."""
-        image_HWC = slide.image_HWC
-        smoothing, projection = self._settings.smoothing, self._settings.projection
-        flat = flattened(image_HWC, smoothing, projection)
-        fair = otsu_threshold(flat.sample)
-        upper = flat.sample > fair
-        if separation(flat.sample, upper) < self._settings.minimum_separation:
-            return np.full(flat.shape, structured(image_HWC, smoothing))
-        # Triangle and entropy may cut a broad background in two.
-        lowest = min(fair, highest_background(flat.sample, upper))
-        threshold = max(lowest, self._threshold(flat.sample))
-        return flat.map(lambda flat_HW: flat_HW > threshold)
+        seen = Intensities(slide.image_HWC, self._settings.smoothing, slide.known_HW)
+        believed = self._settings.minimum_separation
+        found = split(seen, self._settings.projection, believed, self._threshold)
+        if found.mask_HW is not None:
+            return found.mask_HW if slide.covered_HW is None else found.mask_HW & slide.covered_HW, ()
+        told = (
+            f"{'everything' if found.everything else 'nothing'} is tissue: two classes lie "
+            f"{found.separation:.2f} background deviations apart, and {believed:g} are needed "
+            "(`minimum_separation`)"
+        )
+        return np.full(slide.shape, found.everything), (told,)

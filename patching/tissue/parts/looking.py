@@ -1,0 +1,100 @@
+"""What of an image a detector may look at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patching.tissue.parts.coverage import extended, inner, without_mixed
+from patching.tissue.parts.fill import Fill, find_fill
+from patching.tissue.parts.histogram import otsu_threshold
+from patching.tissue.parts.intensity import BELIEVED, Intensities
+from patching.tissue.parts.second_look import noise_alone, split
+
+_SMOOTHING = 1.0  # pixels, to judge whether there is a background
+_FRINGE = 5  # pixels from tissue at which a background is no longer blurred with it
+_SEVERAL = 1000  # pixels that show whether all are the same
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image, and what of it is known."""
+
+    image_HWC: NDArray[np.generic]
+    """Uncovered pixels have the value of the nearest covered one."""
+    covered_HW: NDArray[np.bool_] | None = None
+    """None is everywhere."""
+    known_HW: NDArray[np.bool_] | None = None
+    """What statistics may look at; None is all."""
+    told: tuple[str, ...] = ()
+    """What was found, in words."""
+
+
+def look(
+    image_HWC: NDArray[np.generic],
+    covered_HW: NDArray[np.bool_] | None,
+    *,
+    brightfield: bool,
+    dark: bool,
+) -> Seen:
+    """Leave out what the image does not show: what is not covered, no number, or fill.
+
+    Args:
+        image_HWC: is not changed.
+        covered_HW: where it shows the slide; None is everywhere.
+        brightfield: the background is bright.
+        dark: whether a flat dark end of an intensity image may be fill.
+    """
+    if covered_HW is not None and covered_HW.all():
+        covered_HW = None
+    if image_HWC.dtype.kind == "f":
+        covered_HW = _without_missing(image_HWC, covered_HW)
+
+    def has_background(rest_HW: NDArray[np.bool_], straight: bool) -> bool:
+        return _has_background(image_HWC, rest_HW, straight=straight)
+
+    fills = find_fill(
+        image_HWC, covered_HW, brightfield=brightfield, has_background=has_background, dark=dark
+    )
+    if covered_HW is None and not fills:
+        return Seen(image_HWC)
+    covered_HW = np.ones(image_HWC.shape[:2], np.bool_) if covered_HW is None else covered_HW.copy()
+    for fill in fills:
+        covered_HW &= ~fill.mask_HW
+    covered_HW = without_mixed(image_HWC, covered_HW)
+    known_HW = inner(covered_HW, 1)
+    known_HW = known_HW if known_HW.any() else covered_HW
+    return Seen(extended(image_HWC, covered_HW), covered_HW, known_HW, tuple(_told(fill) for fill in fills))
+
+
+def _has_background(image_HWC: NDArray[np.generic], rest_HW: NDArray[np.bool_], *, straight: bool) -> bool:
+    """Whether some pixels of an intensity image have a background of their own.
+
+    It is noise, and noise alone may as well be tissue, unless it was cut along rows and columns.
+    """
+    rest = Intensities(extended(image_HWC, rest_HW), _SMOOTHING, rest_HW)
+    found = split(rest, "log", BELIEVED, otsu_threshold)
+    if found.mask_HW is None:
+        varied = len(np.unique(image_HWC[rest_HW][:_SEVERAL], axis=0)) > 1
+        return straight and varied and not found.everything
+    return straight or noise_alone(rest, inner(rest_HW & ~found.mask_HW, _FRINGE))
+
+
+def _without_missing(
+    image_HWC: NDArray[np.generic], covered_HW: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Coverage without pixels that are no finite number in some channel."""
+    finite_HW = np.isfinite(image_HWC[..., 0].astype(np.float64))
+    for channel in range(1, image_HWC.shape[-1]):
+        finite_HW &= np.isfinite(image_HWC[..., channel].astype(np.float64))
+    if finite_HW.all():
+        return covered_HW
+    return finite_HW if covered_HW is None else finite_HW & covered_HW
+
+
+def _told(fill: Fill) -> str:
+    values = ", ".join(f"{value:g}" for value in fill.color_C.tolist())
+    return (
+        f"{fill.mask_HW.mean():.2%} of the image is exactly ({values}), apart from its background: "
+        "taken for fill, of which nothing is known"
+    )
