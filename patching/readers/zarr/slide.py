@@ -11,19 +11,23 @@ import numpy as np
 import tensorstore
 import zarr
 from numpy.typing import NDArray
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, LocalStore
 
-from patching.geometry import Location, Size, even_levels
+from patching.geometry import Location, Size
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
 from patching.readers.tiff.layout import SegmentGrid
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
+from patching.readers.zarr.addresses import WholeStore
 from patching.readers.zarr.files import Source, ZarrFiles, fetched, is_url
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
+_BY_TENSORSTORE = frozenset(
+    ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,11 @@ class _Block:
 
 
 class ZarrSlide(PlanesSlide):
-    """A slide in an OME-Zarr image of version 0.4 or 0.5.
+    """A slide in an OME-Zarr image of versions 0.1 to 0.5.
 
-    Levels are the arrays of `multiscales` that hold the same planes as the first. It is brightfield if
-    its pixels are 8-bit and its three channels are red, green and blue by name or, where they have no
-    names, by the colors of `omero`.
+    Levels are the arrays of `multiscales` that show the same planes as the finest, coarser along both axes
+    alike. It is brightfield if its three channels of 8 or 16 bits are called red, green and blue, or, at 8
+    bits and without names, are drawn in these colors.
 
     Raises:
         UnreadableSlideError: no such image, a codec or size that is refused, several planes without a
@@ -55,23 +59,23 @@ class ZarrSlide(PlanesSlide):
         super().__init__(source)
 
     def _open(self) -> Header:
-        image = read_image(ZarrFiles(self.source))
+        image = read_image(ZarrFiles(self.source), self._planes.series)
         full = image.levels[0]
         self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
         selection = select(str(self), image.axes, full.shape, self._planes)
-        arrays = [array for array in image.levels if self._alike(array, full)]
-        self._arrays = [arrays[number] for number in even_levels(self, [self._size(a) for a in arrays])]
+        self._arrays = list(image.levels)
         self._grids = [self._grid(array) for array in self._arrays]
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
         self._stored = [_opened(self.source, array, image.format) for array in self._arrays]
         self._cache = SegmentCache(self._decode, _CACHE_BYTES)
         names = image.names(selection.groups_TZC.shape[2])
+        image.tell_what_is_guessed(self, names)
         header = Header(
             channels=names,
             dtype=full.dtype,
             sizes=tuple(self._size(array) for array in self._arrays),
             mpp=image.mpp,
-            brightfield=(names == RGB and full.dtype == np.uint8) or None,
+            brightfield=(names == RGB and full.dtype in (np.uint8, np.uint16)) or None,
         )
         return self._planned(header, selection, self._planes)
 
@@ -84,10 +88,6 @@ class ZarrSlide(PlanesSlide):
     def _stacked(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Of a value for each axis, those beside Y and X."""
         return tuple(length for axis, length in zip(self._axes, lengths, strict=True) if axis not in "YX")
-
-    def _alike(self, array: ZarrArray, full: ZarrArray) -> bool:
-        """Levels that are coarser along Z too number their planes otherwise: they are left out."""
-        return array.dtype == full.dtype and self._stacked(array.shape) == self._stacked(full.shape)
 
     def _blocks_of(self, array: ZarrArray, selection: Selection) -> Iterator[_Block]:
         shape, chunk = self._stacked(array.shape), self._stacked(array.chunk)
@@ -173,9 +173,11 @@ def _paste(segment: Segment, region_HWC: NDArray[Any], channels: tuple[int, ...]
 
 
 def _opened(source: Source, array: ZarrArray, zarr_format: int) -> Any:
-    """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
-    if isinstance(source, str) and is_url(source):
-        store = fetched(source, FsspecStore.from_url, source, read_only=True)
+    """TensorStore where it reaches, because it is the faster one; zarr-python elsewhere."""
+    distant = isinstance(source, str) and is_url(source)
+    if distant or not _BY_TENSORSTORE.issuperset(array.codecs):
+        plain: Any = fetched(source, FsspecStore.from_url if distant else LocalStore, source, read_only=True)
+        store = WholeStore(plain, blosc=array.codecs[-1:] == ("blosc",))
         return fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
     spec = {
         "driver": "zarr3" if zarr_format == 3 else "zarr",
