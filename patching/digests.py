@@ -8,7 +8,7 @@ from pathlib import Path
 from patching.errors import UnreadableSlideError
 from patching.readers.containers.companions import belonging
 from patching.readers.zarr.files import Source, ZarrFiles, is_url
-from patching.readers.zarr.metadata import read_image
+from patching.readers.zarr.metadata import documents_of
 
 
 def fingerprint(paths: Sequence[Source]) -> str:
@@ -35,9 +35,7 @@ def content_digests(source: Source) -> list[str]:
         UnreadableSlideError: a file or folder that cannot be read, or not to its end.
     """
     if isinstance(source, str) and is_url(source):
-        files = ZarrFiles(source)
-        levels = [level.path for level in read_image(files).levels]
-        return [hashlib.sha256(b"\n".join(files.documents(levels))).hexdigest()]
+        return [hashlib.sha256(b"\n".join(documents_of(ZarrFiles(source)))).hexdigest()]
     path = Path(source)
     if path.is_dir():
         listed = "\n".join(f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in _inside(path))

@@ -1,5 +1,6 @@
 """Names of channels, and what they say of the pixels."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ RGB = ("R", "G", "B")
 SlideKind = Literal["brightfield", "intensity"]
 """Transmitted light in red, green and blue with a bright background, or signals with a dark one."""
 _LIGHT = (np.uint8, np.uint16)
+_NO_NAME = re.compile(r"(channel|c)?[ :_-]*[0-9]*")
 _COLORS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
 
@@ -19,6 +21,11 @@ def called_rgb(names: Sequence[str]) -> bool:
     return len(names) == len(_COLORS) and all(
         name.strip().lower() in words for name, words in zip(names, _COLORS, strict=True)
     )
+
+
+def nameless(names: Sequence[str]) -> bool:
+    """Whether all are no names but numbers: empty, C0, Channel 1, channel:2 and the like."""
+    return all(_NO_NAME.fullmatch(name.strip().lower()) for name in names)
 
 
 def counted(number: int, noun: str) -> str:
@@ -60,11 +67,11 @@ def colors_of(source: str, channels: Sequence[str], dtype: np.dtype[Any]) -> tup
     Raises:
         ChannelError: other than red, green and blue of 8 or 16 bits, unsigned.
     """
-    nameless = tuple(channels) == numbered(len(RGB))
-    if dtype not in _LIGHT or not (nameless or called_rgb(channels)):
+    without_names = len(channels) == len(RGB) and nameless(channels)
+    if dtype not in _LIGHT or not (without_names or called_rgb(channels)):
         raise ChannelError(
             has=f"{source}: {', '.join(channels)} in {dtype}, declared as brightfield",
             needs="red, green and blue, in this order, in 8 or 16 bits, unsigned",
             do="correct the column `kind`, or name the channels R;G;B in the column `channels` if they are",
         )
-    return RGB if nameless else tuple(channels)
+    return RGB if without_names else tuple(channels)

@@ -154,7 +154,9 @@ RGB_COLORS = ("FF0000", "00FF00", "0000FF")
     ("labels", "colors", "dtype", "brightfield"),
     [
         (("Red", "Green", "Blue"), ("", "", ""), "uint8", True),
-        (("r", "g", "b"), ("", "", ""), "uint16", False),
+        (("r", "g", "b"), ("", "", ""), "uint16", True),
+        (("Red", "Green", "Blue"), ("", "", ""), "float32", False),
+        (("Channel 0", "Channel 1", "Channel 2"), RGB_COLORS, "uint16", False),
         (("Channel 0", "Channel 1", "Channel 2"), RGB_COLORS, "uint8", True),
         (("", "", ""), RGB_COLORS, "uint8", True),
         (("mCherry", "GFP", "DAPI"), RGB_COLORS, "uint8", False),
@@ -269,11 +271,11 @@ def test_codecs_of_shards_in_shards_are_looked_at(outer: list[Any], tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"version": "0.6"}, "version 0.6"),
         ({"multiscales": []}, "without `multiscales`"),
         ({"multiscales": [], "plate": {}}, "with `plate`\n.*\n.*slide.ome.zarr/0"),
         ({"multiscales": 3}, "malformed"),
-        ({"multiscales": [{"axes": ["y", "x"], "datasets": []}]}, "malformed"),
+        ({"multiscales": [{"axes": ["y", "x"], "datasets": []}]}, "without levels"),
+        ({"multiscales": [{"axes": ["y", 3], "datasets": []}]}, "malformed"),
         ({"multiscales": [{"axes": [{"name": "y"}, {"name": "z"}], "datasets": []}]}, "axes YZ"),
         (
             {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "../a"}]}]},

@@ -9,17 +9,21 @@ import tensorstore
 import zarr
 from numpy.typing import NDArray
 from zarr.core.array import AsyncArray
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, LocalStore
 
 from patching.errors import UnreadableSlideError
+from patching.readers.zarr.addresses import WholeStore
 from patching.readers.zarr.files import Source, fetched, is_url
 from patching.readers.zarr.metadata import ZarrArray
 
+_BY_TENSORSTORE = frozenset(
+    ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
+)
 _NOT_STORED = "NOT_FOUND: chunk"  # as TensorStore tells it
 
 
 @dataclass(frozen=True, slots=True)
-class _Remote:
+class _ByZarr:
     """An array twice, with what is not stored read as 0 and as 1: zarr-python does not tell it."""
 
     zeros: zarr.Array[Any]
@@ -33,11 +37,13 @@ class _Remote:
 
 
 def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
-    """TensorStore where it reaches, because it is the faster one; zarr-python at other addresses."""
-    if isinstance(source, str) and is_url(source):
-        store = fetched(source, FsspecStore.from_url, source, read_only=True)
+    """TensorStore where it reaches, because it is the faster one; zarr-python elsewhere."""
+    distant = isinstance(source, str) and is_url(source)
+    if distant or not _BY_TENSORSTORE.issuperset(array.codecs):
+        plain: Any = fetched(source, FsspecStore.from_url if distant else LocalStore, source, read_only=True)
+        store = WholeStore(plain, blosc=array.codecs[-1:] == ("blosc",))
         found = fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
-        return _Remote.of(found)
+        return _ByZarr.of(found)
     spec = {
         "driver": "zarr3" if zarr_format == 3 else "zarr",
         "kvstore": {"driver": "file", "path": f"{Path(source).resolve()}/{array.path}/"},
@@ -49,7 +55,7 @@ def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
 
 def read_chunk(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray[Any] | None:
     """A chunk; None where it is not stored."""
-    if isinstance(stored, _Remote):
+    if isinstance(stored, _ByZarr):
         pixels = fetched(source, lambda: np.asarray(stored.zeros[index]))
         if pixels.any() or not (fetched(source, lambda: np.asarray(stored.ones[index])) == 1).all():
             return pixels

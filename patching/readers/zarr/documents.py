@@ -1,57 +1,69 @@
-"""What the documents of OME-Zarr 0.4 and 0.5 must hold; all else in them is passed over."""
+"""What the documents of OME-Zarr 0.1 to 0.5 must hold; all else in them is passed over."""
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, Field, ValidationError
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from patching.readers.zarr.files import ZarrFiles
 
 SHARDING = "sharding_indexed"
 _Length = Annotated[int, Field(ge=0, lt=2**62)]
+_Item = TypeVar("_Item")
+
+
+def _listed(value: Any) -> Any:
+    """Writers leave a list out, or write null."""
+    return () if value is None else value
+
+
+def _named(value: Any) -> Any:
+    """Axes of version 0.3 are names."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+_Many = Annotated[tuple[_Item, ...], BeforeValidator(_listed)]
 
 
 class Axis(BaseModel):
     """An axis of the image."""
 
-    name: Any
-    unit: Any = ""
+    name: Any = None
+    type: Any = None
+    unit: Any = None
 
 
 class Transformation(BaseModel):
     """From an array's pixels to a physical place."""
 
     type: Any = None
-    scale: tuple[float, ...] = ()
+    scale: Any = None
+    translation: Any = None
 
 
 class Dataset(BaseModel):
     """One resolution of an image."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     path: str
-    transformations: tuple[Transformation, ...] = Field((), alias="coordinateTransformations")
+    transformations: _Many[Transformation] = Field((), alias="coordinateTransformations")
 
 
 class Multiscale(BaseModel):
     """One image in all its resolutions."""
 
-    axes: tuple[Axis, ...]
+    axes: tuple[Annotated[Axis, BeforeValidator(_named)], ...] | None = None
     datasets: tuple[Dataset, ...]
-    transformations: tuple[Transformation, ...] = Field((), alias="coordinateTransformations")
+    transformations: _Many[Transformation] = Field((), alias="coordinateTransformations")
+    systems: Any = Field(None, alias="coordinateSystems")
     version: Any = None
-
-
-class Channel(BaseModel):
-    """What a viewer shows of a channel."""
-
-    label: Any = ""
-    color: Any = ""
+    name: Any = None
 
 
 class Attributes(BaseModel):
     """What a group tells of its images."""
 
     multiscales: tuple[Multiscale, ...]
-    channels: tuple[Channel, ...] = Field((), validation_alias=AliasPath("omero", "channels"))
 
 
 class Codec(BaseModel):
@@ -82,10 +94,15 @@ class Array2(BaseModel):
     data_type: str = Field(alias="dtype")
     compressor: OldCodec | None = None
     filters: tuple[OldCodec, ...] | None = None
+    separator: Any = Field(None, alias="dimension_separator")
 
     def names(self) -> tuple[str, ...]:
-        """Of all codecs."""
-        return tuple(codec.id for codec in (self.compressor, *(self.filters or ())) if codec is not None)
+        """Of all codecs, in the order in which pixels go through them."""
+        return tuple(codec.id for codec in (*(self.filters or ()), self.compressor) if codec is not None)
+
+    def outer(self) -> tuple[str, ...]:
+        """Of the codecs of what is stored under one key."""
+        return self.names()
 
 
 class Array3(BaseModel):
@@ -97,10 +114,19 @@ class Array3(BaseModel):
     )
     data_type: str
     codecs: tuple[Codec, ...]
+    dimension_names: Any = None
+    encoding: Any = Field(None, validation_alias=AliasPath("chunk_key_encoding", "name"))
+    separator: Any = Field(
+        None, validation_alias=AliasPath("chunk_key_encoding", "configuration", "separator")
+    )
 
     def names(self) -> tuple[str, ...]:
-        """Of all codecs."""
+        """Of all codecs, those in shards too."""
         return tuple(name for codec in self.codecs for name in codec.names())
+
+    def outer(self) -> tuple[str, ...]:
+        """Of the codecs of what is stored under one key, without those in shards."""
+        return tuple(codec.name for codec in self.codecs)
 
 
 _Kind = TypeVar("_Kind", bound=BaseModel)

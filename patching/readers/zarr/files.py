@@ -1,13 +1,17 @@
 """The JSON documents of a zarr hierarchy, from a folder or from any address that fsspec knows."""
 
 import json
+import zlib
+from copy import copy
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientResponseError
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from patching.damage import Foreign
+from patching.damage import Foreign, in_words
 from patching.errors import UnreadableSlideError
 
 Source = Path | str
@@ -15,6 +19,7 @@ Source = Path | str
 # Of what fsspec knows, only stores of files: others run commands on hosts, or unpack what they download.
 _PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory")
 _LARGEST_DOCUMENT = 16 * 2**20
+_ABSENT = (404, 410)  # what an HTTP server answers for what it does not have
 _NAMES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
@@ -42,7 +47,8 @@ def _unreachable(source: Source, what: str) -> UnreadableSlideError:
     )
 
 
-fetched = Foreign(_unreachable, (ClientError,))
+# Two decoders of chunks have errors that derive from no other.
+fetched = Foreign(_unreachable, (ClientError, zlib.error, LZMAError))
 """For what reads from a folder or an address."""
 
 
@@ -54,7 +60,7 @@ class ZarrFiles:
     """
 
     def __init__(self, source: Source) -> None:
-        self.source = source
+        self.source: object = source
         _require_plain(source)
         address = source if isinstance(source, str) and is_url(source) else str(Path(source).resolve())
         try:
@@ -65,6 +71,24 @@ class ZarrFiles:
                 needs="an address that fsspec can open",
                 do="install the package that the message names, or copy the slide to a folder",
             ) from error
+
+    def inside(self, folder: str) -> "ZarrFiles":
+        """The documents under a folder of this root."""
+        self.require_inside(folder)
+        files = copy(self)
+        files.source, files._root = f"{self.source}/{folder}", f"{self._root}/{folder}"
+        return files
+
+    def require_inside(self, path: str) -> None:
+        """Refuse a path that leads out of this root."""
+        if ".." in path.split("/") or path.startswith("/") or "://" in path or "\\" in path:
+            raise self.refusal(f"a path {path!r}, which leads outside of it")
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the root lies on this machine, None where it does elsewhere."""
+        local = isinstance(self._system, LocalFileSystem)
+        return Path(self._root) if local else None
 
     def text(self, name: str) -> bytes | None:
         """Content of a document, or None where there is none.
@@ -77,6 +101,9 @@ class ZarrFiles:
             with fetched(where, self._system.open, f"{self._root}/{name}", "rb") as file:
                 content: bytes = fetched(where, file.read, _LARGEST_DOCUMENT + 1)
         except UnreadableSlideError as error:
+            answered = _answer(error.__cause__)
+            if answered is not None and not _is_absence(answered):
+                raise _unreachable(where, in_words(answered)) from error
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 return None
             raise
@@ -103,10 +130,20 @@ class ZarrFiles:
         found = {name: self.text(name) for name in names}
         return [name.encode() + b"\n" + content for name, content in found.items() if content is not None]
 
-    def refusal(self, has: str) -> UnreadableSlideError:
+    def refusal(
+        self, has: str, do: str = "copy it again from its source, or export it anew"
+    ) -> UnreadableSlideError:
         """An error about this hierarchy's documents."""
         return UnreadableSlideError(
-            has=f"{self.source}: {has}",
-            needs="an OME-Zarr image of version 0.4 or 0.5",
-            do="copy it again from its source, or export it anew",
+            has=f"{self.source}: {has}", needs="an OME-Zarr image as versions 0.1 to 0.5 describe it", do=do
         )
+
+
+def _answer(cause: BaseException | None) -> ClientError | None:
+    """What a server answered: fsspec calls a document absent that one refuses, or fails, to send."""
+    answered = cause.__cause__ if isinstance(cause, FileNotFoundError) else None
+    return answered if isinstance(answered, ClientError) else None
+
+
+def _is_absence(answered: ClientError) -> bool:
+    return isinstance(answered, ClientResponseError) and answered.status in _ABSENT

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.geometry import Location, Size, even_levels
+from patching.geometry import Location, Size
 from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
@@ -22,6 +22,9 @@ from patching.readers.zarr.files import Source, ZarrFiles
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
+_BY_TENSORSTORE = frozenset(
+    ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,11 @@ class _Block:
 
 
 class ZarrSlide(PlanesSlide):
-    """A slide in an OME-Zarr image of version 0.4 or 0.5.
+    """A slide in an OME-Zarr image of versions 0.1 to 0.5.
 
-    Levels are the arrays of `multiscales` that hold the same planes as the first. It is brightfield if
-    its pixels are 8-bit and its three channels are red, green and blue by name or, where they have no
-    names, by the colors of `omero`.
+    Levels are the arrays of `multiscales` that show the same planes as the finest, coarser along both axes
+    alike. It is brightfield if its three channels of 8 or 16 bits are called red, green and blue, or, at 8
+    bits and without names, are drawn in these colors.
 
     Raises:
         UnreadableSlideError: no such image, a codec or size that is refused, several planes without a
@@ -53,23 +56,23 @@ class ZarrSlide(PlanesSlide):
         super().__init__(source)
 
     def _open(self) -> Header:
-        image = read_image(ZarrFiles(self.source))
+        image = read_image(ZarrFiles(self.source), self._planes.series)
         full = image.levels[0]
         self._axes = renamed(str(self), image.axes, full.shape, self._planes.axes)
         selection = select(str(self), image.axes, full.shape, self._planes)
-        arrays = [array for array in image.levels if self._alike(array, full)]
-        self._arrays = [arrays[number] for number in even_levels(self, [self._size(a) for a in arrays])]
+        self._arrays = list(image.levels)
         self._grids = [self._grid(array) for array in self._arrays]
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
         self._stored = [open_chunks(self.source, array, image.format) for array in self._arrays]
         self._cache = SegmentCache(self._decode, _CACHE_BYTES)
         names = image.names(selection.groups_TZC.shape[2])
+        image.tell_what_is_guessed(self, names)
         header = Header(
             channels=names,
             dtype=full.dtype,
             sizes=tuple(self._size(array) for array in self._arrays),
             mpp=image.mpp,
-            brightfield=(names == RGB and full.dtype == np.uint8) or None,
+            brightfield=(names == RGB and full.dtype in (np.uint8, np.uint16)) or None,
         )
         return self._planned(header, selection, self._planes)
 
@@ -82,10 +85,6 @@ class ZarrSlide(PlanesSlide):
     def _stacked(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Of a value for each axis, those beside Y and X."""
         return tuple(length for axis, length in zip(self._axes, lengths, strict=True) if axis not in "YX")
-
-    def _alike(self, array: ZarrArray, full: ZarrArray) -> bool:
-        """Levels that are coarser along Z too number their planes otherwise: they are left out."""
-        return array.dtype == full.dtype and self._stacked(array.shape) == self._stacked(full.shape)
 
     def _blocks_of(self, array: ZarrArray, selection: Selection) -> Iterator[_Block]:
         shape, chunk = self._stacked(array.shape), self._stacked(array.chunk)
