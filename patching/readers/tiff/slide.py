@@ -64,7 +64,7 @@ class TiffSlide(PlanesSlide):
         levels = [checked(self.path, level) for level in series.levels if alike(level, series)]
         levels = [levels[number] for number in even_levels(self.path, [size(level) for level in levels])]
         for level in levels:
-            check_samples(self.path, level, named=image.told is not None and all(image.told.channels))
+            check_samples(self.path, level, named=image.named)
             check_jpeg_2000(self.path, self._tiff, level.keyframe)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]

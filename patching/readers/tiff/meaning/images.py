@@ -57,6 +57,11 @@ class TiffImage:
         )
 
     @property
+    def named(self) -> bool:
+        """Whether the file names its channels."""
+        return self.told is not None and bool(self.told.channels) and all(self.told.channels)
+
+    @property
     def private(self) -> bool:
         """Whether it is the slide's label, or a picture that may show it: names of patients are on them."""
         return bool(_PRIVATE.fullmatch(self.name.lower())) or self.series.keyframe.subfiletype == _MACRO

@@ -7,6 +7,7 @@ tifffile sees it, which would open the other files and join them.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -21,6 +22,7 @@ from patching.readers.tiff.meaning.ome_planes import keep_here, planes_here
 
 logger = logging.getLogger(__name__)
 _LARGEST_COMPANION = 2**28
+_BEGINNING, _BEGINS_WITHIN = re.compile(r"<(?:\w{1,20}:)?OME[\s>]"), 4000
 _TIFF_SUFFIXES = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
 
 
@@ -61,9 +63,9 @@ def plain_xml(path: Path, text: str) -> Element:
 
 
 def ome_text(path: Path, tiff: TiffFile) -> str | None:
-    """The OME-XML of a file as it is written, None where there is none."""
-    text: str | None = decoded(path, lambda: tiff.ome_metadata if tiff.is_ome else None)
-    return text
+    """The OME-XML of a file as it is written, None where there is none; it may be padded, or break off."""
+    text: str = decoded(path, lambda: tiff.pages.first.description.strip(" \t\r\n\0"))
+    return text if _BEGINNING.search(text[:_BEGINS_WITHIN]) else None
 
 
 def refuse_entities(path: Path, tiff: TiffFile) -> None:

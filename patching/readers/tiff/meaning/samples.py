@@ -156,7 +156,7 @@ def _is_display(path: Path, page: TiffPage, *, named: bool) -> bool:
 def _is_scale(page: TiffPage) -> bool:
     """Whether the palette's colors change little from one to the next, as those of a scale do."""
     colors_CN = np.asarray([] if page.colormap is None else page.colormap).astype(np.int64)
-    if colors_CN.ndim != 2 or len(colors_CN) != len(RGB):
+    if colors_CN.ndim != 2 or len(colors_CN) != len(RGB) or colors_CN.size == 0:
         return False
     ways_C = np.abs(np.diff(colors_CN, axis=1)).sum(axis=1)
     return bool((ways_C <= _SMOOTH * max(1, colors_CN.max())).all())
