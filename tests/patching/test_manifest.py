@@ -181,6 +181,9 @@ PROBLEMS = {
     r"line 2: label 'tumor'": (HEADER, "a,p,a.tif,tumor,,,"),
     r"line 2: mpp '-0.5'": (HEADER, "a,p,a.tif,0,-0.5,,"),
     r"line 2: mpp 'nan'": (HEADER, "a,p,a.tif,0,nan,,"),
+    r"line 2: mpp '0.25x'": (HEADER, "a,p,a.tif,0,0.25x,,"),
+    r"line 2: mpp '1.234,5'": (HEADER, 'a,p,a.tif,0,"1.234,5",,'),
+    r"line 2: mpp '1_0'": (HEADER, "a,p,a.tif,0,1_0,,"),
     r"line 2: split 'val'": (HEADER, "a,p,a.tif,0,,val,"),
     r"line 2: a channel named twice": (HEADER, "a,p,a.tif,0,,,SHG;CARS;SHG"),
     r"line 2: 2 cells more than": (HEADER, "a,p,a.tif,0,,,,x,y"),
@@ -195,6 +198,14 @@ PROBLEMS = {
     r"patient 'p' in two splits: train, test": (HEADER, "a,p,a.tif,0,,train,", "b,p,b.tif,0,,test,"),
     r"a\.tif of two patients: 'p', 'q'": (HEADER, "a,p,a.tif,0,,,", "b,q,a.tif,0,,,"),
 }
+
+
+@pytest.mark.parametrize(
+    ("cell", "mpp"), [("0.25", 0.25), ('"0,25"', 0.25), ("2.5e-1", 0.25), (".25", 0.25), ("250 nm", 0.25)]
+)
+def test_pixel_sizes_as_people_write_them(cell: str, mpp: float, write: Write) -> None:
+    (row,) = read_manifest(write(HEADER, f"a,p,a.tif,0,{cell},,"))
+    assert row.mpp == pytest.approx(mpp)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

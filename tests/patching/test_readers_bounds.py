@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from patching import Location, Size, open_slide
+from patching import Location, Mpp, Size, open_slide
 from patching.readers.joined_reader import Shift
 from patching.readers.tiff.slide import TiffSlide
 from tests.patching.leica import write_leica
@@ -75,3 +75,31 @@ def test_a_projection_begins_where_its_planes_do(tmp_path: Path, monkeypatch: py
     with open_slide(path, z="max") as slide:
         assert not isinstance(slide, TiffSlide)
         assert slide.bounds == Location(7, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        ("0.25", "0.5", Mpp(0.25, 0.5)),
+        ("0,25", "5e-1", Mpp(0.25, 0.5)),
+        ("0.25\0", " .5 ", Mpp(0.25, 0.5)),
+        ("0.25x", "0.25", None),
+        ("nan", "nan", None),
+        ("0.25", None, None),
+        ("0", "0", None),
+        (None, None, None),
+    ],
+)
+def test_pixel_sizes_of_openslide_are_read_whole(
+    x: str | None,
+    y: str | None,
+    expected: Mpp | None,
+    rgb_tiff: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = {f"openslide.mpp-{axis}": text for axis, text in (("x", x), ("y", y)) if text is not None}
+    monkeypatch.setattr(openslide.OpenSlide, "properties", told)
+    with open_slide(rgb_tiff.path, reader="openslide") as slide:
+        assert slide.mpp == expected
+    assert ("no length" in caplog.text) == (expected is None and x is not None)

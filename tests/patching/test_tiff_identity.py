@@ -1,6 +1,7 @@
 """Metadata and planes of a TIFF are those of the image that is read, whatever else its OME-XML lists."""
 
 import logging
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,6 +259,59 @@ def test_xml_of_several_images_that_tells_no_directories(
     with open_slide(tmp_path / "a.ome.tif") as slide:
         assert (slide.channels, slide.mpp) == (("C0",), None)
     assert "does not tell which of 2 images" in caplog.text
+
+
+@pytest.mark.parametrize("end", ["", "\n" * 40, " \r\n" * 9])
+def test_xml_that_is_padded(end: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.ome.tif", ome(image_xml(("SHG", "TPEF"), [Planes(count=2)])) + end, noise(2, 0))
+    with open_slide(tmp_path / "a.ome.tif") as slide:
+        assert (slide.channels, slide.mpp) == (("SHG", "TPEF"), Mpp(0.5, 1.0))
+
+
+def test_xml_that_breaks_off_is_damage(tmp_path: Path) -> None:
+    write(tmp_path / "a.ome.tif", ome(image_xml(("SHG",), [Planes()]))[:-30], noise(1, 0))
+    with pytest.raises(UnreadableSlideError, match="ParseError"):
+        open_slide(tmp_path / "a.ome.tif")
+
+
+def micro_manager(path: Path, channels: Sequence[int], stack: NDArray[np.uint16]) -> None:
+    """A stack of Micro-Manager that is one of two files: its summary tells of two channels."""
+    height, width = stack.shape[1:]
+    summary = b'{"MicroManagerVersion": "2", "Channels": 2, "Slices": 1, "Frames": 1, "Positions": 1}'
+    place = 40 + len(summary)
+    offsets, directories = [], b""
+    for number, plane in enumerate(stack):
+        offsets.append(place)
+        following = place + 162 + plane.nbytes
+        values = {
+            256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: place + 162, 277: 1, 278: height,
+            279: plane.nbytes, 284: 1, 296: 1, 339: 1,
+        }  # fmt: skip
+        entries = b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in values.items())
+        entries += struct.pack("<HHII", 51123, 2, len(summary), 40)
+        last = following if number + 1 < len(stack) else 0
+        directories += struct.pack("<H", 13) + entries + struct.pack("<I", last) + plane.tobytes()
+        place = following
+    index = struct.pack("<II", 3453623, len(offsets))
+    for channel, offset in zip(channels, offsets, strict=True):
+        index += struct.pack("<5I", channel, 0, 0, 0, offset)
+    header = b"II*\0" + struct.pack("<I", offsets[0])
+    header += struct.pack("<8I", 54773648, place, 483765892, 0, 99384722, 0, 2355492, len(summary))
+    path.write_bytes(header + summary + directories + index)
+
+
+@pytest.mark.parametrize("siblings", [True, False])
+def test_a_stack_of_micro_manager_is_read_by_itself(siblings: bool, tmp_path: Path) -> None:
+    paths = [tmp_path / f"x_MMStack{suffix}.tif" for suffix in ("", "_1")]
+    for number, path in enumerate(paths):
+        micro_manager(path, [number], noise(1, number))
+    if not siblings:
+        paths[0].unlink()
+    with tifffile.TiffFile(paths[1]) as tiff:
+        assert tiff.series[0].kind == "mmstack"
+        assert tiff.series[0].is_multifile == siblings
+    with open_slide(paths[1]) as slide:
+        np.testing.assert_array_equal(whole(slide), noise(1, 1))
 
 
 def two_images(folder: Path, first: tuple[str, tuple[int, int]], second: tuple[str, tuple[int, int]]) -> Path:

@@ -103,6 +103,31 @@ def test_alpha_beside_rgb_is_laid_over_white(kind: str, dtype: str, tmp_path: Pa
     assert np.abs(found_HWC[10:20] - expected_HWC).max() <= 1.01
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_transparent_signals_are_dark_and_unknown(dtype: str, tmp_path: Path) -> None:
+    """Where the colors are declared to be signals, what is not there is no bright one."""
+    path, image = tmp_path / "alpha.tif", noise(4, dtype)
+    image[..., 3] = np.iinfo(dtype).max
+    image[:10, :, 3] = 0
+    tifffile.imwrite(path, image, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
+    with open_slide(path, kind="intensity") as slide:
+        covered_HW = np.empty((40, 60), bool)
+        found_HWC = slide.read_region(Location(0, 0), 0, slide.size, covered=covered_HW)
+    assert not found_HWC[:10].any()
+    np.testing.assert_array_equal(found_HWC[10:], image[10:, :, :3])
+    np.testing.assert_array_equal(covered_HW.all(axis=1), np.arange(40) >= 10)
+
+
+@pytest.mark.parametrize("names", [["Red", "Green", "Blue", "Alpha"], ["r", "g", "b", "a"]])
+def test_a_channel_called_alpha(names: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "planes.ome.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    planes = np.ascontiguousarray(np.moveaxis(noise(4), -1, 0))
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata=metadata)
+    with pytest.raises(UnreadableSlideError, match="the last is transparency"):
+        open_slide(path)
+
+
 def palette(random: bool) -> NDArray[np.uint16]:
     table = np.zeros((3, 256), np.uint16)
     table[1] = np.random.default_rng(0).permutation(RAMP) if random else RAMP

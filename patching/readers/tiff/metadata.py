@@ -10,6 +10,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 from patching.damage import decoded
+from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.numbers import micrometres
 from patching.readers.naming import RGB, called_rgb, distinct, numbered
@@ -24,6 +25,7 @@ _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 # Screen and print defaults (72 to 1,200 dpi) are 353 to 21 µm: no microscope's pixel.
 _COARSEST_UM = 20.0
 _METRE_UM = 1e6
+_ALPHA = ("a", "alpha")
 _SHOWN = 40
 
 
@@ -133,7 +135,16 @@ def transmitted_light(
 
     Colors by their photometric tag are, in 8 bits, and channels called red, green and blue in 8 or 16; what
     is guessed is told, for signals are stored so as well.
+
+    Raises:
+        UnreadableSlideError: a fourth channel is called alpha.
     """
+    if len(names) == len(RGB) + 1 and called_rgb(names[:-1]) and names[-1].strip().lower() in _ALPHA:
+        raise UnreadableSlideError(
+            has=f"{path}: channels {', '.join(names)}: the last is transparency, which is no signal",
+            needs="red, green and blue alone, or other names",
+            do="export it without its alpha channel",
+        )
     if decoded(path, lambda: tiff.is_lsm):
         return False
     if len(names) != len(RGB) or series.dtype not in (np.uint8, np.uint16):

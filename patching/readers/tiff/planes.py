@@ -19,14 +19,14 @@ class TiffPlanes:
     """What is read of a series.
 
     `pages` are numbers into `pages_of` a level, in reading order; each gives `samples` planes.
-    `straight_alpha` tells that a page's last sample is transparency, laid over white when it is decoded.
+    `transparent` tells that a page's last sample is transparency, laid over the background at decoding.
     `colors` tells that the samples of a page are channels.
     """
 
     selection: Selection
     pages: tuple[int, ...]
     samples: int
-    straight_alpha: bool
+    transparent: bool
     colors: bool
 
     @property

@@ -1,6 +1,7 @@
 """From a TIFF's stored segment (tile or strip) to its pixels."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,13 +40,21 @@ class TiffSegments:
         path: the TIFF, for errors.
         file: the same, unbuffered; read at given places only, so that no position is shared.
         pages: per level, the pages of its channels.
-        straight_alpha: the last sample is transparency, to be laid over white.
+        transparent: the last sample is transparency.
+        background: of the slide, which transparent pixels are laid over; asked for when they are read.
     """
 
     def __init__(
-        self, path: Path, file: BinaryIO, pages: list[list[StoredPage]], *, straight_alpha: bool
+        self,
+        path: Path,
+        file: BinaryIO,
+        pages: list[list[StoredPage]],
+        *,
+        transparent: bool,
+        background: Callable[[], int],
     ) -> None:
-        self._path, self._file, self._pages, self._straight_alpha = path, file, pages, straight_alpha
+        self._background = background
+        self._path, self._file, self._pages, self._transparent = path, file, pages, transparent
         self.grids = [[page.grid for page in level] for level in pages]
         self._dtype = np.dtype(pages[0][0].keyframe.dtype)
         self._premultiplied = tuple(pages[0][0].keyframe.extrasamples) == (PREMULTIPLIED,)
@@ -101,7 +110,7 @@ class TiffSegments:
         if page.plain is not None and data:
             pixels_HWS = np.frombuffer(data, page.plain).reshape(-1, *shape[1:])
             return self._segment(page, pixels_HWS, index)
-        if data and plain is not None and not self._straight_alpha:
+        if data and plain is not None and not self._transparent:
             fits = buffer is not None and buffer.shape == shape and buffer.dtype == self._dtype
             out_HWS = buffer if buffer is not None and fits else np.empty(shape, self._dtype)
             if plain.decode(data, out_HWS):
@@ -110,10 +119,9 @@ class TiffSegments:
 
     def _segment(self, page: StoredPage, pixels_HWS: NDArray[Any] | None, index: int) -> Segment:
         covered_HW = None
-        if pixels_HWS is not None and self._straight_alpha:
+        if pixels_HWS is not None and self._transparent:
             covered_HW = opaque(pixels_HWS)
-            background = int(np.iinfo(pixels_HWS.dtype).max)
-            pixels_HWS = composited(pixels_HWS, background, premultiplied=self._premultiplied)
+            pixels_HWS = composited(pixels_HWS, self._background(), premultiplied=self._premultiplied)
         shape = (page.grid.height, page.grid.width)
         return Segment(pixels_HWS, shape, *page.grid.corner(index), covered_HW)
 
@@ -125,7 +133,7 @@ class TiffSegments:
 
     def direct(self, key: Key) -> bool:
         """Whether whole tiles like this one decode straight into an array."""
-        return self._plain[key[0]][key[1]] is not None and not self._straight_alpha
+        return self._plain[key[0]][key[1]] is not None and not self._transparent
 
     def decode_into(self, key: Key, out_HWS: NDArray[Any]) -> bool:
         """Decode a `direct` tile into a contiguous array of its shape; False where it is not stored so."""

@@ -68,10 +68,12 @@ class TiffSlide(PlanesSlide):
             check_jpeg_2000(self.path, self._tiff, level.keyframe)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]
-        self._straight_alpha = chosen.straight_alpha
+        self._transparent = chosen.transparent
         self._separate = series.keyframe.planarconfig == SEPARATE
         file = self._resources.enter_context(decoded(self.path, lambda: self.path.open("rb", buffering=0)))
-        self._stored = TiffSegments(self.path, file, self._pages, straight_alpha=self._straight_alpha)
+        self._stored = TiffSegments(
+            self.path, file, self._pages, transparent=self._transparent, background=lambda: self.background
+        )
         held = held_bytes(self._pages)
         self._least_cache = held if held <= _LARGEST_CACHE else 0
         self._cache = SegmentCache(self._decode, max(CACHE_BYTES, self._least_cache))
@@ -92,7 +94,7 @@ class TiffSlide(PlanesSlide):
     def stored_jpeg(self, level: int) -> StoredJpeg | None:
         """See the base class."""
         stream, grid = self._stored.stream((level, 0, 0)), self._stored.grids[level][0]
-        if stream is None or self._straight_alpha or not self.brightfield:
+        if stream is None or self._transparent or not self.brightfield:
             return None
         return StoredJpeg(
             Size(grid.width, grid.height),
@@ -116,7 +118,7 @@ class TiffSlide(PlanesSlide):
 
     def stores_something(self) -> bool | None:
         """See the base class: stored lengths tell it, but for transparency."""
-        if self._straight_alpha:
+        if self._transparent:
             return None
         return all(
             any(
