@@ -261,6 +261,34 @@ def test_xml_of_several_images_that_tells_no_directories(
     assert "does not tell which of 2 images" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "channels",
+    [
+        "",
+        "<Channel/>",
+        '<Channel SamplesPerPixel="1"/>' * 3,
+        '<Channel Name="R"/><Channel Name="G"/><Channel Name="B"/>',
+    ],
+)
+@pytest.mark.parametrize("data", ["", "<TiffData/>", '<TiffData IFD="0"/>'])
+def test_xml_that_does_not_tell_of_samples(
+    channels: str, data: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page of three colors, called three channels: none of them is elsewhere."""
+    path, image = tmp_path / "rgb.ome.tif", (noise(3, 0) // 256).astype(np.uint8).transpose(1, 2, 0)
+    pixels = (
+        '<Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="60" SizeY="40" SizeC="3" SizeZ="1" SizeT="1" '
+    )
+    xml = (
+        f'<OME><Image>{pixels} PhysicalSizeX="0.5" PhysicalSizeY="1">{channels}{data}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, image, description=xml, metadata=None, photometric="rgb")
+    with open_slide(path) as slide:
+        assert (slide.channels, slide.mpp, slide.brightfield) == (("R", "G", "B"), Mpp(0.5, 1.0), True)
+        np.testing.assert_array_equal(whole(slide), image.transpose(2, 0, 1))
+    assert not [record for record in caplog.records if record.name.startswith("patching")]
+
+
 @pytest.mark.parametrize("end", ["", "\n" * 40, " \r\n" * 9])
 def test_xml_that_is_padded(end: str, tmp_path: Path) -> None:
     write(tmp_path / "a.ome.tif", ome(image_xml(("SHG", "TPEF"), [Planes(count=2)])) + end, noise(2, 0))
@@ -388,6 +416,21 @@ def test_images_of_a_plain_tiff(tmp_path: Path, caplog: pytest.LogCaptureFixture
     with open_slide(path, series=0) as slide:
         assert (slide.size, slide.mpp) == (Size(30, 20), Mpp(2.0, 2.0))
         np.testing.assert_array_equal(whole(slide), noise(1, 0, (30, 20)))
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_page_of_half_the_size_is_a_level_only_where_it_is_marked(marked: bool, tmp_path: Path) -> None:
+    """Without the mark it may be another modality, and tissue would be sought in that."""
+    path, second = tmp_path / "pages.tif", noise(1, 1, (30, 20))
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(noise(1, 0)[0], photometric="minisblack", metadata=None)
+        tiff.write(second[0], photometric="minisblack", metadata=None, subfiletype=1 if marked else 0)
+    with open_slide(path) as slide:
+        assert [level.size for level in slide.levels] == [Size(60, 40), Size(30, 20)][: 1 + marked]
+        np.testing.assert_array_equal(whole(slide), noise(1, 0))
+    if not marked:
+        with open_slide(path, series=1) as slide:
+            np.testing.assert_array_equal(whole(slide), second)
 
 
 def test_an_ordinary_pyramid_is_not_talked_about(ome_tiff: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -75,11 +75,12 @@ def opened(path: Path, resources: ExitStack) -> tuple[TiffFile, OmeFile | None]:
     """
     file = resources.enter_context(decoded(path, lambda: _Alone(io.FileIO(path))))
     tiff = resources.enter_context(decoded(path, TiffFile, file, name=path.name))
-    first = check_directory(path, tiff)
+    check_directory(path, tiff)
     text = ome_text(path, tiff)
     told = None
     if text is not None:
-        told = ome_file(path, text, decoded(path, len, tiff.pages), first.samplesperpixel)
+        decoded(path, len, tiff.pages)  # finds all directories
+        told = ome_file(path, text, tiff.pages)
     if told is not None:
         tiff = resources.enter_context(
             decoded(path, TiffFile, file, name=path.name, offset=0, omexml=told.xml)
@@ -94,7 +95,7 @@ def images_of(path: Path, tiff: TiffFile, told: OmeFile | None) -> list[TiffImag
         UnreadableSlideError: the directories contradict each other.
     """
     images = []
-    for series in series_of(path, tiff):
+    for series in [part for whole in series_of(path, tiff) for part in _apart(whole)]:
         about = None if told is None else _about(series, told)
         described = _DESCRIBED.search(series.keyframe.description)
         name = about.name if about else str(series.name or "") or (described[1] if described else "")
@@ -107,6 +108,22 @@ def images_of(path: Path, tiff: TiffFile, told: OmeFile | None) -> list[TiffImag
                 *(path, number, image.name),
             )
     return images
+
+
+def _apart(series: TiffPageSeries) -> list[TiffPageSeries]:
+    """A series, and what tifffile takes for its levels by their sizes alone: they may show something else.
+
+    In a pyramid such pages are marked as reduced, or hang below the full resolution.
+    """
+    if series.kind != "generic":
+        return [series]
+    guessed = [level for level in series.levels[1:] if not _is_marked(level)]
+    series.levels[:] = [level for level in series.levels if level not in guessed]
+    return [series, *guessed]
+
+
+def _is_marked(level: TiffPageSeries) -> bool:
+    return bool(level.keyframe.is_reduced or level.keyframe.is_subifd)
 
 
 def _about(series: TiffPageSeries, told: OmeFile) -> OmeImage | None:

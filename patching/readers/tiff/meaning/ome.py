@@ -8,13 +8,13 @@ tifffile sees it, which would open the other files and join them.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from defusedxml.ElementTree import fromstring
-from tifffile import TiffFile
+from tifffile import TiffFile, TiffFrame, TiffPage
 
 from patching.damage import decoded
 from patching.errors import UnreadableSlideError
@@ -78,14 +78,13 @@ def refuse_entities(path: Path, tiff: TiffFile) -> None:
         plain_xml(path, text)
 
 
-def ome_file(path: Path, text: str, pages: int, samples: int) -> OmeFile | None:
+def ome_file(path: Path, text: str, pages: Sequence[TiffPage | TiffFrame]) -> OmeFile | None:
     """What an OME-XML tells of the file that it stands in; None where it does not tell which part that is.
 
     Args:
         path: the file.
         text: the XML.
-        pages: the number of its directories.
-        samples: of a pixel of its first page.
+        pages: its directories.
 
     Raises:
         UnreadableSlideError: no XML, all images lie in other files, or planes without order do.
@@ -111,7 +110,7 @@ def ome_file(path: Path, text: str, pages: int, samples: int) -> OmeFile | None:
     mine = _mine(path, own, blocks)
     kept: list[OmeImage] = []
     for image in images:
-        told = _image(path, image, mine, pages, samples)
+        told = _image(path, image, mine, pages)
         if told is None:
             root.remove(image)
             continue
@@ -122,14 +121,14 @@ def ome_file(path: Path, text: str, pages: int, samples: int) -> OmeFile | None:
 
 
 def _image(
-    path: Path, image: Element, mine: Callable[[Element], bool], pages: int, samples: int
+    path: Path, image: Element, mine: Callable[[Element], bool], pages: Sequence[TiffPage | TiffFrame]
 ) -> OmeImage | None:
     """An image without what lies in other files, None where all of it does; so is the element then."""
     pixels = image.find("Pixels")
     if pixels is None:
         return None
     blocks = [block for block in pixels.findall("TiffData") if mine(block)]
-    here = planes_here(path, pixels, blocks, pages, samples)
+    here = planes_here(path, pixels, blocks, pages)
     if here is None:
         return None
     keep_here(path, image, pixels, here)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
+from tifffile import TiffFrame, TiffPage
+
 from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 
@@ -36,7 +38,7 @@ class PlanesHere:
 
 
 def planes_here(
-    path: Path, pixels: Element, blocks: Sequence[Element], pages: int, samples: int
+    path: Path, pixels: Element, blocks: Sequence[Element], pages: Sequence[TiffPage | TiffFrame]
 ) -> PlanesHere | None:
     """What the `TiffData` blocks of one file tell; None where they tell of no plane.
 
@@ -45,20 +47,22 @@ def planes_here(
         pixels: the image's element `Pixels`.
         blocks: those of its blocks that are about this file.
         pages: directories of the file.
-        samples: of a pixel of its first page.
 
     Raises:
         UnreadableSlideError: contradictions, or planes that are not all of some channels.
     """
-    order, extent, together = _layout(path, pixels)
+    if not blocks:
+        return None
+    _tell_samples(path, pixels, blocks[0], pages)
+    order, extent, samples = _layout(path, pixels)
     page_of: dict[_Plane, int] = {}
     for block in blocks:
-        for plane, page in _planes(path, block, order, extent, pages):
+        for plane, page in _planes(path, block, order, extent, len(pages)):
             if page_of.setdefault(plane, page) != page:
                 raise damaged(path, f"OME-XML that finds the plane {plane} along {order} in two places")
     if not page_of:
         return None
-    here = PlanesHere(order, extent, together, page_of)
+    here = PlanesHere(order, extent, samples, page_of)
     distinct = len(set(page_of.values()))
     if distinct < len(page_of) and samples == 1:
         raise damaged(path, f"OME-XML that finds {len(page_of)} planes in {distinct} directories")
@@ -72,6 +76,19 @@ def planes_here(
             do="export one file with all channels and planes, or list one file per modality",
         )
     return here
+
+
+def _tell_samples(path: Path, pixels: Element, block: Element, pages: Sequence[TiffPage | TiffFrame]) -> None:
+    """Put into the XML that a page holds several channels, where its writer did not."""
+    channels = pixels.findall("Channel")
+    page = _whole(path, block.get("IFD"), 0)
+    told = {channel.get("SamplesPerPixel") or "1" for channel in channels}
+    if told - {"1"} or not 0 <= page < len(pages):
+        return
+    samples = decoded(path, lambda: pages[page].aspage().samplesperpixel)
+    if samples > 1 and _whole(path, pixels.get("SizeC"), 1) % samples == 0:
+        for channel in channels or [SubElement(pixels, "Channel")]:
+            channel.set("SamplesPerPixel", str(samples))
 
 
 def _layout(path: Path, pixels: Element) -> tuple[str, tuple[int, ...], int]:
