@@ -268,6 +268,34 @@ def test_three_planes_are_light_where_they_are_called_so(
         assert not slide.brightfield
 
 
+@pytest.mark.parametrize(
+    ("names", "colors", "dtype", "light"),
+    [
+        (("", "", ""), (-16776961, 16711935, 65535), "uint8", True),
+        (("Channel 0", "Channel 1", "Channel 2"), (-16776961, 16711935, 65535), "uint8", True),
+        (("SHG", "TPEF", "CARS"), (-16776961, 16711935, 65535), "uint8", False),
+        (("", "", ""), (-16776961, 65535, 16711935), "uint8", False),
+        (("", "", ""), (-16776961, 16711935, 65535), "uint16", False),
+    ],
+)
+def test_nameless_planes_drawn_in_red_green_and_blue(
+    names: tuple[str, ...],
+    colors: tuple[int, ...],
+    dtype: str,
+    light: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As converters write H&E; fluorescence that is drawn so has names."""
+    path, image = tmp_path / "planes.ome.tif", COLORS.astype(dtype)
+    metadata = {"axes": "CYX", "Channel": {"Name": list(names), "Color": list(colors)}}
+    tifffile.imwrite(path, image, ome=True, photometric="minisblack", metadata=metadata)
+    with open_slide(path) as slide:
+        assert slide.brightfield == light
+        assert (slide.channels == ("R", "G", "B")) == light
+    assert ("taken for transmitted light" in caplog.text) == light
+
+
 def test_deep_rgb_is_intensities_until_it_is_declared(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ from patching.damage import decoded
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.numbers import micrometres
-from patching.readers.naming import RGB, called_rgb, distinct, numbered
+from patching.readers.naming import RGB, called_rgb, distinct, nameless
 from patching.readers.tiff.layout import PHOTOMETRIC_RGB
 from patching.readers.tiff.meaning.ome import OmeImage, plain_xml
 
@@ -121,7 +121,7 @@ def channel_names(
     elif colors and count == len(RGB) <= page.samplesperpixel and page.photometric in PHOTOMETRIC_RGB:
         return RGB
     elif told is not None:
-        found = list(told.channels)
+        found = list(RGB if told.drawn_rgb and series.dtype == np.uint8 else told.channels)
     elif decoded(path, lambda: tiff.is_qpi):
         described = decoded(path, lambda: [page.aspage().description for page in series.pages if page])
         found = [plain_xml(path, text).findtext("Name", "") for text in described]
@@ -156,7 +156,7 @@ def transmitted_light(
         light, guess = None, "RGB of 16 bits is taken for intensities: set `kind` to brightfield if it is not"
     elif called_rgb(names):
         light, guess = True, "red, green, blue are taken for transmitted light: else set `kind` to intensity"
-    elif names == numbered(len(RGB)) and series.dtype == np.uint8:
+    elif nameless(names) and series.dtype == np.uint8:
         light, guess = (
             None,
             "three channels are taken for intensities: set `kind` to brightfield if it is RGB",

@@ -18,11 +18,13 @@ from tifffile import TiffFile, TiffFrame, TiffPage
 
 from patching.damage import decoded
 from patching.errors import UnreadableSlideError
+from patching.readers.naming import nameless
 from patching.readers.tiff.meaning.ome_planes import keep_here, planes_here
 
 logger = logging.getLogger(__name__)
 _LARGEST_COMPANION = 2**28
 _BEGINNING, _BEGINS_WITHIN = re.compile(r"<(?:\w{1,20}:)?OME[\s>]"), 4000
+_PLAIN_COLORS = ("-16776961", "16711935", "65535")  # red, green, blue and alpha as one signed number
 _TIFF_SUFFIXES = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
 
 
@@ -37,6 +39,12 @@ class OmeImage:
     """The names of its channels, empty where one has none."""
     pixels: Element
     """Its element `Pixels`."""
+
+    @property
+    def drawn_rgb(self) -> bool:
+        """Whether three channels have no names, and are drawn in pure red, green and blue."""
+        drawn = tuple(channel.get("Color") for channel in self.pixels.findall("Channel"))
+        return drawn == _PLAIN_COLORS and nameless(self.channels)
 
 
 @dataclass(frozen=True, slots=True)
