@@ -1,5 +1,6 @@
 """Tissue and grid of one slide, found on an overview; nothing of labels."""
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from patching.survey.settings import FEWEST_MASK_PIXELS, SurveySettings
 from patching.tissue.base import SlideOrigin
 from patching.tissue_area import AreaTable
 
+logger = logging.getLogger(__name__)
 MAX_MASK_PIXELS = 2**28
 _THUMBNAIL = 1280
 _PAINTED = 64  # rows
@@ -107,6 +109,8 @@ def pixel_size(given: float | None, found: Mpp | None) -> Mpp | None:
     """The manifest's pixel size wins; where it is but the mean of the file's, the file knows both sides."""
     if given is None or (found is not None and found.mean == given):
         return found
+    if found is not None and not found.square:
+        logger.warning("pixels of %.4g x %.4g µm are taken for square ones of %g", found.x, found.y, given)
     return Mpp(given, given)
 
 

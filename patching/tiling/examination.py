@@ -1,5 +1,6 @@
 """What the files of a slide tell before it is tiled, and which slides fit together."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from patching.readers.naming import SlideKind
 from patching.readers.overview import holds_pixels, nothing_stored
 from patching.readers.registration import SubpixelShift, modality_shifts
 
+logger = logging.getLogger(__name__)
 _PROBE = 64
 
 
@@ -71,6 +73,7 @@ def examine(
         if registration == "correct" and shifts and row.reading.shift is None:
             moved = tuple(shift.rounded() for shift in shifts)
             row = replace(row, reading=replace(row.reading, shift=moved))
+        _tell_sides(slide, row.mpp)
         found = None if slide.mpp is None else slide.mpp.mean
         return Examined(
             row=row,
@@ -83,6 +86,17 @@ def examine(
             annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
             shifts=shifts,
         )
+
+
+def _tell_sides(slide: AbstractSlide, given: float | None) -> None:
+    """In the log: pixels that are not square, which the one number in the column `mpp` cannot tell."""
+    if slide.mpp is None or slide.mpp.square:
+        return
+    if given is None or given == slide.mpp.mean:
+        meaning = "the column mpp holds their mean, and patches of `downsample` are as oblong as they"
+    else:
+        meaning = f"the column mpp says {given:g}, and they are taken for square ones of that size"
+    logger.warning("%s: pixels of %.4g x %.4g µm: %s", slide, slide.mpp.x, slide.mpp.y, meaning)
 
 
 def _shifts(

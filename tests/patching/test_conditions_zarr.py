@@ -767,6 +767,38 @@ def test_an_array_without_a_chunk_is_told(tmp_path: Path, caplog: pytest.LogCapt
     assert "not one chunk of 0 is stored" in caplog.text
 
 
+@pytest.mark.parametrize("instead", ["folder", "link"])
+@pytest.mark.parametrize(
+    ("zarr_format", "shards", "name"),
+    [(2, None, "0.1.2"), (3, None, "c/0/1/2"), (3, (2, 96, 128), "c/0/0/1")],
+)
+def test_a_chunk_that_is_there_and_cannot_be_read_is_no_absence(
+    zarr_format: int, shards: Any, name: str, instead: str, tmp_path: Path
+) -> None:
+    """As links to an annex, or to a disk, that was not copied along."""
+    told: Document = {"multiscales": [image()]}
+    path = store(tmp_path / "a.zarr", [FULL_CYX], told, zarr_format, shards=shards)
+    chunk = path / "0" / name
+    content = chunk.read_bytes()
+    chunk.unlink()
+    place = Location(140, 50)
+    with open_slide(path) as slide:
+        slide.read_region(place, 0, Size(20, 20))
+    if instead == "folder":
+        chunk.mkdir()
+    else:
+        chunk.symlink_to(tmp_path / "annex")
+    with (
+        open_slide(path) as slide,
+        pytest.raises(UnreadableSlideError, match="no file, but a folder or a link"),
+    ):
+        slide.read_region(place, 0, Size(20, 20))
+    if instead == "link":
+        (tmp_path / "annex").write_bytes(content)
+        with open_slide(path) as slide:
+            np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["0/0.0.0", "0", ".zattrs"])
 def test_what_must_not_be_read_is_no_absence(name: str, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ _ARRAYS: dict[int, tuple[str, type[Array2 | Array3], frozenset[str]]] = {
 class ZarrArray:
     """One resolution: where it lies, its shape, the shape of what is decoded at once, its type.
 
-    `names` are those of its axes, where the array tells them itself; `codecs` those that its stored bytes
-    went through, the last one last.
+    `stored` is the shape of what lies under one key, a chunk or a shard of them; `names` are those of its
+    axes, where the array tells them itself; `codecs` those that its stored bytes went through, in order.
     """
 
     path: str
@@ -36,6 +36,7 @@ class ZarrArray:
     chunk: tuple[int, ...]
     dtype: np.dtype[Any]
     keys: ChunkKeys
+    stored: tuple[int, ...]
     names: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ()
 
@@ -63,11 +64,13 @@ def read_array(files: ZarrFiles, zarr_format: int, path: str) -> ZarrArray:
     if dtype.kind not in "uif":
         raise files.refusal(f"{name}: pixels of type {array.data_type}")
     shape, chunk = array.shape, _decoded_at_once(files, array)
-    if len(shape) != len(chunk) or 0 in (*shape, *chunk):
+    if len(shape) != len(chunk) or 0 in (*shape, *chunk, *array.chunk):
         raise files.refusal(f"{name}: shape {shape} in chunks of {chunk}")
     if math.prod(chunk) * dtype.itemsize > _LARGEST_CHUNK:
         raise files.refusal(f"{name}: a chunk of {math.prod(chunk) * dtype.itemsize / 2**30:.1f} GiB")
-    return ZarrArray(path, shape, chunk, dtype, _keys(files, name, array), _names(array), array.outer())
+    return ZarrArray(
+        path, shape, chunk, dtype, _keys(files, name, array), array.chunk, _names(array), array.outer()
+    )
 
 
 def _keys(files: ZarrFiles, name: str, array: Array2 | Array3) -> ChunkKeys:

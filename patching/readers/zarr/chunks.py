@@ -1,5 +1,6 @@
 """Chunks of a zarr array, and which of them are stored: a fill value is no pixel."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -53,8 +54,14 @@ def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
     return fetched(source, lambda: tensorstore.open(spec, open=True, read=True).result())
 
 
-def read_chunk(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray[Any] | None:
-    """A chunk; None where it is not stored."""
+def read_chunk(
+    source: Source, array: ZarrArray, stored: Any, index: tuple[slice, ...]
+) -> NDArray[Any] | None:
+    """A chunk; None where it is not stored.
+
+    Raises:
+        UnreadableSlideError: it is damaged, or is there and no file, as a link that leads nowhere.
+    """
     if isinstance(stored, _ByZarr):
         pixels = fetched(source, lambda: np.asarray(stored.zeros[index]))
         if pixels.any() or not (fetched(source, lambda: np.asarray(stored.ones[index])) == 1).all():
@@ -63,6 +70,14 @@ def read_chunk(source: Source, stored: Any, index: tuple[slice, ...]) -> NDArray
     try:
         return fetched(source, lambda: np.asarray(stored[index].read().result()))
     except UnreadableSlideError as error:
-        if str(error.__cause__).startswith(_NOT_STORED):
-            return None
-        raise
+        if not str(error.__cause__).startswith(_NOT_STORED):
+            raise
+    name = array.keys.of(tuple(part.start // side for part, side in zip(index, array.stored, strict=True)))
+    path = Path(source) / array.path / name
+    if fetched(source, os.path.lexists, path) and not fetched(source, path.is_file):
+        raise UnreadableSlideError(
+            has=f"{path}: no file, but a folder or a link that leads nowhere",
+            needs="a chunk that can be read, or none",
+            do="copy the slide again from its source, with what its links lead to",
+        )
+    return None

@@ -6,7 +6,7 @@ other names than it says would be read as one that is all fill.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,12 @@ class ChunkKeys:
     separator: str
 
     def __str__(self) -> str:
-        return self.separator.join([self.prefix, "1", "0"] if self.prefix else ["1", "0"])
+        return self.of((1, 0))
+
+    def of(self, numbers: Sequence[int]) -> str:
+        """What the chunk of these numbers is called."""
+        parts = [str(number) for number in numbers]
+        return self.separator.join([self.prefix, *parts] if self.prefix else parts)
 
 
 _ALL = tuple(ChunkKeys(prefix, separator) for prefix in ("", "c") for separator in ("/", "."))

@@ -22,9 +22,6 @@ from patching.readers.zarr.files import Source, ZarrFiles
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
-_BY_TENSORSTORE = frozenset(
-    ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ class ZarrSlide(PlanesSlide):
             "X": slice(left, min(left + grid.width, self._along("X", array))),
         }
         index_D = tuple(spatial.get(axis) or next(ranges) for axis in self._axes)
-        whole = read_chunk(self.source, self._stored[level], index_D)
+        whole = read_chunk(self.source, array, self._stored[level], index_D)
         if whole is None:
             return self._missing(key)
         order = [at for at, axis in enumerate(self._axes) if axis not in "YX"]
