@@ -1,4 +1,4 @@
-"""Polygons of rings as files have them, repaired each by itself, less the holes in them and those of their own.
+"""Polygons of rings as files have them: each repaired by itself, less the holes in them and beside them.
 
 A library that repairs a polygon as a whole follows the even-odd rule, by which the overlap of two holes, a
 hole given twice and one outside its outline become tumor. Here a hole is a hole (RFC 7946, 3.1.6).
