@@ -99,7 +99,7 @@ def _check_meaning(path: Path, page: Any) -> bool:
     if turn is not None and turn.value != 1:
         raise unusable(path, f"pixels that are not stored upright (orientation {turn.value})")
     if meaning == _PALETTE and page.colormap is not None:
-        _tell_palette(path, np.asarray(page.colormap)[:, 0] // 257)
+        _tell_palette(path, np.asarray(page.colormap)[:, 0] >> 8)
     return meaning == _INVERTED
 
 
