@@ -13,7 +13,7 @@ from PIL import Image
 
 from patching.damage import Foreign, decoded
 from patching.errors import AnnotationError, UnreadableSlideError
-from patching.readers.pictures import png_told, turned
+from patching.readers.image.told import png_told, turned
 from patching.readers.tiff.checks import check_numbers, check_segments, series_of
 from patching.readers.tiff.layout import SegmentGrid, segment_bytes
 from patching.readers.tiff.meaning.ome import refuse_entities
