@@ -124,7 +124,7 @@ def _place(mask: Size, frame: Frame, path: Path) -> _Place:
             needs="a mask of the slide's aspect ratio, aligned by the upper left corner",
             do="export the mask of the whole slide again, or check that it belongs to this slide",
         )
-    why = "the mask has its aspect ratio" + (" as both have" if len(scales) > 1 else "")
+    why = "the mask has the aspect ratio of " + ("both" if len(scales) > 1 else f"the {usual}")
     return scales[origin], covers[origin], frame.corner(usual, why, path)
 
 

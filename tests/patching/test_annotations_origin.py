@@ -138,7 +138,7 @@ def test_a_mask_that_may_be_either_is_of_the_slide_unless_told(
     options: dict[str, Any] = {"label": None, "classes": CLASSES, **place}
     corner_N2 = np.array([[2 * RIGHT - 2, 2 * BOTTOM - 2], [LEFT + BOUNDS.x, TOP + BOUNDS.y]])
     assert load_annotation(path, **options).fractions(corner_N2, 2).tolist() == [1, 0]
-    assert "as both have" in caplog.text
+    assert "the aspect ratio of both" in caplog.text
     found = load_annotation(path, **options, origin="bounds")
     assert found.fractions(corner_N2, 2).tolist() == [0, 1]
     assert found.fractions(np.array([[RIGHT + BOUNDS.x - 1, TOP + BOUNDS.y]]), 2).tolist() == [0.5]
