@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.faults import disk_full, kill, mutate, predict
+from benchmarks.faults.exercise import EXERCISES
 from benchmarks.faults.results import write_results
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--cases", type=int, default=5000, help="mutate: number of inputs")
     parser.add_argument("--first", type=int, default=0, help="mutate: number of the first input")
+    parser.add_argument("--kind", choices=EXERCISES, help="mutate: this kind of files alone")
     parser.add_argument("--case", type=int, help="mutate: replay this one, with its traceback")
     parser.add_argument("--kills", type=int, default=50, help="kill, predict-kill: number of kills")
     options = parser.parse_args(arguments)

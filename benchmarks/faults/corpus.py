@@ -1,16 +1,14 @@
 """The files that are mutated: every real one, and annotations and manifests of every format."""
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tifffile
-from PIL import Image
+
+from benchmarks.faults.drawings import DRAWINGS
 
 CYCLE = ("slide",) * 9 + ("picture",) * 10 + ("annotation",) * 4 + ("manifest",)
 """Kinds of twenty-four cases in a row: of 5,000 cases each of 2,066 pictures gets one."""
@@ -40,9 +38,11 @@ class Corpus:
 
     Args:
         data: folder of the real cohorts.
+        only: the one kind to be spoiled; None is all, in the order of CYCLE.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, only: str | None = None) -> None:
+        self._cycle = CYCLE if only is None else (only,)
         slides = [path for folder in _SLIDES for path in sorted((data / folder).iterdir())]
         self._sources = {
             "slide": [_file(path, "slide", data) for path in slides if path.suffix in _SLIDE_SUFFIXES],
@@ -51,18 +51,18 @@ class Corpus:
                 for path in sorted(data.rglob("*"))
                 if path.suffix in _PICTURE_SUFFIXES
             ],
-            "annotation": [Source(name, "annotation", write) for name, write in _ANNOTATIONS.items()],
+            "annotation": [Source(name, "annotation", write) for name, write in DRAWINGS.items()],
             "manifest": [_file(path, "manifest", data) for path in sorted(data.rglob("slides.csv"))]
             + [Source("full.csv", "manifest", lambda: _FULL_MANIFEST.encode())],
         }
 
     def source(self, case: int) -> Source:
         """The file that case number `case` spoils."""
-        turn, place = divmod(case, len(CYCLE))
-        kind = CYCLE[place]
-        before = CYCLE[:place].count(kind)
+        turn, place = divmod(case, len(self._cycle))
+        kind = self._cycle[place]
+        before = self._cycle[:place].count(kind)
         sources = self._sources[kind]
-        return sources[(turn * CYCLE.count(kind) + before) % len(sources)]
+        return sources[(turn * self._cycle.count(kind) + before) % len(sources)]
 
 
 def sensitive(source: Source, data: bytes) -> list[range]:
@@ -92,75 +92,6 @@ def _file(path: Path, kind: str, data: Path) -> Source:
     return Source(path.relative_to(data).as_posix(), kind, path.read_bytes)
 
 
-_RING: list[list[float]] = [[20, 30], [180, 25], [190, 140], [95.5, 170.25], [15, 120], [20, 30]]
-_HOLE: list[list[float]] = [[60, 60], [60, 90], [100, 90], [100, 60], [60, 60]]
-
-
-def _feature(kind: str, coordinates: list[Any], name: str, color: int) -> dict[str, Any]:
-    properties = {"objectType": "annotation", "classification": {"name": name, "colorRGB": color}}
-    geometry = {"type": kind, "coordinates": coordinates}
-    return {"type": "Feature", "id": f"{color}", "geometry": geometry, "properties": properties}
-
-
-def _geojson() -> bytes:
-    circle = [[220 + 30 * np.cos(t), 150 + 30 * np.sin(t)] for t in np.linspace(0, 2 * np.pi, 40)]
-    features = [
-        _feature("Polygon", [_RING, _HOLE], "Tumor", -3670016),
-        _feature("MultiPolygon", [[_RING], [[*circle[:-1], circle[0]]]], "Normal", -1),
-        _feature("Point", [5, 6], "Ignore", 7),
-    ]
-    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
-
-
-def _asap() -> bytes:
-    points = "".join(f'<Coordinate Order="{i}" X="{x}" Y="{y}" />' for i, (x, y) in enumerate(_RING))
-    hole = "".join(f'<Coordinate Order="{i}" X="{x}" Y="{y}" />' for i, (x, y) in enumerate(_HOLE))
-    return (
-        '<?xml version="1.0"?><ASAP_Annotations><Annotations>'
-        f'<Annotation Name="a" Type="Polygon" PartOfGroup="Tumor" Color="#F4FA58"><Coordinates>{points}'
-        f'</Coordinates></Annotation><Annotation Name="b" Type="Spline" PartOfGroup="Normal" Color="#F4FA58">'
-        f"<Coordinates>{hole}</Coordinates></Annotation></Annotations><AnnotationGroups>"
-        '<Group Name="Tumor" PartOfGroup="None" Color="#00ff00"><Attributes /></Group>'
-        '<Group Name="Normal" PartOfGroup="None" Color="#ff0000"><Attributes /></Group>'
-        "</AnnotationGroups></ASAP_Annotations>"
-    ).encode()
-
-
-def _aperio() -> bytes:
-    points = "".join(f'<Vertex X="{x}" Y="{y}" Z="0" />' for x, y in _RING)
-    hole = "".join(f'<V X="{x}" Y="{y}" />' for x, y in _HOLE)
-    return (
-        '<Annotations MicronsPerPixel="0.25"><Annotation Id="1" Name="Tumor" LineColor="65280"><Regions>'
-        f'<Region Id="1" Type="0" NegativeROA="0" Text=""><Vertices>{points}</Vertices></Region>'
-        f'<Region Id="2" Type="Polygon" NegativeROA="1" HasEndcaps="0"><Vertices>{hole}</Vertices></Region>'
-        "</Regions></Annotation></Annotations>"
-    ).encode()
-
-
-def _mask() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    y, x = np.mgrid[:100, :150]
-    return np.asarray((x // 20 + y // 25) % 3, np.uint8)
-
-
-def _mask_png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(_mask()).save(file, "PNG")
-    return file.getvalue()
-
-
-def _mask_tiff() -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, _mask(), tile=(32, 48), compression="zlib")
-    return file.getvalue()
-
-
-_ANNOTATIONS: dict[str, Callable[[], bytes]] = {
-    "qupath.geojson": _geojson,
-    "asap.xml": _asap,
-    "aperio.xml": _aperio,
-    "mask.png": _mask_png,
-    "mask.tif": _mask_tiff,
-}
 _FULL_MANIFEST = """slide_id,patient_id,image,channels,annotation,label,mpp,split,site
 s1,p1,a.ome.tif,SHG;TPEF;CARS,a.geojson,,0.25,train,Jena
 s2,p2,b1.tif;b2.tif,"C,1;C2",,1,0.5,validation,"Jena, old"

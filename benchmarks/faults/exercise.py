@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,12 @@ _OVERVIEW = 256
 _REGION = Size(197, 131)
 _SLIDE = Size(300, 200)
 _CLASSES = {"tumor": "tumor", "normal": "normal", "ignore": "ignore", "*": "normal"}
+_PLACES: tuple[dict[str, Any], ...] = (
+    {},
+    {"bounds": Location(40, 20), "scanned": Size(225, 150)},
+    {"bounds": Location(-7, 30), "scanned": None, "origin": "bounds"},
+)
+_NUMBERED = 0.5
 _CODES = {"0": "normal", "1": "tumor", "*": "ignore"}
 
 
@@ -52,9 +59,10 @@ def _read_some(opened: AbstractSlide, level: int, rng: np.random.Generator) -> N
 
 
 def annotation(path: Path, rng: np.random.Generator) -> None:
-    """Load against a slide of 300 by 200 pixels, and measure patches."""
-    classes = _CLASSES if path.suffix in (".geojson", ".xml") else _CODES
-    loaded = load_annotation(path, label=None, size=_SLIDE, classes=classes)
+    """Load against a slide of 300 by 200 pixels, whose scanned region may begin elsewhere, and measure."""
+    classes = _CODES if path.suffix in (".png", ".tif", ".tiff") and rng.random() < _NUMBERED else _CLASSES
+    place = _PLACES[rng.integers(len(_PLACES))]
+    loaded = load_annotation(path, label=None, size=_SLIDE, classes=classes, **place)
     locations_N2 = rng.integers(-30, 300, (20, 2)).astype(np.int64)
     for fraction_N in (loaded.fractions(locations_N2, 48), loaded.fractions(locations_N2, 48, "ignore")):
         if not ((fraction_N >= 0) & (fraction_N <= 1)).all():

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 def _replay(options: argparse.Namespace) -> dict[str, object]:
     """One case in this process, under a debugger if wanted; its file is kept."""
-    corpus = Corpus(options.data)
+    corpus = Corpus(options.data, options.kind)
     with scratch() as folder:
         outcome = run_case(options.case, corpus, options.seed, folder)
         for path in folder.iterdir():

@@ -84,7 +84,9 @@ class Worker:
         self._stop()
         detail = (self._folder / "stderr").read_text(errors="replace")[-4000:]
         self._start()
-        source, _, mutation, _ = spoil(case, Corpus(self._options.data), self._options.seed)
+        source, _, mutation, _ = spoil(
+            case, Corpus(self._options.data, self._options.kind), self._options.seed
+        )
         return Outcome(case, source.name, source.kind, mutation, end, TIME_LIMIT, 0, detail)
 
     def _start(self) -> None:
@@ -105,7 +107,7 @@ class Worker:
 
 def _serve(pipe: Connection, options: argparse.Namespace, folder: Path) -> None:
     _prepare(folder)
-    corpus = Corpus(options.data)
+    corpus = Corpus(options.data, options.kind)
     while True:
         try:
             case = pipe.recv()
@@ -129,7 +131,7 @@ def spoil(case: int, corpus: Corpus, seed: int) -> tuple[Source, bytes, str, np.
     """What case number `case` spoils, its bytes and faults, and the generator for what follows."""
     source, rng = corpus.source(case), np.random.default_rng([seed, case])
     data = source.read()
-    text = source.kind == "manifest" or source.suffix in (".geojson", ".xml")
+    text = source.kind == "manifest" or source.suffix in (".geojson", ".json", ".xml", ".annotations")
     spoiled, mutation = mutated(data, sensitive(source, data), rng, text=text)
     return source, spoiled, mutation, rng
 

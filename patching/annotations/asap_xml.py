@@ -17,9 +17,8 @@ from xml.etree.ElementTree import Element
 import shapely
 
 from patching.annotations.base import UNCLASSIFIED, kind_of, malformed
-from patching.annotations.holes import cut
 from patching.annotations.polygons import Outlines, no_outlines, tell_passed_over
-from patching.annotations.rings import polygons
+from patching.annotations.rings import cut, polygons
 from patching.annotations.xml_file import XmlDocument
 
 logger = logging.getLogger(__name__)

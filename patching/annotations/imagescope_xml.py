@@ -17,9 +17,8 @@ import shapely
 from numpy.typing import NDArray
 
 from patching.annotations.base import UNCLASSIFIED, malformed
-from patching.annotations.holes import cut
 from patching.annotations.polygons import Outlines, no_outlines, role_of, tell_passed_over
-from patching.annotations.rings import ellipse, polygons, rectangle
+from patching.annotations.rings import cut, ellipse, polygons, rectangle
 from patching.annotations.xml_file import XmlDocument
 
 _NUMBERED = ("polygon", "rectangle", "ellipse", "arrow", "ruler", "points")

@@ -1,31 +1,22 @@
 """A mask image of any scale, aligned by its upper left corner with the slide, or with its scanned region."""
 
 import logging
-import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Self, final
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
 from patching.annotations.frame import Frame
-from patching.damage import Foreign, decoded
-from patching.errors import AnnotationError, UnreadableSlideError
+from patching.annotations.mask_file import read_mask, unusable
+from patching.errors import AnnotationError
 from patching.geometry import Location, Size
-from patching.readers.tiff.checks import check_numbers, check_segments, series_of
-from patching.readers.tiff.layout import SegmentGrid, segment_bytes
-from patching.readers.tiff.meaning.ome import refuse_entities
-from patching.readers.tiff.stored_size import why_too_large
 from patching.tissue_area import AreaTable
 
 logger = logging.getLogger(__name__)
-MAX_PIXELS = 2**27
 _MOST_VALUES = 2**16
 _CORNER = Location(0, 0)
 _Place = tuple[tuple[float, float], Size, Location]
@@ -71,7 +62,7 @@ class MaskAnnotation(AbstractAnnotation):
             AnnotationError: unreadable, too large, not of one channel, of another aspect ratio than
                 the slide, or with a value that the map does not have, or more than 65,536 values to look up.
         """
-        value_HW = _read(checked_file(path))
+        value_HW = read_mask(checked_file(path))
         place = _place(Size(value_HW.shape[1], value_HW.shape[0]), frame, path)
         if not any(key.isdecimal() for key in classes):
             _tell_unnamed(value_HW, path)
@@ -99,54 +90,6 @@ class MaskAnnotation(AbstractAnnotation):
         rings, _ = cv2.findContours(mask_HW, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         scale_2 = np.asarray(self._scale)
         return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * scale_2 + self._corner_2 for r in rings)
-
-
-def _read(path: Path) -> NDArray[np.generic]:
-    read = _read_tiff if path.suffix.lower() in (".tif", ".tiff") else _read_image
-    try:
-        value = read(path)
-    except UnreadableSlideError as error:
-        raise _unusable(path, error.has) from error
-    if value.ndim == 3 and (value == value[..., :1]).all():
-        value = value[..., 0]
-    if value.ndim != 2 or not value.size or value.dtype.kind not in "bu":
-        raise _unusable(path, f"shape {value.shape} and dtype {value.dtype}")
-    return value
-
-
-def _read_tiff(path: Path) -> NDArray[np.generic]:
-    with decoded(path, tifffile.TiffFile, path) as tiff:
-        # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
-        refuse_entities(path, tiff)
-        series = series_of(path, tiff)[0]
-        check_numbers(path, series.keyframe)
-        if (pixels := max(math.prod(series.shape), segment_bytes(series.keyframe))) > MAX_PIXELS:
-            raise _unusable(path, f"{pixels} pixels in it or in one of its tiles, more than {MAX_PIXELS}")
-        for page in decoded(path, lambda: list(series.pages)):
-            if page is None or page.parent is not tiff:
-                raise _unusable(path, "pixels that are missing or in other files")
-            _check_tiles(path, page)
-        return decoded(path, series.asarray).squeeze()
-
-
-def _check_tiles(path: Path, page: Any) -> None:
-    """No tile may hold a picture larger than itself."""
-    key, handle = page.keyframe, page.parent.filehandle
-    for offset, count in zip(*check_segments(path, page), strict=True):
-        if count:
-            decoded(path, handle.seek, int(offset))
-            data = decoded(path, handle.read, int(count))
-            if refused := why_too_large(data, key.compression, SegmentGrid.of(key).values):
-                raise _unusable(path, refused)
-
-
-def _read_image(path: Path) -> NDArray[np.generic]:
-    with warnings.catch_warnings():
-        # Pillow warns of images over 89 million pixels; here that is the limit.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        # Of other formats one runs a program and one loses the values.
-        with _by_pillow(path, Image.open, path, formats=("PNG",)) as image:
-            return _by_pillow(path, np.asarray, image)
 
 
 def _tell_unnamed(value_HW: NDArray[np.generic], path: Path) -> None:
@@ -181,7 +124,7 @@ def _place(mask: Size, frame: Frame, path: Path) -> _Place:
             needs="a mask of the slide's aspect ratio, aligned by the upper left corner",
             do="export the mask of the whole slide again, or check that it belongs to this slide",
         )
-    why = "the mask has its aspect ratio" + (" as both have" if len(scales) > 1 else "")
+    why = "the mask has the aspect ratio of " + ("both" if len(scales) > 1 else f"the {usual}")
     return scales[origin], covers[origin], frame.corner(usual, why, path)
 
 
@@ -203,7 +146,7 @@ def _scale(mask: Size, covered: Size) -> tuple[float, float] | None:
 def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) -> dict[int, str]:
     """What each value means by a map of values; 0, where unnamed, goes by `*`, else it is normal."""
     if len(values) > _MOST_VALUES:
-        raise _unusable(path, f"{len(values)} different values, more than {_MOST_VALUES}")
+        raise unusable(path, f"{len(values)} different values, more than {_MOST_VALUES}")
     kinds: dict[int, str] = {}
     for value in (int(v) for v in values):
         if value != 0 or "0" in classes:
@@ -211,14 +154,3 @@ def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) 
         else:
             kinds[value] = classes.get(OTHERS, "normal")
     return kinds
-
-
-def _unusable(path: Path, what: str) -> AnnotationError:
-    return AnnotationError(
-        has=f"mask {path.name}: {what}",
-        needs="a PNG or TIFF of one unsigned integer channel",
-        do="export the mask again with one value per class",
-    )
-
-
-_by_pillow = Foreign(_unusable, (Image.DecompressionBombWarning, Image.DecompressionBombError))

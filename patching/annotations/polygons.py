@@ -20,9 +20,8 @@ from patching.annotations.base import (
     kind_of,
 )
 from patching.annotations.frame import Frame
-from patching.annotations.holes import cut_inside, shared_area
 from patching.annotations.polygon_area import patch_fractions
-from patching.annotations.rings import geometry_errors, parts
+from patching.annotations.rings import cut_inside, geometry_errors, parts, shared_area
 from patching.errors import AnnotationError
 from patching.geometry import Location
 

@@ -107,13 +107,8 @@ def _number(text: str, path: Path) -> float:
 
 
 def _parser(path: Path) -> DefusedXMLParser:
-    """A parser for the encoding that the file is in, where that is not the one that it names.
-
-    .NET writes `utf-16` into XML that it then saves as UTF-8; and UTF-16 may come without its mark.
-    """
+    """A parser for the encoding that the file is in: .NET writes `utf-16` into XML that it saves as UTF-8."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
-    if head[:2] in (b"<\0", b"\0<"):
-        return DefusedXMLParser(encoding="utf-16-le" if head[0] else "utf-16-be", forbid_dtd=True)
     wrong = b"\0" not in head and _UTF16.search(head.partition(b"?>")[0])
     return DefusedXMLParser(encoding="utf-8" if wrong else None, forbid_dtd=True)

@@ -26,7 +26,7 @@ from tests.patching.leica import write_leica
 
 SIZE, BOUNDS, SCANNED = Size(600, 360), Location(160, 100), Size(300, 200)
 CLASSES = {"Tumor": "tumor"}
-LEFT, TOP, RIGHT, BOTTOM = 40, 30, 140, 100
+LEFT, TOP, RIGHT, BOTTOM = 180, 120, 280, 190
 RING = [(LEFT, TOP), (RIGHT, TOP), (RIGHT, BOTTOM), (LEFT, BOTTOM)]
 
 
@@ -136,9 +136,9 @@ def test_a_mask_that_may_be_either_is_of_the_slide_unless_told(
     path = mask(tmp_path / "mask.png", Size(300, 200))
     place = {"size": Size(600, 400), "bounds": BOUNDS, "scanned": Size(300, 200)}
     options: dict[str, Any] = {"label": None, "classes": CLASSES, **place}
-    corner_N2 = np.array([[2 * LEFT, 2 * TOP], [LEFT + BOUNDS.x, TOP + BOUNDS.y]])
-    assert load_annotation(path, **options).fractions(corner_N2, 2).tolist() == [1, 1]
-    assert "as both have" in caplog.text
+    corner_N2 = np.array([[2 * RIGHT - 2, 2 * BOTTOM - 2], [LEFT + BOUNDS.x, TOP + BOUNDS.y]])
+    assert load_annotation(path, **options).fractions(corner_N2, 2).tolist() == [1, 0]
+    assert "the aspect ratio of both" in caplog.text
     found = load_annotation(path, **options, origin="bounds")
     assert found.fractions(corner_N2, 2).tolist() == [0, 1]
     assert found.fractions(np.array([[RIGHT + BOUNDS.x - 1, TOP + BOUNDS.y]]), 2).tolist() == [0.5]
@@ -147,7 +147,7 @@ def test_a_mask_that_may_be_either_is_of_the_slide_unless_told(
 def test_what_lies_outside_the_scanned_region_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    load(asap(tmp_path / "a.xml"), "slide")
+    load(asap(tmp_path / "a.xml"), "slide", Location(290, 200))
     assert "100 % of the annotated area lies outside the scanned region" in caplog.text
     assert "`annotation_origin`" in caplog.messages[-1]
     caplog.clear()
@@ -255,7 +255,7 @@ def test_outlines_beside_all_tissue_are_told(
 
 @pytest.mark.parametrize(
     ("size", "told"),
-    [(Size(560, 400), True), (Size(550, 400), False), (Size(560, 390), False), (Size(5600, 4000), True)],
+    [(Size(1120, 760), True), (Size(1110, 760), False), (Size(1120, 750), False), (Size(9000, 8000), True)],
 )
 def test_outlines_crowded_into_the_corner_are_told(
     size: Size, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
