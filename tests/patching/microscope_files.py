@@ -1,4 +1,4 @@
-"""Small files as microscopes write them: CZI by Zeiss' own library or by hand, LIF, ND2, OIF and OIB by hand."""
+"""Small files as microscopes write them, by hand: CZI, LIF, ND2, OIF and OIB."""
 
 import io
 import struct
@@ -13,9 +13,18 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from patching import Location, open_slide
 from tests.patching.compound import compound
 
-# ------------------------------------------------------------------------------------------------- CZI
+
+def noise(*shape: int, dtype: str = "uint16", seed: int = 0) -> NDArray[Any]:
+    return np.random.default_rng(seed).integers(0, 250 if dtype == "uint8" else 60_000, shape).astype(dtype)
+
+
+def whole(path: Path, level: int = 0, **how: Any) -> NDArray[Any]:
+    with open_slide(path, **how) as slide:
+        region_HWC: NDArray[Any] = slide.read_region(Location(0, 0), level, slide.levels[level].size)
+    return region_HWC
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,6 @@ def czi(path: Path, tiles: Sequence[CziTile], xml: str = "", part: int = 0) -> P
     return path
 
 
-# ------------------------------------------------------------------------------------------------- LIF
-
-
 @dataclass(frozen=True)
 class LifImage:
     """An image [..., Y, X] or [..., Y, X, C], and what is told of it."""
@@ -139,8 +145,6 @@ def lif(path: Path, images: Sequence[LifImage]) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------------------- ND2
-
 _MAGIC = 0x0ABECEDA
 
 
@@ -166,7 +170,7 @@ def nd2(
     modality: int | None = None,
     points: Sequence[str] = (),
 ) -> Path:
-    """An ND2 file of version 3: frames [Y, X, components] by number; loops are XY, Z or T, the first slowest."""
+    """An ND2 of version 3: frames [Y, X, components] by number; loops are XY, Z, T, the first slowest."""
     first = next(iter(frames.values()))
     height, width, components = first.shape
     planes = {
@@ -201,6 +205,7 @@ def nd2(
             }
         if kind == "T":
             pars |= {
+                "dStart": 0.0,
                 "dPeriod": 1.0,
                 "dDuration": 1.0,
                 "dMinPeriodDiff": 0.0,
@@ -209,14 +214,20 @@ def nd2(
             }
         experiment = {"eType": {"T": 1, "XY": 2, "Z": 4}[kind], "uLoopPars": pars, **inner}
     sequences = int(np.prod([count for _, count in loops])) if loops else 1
+    bits = first.itemsize * 8
     attributes = {
-        "uiWidth": width, "uiHeight": height, "uiWidthBytes": width * components * first.itemsize, "uiComp": components,
-        "uiBpcInMemory": first.itemsize * 8, "uiBpcSignificant": first.itemsize * 8, "uiSequenceCount": sequences,
-        "eCompression": 0 if compressed else 2, "dCompressionParam": 1.0,
-    }  # fmt: skip
-    meta = {
-        "bCalibrated": calibrated, "dCalibration": 0.325, "sPicturePlanes": {"uiCount": len(names), "sPlaneNew": planes},
-    }  # fmt: skip
+        "uiWidth": width,
+        "uiHeight": height,
+        "uiWidthBytes": width * components * first.itemsize,
+        "uiComp": components,
+        "uiBpcInMemory": bits,
+        "uiBpcSignificant": bits,
+        "uiSequenceCount": sequences,
+        "eCompression": 0 if compressed else 2,
+        "dCompressionParam": 1.0,
+    }
+    pictures = {"uiCount": len(names), "sPlaneNew": planes}
+    meta = {"bCalibrated": calibrated, "dCalibration": 0.325, "sPicturePlanes": pictures}
     chunks: dict[bytes, bytes] = {
         b"ImageAttributesLV!": _variant({"SLxImageAttributes": attributes}),
         b"ImageMetadataSeqLV|0!": _variant({"SLxPictureMetadata": meta}),
@@ -244,9 +255,6 @@ def _written(path: Path, chunks: Mapping[bytes, bytes]) -> Path:
     file.write(struct.pack("<IIQ", _MAGIC, 32, len(listed)) + b"ND2 FILEMAP SIGNATURE NAME 0001!" + listed)
     path.write_bytes(file.getvalue())
     return path
-
-
-# ------------------------------------------------------------------------------------------- OIF and OIB
 
 
 def _settings(sections: Mapping[str, Mapping[str, object]]) -> bytes:
@@ -289,8 +297,13 @@ def oif(path: Path, planes: Mapping[str, NDArray[Any]], names: Sequence[str]) ->
 def oib(path: Path, planes: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Path:
     """The same in one compound file."""
     streams = {"Stream00000": _main(names)}
-    info: dict[str, object] = {"Name": '"OIB"', "Version": '"1.0"', "MainFileName": "Stream00000", "Stream00000": "main.oif",
-                               "Storage00001": "s.oif.files"}  # fmt: skip
+    info: dict[str, object] = {
+        "Name": '"OIB"',
+        "Version": '"1.0"',
+        "MainFileName": "Stream00000",
+        "Stream00000": "main.oif",
+        "Storage00001": "s.oif.files",
+    }
     for number, (name, data) in enumerate(_pages(planes), 1):
         streams[f"Storage00001/Stream{number:05}"] = data
         info[f"Stream{number:05}"] = f"Storage00001/{name}"

@@ -64,7 +64,7 @@ class Nd2Container(FrameContainer):
         return [replace(image, name=name) for name in self._positions()]
 
     def _about(self) -> tuple[tuple[str, ...], Mpp | None, bool | None]:
-        """Names of channels, pixel size, and whether the microscope tells that it was one of transmitted light.
+        """Names of channels, pixel size, and whether the microscope tells of transmitted light.
 
         Pixels can be read without: a description that nd2 does not understand is told in the log.
         """
@@ -86,7 +86,7 @@ class Nd2Container(FrameContainer):
         except UnreadableSlideError as error:
             logger.warning("%s: names of channels and pixel size cannot be read: %s", self.path, error.has)
             return (), None, None
-        known = len(sides) == 2 and all(0 < side < math.inf for side in sides)  # noqa: PLR2004 - X and Y
+        known = len(sides) == 2 and all(0 < side < math.inf for side in sides)
         return names, Mpp(sides[0], sides[1]) if known else None, light or None
 
     def _positions(self) -> list[str]:

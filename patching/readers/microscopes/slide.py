@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from patching.damage import damaged
@@ -101,11 +102,22 @@ class MicroscopeSlide(PlanesSlide):
                 self.path, len(images), self._number, image.name or "no name", _listed(others),
             )  # fmt: skip
 
-    def _read_into(self, region_HWC: NDArray[Any], level: int, window: Window) -> None:
+    def _read_into(
+        self,
+        region_HWC: NDArray[Any],
+        level: int,
+        window: Window,
+        covered_HW: NDArray[np.bool_] | None = None,
+    ) -> None:
         region_HWC[:] = self.background
+        exists_HW = None if covered_HW is None else np.empty_like(covered_HW)
         for at, page in enumerate(self._pages):
             part_HWS = region_HWC[..., at * self._samples : (at + 1) * self._samples]
-            self._container.read((self._number, level, page), window, part_HWS, None)
+            if exists_HW is not None:
+                exists_HW[:] = False
+            self._container.read((self._number, level, page), window, part_HWS, exists_HW)
+            if covered_HW is not None and exists_HW is not None:
+                covered_HW &= exists_HW
 
 
 def _names(image: Image, count: int) -> tuple[str, ...]:
