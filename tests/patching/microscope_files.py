@@ -27,6 +27,14 @@ def whole(path: Path, level: int = 0, **how: Any) -> NDArray[Any]:
     return region_HWC
 
 
+def covered(path: Path, level: int = 0, **how: Any) -> NDArray[np.bool_]:
+    with open_slide(path, **how) as slide:
+        size = slide.levels[level].size
+        covered_HW = np.zeros((size.height, size.width), np.bool_)
+        slide.read_region(Location(0, 0), level, size, covered=covered_HW)
+    return covered_HW
+
+
 @dataclass(frozen=True)
 class CziTile:
     """Stored bytes of a tile, its corner, its size at level 0 and as stored, and its other coordinates."""

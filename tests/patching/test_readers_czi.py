@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from patching import Location, Size, open_slide
 from patching.errors import UnreadableSlideError
 from tests.patching import microscope_files as files
-from tests.patching.microscope_files import CziTile, noise, raw_tile, whole
+from tests.patching.microscope_files import CziTile, covered, noise, raw_tile, whole
 
 
 def pyramid(tmp_path: Path, coarse: list[tuple[int, int]]) -> tuple[Path, NDArray[Any]]:
@@ -99,6 +99,33 @@ def test_a_channel_that_was_not_scanned_somewhere_is_background(tmp_path: Path) 
     read_HWC = whole(files.czi(tmp_path / "a.czi", tiles))
     assert read_HWC[5, 20].tolist() == [900, 0]
     assert read_HWC[5, 70].tolist() == [800, 700]
+    assert covered(tmp_path / "a.czi").tolist() == [[False] * 50 + [True] * 50] * 30
+
+
+def test_gaps_of_a_mosaic_do_not_exist_at_any_level(tmp_path: Path) -> None:
+    corners = [(0, 0), (120, 0), (0, 80)]
+    tiles = [raw_tile(noise(80, 120, seed=m), corner, M=m) for m, corner in enumerate(corners)]
+    # The coarser level was filled up by the program that made it.
+    tiles.append(raw_tile(np.full((80, 120), 500, np.uint16), (0, 0), factor=2))
+    path = files.czi(tmp_path / "a.czi", tiles)
+    for level, (height, width) in ((0, (80, 120)), (1, (40, 60))):
+        expected_HW = np.ones((2 * height, 2 * width), np.bool_)
+        expected_HW[height:, width:] = False
+        np.testing.assert_array_equal(covered(path, level), expected_HW)
+        assert not whole(path, level)[~expected_HW].any()
+        assert whole(path, level)[expected_HW].any()
+
+
+def test_a_tile_is_decoded_once_while_there_is_room(tmp_path: Path) -> None:
+    path, _ = pyramid(tmp_path, [])
+    with open_slide(path) as slide:
+        for x in range(0, 240, 40):
+            slide.read_region(Location(x, 0), 0, Size(40, 160))
+        assert slide.segments_decoded == 4
+        slide.limit_cache(0)
+        slide.read_region(Location(0, 0), 0, Size(40, 160))
+        slide.read_region(Location(0, 0), 0, Size(40, 160))
+        assert slide.segments_decoded >= 7
 
 
 @pytest.mark.parametrize(

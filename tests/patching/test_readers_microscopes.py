@@ -16,7 +16,7 @@ from patching import Location, Size, open_slide
 from patching.errors import UnreadableSlideError
 from patching.readers.registry import reader_for
 from tests.patching import microscope_files as files
-from tests.patching.microscope_files import LifImage, noise, raw_tile, whole
+from tests.patching.microscope_files import LifImage, covered, noise, raw_tile, whole
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,8 @@ def test_frames_that_were_never_taken_are_told(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         assert not whole(path, t=2).any()
     assert "frame 2 does not exist" in caplog.text
+    assert not covered(path, t=2).any()
+    assert covered(path, t=3).all()
 
 
 def test_nd2_without_a_calibration_has_no_pixel_size(tmp_path: Path) -> None:
@@ -207,6 +209,8 @@ def test_a_page_that_is_not_there_is_told(
     np.testing.assert_array_equal(read_HWC[..., 0], stored["C001Z002"])
     assert not read_HWC[..., 1].any()
     assert "page 4 does not exist" in caplog.text
+    assert not covered(path, z=1).any()
+    assert covered(path, z=0).all()
 
 
 def test_an_oif_without_its_folder_says_so(tmp_path: Path) -> None:
@@ -244,3 +248,26 @@ def test_one_file_per_modality(tmp_path: Path) -> None:
     with open_slide(paths, channels=("SHG", "TPEF")) as slide:
         read_HWC = slide.read_region(Location(0, 0), 0, slide.size)
     np.testing.assert_array_equal(read_HWC, np.stack([stored, stored + 1], axis=-1))
+
+
+def test_a_compound_file_whose_sectors_run_in_a_circle_ends_in_an_error(tmp_path: Path) -> None:
+    # Without the check this test does not fail: oiffile follows them for ever.
+    path = files.oib(tmp_path / "a.oib", planes(1, 1), ("A",))
+    data = bytearray(path.read_bytes())
+    fat = (int.from_bytes(data[76:80], "little") + 1) * 512
+    following = np.frombuffer(data, "<u4", 128, fat).tolist()
+    place = next(number for number, after in enumerate(following) if after == number + 1)
+    data[fat + 4 * (place + 1) : fat + 4 * (place + 2)] = place.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UnreadableSlideError, match="sectors in a circle"):
+        open_slide(path)
+
+
+def test_a_damaged_stream_of_zlib_is_told(tmp_path: Path) -> None:
+    path = files.nd2(tmp_path / "a.nd2", frames(1), ("A", "B"), compressed=True)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"x\x9c", data.index(b"ImageDataSeq|0!"))
+    data[at + 1000 : at + 1040] = bytes(40)
+    path.write_bytes(data)
+    with open_slide(path) as slide, pytest.raises(UnreadableSlideError, match=r"a\.nd2"):
+        slide.read_region(Location(0, 0), 0, slide.size)

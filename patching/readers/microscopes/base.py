@@ -76,6 +76,15 @@ class AbstractContainer(ABC):
         """Open the file and tell its images."""
 
     @abstractmethod
+    def limit(self, nbytes: int) -> None:
+        """Hold at most this many bytes of decoded pixels."""
+
+    @property
+    @abstractmethod
+    def decoded(self) -> int:
+        """Tiles or pages decoded so far."""
+
+    @abstractmethod
     def read(
         self,
         place: tuple[int, int, int],
@@ -99,7 +108,17 @@ class FrameContainer(AbstractContainer):
     def __init__(self, path: Path) -> None:
         self._held: OrderedDict[tuple[int, int], NDArray[Any] | None] = OrderedDict()
         self._lock = Lock()
+        self._capacity, self._decoded = CACHE_BYTES, 0
         super().__init__(path)
+
+    def limit(self, nbytes: int) -> None:
+        """See the base class; one page is held whatever the limit."""
+        self._capacity = nbytes
+
+    @property
+    def decoded(self) -> int:
+        """See the base class."""
+        return self._decoded
 
     @abstractmethod
     def _frame(self, image: int, page: int) -> NDArray[Any] | None:
@@ -131,8 +150,9 @@ class FrameContainer(AbstractContainer):
                 frame_HWS = self._held.pop((image, page))
             else:
                 frame_HWS = self._checked(image, page)
+                self._decoded += 1
             self._held[image, page] = frame_HWS
-            while len(self._held) > 1 and sum(map(_nbytes, self._held.values())) > CACHE_BYTES:
+            while len(self._held) > 1 and sum(map(_nbytes, self._held.values())) > self._capacity:
                 self._held.popitem(last=False)
             return frame_HWS
 

@@ -79,6 +79,15 @@ class CziContainer(AbstractContainer):
         self._scenes: list[_Scene] = []
         return [self._image(scene, tiles) for scene, tiles in sorted(by_scene.items())]
 
+    def limit(self, nbytes: int) -> None:
+        """See the base class."""
+        self._cache.capacity = nbytes
+
+    @property
+    def decoded(self) -> int:
+        """See the base class."""
+        return self._cache.decoded
+
     def _decode(self, key: Key, buffer: NDArray[Any] | None) -> Segment:
         pixels_HWS = self._file.pixels(self._file.tiles[key[2]])
         return Segment(pixels_HWS, (pixels_HWS.shape[0], pixels_HWS.shape[1]), 0, 0, 0)

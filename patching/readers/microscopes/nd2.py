@@ -3,6 +3,7 @@
 import logging
 import math
 import mmap
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from patching.readers.microscopes.base import FrameContainer, Image, library
 
 logger = logging.getLogger(__name__)
 _FRAME = "CYXS"
-_by_nd2 = Foreign(damaged)
+_by_nd2 = Foreign(damaged, (zlib.error,))
 
 
 class Nd2Container(FrameContainer):

@@ -11,6 +11,8 @@ from patching.damage import Foreign, damaged
 from patching.geometry import Mpp, Size
 from patching.numbers import micrometres
 from patching.readers.microscopes.base import FrameContainer, Image, library
+from patching.readers.microscopes.compound import check_compound
+from patching.readers.signatures import OLE_MAGIC, head_of
 
 logger = logging.getLogger(__name__)
 _REFERENCE = "Reference Image Parameter"
@@ -28,6 +30,8 @@ class OifContainer(FrameContainer):
 
     def _open(self) -> Sequence[Image]:
         oiffile = library(self.path, "oiffile")
+        if head_of(self.path).startswith(OLE_MAGIC):
+            check_compound(self.path)
         self._file = _by_oiffile(self.path, oiffile.OifFile, self.path)
         self.resources.callback(self._file.close)
         self.resources.callback(self._held.clear)

@@ -102,12 +102,17 @@ class MicroscopeSlide(PlanesSlide):
                 self.path, len(images), self._number, image.name or "no name", _listed(others),
             )  # fmt: skip
 
+    def limit_cache(self, nbytes: int) -> None:
+        """See the base class."""
+        self._container.limit(nbytes)
+
+    @property
+    def segments_decoded(self) -> int:
+        """See the base class: tiles of a CZI, pages of the others."""
+        return self._container.decoded
+
     def _read_into(
-        self,
-        region_HWC: NDArray[Any],
-        level: int,
-        window: Window,
-        covered_HW: NDArray[np.bool_] | None = None,
+        self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
     ) -> None:
         region_HWC[:] = self.background
         exists_HW = None if covered_HW is None else np.empty_like(covered_HW)
