@@ -175,6 +175,7 @@ def nd2(
     *,
     calibrated: bool = True,
     compressed: bool = False,
+    lossy: bool = False,
     modality: int | None = None,
     points: Sequence[str] = (),
 ) -> Path:
@@ -231,7 +232,7 @@ def nd2(
         "uiBpcInMemory": bits,
         "uiBpcSignificant": bits,
         "uiSequenceCount": sequences,
-        "eCompression": 0 if compressed else 2,
+        "eCompression": 1 if lossy else 0 if compressed else 2,
         "dCompressionParam": 1.0,
     }
     pictures = {"uiCount": len(names), "sPlaneNew": planes}

@@ -271,3 +271,27 @@ def test_a_damaged_stream_of_zlib_is_told(tmp_path: Path) -> None:
     path.write_bytes(data)
     with open_slide(path) as slide, pytest.raises(UnreadableSlideError, match=r"a\.nd2"):
         slide.read_region(Location(0, 0), 0, slide.size)
+
+
+def test_an_nd2_compressed_with_loss_is_refused(tmp_path: Path) -> None:
+    # nd2 would return the compressed bytes as values.
+    with pytest.raises(UnreadableSlideError, match="compressed with loss"):
+        open_slide(files.nd2(tmp_path / "a.nd2", frames(1), ("A", "B"), lossy=True))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_an_nd2_cut_off_is_told(share: float, tmp_path: Path) -> None:
+    path = files.nd2(tmp_path / "a.nd2", frames(3), ("A", "B"), [("T", 3)])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(UnreadableSlideError, match="truncated, or was never finished"):
+        open_slide(path)
+
+
+def test_an_nd2_that_tells_a_terabyte_is_damaged(tmp_path: Path) -> None:
+    path = files.nd2(tmp_path / "a.nd2", frames(1), ("A", "B"))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ImageAttributesLV!") - 8
+    data[at : at + 8] = (2**40).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(UnreadableSlideError, match="a chunk of 1099511627776 bytes"):
+        open_slide(path)

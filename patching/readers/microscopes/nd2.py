@@ -2,7 +2,6 @@
 
 import logging
 import math
-import mmap
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from patching.damage import Foreign, damaged
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.readers.microscopes.base import FrameContainer, Image, library
+from patching.readers.microscopes.nd2_chunks import stored_frames
 
 logger = logging.getLogger(__name__)
 _FRAME = "CYXS"
@@ -25,8 +25,7 @@ class Nd2Container(FrameContainer):
     """An ND2 file of 2006 or later; each stage position is an image.
 
     A frame is stored with all its channels, and is a view of the file unless it is compressed. Frames of a
-    scan that was stopped do not exist: nd2 returns zeros for them, which are told from stored ones by
-    their memory.
+    scan that was stopped do not exist.
 
     Raises:
         UnreadableSlideError: damaged, or nd2 is not installed.
@@ -34,6 +33,7 @@ class Nd2Container(FrameContainer):
 
     def _open(self) -> Sequence[Image]:
         nd2 = library(self.path, "nd2")
+        self._stored = stored_frames(self.path)
         self._file = _by_nd2(self.path, nd2.ND2File, self.path)
         self.resources.callback(self._file.close)
         self.resources.callback(self._held.clear)
@@ -48,6 +48,14 @@ class Nd2Container(FrameContainer):
                 needs="one, or three that are colors",
                 do="save it as OME-TIFF in NIS-Elements or Fiji (Bio-Formats)",
             )
+        packing = _by_nd2(self.path, lambda: self._file.attributes.compressionType)
+        if packing == "lossy":
+            raise UnreadableSlideError(
+                has=f"{self.path}: frames compressed with loss",
+                needs="frames stored whole or without loss: nd2 returns wrong values for these",
+                do="save it as OME-TIFF in NIS-Elements or Fiji (Bio-Formats)",
+            )
+        self._packed = packing == "lossless"
         self._channels = sizes.get("C", 1)
         stacked = {axis: count for axis, count in self._loops.items() if axis != "P"} | {"C": self._channels}
         tail = {axis: sizes[axis] for axis in "YXS" if axis in sizes}
@@ -107,22 +115,14 @@ class Nd2Container(FrameContainer):
         sequence = 0
         for axis, count in self._loops.items():
             sequence = sequence * count + int(stacked[axis])
-        frame: NDArray[Any] = _by_nd2(self.path, self._file.read_frame, sequence)
-        if not _stored(frame):
+        if sequence not in self._stored:
             logger.warning("%s: frame %d does not exist; its pixels are unknown", self.path, sequence)
             return None
+        frame: NDArray[Any] = _by_nd2(self.path, self._file.read_frame, sequence)
         # [C, Y, X, S] without axes of length 1.
         size = told.sizes[0]
         expected = (self._channels, size.height, size.width, told.samples)
-        if frame.size != math.prod(expected):
+        if frame.size != math.prod(expected) or (not self._packed and self._stored[sequence] < frame.nbytes):
             raise damaged(self.path, f"a frame of {frame.shape}, where {expected} was told")
         chosen: NDArray[Any] = frame.reshape(expected)[channel]
         return chosen
-
-
-def _stored(frame: NDArray[Any]) -> bool:
-    """Whether an array lies in a file or in what was unpacked from it, and was not made by NumPy."""
-    base: Any = frame
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return isinstance(base, mmap.mmap | bytes | memoryview)
