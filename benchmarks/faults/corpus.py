@@ -3,15 +3,16 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import tifffile
 
 from benchmarks.faults.drawings import DRAWINGS
+from benchmarks.faults.microscopes import NAMES, written
 
-CYCLE = ("slide",) * 9 + ("picture",) * 10 + ("annotation",) * 4 + ("manifest",)
-"""Kinds of twenty-four cases in a row: of 5,000 cases each of 2,066 pictures gets one."""
+CYCLE = ("slide",) * 9 + ("picture",) * 10 + ("annotation",) * 4 + ("manifest",) + ("microscope",) * 9
+"""Kinds of thirty-three cases in a row."""
 _SLIDES = ("wsi-scanners", "shg-he-pairs", "shg-pl-pyfibre", "breast-pshg-tma")
 _SLIDE_SUFFIXES = (".svs", ".ndpi", ".qptiff", ".tif")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -25,7 +26,7 @@ class Source:
 
     name: str
     kind: str
-    """slide, picture, annotation or manifest."""
+    """slide, picture, annotation, manifest or microscope."""
     read: Callable[[], bytes]
 
     @property
@@ -54,6 +55,7 @@ class Corpus:
             "annotation": [Source(name, "annotation", write) for name, write in DRAWINGS.items()],
             "manifest": [_file(path, "manifest", data) for path in sorted(data.rglob("slides.csv"))]
             + [Source("full.csv", "manifest", lambda: _FULL_MANIFEST.encode())],
+            "microscope": [Source(name, "microscope", partial(written, name)) for name in NAMES],
         }
 
     def source(self, case: int) -> Source:
@@ -68,6 +70,10 @@ class Corpus:
 def sensitive(source: Source, data: bytes) -> list[range]:
     """Byte ranges that tell how to read the rest: a TIFF's directories and values, else the first bytes."""
     ranges = [range(min(_HEADER, len(data)))]
+    if source.kind == "microscope":
+        # Lists of what is in the file lie before or behind the pixels.
+        edge = min(4 * _HEADER, len(data))
+        return [*ranges, range(edge), range(len(data) - edge, len(data))]
     return ranges + list(_directories(data)) if source.kind == "slide" else ranges
 
 

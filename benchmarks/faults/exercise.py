@@ -37,9 +37,15 @@ def picture(path: Path, rng: np.random.Generator) -> None:
     _explore(path, None, rng)
 
 
-def _explore(path: Path, reader: str | None, rng: np.random.Generator) -> None:
+def microscope(path: Path, rng: np.random.Generator) -> None:
+    """Open an image of a file by its content, with a choice of planes, and read all there is."""
+    plane, image = ("max", 0, 1)[rng.integers(3)], (None, 0, 1)[rng.integers(3)]
+    _explore(path, None, rng, z=plane, t="mean", series=image)
+
+
+def _explore(path: Path, reader: str | None, rng: np.random.Generator, **how: Any) -> None:
     """Tell the slide's properties, read regions of every level, find tissue."""
-    with open_slide(path, reader=reader) as opened:
+    with open_slide(path, reader=reader, **how) as opened:
         _ = (opened.size, opened.channels, opened.mpp, opened.dtype, opened.brightfield, opened.background)
         for number in range(len(opened.levels)):
             _read_some(opened, number, rng)
@@ -81,4 +87,5 @@ EXERCISES: dict[str, Callable[[Path, np.random.Generator], None]] = {
     "picture": picture,
     "annotation": annotation,
     "manifest": manifest,
+    "microscope": microscope,
 }

@@ -12,6 +12,7 @@ from patching.readers.base import AbstractSlide, SlideKind
 from patching.readers.containers.claims import check_claim, check_folder
 from patching.readers.image.slide import ImageSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
+from patching.readers.microscopes.slide import MicroscopeSlide
 from patching.readers.openslide_reader import OpenSlideSlide
 from patching.readers.planes import Choice, Planes, Series
 from patching.readers.projection import projected
@@ -19,7 +20,6 @@ from patching.readers.signatures import (
     JPEG_MAGIC,
     PNG_MAGIC,
     TIFF_MAGIC,
-    Format,
     empty,
     head_of,
     not_read,
@@ -36,6 +36,7 @@ READERS: dict[str, Callable[[Source, Planes], AbstractSlide]] = {
     "openslide": OpenSlideSlide,
     "image": ImageSlide,
     "zarr": ZarrSlide,
+    "microscope": MicroscopeSlide,
 }
 # OpenSlide recognizes these too, but as TIFFs they are read faster, and 16-bit ones rightly.
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
@@ -119,22 +120,19 @@ def reader_for(source: Source) -> str:
     vendor = decoded(path, openslide.OpenSlide.detect_format, path)
     known = None if head.startswith((*TIFF_MAGIC, PNG_MAGIC, JPEG_MAGIC)) else recognized(path, head)
     check_claim(path, vendor, known, head)
-    # OpenSlide goes first: an MRXS slide looks like a JPEG, an NDPI like a TIFF.
+    # OpenSlide knows some CZI, in 8-bit RGB: what has a reader of its own goes there whatever it holds.
+    if known and known.reader in READERS:
+        return known.reader
+    # OpenSlide goes before pictures: an MRXS slide looks like a JPEG, an NDPI like a TIFF.
     if vendor not in _TIFF_VENDORS:
         return "openslide"
     if known:
-        return _reader_of(path, known)
+        raise not_read(path, known)
     if head.startswith(TIFF_MAGIC):
         return "openslide" if vendor == "aperio" and _is_misread(path) else "tiff"
     if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
         return "image"
     raise unknown(path, head)
-
-
-def _reader_of(path: Path, known: Format) -> str:
-    if known.reader not in READERS:
-        raise not_read(path, known)
-    return known.reader
 
 
 def _is_misread(path: Path) -> bool:

@@ -102,7 +102,6 @@ _TEXT: tuple[tuple[bytes, Format], ...] = (
     (b"<imagedocument", Format("an XML document", "name the file that holds the pixels")),
     (b"<?xml", Format("an XML document", "name the file that holds the pixels")),
     (b"<error", Format("a server's error saved instead of the file", _AGAIN)),
-    (b"[fileinformation", _OIF),
 )
 
 
@@ -146,6 +145,8 @@ def _in_text(head: bytes) -> Format | None:
     # A text in UTF-16 (OIF is one) without its empty bytes is comparable.
     plain = head.removeprefix(b"\xef\xbb\xbf").removeprefix(b"\xff\xfe").replace(b"\0", b"").lstrip().lower()
     document = re.sub(rb"^<\?xml[^>]*\?>\s*(<!--.*?-->\s*)*", b"", plain, flags=re.DOTALL)
+    if re.search(rb"\[(fileinformation|profilesaveinfo|acquisition parameters)", plain):
+        return _OIF
     for text in (document, plain):
         for start, known in _TEXT:
             if text.startswith(start):

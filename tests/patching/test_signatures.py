@@ -22,7 +22,7 @@ HEADS = {
     "i.bin": (b"GIF89a" + bytes(9), "GIF", "PNG or TIFF"),
     "j.bin": (b"8BPS\0\x01" + bytes(9), "Photoshop", "PNG or TIFF"),
     "k.bin": (b"SIMPLE  =                    T", "FITS", "OME-TIFF"),
-    "l.bin": (b"NRRD0004\ntype: float\n", "NRRD", "OME-TIFF"),
+    "l.bin": (b"NRRD0004\ntype: float\n", "an NRRD volume", "OME-TIFF"),
     "m.bin": (bytes(208) + b"MAP DD\0\0", "MRC", "OME-TIFF"),
     "n.bin": (b"\x5c\x01\0\0" + bytes(340) + b"n+1\0", "NIfTI", "OME-TIFF"),
     "o.bin": (b"\x1f\x8b\x08\0" + bytes(9), "gzip", "unpack"),
