@@ -22,9 +22,6 @@ from patching.readers.zarr.files import Source, ZarrFiles
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 _CACHE_BYTES = 384 * 2**20
-_BY_TENSORSTORE = frozenset(
-    ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
-)
 
 
 @dataclass(frozen=True, slots=True)
