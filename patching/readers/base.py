@@ -56,12 +56,13 @@ class AbstractSlide(ABC):
     def _describe(self, header: Header) -> None:
         """Be what a header says; what is missing inside looks alike, whatever each file was taken for."""
         self._header = header
-        self._fill_with(int(np.iinfo(header.dtype).max) if header.brightfield else 0)
+        self.fill_with(int(np.iinfo(header.dtype).max) if header.brightfield else 0)
 
-    def _fill_with(self, background: int) -> None:
+    def fill_with(self, background: int) -> None:
+        """From now on, what does not exist has another value: 4,095 suits cameras of 12 bits."""
         self._background = background
         for slide in self._inner_slides:
-            slide._fill_with(background)
+            slide.fill_with(background)
 
     @abstractmethod
     def _read_into(
@@ -151,7 +152,7 @@ class AbstractSlide(ABC):
 
     @property
     def background(self) -> int:
-        """Value of pixels that do not exist: white (255 or 65,535) for brightfield, else 0."""
+        """Value of pixels that do not exist: unless told otherwise white for brightfield, else 0."""
         return self._background
 
     @property

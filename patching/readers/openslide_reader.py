@@ -88,7 +88,7 @@ class OpenSlideSlide(AbstractSlide):
         pixels_HWA = np.asarray(image)
         region_HWC[:] = composited(pixels_HWA, self.background)
         if covered_HW is not None:
-            covered_HW &= pixels_HWA[..., -1] > 0
+            covered_HW &= pixels_HWA[..., -1] > 0  # the rest was laid over the background
 
 
 def _refused(path: Path, what: str) -> UnreadableSlideError:

@@ -180,7 +180,9 @@ def _how(
     settings: TileSettings,
     locations_N2: NDArray[np.int64],
 ) -> Cut:
-    """What to make of each place."""
+    """What to make of each place; what does not exist there is white as the slide's glass is."""
+    if slide.brightfield and not math.isnan(white):
+        slide.fill_with(int(white))
     found = _passthrough(slide, sampling, settings, locations_N2)
     passthrough = found if isinstance(found, Passthrough) else None
     return Cut(sampling, settings.patch.size, settings.codec, settings.quality, white, passthrough)

@@ -80,6 +80,8 @@ class PatchReader:
         self._slide, self._side = slide, side
         self._sampling = plan.survey.sampling
         read = self._sampling.read
+        if slide.brightfield:
+            slide.fill_with(int(plan.survey.white))
         self._regions: Regions = slide.expect(self._sampling.level, plan.locations_N2, Size(read, read))
         self._maximum = plan.survey.white
 

@@ -83,9 +83,12 @@ class _Maker:
         }
         slides |= {"annotation_fingerprint": ""}
         slides |= {"split": "", "fingerprint": "0" * 64, "width": 300, "height": 200, "dtype": "uint16"}
+        slides |= {"kind": "intensity"}
         pd.DataFrame(slides).to_csv(self.paths.slides, index=False)
         excluded = ("s-<script>alert(1)</script>", "ingest", "UnreadableSlideError", "has: <b>noise</b>")
         pd.DataFrame([excluded], columns=list(EXCLUDED)).to_csv(self.paths.ingest_excluded, index=False)
+        warnings = {"s-p03": ["everything is tissue: <b>0.97</b> of the slide"]}
+        (self.paths.patches / "summary.json").write_text(json.dumps({"warnings": warnings}))
         self._attributes(self.index.merge(splits, on="patient_id"))
 
     def _slide(self, patient: str) -> pd.DataFrame:

@@ -477,3 +477,8 @@ def test_curves_show_what_validation_knew() -> None:
     assert [column for column, _ in curves_of([blind, blind])][1:] == list(columns)
     for histories in ([blind, known], [known], [blind.drop(columns=columns[0])]):
         assert [column for column, _ in curves_of(histories)][1:] == ["validation_wga", "validation_gba"]
+
+
+def test_what_tiling_warned_of_is_told(page: str) -> None:
+    assert "What tiling warned of" in page
+    assert "everything is tissue: &lt;b&gt;0.97&lt;/b&gt; of the slide" in page

@@ -90,8 +90,10 @@ class ImageSlide(AbstractSlide):
         rows = slice(window.top, window.top + window.height)
         columns = slice(window.left, window.left + window.width)
         region_HWC[:] = pixels_HWC[rows, columns]
-        if covered_HW is not None and opaque_HW is not None:
-            covered_HW &= opaque_HW[rows, columns]
+        if opaque_HW is not None:
+            region_HWC[~opaque_HW[rows, columns]] = self.background
+            if covered_HW is not None:
+                covered_HW &= opaque_HW[rows, columns]
 
     def _decoded(self) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """The pixels, and which of them are not fully transparent; None where all are."""

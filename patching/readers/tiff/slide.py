@@ -177,9 +177,8 @@ class TiffSlide(PlanesSlide):
         )  # fmt: skip
         if self._separate:
             pixels_HWS = pixels_HWS[..., segment.sample : segment.sample + 1]
-        return replace(
-            segment, pixels_HWS=pixels_HWS, shape=(window.height, window.width), covered_HW=covered_HW
-        )
+        shape, known_HW = (window.height, window.width), None if covered_HW.all() else covered_HW
+        return replace(segment, pixels_HWS=pixels_HWS, shape=shape, covered_HW=known_HW)
 
     def _paste(
         self,
@@ -201,9 +200,12 @@ class TiffSlide(PlanesSlide):
         part_HWS = segment.pixels_HWS[max(down, 0) :, max(right, 0) :]
         target_HWS = region_HWS[y0:y1, x0:x1, segment.sample : segment.sample + part_HWS.shape[-1]]
         target_HWS[:] = part_HWS[: target_HWS.shape[0], : target_HWS.shape[1]]
-        if covered_HW is not None and segment.covered_HW is not None:
+        if segment.covered_HW is not None:
             known_HW = segment.covered_HW[max(down, 0) :, max(right, 0) :]
-            covered_HW[y0:y1, x0:x1] &= known_HW[: target_HWS.shape[0], : target_HWS.shape[1]]
+            known_HW = known_HW[: target_HWS.shape[0], : target_HWS.shape[1]]
+            target_HWS[~known_HW] = self.background
+            if covered_HW is not None:
+                covered_HW[y0:y1, x0:x1] &= known_HW
 
 
 def _whole(level: Level) -> Window:

@@ -163,7 +163,7 @@ class ZarrSlide(PlanesSlide):
         pixels_HWS, covered_HW = from_finer(fill, window, coarse, fine, len(channels), self.dtype)
         if not covered_HW.any():
             return nothing
-        return replace(nothing, pixels_HWS=pixels_HWS, covered_HW=covered_HW)
+        return replace(nothing, pixels_HWS=pixels_HWS, covered_HW=None if covered_HW.all() else covered_HW)
 
     def _read_into(
         self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
@@ -211,6 +211,10 @@ def _paste(
     rows, columns = slice(y0, y0 + part_HWS.shape[0]), slice(x0, x0 + part_HWS.shape[1])
     for sample, channel in pairs:
         region_HWC[rows, columns, channel] = part_HWS[..., sample]
-    if covered_HW is not None and segment.covered_HW is not None:
+    if segment.covered_HW is not None:
         known_HW = segment.covered_HW[max(down, 0) :, max(right, 0) :]
-        covered_HW[rows, columns] &= known_HW[: part_HWS.shape[0], : part_HWS.shape[1]]
+        known_HW = known_HW[: part_HWS.shape[0], : part_HWS.shape[1]]
+        for _, channel in pairs:
+            region_HWC[rows, columns, channel][~known_HW] = background
+        if covered_HW is not None:
+            covered_HW[rows, columns] &= known_HW

@@ -70,7 +70,7 @@ class Board:
 
     @property
     def brightfield(self) -> bool:
-        """Transmitted light, all of it tissue; else what is not 0 is tissue."""
+        """Transmitted light, all that was scanned is tissue; else what is not 0 is."""
         return self.background > 0
 
     @property
@@ -89,7 +89,7 @@ class Board:
                 starts[-1] = length - self.cell
             places.append(starts)
         beyond_HW = np.pad(self.image_HW, ((0, self.cell), (0, self.cell)), constant_values=self.background)
-        inside_HW = np.pad(self.image_HW > 0, ((0, self.cell), (0, self.cell)))
+        inside_HW = np.pad(self.image_HW != self.background, ((0, self.cell), (0, self.cell)))
         found = {}
         for x, y in ((x, y) for y in places[1] for x in places[0]):
             window = np.s_[y : y + self.cell, x : x + self.cell]
