@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.tissue.parts.histogram import robust_deviation
 from patching.tissue.parts.strips import (
-    SAMPLE,
     Floats,
     Projected,
     as_floats,
     mean_of_channels,
     over_channels,
     planes_of,
+    sampled,
     smoothed,
 )
 
@@ -24,8 +25,9 @@ _PER_E_FOLD = np.float32(
 
 _NEAR = np.float32(0.03)  # of density: pixels that are like each other
 _FARTHEST = 0.2  # of density, behind the brightest pixels: glass is not darker
-_GRAY = 0.015  # range over channels of a step between two grays
-_RARE = 20  # times as many pixels make the brighter ones an exception
+_GRAY = 0.03  # range over channels of a step between two backgrounds; that of stains is larger
+_EVEN = 0.005  # deviation of the mean over channels on glass; tissue is more varied
+_RARE = 2  # times as many pixels make the brighter ones an exception
 _BINS = 64
 _BRIGHTEST = 0.995  # share of the pixels under the light of the glass, hot ones being above
 _LEAST_LIGHT = 0.6  # of full light: what the glass of a slide is given, or more
@@ -49,11 +51,10 @@ def white_level(image_HWC: NDArray[np.generic], known_HW: NDArray[np.bool_] | No
     """
     if image_HWC.dtype.kind != "u" or image_HWC.dtype.itemsize == 1:
         return 256.0
-    step = max(1, math.isqrt(image_HWC.shape[0] * image_HWC.shape[1] // SAMPLE))
-    sample_HWC = image_HWC[::step, ::step]
-    bright_N = sample_HWC.max(axis=-1).ravel()
-    if known_HW is not None and known_HW[::step, ::step].any():
-        bright_N = bright_N[known_HW[::step, ::step].ravel()]
+    bright_HW = sampled(image_HWC).max(axis=-1)
+    bright_N = bright_HW if known_HW is None else bright_HW[sampled(known_HW)]
+    if not bright_N.size:
+        return 256.0
     brightest = float(np.quantile(bright_N, _BRIGHTEST))
     bits = max(8, 2 * math.ceil(math.log2(brightest + 1) / 2))
     return min(2.0**bits, max(256.0, brightest / _LEAST_LIGHT))
@@ -108,7 +109,7 @@ def _dominant(density_HWC: Floats, mean_HW: Floats, start_C: Floats, maximum_pal
     """The background, or the far more common gray step behind it.
 
     A little that is brighter than the glass (bubbles, fill after JPEG) is no background. Glass behind it is
-    darker in all channels alike, which no stain is.
+    darker in all channels alike, which no stain is, and even, which no tissue is.
     """
     few = np.count_nonzero(_near(density_HWC, start_C))
     beyond_HW = (mean_HW > start_C.mean() + _NEAR) & (mean_HW < start_C.mean() + _FARTHEST)
@@ -118,10 +119,13 @@ def _dominant(density_HWC: Floats, mean_HW: Floats, start_C: Floats, maximum_pal
     peak = float(edges[np.argmax(count_B) : np.argmax(count_B) + 2].mean())
     peak_C = _median(density_HWC, np.abs(mean_HW - peak) < _NEAR / 4)
     peak_C = _middle(density_HWC, peak_C)
+    near_HW = _near(density_HWC, peak_C)
     gray = np.ptp(peak_C - start_C) < _GRAY
     pale = peak_C.mean() / 2 + np.ptp(peak_C) <= maximum_pallor
-    common = np.count_nonzero(_near(density_HWC, peak_C)) > _RARE * few
-    return peak_C if gray and pale and common else start_C
+    if not (gray and pale and np.count_nonzero(near_HW) > _RARE * few):
+        return start_C
+    even = robust_deviation(mean_HW[near_HW]) < _EVEN
+    return peak_C if even else start_C
 
 
 def _near(density_HWC: Floats, middle_C: Floats) -> NDArray[np.bool_]:

@@ -8,7 +8,9 @@ from patching.tissue.parts.morphology import morphed
 
 _ROWS = 1024  # rows whose uncovered pixels are filled at once: eight bytes a pixel
 _MARGIN = 64  # rows beyond them in which the nearest covered pixel is searched: wider than any blur
-_LINE = 8  # pixels of one line from which its own median is taken
+_LINE = 8  # pixels of one line from which it is judged by itself
+_MOST = 0.25  # quantile that says what most pixels of a line have in common
+_LARGEST = 1e100
 _MIXED = 0.1  # share of fill in a pixel from which it counts as mixed
 
 
@@ -46,15 +48,15 @@ def inner(covered_HW: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
 def without_mixed(image_HWC: NDArray[np.generic], covered_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Coverage without the pixels along its border that are part fill, part slide: averages of both.
 
-    Where a border runs along a line, it cuts all its pixels alike: the share of fill is the median along
-    the line of how far its pixels went from the next one inside toward the fill. Other borders share one.
+    Where a border runs along a line, it cuts all its pixels alike: they are mixed where most of them went
+    some way from the next one inside toward the fill. All other borders are judged together.
     """
     mixed_HW = np.zeros(covered_HW.shape, np.bool_)
     for axis in (0, 1):
         for step in (1, -1):
             y_N, x_N, share_N = _toward_fill(image_HWC, covered_HW, axis, step)
             line_N = y_N if axis == 0 else x_N
-            mixed_N = _medians(share_N, line_N, covered_HW.shape[axis]) > _MIXED
+            mixed_N = _of_most(share_N, line_N, covered_HW.shape[axis]) > _MIXED
             mixed_HW[y_N[mixed_N], x_N[mixed_N]] = True
     if not mixed_HW.any():
         return covered_HW
@@ -79,22 +81,39 @@ def _toward_fill(
     place[axis] = place[axis] + 1
     y_N, x_N = place
     dy, dx = (step, 0) if axis == 0 else (0, step)
-    pixel_NC, fill_NC, inside_NC = (
-        image_HWC[y_N + way * dy, x_N + way * dx].astype(np.float64) for way in (0, 1, -1)
+    last = covered_HW.shape[0] - 1, covered_HW.shape[1] - 1
+    fill_NC, pixel_NC, inside_NC, beyond_NC = (
+        _numbers(image_HWC[(y_N + way * dy).clip(0, last[0]), (x_N + way * dx).clip(0, last[1])])
+        for way in (1, 0, -1, -2)
     )
-    whole_N = np.square(fill_NC - inside_NC).sum(axis=-1)
-    share_N = ((pixel_NC - inside_NC) * (fill_NC - inside_NC)).sum(axis=-1) / np.maximum(whole_N, 1e-12)
-    return y_N, x_N, np.nan_to_num(share_N)
+    # What the slide itself does toward its border, it does one pixel before as well.
+    return y_N, x_N, _way(inside_NC, pixel_NC, fill_NC) - _way(beyond_NC, inside_NC, fill_NC)
 
 
-def _medians(share_N: NDArray[np.float64], line_N: NDArray[np.intp], lines: int) -> NDArray[np.float64]:
-    """For each pixel the median of its line, or of all pixels on lines that are too short for one."""
-    median_N, length_N = np.zeros(share_N.size), np.bincount(line_N, minlength=lines)[line_N]
+def _numbers(values_NC: NDArray[np.generic]) -> NDArray[np.float64]:
+    """As floats; what is none, or beyond all that a detector gives, is 0: fill may be anything."""
+    number_NC = values_NC.astype(np.float64)
+    number_NC[~(np.abs(number_NC) < _LARGEST)] = 0
+    return number_NC
+
+
+def _way(
+    start_NC: NDArray[np.float64], here_NC: NDArray[np.float64], end_NC: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How much of the way from one color to another is gone."""
+    whole_NC = end_NC - start_NC
+    gone_N: NDArray[np.float64] = ((here_NC - start_NC) * whole_NC).sum(axis=-1)
+    return gone_N / np.maximum(np.square(whole_NC).sum(axis=-1), 1e-12)
+
+
+def _of_most(share_N: NDArray[np.float64], line_N: NDArray[np.intp], lines: int) -> NDArray[np.float64]:
+    """For each pixel what most of its line have at least, or all those of lines too short for that."""
+    most_N, length_N = np.zeros(share_N.size), np.bincount(line_N, minlength=lines)[line_N]
     alone_N = np.flatnonzero(length_N < _LINE)
     order_N = np.argsort(line_N, kind="stable")
     order_N = order_N[length_N[order_N] >= _LINE]
     starts = np.flatnonzero(np.diff(line_N[order_N])) + 1
     for group_N in (alone_N, *np.split(order_N, starts)):
         if group_N.size:
-            median_N[group_N] = np.median(share_N[group_N])
-    return median_N
+            most_N[group_N] = np.quantile(share_N[group_N], _MOST)
+    return most_N

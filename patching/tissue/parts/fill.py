@@ -11,7 +11,7 @@ from patching.tissue.parts.brightfield import background, density, white_level
 from patching.tissue.parts.coverage import inner
 from patching.tissue.parts.histogram import robust_deviation
 from patching.tissue.parts.morphology import morphed
-from patching.tissue.parts.strips import SAMPLE, mean_of_channels, over_channels
+from patching.tissue.parts.strips import mean_of_channels, over_channels, sampled, sampling
 
 _SHARE = 0.001  # of the known pixels: fill of less changes no statistics
 _COLORS = 6  # of the most common flat ones that are looked at
@@ -25,6 +25,7 @@ _NARROW = 0.01  # density: deviation of glass, pixel by pixel; stroma is more va
 _TINTED = 0.03  # density: range over channels that glass has and pale stroma too
 _BETWEEN = 0.4  # of the way from fill to the background: nothing lies there
 _EXCEPTION = 0.002  # share of pixels that do nonetheless
+_RINGING = 0.01  # the same after JPEG, along straight borders
 _BLACKISH = 1.3  # density: under 12 of 255
 
 Judge = Callable[[NDArray[np.bool_], bool], bool]
@@ -61,6 +62,9 @@ def find_fill(
     """
     found: list[Fill] = []
     for color_C in _flat_colors(image_HWC, known_HW):
+        at_top = _is_top(color_C)
+        if not _at_an_end(image_HWC, known_HW, color_C, bright=brightfield, dark=dark):
+            continue
         mask_HW = _equal(image_HWC, color_C)
         if known_HW is not None:
             mask_HW &= known_HW
@@ -72,10 +76,10 @@ def find_fill(
             continue
         if brightfield:
             filled = _beside_glass(image_HWC, rest_HW, rest_NC, color_C, mask_HW)
-        elif _is_top(color_C):
+        elif at_top:
             filled = _straight(mask_HW) and _apart(_above(rest_NC), _above(color_C[None]))
         else:
-            filled = dark and _apart(rest_NC, color_C[None]) and has_background(rest_HW, _straight(mask_HW))
+            filled = _apart(rest_NC, color_C[None]) and has_background(rest_HW, _straight(mask_HW))
         if filled:
             found.append(Fill(color_C, mask_HW))
             known_HW = ~mask_HW if known_HW is None else known_HW & ~mask_HW
@@ -87,7 +91,7 @@ def _flat_colors(
 ) -> Iterator[NDArray[np.generic]]:
     """Colors that many pixels of a sample have in common with the next one to the right and below."""
     height, width, channels = image_HWC.shape
-    step = max(1, -(-int(np.sqrt(height * width)) // int(np.sqrt(SAMPLE))))
+    step = sampling(image_HWC.shape)
     here = image_HWC[: height - 1 : step, : width - 1 : step]
     flat_HW = np.ones(here.shape[:2], np.bool_)
     for other in (image_HWC[1::step, : width - 1 : step], image_HWC[: height - 1 : step, 1::step]):
@@ -111,6 +115,26 @@ def _flat_colors(
     for place in np.argsort(-count_K, kind="stable")[:_COLORS]:
         if count_K[place] >= least:
             yield color_NC[first_K[place]]
+
+
+def _at_an_end(
+    image_HWC: NDArray[np.generic],
+    known_HW: NDArray[np.bool_] | None,
+    color_C: NDArray[np.generic],
+    *,
+    bright: bool,
+    dark: bool,
+) -> bool:
+    """Whether no pixel of a sample, but for exceptions, goes beyond a color at the end where fill may be."""
+    if _is_top(color_C) or (bright and not color_C.any()):
+        return True
+    if not (bright or dark):
+        return False
+    sample_NC = _sampled(image_HWC, known_HW)
+    beyond_N = np.zeros(len(sample_NC), np.bool_)
+    for channel, value in enumerate(color_C):
+        beyond_N |= sample_NC[:, channel] > value if bright else sample_NC[:, channel] < value
+    return bool(beyond_N.mean() <= _EXCEPTION)
 
 
 def _equal(image_HWC: NDArray[np.generic], color_C: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -141,9 +165,9 @@ def _straight(mask_HW: NDArray[np.bool_]) -> bool:
     return straight >= _STRAIGHT * max(1, total)
 
 
-def _sampled(image_HWC: NDArray[np.generic], where_HW: NDArray[np.bool_]) -> NDArray[np.generic]:
-    step = max(1, -(-int(np.sqrt(where_HW.size)) // int(np.sqrt(SAMPLE))))
-    return image_HWC[::step, ::step][where_HW[::step, ::step]]
+def _sampled(image_HWC: NDArray[np.generic], where_HW: NDArray[np.bool_] | None) -> NDArray[np.generic]:
+    values_HWC = sampled(image_HWC)
+    return values_HWC.reshape(-1, values_HWC.shape[-1]) if where_HW is None else values_HWC[sampled(where_HW)]
 
 
 def _beside_glass(
@@ -169,9 +193,10 @@ def _beside_glass(
         return False
     deviation = robust_deviation(near_N)
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
-    if between > _EXCEPTION or deviation > _NARROW or way < 4 * deviation:
+    if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
         return False
-    return bool(np.ptp(glass.density_C - fill_C) < _TINTED) or _straight(mask_HW)
+    gray = between <= _EXCEPTION and bool(np.ptp(glass.density_C - fill_C) < _TINTED)
+    return gray or _straight(mask_HW)
 
 
 def _is_top(color_C: NDArray[np.generic]) -> bool:

@@ -22,6 +22,7 @@ from patching.tissue.parts.strips import (
 
 _ROUNDING = 1e-8  # variance of log intensity that float32 arithmetic leaves in a constant image
 _SHOWN = 1.1  # of that ratio, which the noise of a sample stays under
+_STEEPEST = 30  # log of root intensity that no light changes by
 BELIEVED = 3.8  # background deviations that two classes lie apart, see `ThresholdSettings`
 
 Projection = Literal["log", "sqrt"]
@@ -92,7 +93,8 @@ def _flat_root(
 ) -> Callable[[slice], Floats]:
     # The same distance from 0 as in the logarithm, where x = -0.5 is the floor.
     root = seen.mean(lambda values: np.sqrt(scaled(values) + np.float32(0.5)))
-    return lambda rows: root(rows) * np.exp(-light.rows(rows) / 2)
+    # Away from all known pixels the surface may rise without end.
+    return lambda rows: root(rows) * np.exp(np.clip(light.rows(rows) / -2, -_STEEPEST, _STEEPEST))
 
 
 def structured(seen: Intensities) -> bool:
@@ -104,9 +106,11 @@ def structured(seen: Intensities) -> bool:
     """
     logarithm = seen.mean(lambda values: np.log1p(np.maximum(values, 0)))
     slow, fine = seen.smooth(logarithm, 5), seen.smooth(logarithm)
-    detail = seen.projected(lambda rows: logarithm(rows) - slow(rows)).known.var()
+    detail = seen.projected(lambda rows: logarithm(rows) - slow(rows)).known
+    if not detail.size:
+        return False
     kept = seen.projected(lambda rows: fine(rows) - slow(rows)).known.var()
-    return bool(kept > max(1.5 * detail / (4 * np.pi * seen.smoothing**2), _ROUNDING))
+    return bool(kept > max(1.5 * detail.var() / (4 * np.pi * seen.smoothing**2), _ROUNDING))
 
 
 def contrasts(seen: Intensities) -> Floats:

@@ -10,10 +10,10 @@ from patching.tissue.parts.fill import Fill, find_fill
 from patching.tissue.parts.histogram import otsu_threshold
 from patching.tissue.parts.intensity import BELIEVED, Intensities
 from patching.tissue.parts.second_look import noise_alone, split
+from patching.tissue.parts.strips import sampled
 
 _SMOOTHING = 1.0  # pixels, to judge whether there is a background
 _FRINGE = 5  # pixels from tissue at which a background is no longer blurred with it
-_SEVERAL = 1000  # pixels that show whether all are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,20 @@ def look(
 def _has_background(image_HWC: NDArray[np.generic], rest_HW: NDArray[np.bool_], *, straight: bool) -> bool:
     """Whether some pixels of an intensity image have a background of their own.
 
-    It is noise, and noise alone may as well be tissue, unless it was cut along rows and columns.
+    It is noise, and noise alone may as well be tissue, unless it was cut along rows and columns. What does
+    not vary at all was not taken by a camera.
     """
+    if not sampled(rest_HW).any():
+        return False
     rest = Intensities(extended(image_HWC, rest_HW), _SMOOTHING, rest_HW)
     found = split(rest, "log", BELIEVED, otsu_threshold)
+    low_HW = rest_HW if found.mask_HW is None else inner(rest_HW & ~found.mask_HW, _FRINGE)
+    low_NC = sampled(image_HWC)[sampled(low_HW)]
+    if not len(low_NC) or (low_NC == low_NC[0]).all():
+        return False
     if found.mask_HW is None:
-        varied = len(np.unique(image_HWC[rest_HW][:_SEVERAL], axis=0)) > 1
-        return straight and varied and not found.everything
-    return straight or noise_alone(rest, inner(rest_HW & ~found.mask_HW, _FRINGE))
+        return straight and not found.everything
+    return straight or noise_alone(rest, low_HW)
 
 
 def _without_missing(

@@ -12,13 +12,15 @@ from patching.tissue.parts.histogram import highest_background, otsu_threshold, 
 from patching.tissue.parts.intensity import Intensities, Projection, contrasts, flattened, structured
 from patching.tissue.parts.morphology import disc, morphed
 from patching.tissue.parts.regions import drop_regions
-from patching.tissue.parts.strips import Projected, planes_of
+from patching.tissue.parts.strips import Floats, Projected, planes_of, sampled
 
 _SPIKE = 8.0  # deviations from the median of its neighbors: a hot pixel
 _OUTLYING = 6.0  # deviations from the background: no noise
 _LEFT = 0.25  # share of Otsu's tissue under which a threshold has cut the tissue
+_LITTLE = 0.01  # share of tissue under which the scale of intensities is that of the noise
 _RARE = 0.2  # share of the image up to which tissue is an exception
 _FRINGE = 11  # pixels: diameter of the disc by which tissue grows, so that none is left in the rest
+_ENOUGH = 400  # pixels of a sample that tell a scale
 _WIDEST = 65  # pixels: diameter up to which the surroundings of tissue are looked at
 _SMALLEST = 8  # pixels: what is smaller may be a spike after the blur
 
@@ -48,43 +50,52 @@ def split(seen: Intensities, projection: Projection, believed: float, threshold:
         threshold: what separates them.
     """
     flat = flattened(seen, projection)
-    apart, mask_HW = _two_classes(flat, believed, threshold)
-    if mask_HW is not None or not flat.known.size:
-        return Split(apart, mask_HW, False)
+    first = _classes(flat, threshold)
+    if first.separation >= believed and first.share >= _LITTLE:
+        return Split(first.separation, flat.map(first.above), False)
     careful = _weighted(replace(seen, image_HWC=_without_spikes(seen.image_HWC)))
     flat = flattened(careful, projection)
-    again, mask_HW = _two_classes(flat, believed, threshold)
-    if mask_HW is None:
-        mask_HW = _rare(careful, flat.map(lambda flat_HW: flat_HW), threshold)
-    if mask_HW is not None:
-        return Split(max(apart, again), mask_HW, False)
-    return Split(max(apart, again), None, structured(seen))
+    second = _classes(flat, threshold)
+    if second.separation >= believed and second.share >= _LITTLE:
+        return Split(second.separation, flat.map(second.above), False)
+    mask_HW = _rare(careful, flat, projection, threshold)
+    if mask_HW is None and second.separation >= believed:
+        mask_HW = flat.map(second.above)
+    return Split(second.separation, mask_HW, mask_HW is None and structured(seen))
 
 
-def _two_classes(
-    flat: Projected, believed: float, threshold: Threshold
-) -> tuple[float, NDArray[np.bool_] | None]:
-    """Separation of Otsu's classes, and the mask where they are believed."""
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """Otsu's two classes, and what a method puts between them."""
+
+    separation: float
+    share: float
+    """Of the upper class."""
+    limit: float
+
+    def above(self, flat_HW: Floats) -> NDArray[np.bool_]:
+        """Values of the upper class, by the method."""
+        return flat_HW > self.limit
+
+
+def _classes(flat: Projected, threshold: Threshold) -> _Classes:
     known = flat.known
-    if not known.size:
-        return 0.0, np.zeros(flat.shape, np.bool_)
     fair = otsu_threshold(known)
     upper = known > fair
-    apart = separation(known, upper)
-    if apart < believed:
-        return apart, None
+    apart, share = separation(known, upper), float(upper.mean())
+    if not apart:
+        return _Classes(apart, share, fair)
     # Triangle and entropy may cut a broad background in two, and entropy even tissue alone.
     limit = max(min(fair, highest_background(known, upper)), threshold(known))
-    if np.count_nonzero(known > limit) < _LEFT * np.count_nonzero(upper):
-        limit = fair
-    return apart, flat.map(lambda flat_HW: flat_HW > limit)
+    few = np.count_nonzero(known > limit) < _LEFT * np.count_nonzero(upper)
+    return _Classes(apart, share, fair if few else limit)
 
 
 def _without_spikes(image_HWC: NDArray[np.generic]) -> NDArray[np.generic]:
     """Pixels that stand out from their neighbors far above the noise get the median of 3 x 3."""
     despiked_HWC = image_HWC.astype(np.float32)
-    for channel, plane in enumerate(planes_of(despiked_HWC.copy())):
-        values_HW = np.ascontiguousarray(plane)
+    for channel, plane in enumerate(planes_of(image_HWC)):
+        values_HW = np.ascontiguousarray(plane, np.float32)
         middle_HW = cv2.medianBlur(values_HW, 3)
         beyond_HW = np.abs(values_HW - middle_HW)
         noise = 1.4826 * float(np.median(beyond_HW[beyond_HW > 0])) if beyond_HW.any() else 0.0
@@ -107,12 +118,36 @@ def noise_alone(seen: Intensities, where_HW: NDArray[np.bool_]) -> bool:
     """Whether some pixels of an image, judged without the others, are noise."""
     # What lies beside them would bend their slow surroundings.
     alone_HWC = extended(seen.image_HWC, where_HW)
-    return bool(where_HW.any()) and not structured(replace(seen, image_HWC=alone_HWC, known_HW=where_HW))
+    return bool(sampled(where_HW).any()) and not structured(
+        replace(seen, image_HWC=alone_HWC, known_HW=where_HW)
+    )
 
 
-def _rare(seen: Intensities, flat_HW: NDArray[np.float32], threshold: Threshold) -> NDArray[np.bool_] | None:
-    """Regions far above the rest, if the rest is but noise."""
+def _rare(
+    seen: Intensities, flat: Projected, projection: Projection, threshold: Threshold
+) -> NDArray[np.bool_] | None:
+    """Regions far above the rest, if the rest is but noise; what separates them is judged around them."""
     known_HW = np.ones(seen.shape, np.bool_) if seen.known_HW is None else seen.known_HW
+    flat_HW = flat.map(lambda flat_HW: flat_HW)
+    core_HW = _outlying(flat_HW, known_HW)
+    if core_HW is None:
+        return None
+    if not noise_alone(seen, known_HW & ~morphed(core_HW, cv2.MORPH_DILATE, disc(_FRINGE, _FRINGE))):
+        return None
+    regions = cv2.connectedComponents(core_HW.view(np.uint8), connectivity=8)[0] - 1
+    across = min(_WIDEST, max(_FRINGE, np.sqrt(np.count_nonzero(core_HW) / regions)))
+    around_HW = morphed(core_HW, cv2.MORPH_DILATE, disc(2 * across, 2 * across)) & known_HW
+    if np.count_nonzero(sampled(around_HW)) >= _ENOUGH:
+        # Scaled by itself: on the scale of the noise all tissue is equally far away, blurred edges too.
+        flat_HW = flattened(replace(seen, known_HW=around_HW), projection).map(lambda flat_HW: flat_HW)
+    around_N = flat_HW[around_HW]
+    fair = otsu_threshold(around_N)
+    lowest = min(fair, highest_background(around_N, around_N > fair))
+    return around_HW & (flat_HW > max(lowest, threshold(around_N)))
+
+
+def _outlying(flat_HW: NDArray[np.float32], known_HW: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Regions that the background's noise does not reach, where they are but little of the image."""
     known_N = flat_HW[known_HW]
     middle = float(np.median(known_N))
     below_N = middle - known_N[known_N < middle]
@@ -121,14 +156,4 @@ def _rare(seen: Intensities, flat_HW: NDArray[np.float32], threshold: Threshold)
     deviation = max(1.4826 * float(np.median(below_N)), 1e-6)
     core_HW = (flat_HW > middle + _OUTLYING * deviation) & known_HW
     drop_regions(core_HW, _SMALLEST)
-    if not 0 < np.count_nonzero(core_HW) <= _RARE * known_N.size:
-        return None
-    rest_HW = known_HW & ~morphed(core_HW, cv2.MORPH_DILATE, disc(_FRINGE, _FRINGE))
-    if not noise_alone(seen, rest_HW):
-        return None
-    regions = cv2.connectedComponents(core_HW.view(np.uint8), connectivity=8)[0] - 1
-    across = min(_WIDEST, max(_FRINGE, np.sqrt(np.count_nonzero(core_HW) / regions)))
-    around_HW = morphed(core_HW, cv2.MORPH_DILATE, disc(across, across))
-    around_N = flat_HW[around_HW & known_HW]
-    lowest = min(otsu_threshold(around_N), middle + 3 * deviation)
-    return around_HW & (flat_HW > max(lowest, threshold(around_N)))
+    return core_HW if 0 < np.count_nonzero(core_HW) <= _RARE * known_N.size else None

@@ -43,10 +43,10 @@ class Projected:
     ) -> None:
         self.shape, self._compute, self._finish, self._mapped = shape, compute, finish, mapped
         self._kept: dict[int, Floats] = {}
-        self.step = max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
+        self.step = sampling(shape)
         self.sample = self._sampled()
         """Values of every `step`-th row and column [ceil(H / step), ceil(W / step), ...]."""
-        self.sample_known = None if known_HW is None else known_HW[:: self.step, :: self.step]
+        self.sample_known = None if known_HW is None else sampled(known_HW)
         """Which of them statistics may look at; None is all."""
 
     @property
@@ -78,6 +78,17 @@ class Projected:
             return rule(self._finish(self._compute(rows) if values is None else values))
 
         return np.concatenate(_in_threads(part, _strips(self.shape)))
+
+
+def sampling(shape: tuple[int, ...]) -> int:
+    """Of how many rows and columns of an image [H, W, ...] a sample has one."""
+    return max(1, ceil(sqrt(shape[0] * shape[1] / SAMPLE)))
+
+
+def sampled(image_HWC: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th row and column of an image [H, W, ...]: about `SAMPLE` pixels."""
+    step = sampling(image_HWC.shape)
+    return image_HWC[::step, ::step]
 
 
 def held(shape: tuple[int, int], compute: Callable[[slice], Floats]) -> Callable[[slice], Floats]:

@@ -19,7 +19,7 @@ from patching.tissue.parts.lines import straight_lines
 from patching.tissue.parts.marks import borders, ink_strokes, is_black, is_ink
 from patching.tissue.parts.regions import drop_specks
 from patching.tissue.parts.second_look import split
-from patching.tissue.parts.strips import Floats, Projected
+from patching.tissue.parts.strips import Floats, Projected, sampled
 
 Mark = Literal["ink", "border", "line"]
 _TISSUE, _INK, _BLACK = (np.uint8(bit) for bit in (1, 2, 4))
@@ -67,8 +67,12 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
 
     @final
     def _detect(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-        split = self._brightfield if slide.brightfield else self._intensity
-        mask_HW, warnings = split(slide)
+        if slide.known_HW is not None and not sampled(slide.known_HW).any():
+            return np.zeros(slide.shape, np.bool_), (
+                "nothing is tissue: next to nothing of the slide is known",
+            )
+        judged = self._brightfield if slide.brightfield else self._intensity
+        mask_HW, warnings = judged(slide)
         drop_specks(mask_HW, self._settings.minimum_region)
         if slide.brightfield and "line" in self._settings.exclude:
             self._without_lines(mask_HW)
@@ -78,8 +82,6 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
     def _brightfield(self, slide: SlideImage) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         """Density above the slide's own background, and no mark."""
         density = densities(slide.image_HWC, self._settings.smoothing, slide.known_HW)
-        if not density.known.size:
-            return np.zeros(slide.shape, np.bool_), ()
         glass = background(density.known, self._settings.maximum_pallor)
         whole = glass.pallor > self._settings.maximum_pallor
         bits_HW = density.map(self._rule(density, None if whole else glass.density_C))
