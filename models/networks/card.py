@@ -91,6 +91,8 @@ class ModelCard(_Part):
     """The patch spec the model was trained on: size in pixels, mpp or downsample, step, rule at the edge."""
     dtype: str
     """Of the raw patches."""
+    white: float | None = None
+    """Value of full light, the largest among training slides; None where nobody knows."""
     tissue: TissueCard | None
     """None where images were imported: slides cannot be predicted then."""
     attribute: AttributeCard

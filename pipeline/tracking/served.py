@@ -136,7 +136,7 @@ def _tissue_fractions(table: pd.DataFrame) -> NDArray[np.float64]:
 def _quality(patches_NHWC: NDArray[Any], card: ModelCard) -> dict[str, NDArray[np.float64]]:
     """Columns of patching.survey.quality, measured as tiling measures them."""
     names = quality_names(card.channels)
-    maximum = full_scale(patches_NHWC.dtype)
+    maximum = card.white or full_scale(patches_NHWC.dtype)
     measured_NQ = np.empty((len(patches_NHWC), len(names)))
     for row, patch_HWC in enumerate(patches_NHWC):
         measured_NQ[row] = measure_quality(patch_HWC, brightfield=card.brightfield, detector_maximum=maximum)

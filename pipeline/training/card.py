@@ -33,6 +33,7 @@ def data_card(paths: Paths, table: pd.DataFrame, layout: NamedLayout, threshold:
         "classes": layout.classes,
         "patch": first.spec,
         "dtype": first.dtype,
+        "white": max((slide.white for slide in slides if slide.white is not None), default=None),
         "tissue": _tissue(first),
         "attribute": AttributeCard(
             names=layout.attributes, above=read_tissue_threshold(paths.attribute_table(threshold))

@@ -470,3 +470,16 @@ def test_a_slide_without_a_pixel(tmp_path: Path, brightfield_HWC: NDArray[np.uin
     put(array, planes, {(c, row, column) for c in range(3) for row, column in some})
     with open_slide(tmp_path / "a.zarr") as slide:
         assert holds_pixels(slide)
+
+
+@pytest.mark.parametrize("write", [rgba_png, rgba_tiff])
+def test_transparent_pixels_of_intensities_are_dark(
+    write: Callable[[Path, NDArray[Any]], Path], tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    with open_slide(write(tmp_path, brightfield_HWC), kind="intensity") as slide:
+        found_HWC, covered_HW = whole(slide)
+        slide.fill_with(9)
+        again_HWC, _ = whole(slide)
+    np.testing.assert_array_equal(covered_HW, alpha_of((200, 300)) > 0)
+    assert not found_HWC[~covered_HW].any()
+    assert (again_HWC[~covered_HW] == 9).all()

@@ -16,6 +16,7 @@ from patching import Location, Size, open_slide
 from patching.errors import ChannelError
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.registration import SubpixelShift, estimate_shift, modality_shifts
+from tests.patching.sparse import write_sparse
 
 
 def texture(height: int = 200, width: int = 300) -> NDArray[np.float32]:
@@ -98,3 +99,16 @@ def test_a_shift_for_each_file(tmp_path: Path) -> None:
     paths, _ = write_pair(tmp_path)
     with pytest.raises(ChannelError, match="1 shifts for 2 files"):
         open_slide(paths, shift=(Shift(0, 0),))
+
+
+def test_gaps_at_the_same_places_do_not_hold_modalities_fast(tmp_path: Path) -> None:
+    """A mosaic lacks the same tiles in every modality, whose borders would be the strongest edges."""
+    wide_HW = texture(240, 340).astype(np.uint16)
+    images = (wide_HW[20:220, 20:320], wide_HW[16:216, 28:328] // 9 + 700)
+    paths = [
+        write_sparse(tmp_path / name, [image_HW[..., None]], [[(1, 2), (2, 0), (0, 4)]], compression="zlib")
+        for name, image_HW in zip(("one.tif", "two.tif"), images, strict=True)
+    ]
+    with open_slide(paths) as slide:
+        assert isinstance(slide, JoinedSlide)
+        assert modality_shifts(slide)[1].rounded() == Shift(8, -4)
