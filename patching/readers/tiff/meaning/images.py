@@ -82,8 +82,10 @@ def opened(path: Path, resources: ExitStack) -> tuple[TiffFile, OmeFile | None]:
         decoded(path, len, tiff.pages)  # finds all directories
         told = ome_file(path, text, tiff.pages)
     if told is not None:
+        # Micro-Manager's own words make one image of all positions.
+        own: dict[str, bool] = {"is_mmstack": False} if len(told.images) > 1 else {}
         tiff = resources.enter_context(
-            decoded(path, TiffFile, file, name=path.name, offset=0, omexml=told.xml)
+            decoded(path, TiffFile, file, name=path.name, offset=0, omexml=told.xml, **own)
         )
     return tiff, told
 
