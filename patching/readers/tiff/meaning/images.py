@@ -83,9 +83,9 @@ def opened(path: Path, resources: ExitStack) -> tuple[TiffFile, OmeFile | None]:
         told = ome_file(path, text, tiff.pages)
     if told is not None:
         # Micro-Manager's own words make one image of all positions.
-        own: dict[str, bool] = {"is_mmstack": False} if len(told.images) > 1 else {}
+        alone, xml = False if len(told.images) > 1 else None, told.xml
         tiff = resources.enter_context(
-            decoded(path, TiffFile, file, name=path.name, offset=0, omexml=told.xml, **own)
+            decoded(path, lambda: TiffFile(file, name=path.name, offset=0, omexml=xml, is_mmstack=alone))
         )
     return tiff, told
 
