@@ -302,6 +302,18 @@ def test_xml_that_breaks_off_is_damage(tmp_path: Path) -> None:
         open_slide(tmp_path / "a.ome.tif")
 
 
+@pytest.mark.parametrize("written", [(120, 80), (60, 41), (61, 40)])
+def test_xml_of_other_sides_is_of_another_image(
+    written: tuple[int, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Made coarser by a program that copied the description: the pixel size is not that of its pixels."""
+    write(tmp_path / "half.ome.tif", ome(image_xml(("SHG",), [Planes()], size=written)), noise(1, 0))
+    with open_slide(tmp_path / "half.ome.tif") as slide:
+        assert (slide.mpp, slide.channels) == (None, ("C0",))
+        np.testing.assert_array_equal(whole(slide), noise(1, 0))
+    assert f"an image of {written[0]} x {written[1]}, and its page has 60 x 40" in caplog.text
+
+
 def folded(steps: str) -> str:
     """Two channels that are one channel at two lifetimes, as an annotation tells."""
     image = image_xml(("a", "b"), [Planes(count=2)]).replace("</Image>", '<AnnotationRef ID="A:0"/></Image>')
