@@ -302,37 +302,87 @@ def test_xml_that_breaks_off_is_damage(tmp_path: Path) -> None:
         open_slide(tmp_path / "a.ome.tif")
 
 
-def micro_manager(path: Path, channels: Sequence[int], stack: NDArray[np.uint16]) -> None:
-    """A stack of Micro-Manager that is one of two files: its summary tells of two channels."""
+@pytest.mark.parametrize("written", [(120, 80), (60, 41), (61, 40)])
+def test_xml_of_other_sides_is_of_another_image(
+    written: tuple[int, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Made coarser by a program that copied the description: the pixel size is not that of its pixels."""
+    write(tmp_path / "half.ome.tif", ome(image_xml(("SHG",), [Planes()], size=written)), noise(1, 0))
+    with open_slide(tmp_path / "half.ome.tif") as slide:
+        assert (slide.mpp, slide.channels) == (None, ("C0",))
+        np.testing.assert_array_equal(whole(slide), noise(1, 0))
+    assert f"an image of {written[0]} x {written[1]}, and its page has 60 x 40" in caplog.text
+
+
+def folded(steps: str) -> str:
+    """Two channels that are one channel at two lifetimes, as an annotation tells."""
+    image = image_xml(("a", "b"), [Planes(count=2)]).replace("</Image>", '<AnnotationRef ID="A:0"/></Image>')
+    note = (
+        '<StructuredAnnotations><XMLAnnotation ID="A:0" Namespace="openmicroscopy.org/dimension/modulo">'
+        f'<Value><Modulo><ModuloAlongC Type="lifetime" {steps}/></Modulo></Value></XMLAnnotation>'
+    )  # fmt: skip
+    # It must be known before the image refers to it.
+    return ome(f"{note}</StructuredAnnotations>", image)
+
+
+def test_lifetimes_that_are_folded_into_channels_are_no_channels(tmp_path: Path) -> None:
+    path, stack = tmp_path / "flim.ome.tif", noise(2, 0)
+    write(path, folded('Start="0" Step="10" End="10"'), stack)
+    with pytest.raises(UnreadableSlideError, match="several planes along H"):
+        open_slide(path)
+    with open_slide(path, axes="TYX", t=1) as slide:
+        np.testing.assert_array_equal(whole(slide), stack[1:])
+
+
+@pytest.mark.parametrize("steps", ['Start="0" Step="1e-30" End="1"', 'Step="0"', 'Start="x"'])
+def test_steps_without_end_are_damage(steps: str, tmp_path: Path) -> None:
+    write(tmp_path / "odd.ome.tif", folded(steps), noise(2, 0))
+    with pytest.raises(UnreadableSlideError, match="ModuloAlongC of"):
+        open_slide(tmp_path / "odd.ome.tif")
+
+
+def micro_manager(
+    path: Path, places: Sequence[tuple[int, int]], stack: NDArray[np.uint16], xml: str = ""
+) -> None:
+    """A stack of Micro-Manager, of which it may be a part: its summary tells of two channels and positions.
+
+    `places` are channel and position of each plane.
+    """
     height, width = stack.shape[1:]
-    summary = b'{"MicroManagerVersion": "2", "Channels": 2, "Slices": 1, "Frames": 1, "Positions": 1}'
+    summary = b'{"MicroManagerVersion": "2", "Channels": 2, "Slices": 1, "Frames": 1, "Positions": 2}'
     place = 40 + len(summary)
     offsets, directories = [], b""
+    index_place = place + sum(162 + plane.nbytes for plane in stack)
+    xml_place = index_place + 8 + 20 * len(stack)
     for number, plane in enumerate(stack):
         offsets.append(place)
         following = place + 162 + plane.nbytes
         values = {
             256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: place + 162, 277: 1, 278: height,
-            279: plane.nbytes, 284: 1, 296: 1, 339: 1,
+            279: plane.nbytes, 284: 1, 339: 1,
         }  # fmt: skip
         entries = b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in values.items())
+        if xml and number == 0:
+            entries += struct.pack("<HHII", 270, 2, len(xml), xml_place)
+        else:
+            entries += struct.pack("<HHII", 296, 4, 1, 1)
         entries += struct.pack("<HHII", 51123, 2, len(summary), 40)
         last = following if number + 1 < len(stack) else 0
         directories += struct.pack("<H", 13) + entries + struct.pack("<I", last) + plane.tobytes()
         place = following
     index = struct.pack("<II", 3453623, len(offsets))
-    for channel, offset in zip(channels, offsets, strict=True):
-        index += struct.pack("<5I", channel, 0, 0, 0, offset)
+    for (channel, position), offset in zip(places, offsets, strict=True):
+        index += struct.pack("<5I", channel, 0, 0, position, offset)
     header = b"II*\0" + struct.pack("<I", offsets[0])
-    header += struct.pack("<8I", 54773648, place, 483765892, 0, 99384722, 0, 2355492, len(summary))
-    path.write_bytes(header + summary + directories + index)
+    header += struct.pack("<8I", 54773648, index_place, 483765892, 0, 99384722, 0, 2355492, len(summary))
+    path.write_bytes(header + summary + directories + index + xml.encode())
 
 
 @pytest.mark.parametrize("siblings", [True, False])
 def test_a_stack_of_micro_manager_is_read_by_itself(siblings: bool, tmp_path: Path) -> None:
     paths = [tmp_path / f"x_MMStack{suffix}.tif" for suffix in ("", "_1")]
     for number, path in enumerate(paths):
-        micro_manager(path, [number], noise(1, number))
+        micro_manager(path, [(number, 0)], noise(1, number))
     if not siblings:
         paths[0].unlink()
     with tifffile.TiffFile(paths[1]) as tiff:
@@ -340,6 +390,27 @@ def test_a_stack_of_micro_manager_is_read_by_itself(siblings: bool, tmp_path: Pa
         assert tiff.series[0].is_multifile == siblings
     with open_slide(paths[1]) as slide:
         np.testing.assert_array_equal(whole(slide), noise(1, 1))
+
+
+def test_a_position_of_micro_manager_is_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, stack = tmp_path / "x_MMStack.ome.tif", noise(4, 0)
+    images = [
+        image_xml(names, [Planes(count=2, ifd=2 * at)], name=f"Pos{at}", mpp=0.25 * (at + 1))
+        for at, names in enumerate((("SHG", "TPEF"), ("CARS", "DAPI")))
+    ]
+    micro_manager(path, [(0, 0), (1, 0), (0, 1), (1, 1)], stack, ome(*images))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].kind == "mmstack"
+        assert tiff.is_ome
+    for series, at, names in (
+        (None, 0, ("SHG", "TPEF")),
+        (0, 0, ("SHG", "TPEF")),
+        ("Pos1", 1, ("CARS", "DAPI")),
+    ):
+        with open_slide(path, series=series) as slide:
+            assert (slide.channels, slide.mpp) == (names, Mpp(0.25 * (at + 1), 0.5 * (at + 1)))
+            np.testing.assert_array_equal(whole(slide), stack[2 * at : 2 * at + 2])
+    assert "left out are 1: 'Pos1'" in caplog.text
 
 
 def two_images(folder: Path, first: tuple[str, tuple[int, int]], second: tuple[str, tuple[int, int]]) -> Path:

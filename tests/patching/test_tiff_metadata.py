@@ -115,6 +115,24 @@ def test_aperio_s_pixel_size(
     assert ("no length" in caplog.text) == (mpp is None and "OldMPP" not in text)
 
 
+@pytest.mark.parametrize(
+    ("unit", "mpp"),
+    [
+        ("unit=um\nyunit=mm", Mpp(0.5, 250.0)),
+        ("unit=um\nyunit=um", Mpp(0.5, 0.25)),
+        ("unit=micrometres", Mpp(0.5, 0.25)),
+        ("unit=um\nyunit=pixel", None),
+    ],
+)
+def test_imagej_tells_a_unit_for_each_side(unit: str, mpp: Mpp | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    described = f"ImageJ=1.54f\nimages=1\n{unit}\n"
+    options: dict[str, Any] = {"resolution": (2, 4), "resolutionunit": "NONE", "metadata": None}
+    tifffile.imwrite(path, PLANE, description=described, photometric="minisblack", **options)
+    with open_slide(path) as slide:
+        assert slide.mpp == mpp
+
+
 @pytest.mark.parametrize("resolution", [(0, 0), (1, 0), (0, 1)])
 def test_resolutions_that_divide_by_nothing(resolution: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
@@ -190,6 +208,20 @@ def test_compressed_segments_without_lengths_are_refused(layout: dict[str, Any],
         UnreadableSlideError, match=f"{len(offsets)} tiles or strips, and not the length of any"
     ):
         open_slide(path)
+
+
+@pytest.mark.parametrize("layout", [STRIPS, TILES])
+@pytest.mark.parametrize("share", [0.7, 0.95])
+def test_jpeg_that_breaks_off_is_not_filled_with_gray(
+    share: float, layout: dict[str, Any], tmp_path: Path
+) -> None:
+    path, tag = tmp_path / "a.tif", 279 if layout is STRIPS else 325
+    _, counts = stored(path, layout | {"compression": "jpeg"}, tag)
+    with open_slide(path) as slide:
+        assert np.abs(whole(slide)[..., 0].astype(int) - PLANE).mean() < 20
+    overwrite(path, tag, [int(count * share) for count in counts])
+    with open_slide(path) as slide, pytest.raises(UnreadableSlideError, match="a JPEG that breaks off"):
+        whole(slide)
 
 
 def test_lengths_follow_on_a_file_that_ends_early_too(tmp_path: Path) -> None:

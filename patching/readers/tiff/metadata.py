@@ -46,9 +46,10 @@ def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImag
     per_unit = [_resolution(page, tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
     imagej = decoded(path, lambda: tiff.imagej_metadata) if unit == _NO_UNIT else None
     if imagej is not None:
-        name = imagej.get("unit")
-        return _tagged_pixel_size(per_unit, None if name is None else micrometres("1", str(name)))
-    found = _tagged_pixel_size(per_unit, _UNIT_UM.get(unit) if isinstance(unit, int) else None)
+        names = [imagej.get("unit"), imagej.get("yunit") or imagej.get("unit")]
+        units = [None if name is None else micrometres("1", str(name)) for name in names]
+        return _tagged_pixel_size(per_unit, units)
+    found = _tagged_pixel_size(per_unit, [_UNIT_UM.get(unit) if isinstance(unit, int) else None] * 2)
     return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 
@@ -97,8 +98,9 @@ def _resolution(page: TiffPage, tag: int) -> float | None:
     return ratio[0] / ratio[1] if ratio[0] > 0 and ratio[1] > 0 else None
 
 
-def _tagged_pixel_size(per_unit: list[float | None], unit: float | None) -> Mpp | None:
-    x, y = (None if unit is None or pixels is None else _length(unit / pixels) for pixels in per_unit)
+def _tagged_pixel_size(per_unit: list[float | None], unit_um: list[float | None]) -> Mpp | None:
+    pairs = zip(per_unit, unit_um, strict=True)
+    x, y = (None if unit is None or pixels is None else _length(unit / pixels) for pixels, unit in pairs)
     return None if x is None or y is None else Mpp(x, y)
 
 

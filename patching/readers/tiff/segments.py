@@ -18,6 +18,7 @@ from patching.readers.tiff.segment_cache import Key, Segment
 from patching.readers.tiff.stored_size import jpeg_pixels, why_too_large
 
 _JPEG_8, _CONTIGUOUS = 7, 1
+_END, _ENDS_WITHIN = b"\xff\xd9", 1024  # of a JPEG: what pads it may follow
 _RGB, _YCBCR = 2, 6  # of TIFF's photometric interpretations, and of imagecodecs' color spaces
 
 
@@ -31,6 +32,11 @@ def plain_jpeg(path: Path, page: StoredPage) -> JpegStream | None:
     # Aperio stores RGB without saying so in the stream.
     unmarked = key.photometric == _RGB and not decoded(path, lambda: key.is_jfif)
     return JpegStream(page.jpegtables, colorspace=_RGB if unmarked else None, outcolorspace=_RGB)
+
+
+def _tells_its_end(page: StoredPage) -> bool:
+    """Whether each segment is a JPEG with a marker at its end; those that share a header have none."""
+    return page.keyframe.compression == _JPEG_8 and not page.keyframe.jpegheader
 
 
 class TiffSegments:
@@ -58,6 +64,7 @@ class TiffSegments:
         self.grids = [[page.grid for page in level] for level in pages]
         self._dtype = np.dtype(pages[0][0].keyframe.dtype)
         self._premultiplied = tuple(pages[0][0].keyframe.extrasamples) == (PREMULTIPLIED,)
+        self._ends = [[_tells_its_end(page) for page in level] for level in pages]
         self._plain = [[plain_jpeg(path, page) or plain_bytes(page) for page in level] for level in pages]
 
     def stream(self, key: Key) -> JpegStream | None:
@@ -79,6 +86,9 @@ class TiffSegments:
         data = decoded(self._path, os.pread, self._file.fileno(), count, offset)
         if len(data) < count:
             raise damaged(self._path, f"segment {index} ends after {len(data)} of {count} bytes")
+        if self._ends[level][number] and _END not in data[-_ENDS_WITHIN:]:
+            # Its decoder would fill the rest with gray.
+            raise damaged(self._path, f"segment {index} is a JPEG that breaks off")
         return data
 
     def length(self, key: Key) -> int:

@@ -65,9 +65,10 @@ class TiffSlide(PlanesSlide):
         levels = [levels[number] for number in even_levels(self.path, [size(level) for level in levels])]
         for level in levels:
             check_samples(self.path, level, named=image.named)
-            check_jpeg_2000(self.path, self._tiff, level.keyframe)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]
+        for pages in self._pages:
+            check_jpeg_2000(self.path, self._tiff, pages[0])
         self._transparent = chosen.transparent
         self._separate = series.keyframe.planarconfig == SEPARATE
         file = self._resources.enter_context(decoded(self.path, lambda: self.path.open("rb", buffering=0)))

@@ -12,6 +12,7 @@ from tifffile import TiffFile, TiffPageSeries
 
 from patching.damage import decoded
 from patching.errors import UnreadableSlideError
+from patching.numbers import number
 from patching.readers.planes import Series
 from patching.readers.tiff.checks import check_directory, series_of
 from patching.readers.tiff.layout import area, size
@@ -82,8 +83,10 @@ def opened(path: Path, resources: ExitStack) -> tuple[TiffFile, OmeFile | None]:
         decoded(path, len, tiff.pages)  # finds all directories
         told = ome_file(path, text, tiff.pages)
     if told is not None:
+        # Micro-Manager's own words make one image of all positions.
+        alone, xml = False if len(told.images) > 1 else None, told.xml
         tiff = resources.enter_context(
-            decoded(path, TiffFile, file, name=path.name, offset=0, omexml=told.xml)
+            decoded(path, lambda: TiffFile(file, name=path.name, offset=0, omexml=xml, is_mmstack=alone))
         )
     return tiff, told
 
@@ -96,16 +99,16 @@ def images_of(path: Path, tiff: TiffFile, told: OmeFile | None) -> list[TiffImag
     """
     images = []
     for series in [part for whole in series_of(path, tiff) for part in _apart(whole)]:
-        about = None if told is None else _about(series, told)
+        about = None if told is None else _about(path, series, told)
         described = _DESCRIBED.search(series.keyframe.description)
         name = about.name if about else str(series.name or "") or (described[1] if described else "")
         images.append(TiffImage(series, name, about))
     listed = () if told is None else told.images
-    for number, image in enumerate(listed):
+    for at, image in enumerate(listed):
         if not any(found.told is image for found in images):
             logger.warning(
-                "%s: image %d (%s) of its OME-XML is stored in a way that is not understood, and left out",
-                *(path, number, image.name),
+                "%s: image %d (%s) of its OME-XML is stored in a way that is not understood, and not used",
+                *(path, at, image.name),
             )
     return images
 
@@ -126,12 +129,25 @@ def _is_marked(level: TiffPageSeries) -> bool:
     return bool(level.keyframe.is_reduced or level.keyframe.is_subifd)
 
 
-def _about(series: TiffPageSeries, told: OmeFile) -> OmeImage | None:
-    """The image that a series is: by the name that the XML was given, else by its first directory."""
+def _about(path: Path, series: TiffPageSeries, told: OmeFile) -> OmeImage | None:
+    """The image that a series is: by the name that the XML was given, else by its first directory.
+
+    XML of other sides was written before the pixels were cropped or made coarser.
+    """
     if series.kind == "ome" and str(series.name).isdigit():
         return told.images[int(series.name)]
     page = series.keyframe.index
-    return next((image for image in told.images if page in image.pages), None)
+    found = next((image for image in told.images if page in image.pages), None)
+    if found is None:
+        return None
+    sides, there = [found.pixels.get(f"Size{axis}") for axis in "XY"], size(series)
+    if [None if side is None else number(side) for side in sides] == [there.width, there.height]:
+        return found
+    logger.warning(
+        "%s: its OME-XML tells of an image of %s x %s, and its page has %d x %d: it is not used",
+        *(path, *sides, there.width, there.height),
+    )
+    return None
 
 
 def chosen(path: Path, images: Sequence[TiffImage], wanted: Series) -> TiffImage:

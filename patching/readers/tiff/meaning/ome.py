@@ -16,15 +16,17 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from defusedxml.ElementTree import fromstring
 from tifffile import TiffFile, TiffFrame, TiffPage
 
-from patching.damage import decoded
+from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
+from patching.numbers import number
 from patching.readers.naming import nameless
-from patching.readers.tiff.meaning.ome_planes import keep_here, planes_here
+from patching.readers.tiff.meaning.ome_planes import MOST_PLANES, keep_here, planes_here
 
 logger = logging.getLogger(__name__)
 _LARGEST_COMPANION = 2**28
 _BEGINNING, _BEGINS_WITHIN = re.compile(r"<(?:\w{1,20}:)?OME[\s>]"), 4000
 _PLAIN_COLORS = ("-16776961", "16711935", "65535")  # red, green, blue and alpha as one signed number
+_MODULO, _STEPS = "ModuloAlong", (("Start", "0"), ("End", "0"), ("Step", "1"))
 _TIFF_SUFFIXES = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
 
 
@@ -115,6 +117,9 @@ def ome_file(path: Path, text: str, pages: Sequence[TiffPage | TiffFrame]) -> Om
             )
             return None
         blocks = [SubElement(only, "TiffData")]
+    for along in root.iter():
+        if str(along.tag).startswith(_MODULO):
+            _check_steps(path, along)
     mine = _mine(path, own, blocks)
     kept: list[OmeImage] = []
     for image in images:
@@ -146,6 +151,16 @@ def _image(
         channels=tuple(channel.get("Name") or "" for channel in pixels.findall("Channel")),
         pixels=pixels,
     )
+
+
+def _check_steps(path: Path, along: Element) -> None:
+    """Refuse an annotation of more steps along an axis than any has planes: tifffile lists them all.
+
+    Lifetimes or wavelengths that are folded into an axis so become one of their own, which `axes` can name.
+    """
+    start, end, step = (number(along.get(name, otherwise)) for name, otherwise in _STEPS)
+    if start is None or end is None or not step or abs(end - start) / abs(step) > MOST_PLANES:
+        raise damaged(path, f"OME-XML with {along.tag} of {dict(along.attrib)}")
 
 
 def _companion(path: Path, pointer: Element) -> Element | None:

@@ -12,7 +12,7 @@ from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 
 logger = logging.getLogger(__name__)
-_MOST_PLANES = 2**20
+MOST_PLANES = 2**20
 _SHOWN = 8
 _Plane = tuple[int, ...]
 """A place along the axes of an image, in its own order."""
@@ -109,8 +109,8 @@ def _layout(path: Path, pixels: Element) -> tuple[str, tuple[int, ...], int]:
     extent = tuple(
         max(1, n // samples) if axis == "C" else n for axis, n in zip(order[2:], lengths, strict=True)
     )
-    if extent[0] * extent[1] * extent[2] > _MOST_PLANES:
-        raise damaged(path, f"OME-XML of {extent} planes along {order[2:]}, more than {_MOST_PLANES}")
+    if extent[0] * extent[1] * extent[2] > MOST_PLANES:
+        raise damaged(path, f"OME-XML of {extent} planes along {order[2:]}, more than {MOST_PLANES}")
     return order[2:], extent, samples
 
 

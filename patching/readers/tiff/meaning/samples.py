@@ -12,7 +12,7 @@ from tifffile import TiffFile, TiffPage, TiffPageSeries
 from patching.damage import decoded
 from patching.readers.base import RGB
 from patching.readers.tiff.checks import APERIO_YCBCR, misread_ycbcr, refusal
-from patching.readers.tiff.layout import SEPARATE, has_alpha
+from patching.readers.tiff.layout import SEPARATE, StoredPage, has_alpha
 from patching.readers.tiff.stored_size import JPEG_2000, KNOWN, codestream
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _is_scale(page: TiffPage) -> bool:
     return bool((ways_C <= _SMOOTH * max(1, colors_CN.max())).all())
 
 
-def check_jpeg_2000(path: Path, tiff: TiffFile, page: TiffPage) -> None:
+def check_jpeg_2000(path: Path, tiff: TiffFile, stored: StoredPage) -> None:
     """A picture's JPEG 2000 streams decode to what its directory says.
 
     RGB needs the stream's own color transform, or a code that stands for RGB: under Aperio's code for YCbCr
@@ -171,16 +171,13 @@ def check_jpeg_2000(path: Path, tiff: TiffFile, page: TiffPage) -> None:
     Raises:
         UnreadableSlideError: they are luma and chroma, of which the decoder knows nothing.
     """
+    page, there = stored.keyframe, np.flatnonzero((stored.offsets > 0) & (stored.counts > 0))
     if page.compression not in JPEG_2000 or page.samplesperpixel < len(RGB) or int(page.photometric) == _GRAY:
         return
-    places = [
-        (offset, count) for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count
-    ]
-    if not places:
+    if len(there) == 0:
         return
-    offset, count = places[0]
-    decoded(path, tiff.filehandle.seek, offset)
-    header = codestream(decoded(path, tiff.filehandle.read, min(count, _HEADER)))
+    decoded(path, tiff.filehandle.seek, int(stored.offsets[there[0]]))
+    header = codestream(decoded(path, tiff.filehandle.read, min(int(stored.counts[there[0]]), _HEADER)))
     unsure = page.compression == APERIO_YCBCR and not header.transformed
     if header.subsampled or unsure or misread_ycbcr(page):
         raise refusal(
