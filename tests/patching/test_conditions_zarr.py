@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, ShardingCodec
+from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec
 
 from patching import Location, Mpp, Size, open_slide
 from patching.digests import content_digests
@@ -616,7 +616,70 @@ def test_series_that_lead_elsewhere_are_refused(series: Any, tmp_path: Path) -> 
         open_slide(path)
 
 
+def test_further_images_in_a_group_of_a_container_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = container(tmp_path / "a.zarr", 2, ["0", "1", "2"])
+    edit(path / "1" / ".zattrs", lambda told: told["multiscales"].append(told["multiscales"][0]))
+    with open_slide(path) as slide:
+        assert slide.size == Size(300, 200)
+    assert "a.zarr/1: 1 more images in its group are left out" in caplog.text
+
+
 # Documents
+
+
+@pytest.mark.parametrize(
+    "ome", [{}, {"version": "0.5"}, {"version": "0.5", "multiscales": []}, {"omero": {"channels": []}}]
+)
+def test_an_image_beside_an_empty_ome_is_found(ome: Document, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr", 3)
+    edit(path / "zarr.json", lambda told: told["attributes"].update(ome=ome))
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_slash_at_the_end_of_an_address_means_nothing(zarr_format: int, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr", zarr_format)
+    memory = f"memory://slash-{zarr_format}.zarr"
+    store(memory, [FULL_CYX], {"multiscales": [image()]}, zarr_format)  # type: ignore[arg-type]
+    for address in (f"file://{path}/", f"{memory}/", f"{memory}//"):
+        with open_slide(address) as slide:
+            np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+
+
+@pytest.mark.parametrize("last", ["Alpha", "a", "alpha "])
+def test_transparency_is_no_signal(last: str, tmp_path: Path) -> None:
+    omero = {"channels": [{"label": label} for label in ("Red", "Green", "Blue", last)]}
+    level = np.concatenate([FULL_CYX, FULL_CYX[:1]]).astype(np.uint8)
+    path = store(tmp_path / "a.zarr", [level], {"multiscales": [image()], "omero": omero})
+    with pytest.raises(UnreadableSlideError, match="transparency, no signal"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("fill", ["0", [0], 1.5])
+def test_what_only_lax_readers_read_says_what_to_correct(fill: Any, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr")
+    edit(path / "0" / ".zarray", lambda told: told.update(fill_value=fill))
+    with pytest.raises(UnreadableSlideError, match=r"fill_value[\s\S]*correct in the array's document"):
+        open_slide(path)
+
+
+def test_pixels_in_another_order_or_with_other_bytes(tmp_path: Path) -> None:
+    told: Document = {"multiscales": [image()]}
+    for number, (zarr_format, options) in enumerate(
+        [
+            (2, {"order": "F"}),
+            (3, {"filters": [TransposeCodec(order=(2, 0, 1))]}),
+            (3, {"serializer": BytesCodec(endian="big")}),
+            (3, {"filters": [TransposeCodec(order=(1, 2, 0))], "shards": (2, 96, 128)}),
+        ]
+    ):
+        path = store(tmp_path / f"{number}.zarr", [FULL_CYX], told, zarr_format, **options)
+        for address in (path, f"file://{path}"):
+            with open_slide(address) as slide:
+                np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
 
 
 @pytest.mark.parametrize(
@@ -847,6 +910,27 @@ def test_what_a_server_refuses_is_no_absence(
     answers[f"/a.zarr/{name}"] = status
     with pytest.raises(UnreadableSlideError, match=str(status)), open_slide(f"{address}/a.zarr") as slide:
         whole(slide)
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "separator", "lie"), [(2, "/", say_dots), (2, ".", say_slashes), (3, "/", say_c_dots)]
+)
+def test_chunks_under_other_names_are_an_error_at_an_address_too(
+    zarr_format: int,
+    separator: str,
+    lie: Callable[[Document], None],
+    served: tuple[str, dict[str, int]],
+    tmp_path: Path,
+) -> None:
+    """Though it cannot be listed."""
+    address, _ = served
+    encoding: Any = {"name": "v2" if zarr_format == 2 else "default", "separator": separator}
+    levels, told = [FULL_CYX], {"multiscales": [image()]}
+    path = store(tmp_path / "a.zarr", levels, told, zarr_format, chunk_key_encoding=encoding)
+    open_slide(f"{address}/a.zarr").close()
+    edit(path / "0" / (".zarray" if zarr_format == 2 else "zarr.json"), lie)
+    with pytest.raises(UnreadableSlideError, match=r"chunks called as .* would be taken for missing"):
+        open_slide(f"{address}/a.zarr")
 
 
 def test_what_a_server_has_not_is_an_absence(served: tuple[str, dict[str, int]], tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ def is_url(source: Source) -> bool:
     return isinstance(source, str) and "://" in source
 
 
+def plain_address(source: Source) -> str:
+    """An address without a slash at its end: stores would look for names after two."""
+    return str(source).rstrip("/")
+
+
 def _require_plain(source: Source) -> None:
     if isinstance(source, str) and is_url(source):
         protocol = source.split("://")[0]
@@ -62,7 +67,8 @@ class ZarrFiles:
     def __init__(self, source: Source) -> None:
         self.source: object = source
         _require_plain(source)
-        address = source if isinstance(source, str) and is_url(source) else str(Path(source).resolve())
+        distant = isinstance(source, str) and is_url(source)
+        address = plain_address(source) if distant else str(Path(source).resolve())
         try:
             self._system, self._root = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError, OSError) as error:
@@ -89,6 +95,14 @@ class ZarrFiles:
         """Where the root lies on this machine, None where it does elsewhere."""
         local = isinstance(self._system, LocalFileSystem)
         return Path(self._root) if local else None
+
+    def has(self, name: str) -> bool:
+        """Whether anything is stored under a name.
+
+        Raises:
+            UnreadableSlideError: the connection fails.
+        """
+        return bool(fetched(f"{self.source}: {name}", self._system.exists, f"{self._root}/{name}"))
 
     def text(self, name: str) -> bytes | None:
         """Content of a document, or None where there is none.

@@ -67,7 +67,10 @@ def images_of(files: ZarrFiles) -> tuple[list[ImageGroup], bool]:
         zarr_format, content = _attributes(inside)
         if not content.get("multiscales"):
             raise _no_image(inside, content)
-        found.append(_of_group(inside, path, zarr_format, content, about)[0])
+        first, *others = _of_group(inside, path, zarr_format, content, about)
+        if others:
+            logger.warning("%s: %d more images in its group are left out", inside.source, len(others))
+        found.append(first)
     return found, True
 
 
@@ -127,11 +130,11 @@ def _attributes(files: ZarrFiles) -> tuple[int, dict[str, Any]]:
     if found is not None and found.get("node_type") == "array":
         raise files.refusal("one array, without what tells of its axes", "name the folder that it lies in")
     told = {} if told is None else told
-    # Version 0.5 keeps it under `ome`, earlier ones did not; some writers mix them.
+    # Version 0.5 keeps it under `ome`, earlier ones did not; some writers mix them, or leave an empty one.
     ome = told.get("ome", {}) if isinstance(told, dict) else None
     if not isinstance(told, dict) or not isinstance(ome, dict):
         raise files.refusal("malformed documents: attributes that are no object")
-    return zarr_format, ome or told
+    return zarr_format, told if told.get("multiscales") and not ome.get("multiscales") else ome or told
 
 
 def _paths(files: ZarrFiles, content: dict[str, Any], described: int) -> list[str]:
