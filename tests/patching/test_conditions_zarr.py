@@ -822,6 +822,24 @@ def test_a_coarse_level_without_a_chunk_is_left_out_and_told(
     assert "level 1 is left out: not one chunk of it is stored" in caplog.text
 
 
+@pytest.mark.parametrize("gone", [["2.1.2"], ["0.1.2", "1.1.2", "2.1.2"]])
+def test_chunks_of_some_channels_that_are_not_stored_are_told(
+    gone: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The place is not covered, as where none is stored; but a writer may have left zeros out."""
+    path = store(tmp_path / "a.zarr", [FULL_CYX], {"multiscales": [image()]}, chunks=(1, 48, 64))
+    for name in gone:
+        (path / "0" / name).unlink()
+    expected_HW = np.ones((200, 300), bool)
+    expected_HW[48:96, 128:192] = False
+    covered_HW = np.zeros((200, 300), bool)
+    with open_slide(path) as slide:
+        for _ in range(2):
+            slide.read_region(Location(0, 0), 0, slide.size, covered=covered_HW)
+    np.testing.assert_array_equal(covered_HW, expected_HW)
+    assert caplog.text.count("chunks of some channels are not stored") == (1 if len(gone) == 1 else 0)
+
+
 def test_an_array_without_a_chunk_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = one(tmp_path / "a.zarr")
     for chunk in (path / "0").glob("[0-9]*"):
