@@ -951,6 +951,27 @@ def test_chunks_under_other_names_are_an_error_at_an_address_too(
         open_slide(f"{address}/a.zarr")
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_store_that_refuses_what_it_has_not_is_read(
+    zarr_format: int, served: tuple[str, dict[str, int]], tmp_path: Path
+) -> None:
+    """As public buckets that must not be listed; a chunk that is refused stays an error."""
+    address, answers = served
+    path = container(tmp_path / "a.zarr", zarr_format, ["0", "1", "2"], listed=False)
+    shutil.rmtree(path / "OME")
+    there = {f"/{file.relative_to(tmp_path)}" for file in path.rglob("*") if file.is_file()}
+    names = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+    folders = ["", "OME/", *(f"{number}/{inside}" for number in range(4) for inside in ("", "0/"))]
+    wanted = {f"/a.zarr/{folder}{name}" for folder in folders for name in (*names, "METADATA.ome.xml")}
+    answers |= dict.fromkeys(wanted - there, 403)
+    with open_slide(f"{address}/a.zarr") as slide:
+        np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+    assert content_digests(f"{address}/a.zarr") == content_digests(f"file://{path}")
+    answers["/a.zarr/1/0/" + ("0.1.1" if zarr_format == 2 else "c/0/1/1")] = 403
+    with open_slide(f"{address}/a.zarr") as slide, pytest.raises(UnreadableSlideError, match="403"):
+        whole(slide)
+
+
 def test_what_a_server_has_not_is_an_absence(served: tuple[str, dict[str, int]], tmp_path: Path) -> None:
     address, answers = served
     path = one(tmp_path / "a.zarr")
