@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, ShardingCodec
+from zarr.codecs import BytesCodec, ShardingCodec, TransposeCodec
 
 from patching import Location, Mpp, Size, open_slide
 from patching.digests import content_digests
@@ -616,7 +616,70 @@ def test_series_that_lead_elsewhere_are_refused(series: Any, tmp_path: Path) -> 
         open_slide(path)
 
 
+def test_further_images_in_a_group_of_a_container_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = container(tmp_path / "a.zarr", 2, ["0", "1", "2"])
+    edit(path / "1" / ".zattrs", lambda told: told["multiscales"].append(told["multiscales"][0]))
+    with open_slide(path) as slide:
+        assert slide.size == Size(300, 200)
+    assert "a.zarr/1: 1 more images in its group are left out" in caplog.text
+
+
 # Documents
+
+
+@pytest.mark.parametrize(
+    "ome", [{}, {"version": "0.5"}, {"version": "0.5", "multiscales": []}, {"omero": {"channels": []}}]
+)
+def test_an_image_beside_an_empty_ome_is_found(ome: Document, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr", 3)
+    edit(path / "zarr.json", lambda told: told["attributes"].update(ome=ome))
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_slash_at_the_end_of_an_address_means_nothing(zarr_format: int, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr", zarr_format)
+    memory = f"memory://slash-{zarr_format}.zarr"
+    store(memory, [FULL_CYX], {"multiscales": [image()]}, zarr_format)  # type: ignore[arg-type]
+    for address in (f"file://{path}/", f"{memory}/", f"{memory}//"):
+        with open_slide(address) as slide:
+            np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+
+
+@pytest.mark.parametrize("last", ["Alpha", "a", "alpha "])
+def test_transparency_is_no_signal(last: str, tmp_path: Path) -> None:
+    omero = {"channels": [{"label": label} for label in ("Red", "Green", "Blue", last)]}
+    level = np.concatenate([FULL_CYX, FULL_CYX[:1]]).astype(np.uint8)
+    path = store(tmp_path / "a.zarr", [level], {"multiscales": [image()], "omero": omero})
+    with pytest.raises(UnreadableSlideError, match="transparency, no signal"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("fill", ["0", [0], 1.5])
+def test_what_only_lax_readers_read_says_what_to_correct(fill: Any, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr")
+    edit(path / "0" / ".zarray", lambda told: told.update(fill_value=fill))
+    with pytest.raises(UnreadableSlideError, match=r"fill_value[\s\S]*correct in the array's document"):
+        open_slide(path)
+
+
+def test_pixels_in_another_order_or_with_other_bytes(tmp_path: Path) -> None:
+    told: Document = {"multiscales": [image()]}
+    for number, (zarr_format, options) in enumerate(
+        [
+            (2, {"order": "F"}),
+            (3, {"filters": [TransposeCodec(order=(2, 0, 1))]}),
+            (3, {"serializer": BytesCodec(endian="big")}),
+            (3, {"filters": [TransposeCodec(order=(1, 2, 0))], "shards": (2, 96, 128)}),
+        ]
+    ):
+        path = store(tmp_path / f"{number}.zarr", [FULL_CYX], told, zarr_format, **options)
+        for address in (path, f"file://{path}"):
+            with open_slide(address) as slide:
+                np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
 
 
 @pytest.mark.parametrize(
@@ -759,6 +822,24 @@ def test_a_coarse_level_without_a_chunk_is_left_out_and_told(
     assert "level 1 is left out: not one chunk of it is stored" in caplog.text
 
 
+@pytest.mark.parametrize("gone", [["2.1.2"], ["0.1.2", "1.1.2", "2.1.2"]])
+def test_chunks_of_some_channels_that_are_not_stored_are_told(
+    gone: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The place is not covered, as where none is stored; but a writer may have left zeros out."""
+    path = store(tmp_path / "a.zarr", [FULL_CYX], {"multiscales": [image()]}, chunks=(1, 48, 64))
+    for name in gone:
+        (path / "0" / name).unlink()
+    expected_HW = np.ones((200, 300), bool)
+    expected_HW[48:96, 128:192] = False
+    covered_HW = np.zeros((200, 300), bool)
+    with open_slide(path) as slide:
+        for _ in range(2):
+            slide.read_region(Location(0, 0), 0, slide.size, covered=covered_HW)
+    np.testing.assert_array_equal(covered_HW, expected_HW)
+    assert caplog.text.count("chunks of some channels are not stored") == (1 if len(gone) == 1 else 0)
+
+
 def test_an_array_without_a_chunk_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = one(tmp_path / "a.zarr")
     for chunk in (path / "0").glob("[0-9]*"):
@@ -846,6 +927,48 @@ def test_what_a_server_refuses_is_no_absence(
         np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
     answers[f"/a.zarr/{name}"] = status
     with pytest.raises(UnreadableSlideError, match=str(status)), open_slide(f"{address}/a.zarr") as slide:
+        whole(slide)
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "separator", "lie"), [(2, "/", say_dots), (2, ".", say_slashes), (3, "/", say_c_dots)]
+)
+def test_chunks_under_other_names_are_an_error_at_an_address_too(
+    zarr_format: int,
+    separator: str,
+    lie: Callable[[Document], None],
+    served: tuple[str, dict[str, int]],
+    tmp_path: Path,
+) -> None:
+    """Though it cannot be listed."""
+    address, _ = served
+    encoding: Any = {"name": "v2" if zarr_format == 2 else "default", "separator": separator}
+    levels, told = [FULL_CYX], {"multiscales": [image()]}
+    path = store(tmp_path / "a.zarr", levels, told, zarr_format, chunk_key_encoding=encoding)
+    open_slide(f"{address}/a.zarr").close()
+    edit(path / "0" / (".zarray" if zarr_format == 2 else "zarr.json"), lie)
+    with pytest.raises(UnreadableSlideError, match=r"chunks called as .* would be taken for missing"):
+        open_slide(f"{address}/a.zarr")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_store_that_refuses_what_it_has_not_is_read(
+    zarr_format: int, served: tuple[str, dict[str, int]], tmp_path: Path
+) -> None:
+    """As public buckets that must not be listed; a chunk that is refused stays an error."""
+    address, answers = served
+    path = container(tmp_path / "a.zarr", zarr_format, ["0", "1", "2"], listed=False)
+    shutil.rmtree(path / "OME")
+    there = {f"/{file.relative_to(tmp_path)}" for file in path.rglob("*") if file.is_file()}
+    names = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+    folders = ["", "OME/", *(f"{number}/{inside}" for number in range(4) for inside in ("", "0/"))]
+    wanted = {f"/a.zarr/{folder}{name}" for folder in folders for name in (*names, "METADATA.ome.xml")}
+    answers |= dict.fromkeys(wanted - there, 403)
+    with open_slide(f"{address}/a.zarr") as slide:
+        np.testing.assert_array_equal(whole(slide), as_HWC(FULL_CYX))
+    assert content_digests(f"{address}/a.zarr") == content_digests(f"file://{path}")
+    answers["/a.zarr/1/0/" + ("0.1.1" if zarr_format == 2 else "c/0/1/1")] = 403
+    with open_slide(f"{address}/a.zarr") as slide, pytest.raises(UnreadableSlideError, match="403"):
         whole(slide)
 
 

@@ -4,9 +4,12 @@ zarr-python takes what arrives: of a chunk of Blosc that is cut off it decodes t
 rest as the memory was, and of a shard's chunk that would lie behind the shard's end it makes fill.
 """
 
+from aiohttp import ClientResponseError
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
+
+from patching.readers.zarr.files import is_refusal
 
 _BLOSC_HEADER = 16
 _BLOSC_LENGTH = slice(12, 16)
@@ -35,7 +38,13 @@ class WholeStore(WrapperStore[Store]):  # type: ignore[misc]  # zarr ships no ty
         Raises:
             ValueError: less, or more, than the part that was asked for.
         """
-        found: Buffer | None = await self._store.get(key, prototype, byte_range)
+        try:
+            found: Buffer | None = await self._store.get(key, prototype, byte_range)
+        except (PermissionError, ClientResponseError) as error:
+            # An array's attributes are looked for, and stores that must not be listed refuse what they lack.
+            if is_refusal(error) and key.endswith(".zattrs"):
+                return None
+            raise
         if found is None:
             return None
         if isinstance(byte_range, RangeByteRequest):

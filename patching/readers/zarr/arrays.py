@@ -9,7 +9,7 @@ import numpy as np
 from patching.damage import Foreign
 from patching.readers.zarr.documents import SHARDING, Array2, Array3, parsed
 from patching.readers.zarr.files import ZarrFiles
-from patching.readers.zarr.presence import ChunkKeys, stored_elsewhere, stored_under
+from patching.readers.zarr.presence import ALL_KEYS, ChunkKeys, stored_elsewhere, stored_under
 
 _LARGEST_CHUNK = 2**30
 _MOST_CHUNKS_PER_SHARD = 2**20
@@ -94,17 +94,28 @@ def has_chunks(files: ZarrFiles, array: ZarrArray) -> bool:
     Raises:
         UnreadableSlideError: they lie under other names than the array says, or must not be looked at.
     """
-    if files.folder is None:
-        return True
-    folder, dimensions = files.folder / array.path, len(array.shape)
-    other = stored_elsewhere(folder, array.keys, dimensions)
+    folder, dimensions = files.folder, len(array.shape)
+    if folder is None:
+        other = _elsewhere(files, array)
+    else:
+        folder /= array.path
+        other = stored_elsewhere(folder, array.keys, dimensions)
     if other is not None:
         raise files.refusal(
             f"{array.path}: chunks called as {other}, where its documents say {array.keys}: they would be "
             "taken for missing",
             "correct `dimension_separator` (.zarray) or `chunk_key_encoding` (zarr.json), or export it anew",
         )
-    return stored_under(folder, array.keys, dimensions)
+    return folder is None or stored_under(folder, array.keys, dimensions)
+
+
+def _elsewhere(files: ZarrFiles, array: ZarrArray) -> ChunkKeys | None:
+    """Other names than its own of the middle chunk of an array at an address, which may not be listed."""
+    middle = [side // stored // 2 for side, stored in zip(array.shape, array.stored, strict=True)]
+    if files.has(f"{array.path}/{array.keys.of(middle)}"):
+        return None
+    others = (keys for keys in ALL_KEYS if keys != array.keys)
+    return next((keys for keys in others if files.has(f"{array.path}/{keys.of(middle)}")), None)
 
 
 def _decoded_at_once(files: ZarrFiles, array: Array2 | Array3) -> tuple[int, ...]:

@@ -12,14 +12,26 @@ from numpy.typing import NDArray
 from zarr.core.array import AsyncArray
 from zarr.storage import FsspecStore, LocalStore
 
+from patching.damage import Foreign
 from patching.errors import UnreadableSlideError
 from patching.readers.zarr.addresses import WholeStore
-from patching.readers.zarr.files import Source, fetched, is_url
+from patching.readers.zarr.files import Source, fetched, is_url, plain_address
 from patching.readers.zarr.metadata import ZarrArray
 
 _BY_TENSORSTORE = frozenset(
     ("blosc", "zlib", "gzip", "zstd", "bz2", "bytes", "transpose", "crc32c", "sharding_indexed")
 )
+
+
+def _not_opened(source: Source, what: str) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        has=f"{source}: {what}",
+        needs="arrays whose documents TensorStore reads: it keeps to the letter of the specification",
+        do="correct in the array's document what the message names, or export it anew",
+    )
+
+
+_by_tensorstore = Foreign(_not_opened)
 _NOT_STORED = "NOT_FOUND: chunk"  # as TensorStore tells it
 
 
@@ -41,7 +53,8 @@ def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
     """TensorStore where it reaches, because it is the faster one; zarr-python elsewhere."""
     distant = isinstance(source, str) and is_url(source)
     if distant or not _BY_TENSORSTORE.issuperset(array.codecs):
-        plain: Any = fetched(source, FsspecStore.from_url if distant else LocalStore, source, read_only=True)
+        where = plain_address(source) if distant else source
+        plain: Any = fetched(source, FsspecStore.from_url if distant else LocalStore, where, read_only=True)
         store = WholeStore(plain, blosc=array.codecs[-1:] == ("blosc",))
         found = fetched(source, zarr.open_array, store, path=array.path, mode="r", zarr_format=zarr_format)
         return _ByZarr.of(found)
@@ -51,7 +64,7 @@ def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
         # A value that was never stored is no pixel.
         "fill_missing_data_reads": False,
     }
-    return fetched(source, lambda: tensorstore.open(spec, open=True, read=True).result())
+    return _by_tensorstore(source, lambda: tensorstore.open(spec, open=True, read=True).result())
 
 
 def read_chunk(

@@ -20,12 +20,18 @@ Source = Path | str
 _PROTOCOLS = ("file", "http", "https", "s3", "gs", "gcs", "az", "abfs", "memory")
 _LARGEST_DOCUMENT = 16 * 2**20
 _ABSENT = (404, 410)  # what an HTTP server answers for what it does not have
+_REFUSED = (401, 403)
 _NAMES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def is_url(source: Source) -> bool:
     """Whether this is an address instead of a path."""
     return isinstance(source, str) and "://" in source
+
+
+def plain_address(source: Source) -> str:
+    """An address without a slash at its end: stores would look for names after two."""
+    return str(source).rstrip("/")
 
 
 def _require_plain(source: Source) -> None:
@@ -62,7 +68,8 @@ class ZarrFiles:
     def __init__(self, source: Source) -> None:
         self.source: object = source
         _require_plain(source)
-        address = source if isinstance(source, str) and is_url(source) else str(Path(source).resolve())
+        distant = isinstance(source, str) and is_url(source)
+        address = plain_address(source) if distant else str(Path(source).resolve())
         try:
             self._system, self._root = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError, OSError) as error:
@@ -90,30 +97,48 @@ class ZarrFiles:
         local = isinstance(self._system, LocalFileSystem)
         return Path(self._root) if local else None
 
-    def text(self, name: str) -> bytes | None:
-        """Content of a document, or None where there is none.
+    def has(self, name: str) -> bool:
+        """Whether anything is stored under a name; False where the store refuses to tell.
 
         Raises:
-            UnreadableSlideError: too large, or the connection fails.
+            UnreadableSlideError: the connection fails.
+        """
+        try:
+            return bool(fetched(f"{self.source}: {name}", self._system.exists, f"{self._root}/{name}"))
+        except UnreadableSlideError as error:
+            if is_refusal(error.__cause__):
+                return False
+            raise
+
+    def text(self, name: str, *, optional: bool = False) -> bytes | None:
+        """Content of a document, or None where there is none.
+
+        Args:
+            name: below the root.
+            optional: None, too, where the store refuses it. Stores that must not be listed, as most public
+                ones on S3, answer so for what they do not have.
+
+        Raises:
+            UnreadableSlideError: too large, refused, or the connection fails.
         """
         where = f"{self.source}: {name}"
         try:
             with fetched(where, self._system.open, f"{self._root}/{name}", "rb") as file:
                 content: bytes = fetched(where, file.read, _LARGEST_DOCUMENT + 1)
         except UnreadableSlideError as error:
-            answered = _answer(error.__cause__)
-            if answered is not None and not _is_absence(answered):
-                raise _unreachable(where, in_words(answered)) from error
-            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            cause = _answer(error.__cause__) or error.__cause__
+            if _is_absence(cause) or (optional and self.folder is None and is_refusal(cause)):
                 return None
+            if isinstance(cause, ClientError):
+                raise _unreachable(where, in_words(cause)) from error
             raise
         if len(content) > _LARGEST_DOCUMENT:
             raise self.refusal(f"{name} of more than {_LARGEST_DOCUMENT} bytes")
         return content
 
-    def document(self, name: str) -> dict[str, Any] | None:
-        """A document as JSON, or None where there is none."""
-        content = self.text(name)
+    def document(self, name: str, *, optional: bool = False) -> dict[str, Any] | None:
+        """A document as JSON, or None where there is none; args as for `text`."""
+        content = self.text(name, optional=optional)
         if content is None:
             return None
         try:
@@ -127,7 +152,7 @@ class ZarrFiles:
     def documents(self, folders: list[str]) -> list[bytes]:
         """Contents of the documents that describe the root and its arrays, for a fingerprint."""
         names = [f"{folder}/{name}".lstrip("/") for folder in ["", *folders] for name in _NAMES]
-        found = {name: self.text(name) for name in names}
+        found = {name: self.text(name, optional=True) for name in names}
         return [name.encode() + b"\n" + content for name, content in found.items() if content is not None]
 
     def refusal(
@@ -145,5 +170,14 @@ def _answer(cause: BaseException | None) -> ClientError | None:
     return answered if isinstance(answered, ClientError) else None
 
 
-def _is_absence(answered: ClientError) -> bool:
-    return isinstance(answered, ClientResponseError) and answered.status in _ABSENT
+def _is_absence(cause: BaseException | None) -> bool:
+    if isinstance(cause, ClientResponseError):
+        return cause.status in _ABSENT
+    return isinstance(cause, FileNotFoundError | NotADirectoryError)
+
+
+def is_refusal(cause: BaseException | None) -> bool:
+    """Whether a store must not tell what it has, or has not."""
+    if isinstance(cause, ClientResponseError):
+        return cause.status in _REFUSED
+    return isinstance(cause, PermissionError)

@@ -67,7 +67,10 @@ def images_of(files: ZarrFiles) -> tuple[list[ImageGroup], bool]:
         zarr_format, content = _attributes(inside)
         if not content.get("multiscales"):
             raise _no_image(inside, content)
-        found.append(_of_group(inside, path, zarr_format, content, about)[0])
+        first, *others = _of_group(inside, path, zarr_format, content, about)
+        if others:
+            logger.warning("%s: %d more images in its group are left out", inside.source, len(others))
+        found.append(first)
     return found, True
 
 
@@ -115,23 +118,22 @@ def _of_group(
 
 def _attributes(files: ZarrFiles) -> tuple[int, dict[str, Any]]:
     """The zarr format, and what a group tells about its images."""
-    found = files.document("zarr.json")
+    found = files.document("zarr.json", optional=True)
     zarr_format, told = 3, None if found is None else found.get("attributes")
     if found is None:
-        if files.document(".zarray") is not None:
+        zarr_format, told = 2, files.document(".zattrs")
+        if not told and files.document(".zarray", optional=True) is not None:
             found = {"node_type": "array"}
-        told = files.document(".zattrs")
-        zarr_format = 2
-        if found is None and files.document(".zgroup") is None and not (told or {}).get("multiscales"):
+        elif not told and files.document(".zgroup") is None:
             raise files.refusal("no zarr group: neither zarr.json nor .zgroup")
     if found is not None and found.get("node_type") == "array":
         raise files.refusal("one array, without what tells of its axes", "name the folder that it lies in")
     told = {} if told is None else told
-    # Version 0.5 keeps it under `ome`, earlier ones did not; some writers mix them.
+    # Version 0.5 keeps it under `ome`, earlier ones did not; some writers mix them, or leave an empty one.
     ome = told.get("ome", {}) if isinstance(told, dict) else None
     if not isinstance(told, dict) or not isinstance(ome, dict):
         raise files.refusal("malformed documents: attributes that are no object")
-    return zarr_format, ome or told
+    return zarr_format, told if told.get("multiscales") and not ome.get("multiscales") else ome or told
 
 
 def _paths(files: ZarrFiles, content: dict[str, Any], described: int) -> list[str]:
@@ -139,7 +141,7 @@ def _paths(files: ZarrFiles, content: dict[str, Any], described: int) -> list[st
     if _CONTAINER not in content or "plate" in content:
         return []
     inside = files.inside("OME")
-    listed = [inside.document(name) for name in ("zarr.json", ".zattrs")]
+    listed = [inside.document(name, optional=True) for name in ("zarr.json", ".zattrs")]
     told: Any = listed[0].get("attributes") if listed[0] else listed[1]
     told = told if isinstance(told, dict) else {}
     told = told["ome"] if isinstance(told.get("ome"), dict) else told
@@ -155,16 +157,16 @@ def _paths(files: ZarrFiles, content: dict[str, Any], described: int) -> list[st
 
 def _counted(files: ZarrFiles) -> int:
     """Groups 0, 1, ... as far as they go."""
-    names = ("zarr.json", ".zattrs")
-    numbers = range(_MOST_IMAGES)
-    return next(
-        (n for n in numbers if all(files.document(f"{n}/{name}") is None for name in names)), _MOST_IMAGES
-    )
+    for number in range(_MOST_IMAGES):
+        names = [f"{number}/{name}" for name in ("zarr.json", ".zattrs")]
+        if all(files.document(name, optional=True) is None for name in names):
+            return number
+    return _MOST_IMAGES
 
 
 def _described(files: ZarrFiles) -> list[Described]:
     """The images of the container's OME-XML, whose order is that of its groups."""
-    text = files.text(_OME_XML)
+    text = files.text(_OME_XML, optional=True)
     if text is None:
         return []
     root = decoded(f"{files.source}: {_OME_XML}", fromstring, text)

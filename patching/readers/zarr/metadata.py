@@ -27,6 +27,7 @@ from patching.readers.zarr.placement import (
 
 logger = logging.getLogger(__name__)
 _VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+_TRANSPARENCY = ("a", "alpha", "transparency", "opacity")
 _PLAIN_COLORS = ("FF0000", "00FF00", "0000FF")
 
 
@@ -147,6 +148,11 @@ def _read(image: ImageGroup) -> ZarrImage:
         logger.warning("%s: the finest level is not the first, but %s", files.source, levels[order[0]].path)
     places, levels = [places[number] for number in order], [levels[number] for number in order]
     labels, colors = _channels(image)
+    if called_rgb(labels[:-1]) and labels[-1].strip().lower() in _TRANSPARENCY:
+        raise files.refusal(
+            f"channels {', '.join(labels)}, the last of which is transparency, no signal",
+            "export it without that channel, laid over white",
+        )
     return ZarrImage(
         format=image.format,
         axes=axes,

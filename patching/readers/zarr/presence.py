@@ -29,7 +29,7 @@ class ChunkKeys:
         return self.separator.join([self.prefix, *parts] if self.prefix else parts)
 
 
-_ALL = tuple(ChunkKeys(prefix, separator) for prefix in ("", "c") for separator in ("/", "."))
+ALL_KEYS = tuple(ChunkKeys(prefix, separator) for prefix in ("", "c") for separator in ("/", "."))
 _GLANCE = 1000  # entries of a folder that are looked at for what should not be there
 
 
@@ -78,5 +78,5 @@ def stored_elsewhere(folder: Path, keys: ChunkKeys, dimensions: int) -> ChunkKey
     Raises:
         UnreadableSlideError: the folder must not be looked into.
     """
-    others = (other for other in _ALL if other != keys)
+    others = (other for other in ALL_KEYS if other != keys)
     return next((other for other in others if stored_under(folder, other, dimensions, _GLANCE)), None)

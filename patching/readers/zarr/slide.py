@@ -1,5 +1,6 @@
 """OME-Zarr in a folder or at an address: only the chunks under a window are read, each decoded once."""
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from patching.readers.zarr.chunks import open_chunks, read_chunk
 from patching.readers.zarr.files import Source, ZarrFiles
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
+logger = logging.getLogger(__name__)
 _CACHE_BYTES = 384 * 2**20
 
 
@@ -62,6 +64,7 @@ class ZarrSlide(PlanesSlide):
         self._blocks = [list(self._blocks_of(array, selection)) for array in self._arrays]
         self._stored = [open_chunks(self.source, array, image.format) for array in self._arrays]
         self._cache = SegmentCache(self._decode, _CACHE_BYTES)
+        self._told_of_gaps = False
         names = image.names(selection.groups_TZC.shape[2])
         image.tell_what_is_guessed(self, names)
         header = Header(
@@ -180,12 +183,22 @@ class ZarrSlide(PlanesSlide):
     ) -> None:
         """Fill an array with some channels, given by their numbers."""
         place = {channel: at for at, channel in enumerate(channels)}
+        stored: dict[bool, set[int]] = {True: set(), False: set()}
         for key in self._keys(level, window):
             held = self._blocks[level][key[1]].channels
             pairs = [(sample, place[channel]) for sample, channel in enumerate(held) if channel in place]
             if pairs:
                 with self._cache.lent([key]) as (segment,):
                     _paste(segment, region_HWS, pairs, window, covered_HW, self.background)
+                    stored[segment.pixels_HWS is not None].add(key[2])
+        if stored[True] & stored[False] and not self._told_of_gaps:
+            self._told_of_gaps = True
+            logger.warning(
+                "%s: chunks of some channels are not stored where those of others are: such places do not "
+                "count as scanned. If a writer left chunks of zeros out, have it write all (zarr-python: "
+                "write_empty_chunks)",
+                self,
+            )
 
 
 def _paste(
