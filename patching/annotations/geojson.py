@@ -184,7 +184,7 @@ def _outlines(geometry: Any, passed: Counter[str], path: Path) -> list[shapely.G
 
 def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]:
     outlines = [_ring(ring, path) for ring in rings] if isinstance(rings, list) else []
-    if is_ellipse and outlines:
+    if is_ellipse and len(outlines) == 1:
         return ellipse(outlines[0], path)
     return polygons(outlines, path)
 

@@ -179,5 +179,7 @@ def _check_range(points_M2: NDArray[np.float64], path: Path) -> None:
 
 
 def _bounds(points_M2: NDArray[np.float64], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if points_M2.ndim != 2 or points_M2.shape[1] != 2 or len(points_M2) < 2:
+        raise malformed(path, "a shape of fewer than two points")
     _check_range(points_M2, path)
     return points_M2.min(axis=0), points_M2.max(axis=0)
