@@ -55,7 +55,7 @@ class Frame:
         chosen, reason = self.origin or usual, f"{why}; `annotation_origin` says otherwise"
         logger.log(
             logging.INFO if self.origin else logging.WARNING,
-            "%s: the scanned region begins at (%d, %d) of the slide; coordinates count from %s (%s)",
+            "%s: the scanned region (bounds) begins at (%d, %d) of the slide; coordinates count from %s (%s)",
             path.name,
             self.bounds.x,
             self.bounds.y,

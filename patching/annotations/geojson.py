@@ -184,7 +184,7 @@ def _outlines(geometry: Any, passed: Counter[str], path: Path) -> list[shapely.G
 
 def _polygon(rings: Any, is_ellipse: bool, path: Path) -> list[shapely.Geometry]:
     outlines = [_ring(ring, path) for ring in rings] if isinstance(rings, list) else []
-    if is_ellipse and outlines:
+    if is_ellipse and len(outlines) == 1:
         return ellipse(outlines[0], path)
     return polygons(outlines, path)
 
@@ -194,9 +194,11 @@ def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
         raise malformed(path, "coordinates that are not numbers")
     points = [point[:2] for point in ring]
     point_M2 = _numbers(path, np.asarray, points)
-    if point_M2.dtype.kind not in "iuf":
-        points = [[_in_digits(value, path) for value in point] for point in points]
-    return _numbers(path, np.asarray, points, np.float64)
+    if point_M2.dtype.kind in "iuf":
+        return point_M2.astype(np.float64)
+    return _numbers(
+        path, np.asarray, [[_in_digits(value, path) for value in point] for point in points], np.float64
+    )
 
 
 def _in_digits(value: Any, path: Path) -> float | int:

@@ -108,7 +108,8 @@ def _upright(path: Path, value: NDArray[np.generic], axes: str) -> NDArray[np.ge
     channels = "S" if "S" in axes else "C"
     last = [axis for axis in ("Y", "X", channels) if axis in axes]
     others = [axis for axis in axes if axis not in last]
-    if last[:2] != ["Y", "X"] or any(value.shape[axes.index(axis)] > 1 for axis in others):
+    known = len(axes) == value.ndim and last[:2] == ["Y", "X"]
+    if not known or any(value.shape[axes.index(axis)] > 1 for axis in others):
         raise unusable(path, f"several planes, or none: axes {axes} of {value.shape}")
     ordered = value.transpose([axes.index(axis) for axis in (*others, *last)])
     height, width = (value.shape[axes.index(axis)] for axis in "YX")

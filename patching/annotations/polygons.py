@@ -21,7 +21,7 @@ from patching.annotations.base import (
 )
 from patching.annotations.frame import Frame
 from patching.annotations.polygon_area import patch_fractions
-from patching.annotations.rings import cut_inside, geometry_errors, parts, shared_area
+from patching.annotations.rings import cut_inside, distinct, geometry_errors, parts, shared_area
 from patching.errors import AnnotationError
 from patching.geometry import Location
 
@@ -33,6 +33,8 @@ Outlines = dict[Role, list[shapely.Geometry]]
 """Valid polygons of each role."""
 _TOLERATED_OUTSIDE = 0.05
 """Share of the annotated area that may stick out of the slide without a word."""
+_AT_ONCE, _NEAR = 1024, 100
+"""Polygons compared together, and others near each, on average, up to which they are compared."""
 _CORNER_SHARE = 1 / 4
 """Share of both sides of a slide from its corner, in which outlines look as drawn at a coarser level."""
 
@@ -73,7 +75,7 @@ class PolygonAnnotation(AbstractAnnotation):
         """
         corner = frame.corner(usual, why, path)
         _tell_corner(found, frame, path)
-        found = {role: _moved(outlines, corner) for role, outlines in found.items()}
+        found = {role: _moved(distinct(outlines), corner) for role, outlines in found.items()}
         check_place(list(chain(*found.values())), frame, path)
         tumor = united(cut_inside(found["tumor"], found["hole"], path), path)
         _tell_overlap(tumor, [*found["hole"], *found["normal"]], path)
@@ -111,12 +113,29 @@ def united(outlines: Sequence[shapely.Geometry], path: Path) -> shapely.MultiPol
         AnnotationError: the geometry library gives up on them.
     """
     with geometry_errors(path):
-        polygons_N = np.array(outlines, dtype=object)
-        meeting = shapely.STRtree(polygons_N).query(polygons_N, predicate="intersects")[0]
-        # Uniting is slow, and of many thousand cells few touch another.
-        alone_N = np.bincount(meeting, minlength=len(polygons_N)) == 1
+        polygons_N = np.array(distinct(outlines), dtype=object)
+        alone_N = _alone(polygons_N)
         together = shapely.union_all(polygons_N[~alone_N])
         return shapely.MultiPolygon([*parts(polygons_N[alone_N]), *parts(together)])
+
+
+def _alone(polygons_N: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Which polygons meet no other, as far as that is cheaper to find than to unite them.
+
+    Uniting is slow, and of many thousand cells few touch another; but where everything meets everything, so
+    is finding it.
+    """
+    tree, alone_N = shapely.STRtree(polygons_N), np.zeros(len(polygons_N), np.bool_)
+    pairs = 0
+    for start in range(0, len(polygons_N), _AT_ONCE):
+        some = polygons_N[start : start + _AT_ONCE]
+        one_P, other_P = tree.query(some)
+        pairs += len(one_P)
+        if pairs > _NEAR * len(polygons_N):
+            return np.zeros(len(polygons_N), np.bool_)
+        meet_P = shapely.intersects(some[one_P], polygons_N[other_P])
+        alone_N[start : start + _AT_ONCE] = np.bincount(one_P[meet_P], minlength=len(some)) == 1
+    return alone_N
 
 
 def check_place(outlines: Sequence[shapely.Geometry], frame: Frame, path: Path) -> None:

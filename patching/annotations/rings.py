@@ -50,7 +50,11 @@ def polygons(rings: Sequence[NDArray[np.float64]], path: Path) -> list[shapely.G
         return [polygon]
     logger.warning("%s: repaired an outline (%s)", path.name, shapely.is_valid_reason(polygon))
     exterior = _repaired(rings[0], path)
-    holes = [part for ring_M2 in _distinct(rings[1:]) for part in _repaired(ring_M2, path)]
+    # Copies of a hole would meet it at every point.
+    once = {ring_M2.tobytes(): ring_M2 for ring_M2 in rings[1:]}.values()
+    holes = [part for ring_M2 in once for part in _repaired(ring_M2, path)]
+    if not holes:
+        return [*exterior]
     if meetings([*exterior, *holes], _MEETINGS) > _MEETINGS:
         raise malformed(path, f"an outline and holes that cross each other more than {_MEETINGS} times")
     with geometry_errors(path):
@@ -86,7 +90,8 @@ def cut(
     `among`) that they do not cover. It is cut only by the holes that lie inside itself. Without `among` a
     hole may be tissue around a region: what one of them covers needs no other region around it.
     """
-    alone, among = among is None, regions if among is None else among
+    alone, among = among is None, distinct(regions if among is None else among)
+    regions, holes = distinct(regions), distinct(holes)
     tree, around = shapely.STRtree(holes), shapely.STRtree(among)
     left = []
     with geometry_errors(path):
@@ -135,6 +140,11 @@ def shared_area(
     return len(np.unique(other_P[common_P > 1])), float(common_P.sum())
 
 
+def distinct(outlines: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:
+    """Polygons without their copies, of which a few thousand would all meet each other."""
+    return list(dict(zip(shapely.to_wkb(np.asarray(outlines, object)), outlines, strict=True)).values())
+
+
 def parts(geometry: Any) -> list[shapely.Polygon]:
     """The polygons of a geometry, or of many, without the points and lines beside them."""
     found = shapely.get_parts(shapely.get_parts(np.asarray(geometry, object)))
@@ -163,16 +173,13 @@ def _repaired(ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Polygon]
     return found
 
 
-def _distinct(rings: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Rings without repetitions: copies of an outline would meet it at every point."""
-    return list({ring_M2.tobytes(): ring_M2 for ring_M2 in rings}.values())
-
-
 def _check_range(points_M2: NDArray[np.float64], path: Path) -> None:
     if not (np.abs(points_M2) < _LARGEST).all():
         raise malformed(path, "a point that lies on no slide")
 
 
 def _bounds(points_M2: NDArray[np.float64], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if points_M2.ndim != 2 or points_M2.shape[1] != 2 or len(points_M2) < 2:
+        raise malformed(path, "a shape of fewer than two points")
     _check_range(points_M2, path)
     return points_M2.min(axis=0), points_M2.max(axis=0)

@@ -100,6 +100,8 @@ def _point(element: Element, path: Path) -> tuple[float, float, float]:
 
 def _number(text: str, path: Path) -> float:
     """Some viewers write decimals as their computer's language does: 10,5."""
+    if text.isascii() and text.replace(".", "", 1).isdigit():  # most are, and there may be millions
+        return float(text)
     value = number(text)
     if value is None:
         raise malformed(path, f"a coordinate {text[:_SHOWN]!r}, which is not a number")

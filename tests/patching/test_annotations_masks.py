@@ -163,6 +163,18 @@ def test_a_palette_that_does_not_begin_with_black_is_told(
     assert "of which 0 is (255, 255, 255), not black" in caplog.text
 
 
+def test_a_mask_whose_axes_contradict_its_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tiff(WHITE, tile=(32, 48), **GRAY)(path)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        place = file.pages.first.tags["ImageLength"].valueoffset
+    data[place : place + 2] = b"\1\0"
+    path.write_bytes(data)
+    with pytest.raises(AnnotationError):
+        load(path)
+
+
 def test_other_images_in_a_file_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:

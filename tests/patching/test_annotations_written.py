@@ -186,6 +186,17 @@ def test_a_class_that_is_no_name(name: Any, tmp_path: Path) -> None:
         load(tmp_path / "a.geojson", feature(name=name), {"*": "tumor"})
 
 
+def test_an_ellipse_needs_bounds_and_one_with_a_hole_is_its_polygon(tmp_path: Path) -> None:
+    for rings in ([[]], [[[]]], [[[40, 30]]], [[[], []]], [[[1], [2], [3]]]):
+        drawn = feature(rings)
+        drawn["geometry"]["isEllipse"] = True
+        with pytest.raises(AnnotationError, match="two points"):
+            load(tmp_path / "a.geojson", drawn)
+    drawn = feature([RING, [[60, 40], [80, 40], [80, 60], [60, 60]]])
+    drawn["geometry"]["isEllipse"] = True
+    assert area(load(tmp_path / "a.geojson", drawn)) == pytest.approx(AREA - 400)
+
+
 @pytest.mark.parametrize("name", [None, "", {}, {"name": None}, {"names": []}, {"colorRGB": -1}])
 def test_a_class_that_is_empty_is_none(name: Any, tmp_path: Path) -> None:
     found = load(tmp_path / "a.geojson", feature(name=name), {"unclassified": "tumor"})

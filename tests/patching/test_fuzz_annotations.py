@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from defusedxml.ElementTree import fromstring, tostring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from patching.errors import EvenpatchError
 from patching.geometry import Size
 
 SPOILED = 60
+MASKS = (".png", ".tif", ".tiff")
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -25,7 +27,7 @@ def test_a_spoiled_annotation_is_read_or_refused(name: str, tmp_path: Path) -> N
     sound, path = DRAWINGS[name](), tmp_path / name
     path.write_bytes(sound)
     annotation(path, np.random.default_rng(0))
-    text = path.suffix not in (".png", ".tif", ".tiff")
+    text = path.suffix not in MASKS
     refused = 0
     for seed in range(SPOILED):
         rng = np.random.default_rng([7, seed])
@@ -35,6 +37,68 @@ def test_a_spoiled_annotation_is_read_or_refused(name: str, tmp_path: Path) -> N
         except EvenpatchError:
             refused += 1
     assert refused > 0
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1e308, "", "x", "Tumor", [], {}, [[]], [[[]]], {"type": "Polygon"}, [1, 2], "1,5",
+)  # fmt: skip
+ODD_TEXT = ("", "0", "-1", "1e308", "x", "Tumor", "nan", "1,5", "Polygon", "999999999999")
+
+
+def other_json(content: Any, rng: np.random.Generator) -> Any:
+    """The same with one value, anywhere, exchanged, dropped or doubled."""
+    content = json.loads(json.dumps(content))
+    places: list[tuple[Any, Any]] = []
+    waiting = [content]
+    while waiting:
+        node = waiting.pop()
+        keys = list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
+        places += [(node, key) for key in keys]
+        waiting += [node[key] for key in keys]
+    node, key = places[int(rng.integers(len(places)))]
+    how = rng.integers(4)
+    if how == 0:
+        del node[key]
+    elif how == 1 and isinstance(node, list):
+        node.insert(key, node[key])
+    else:
+        node[key] = ODD[int(rng.integers(len(ODD)))]
+    return content
+
+
+def other_xml(content: bytes, rng: np.random.Generator) -> bytes:
+    """The same with one attribute or element, anywhere, exchanged, dropped or doubled."""
+    root = fromstring(content)
+    parents = [(parent, child) for parent in root.iter() for child in parent]
+    parent, child = parents[int(rng.integers(len(parents)))]
+    how, names = rng.integers(4), sorted(child.attrib)
+    if how == 0:
+        parent.remove(child)
+    elif how == 1:
+        parent.append(child)
+    elif how == 2 or not names:
+        child.tag = ("Region", "Annotation", "V", "Coordinates", "Group", "x")[int(rng.integers(6))]
+    else:
+        child.set(names[int(rng.integers(len(names)))], ODD_TEXT[int(rng.integers(len(ODD_TEXT)))])
+    return tostring(root)
+
+
+@pytest.mark.parametrize("name", [name for name in DRAWINGS if Path(name).suffix not in MASKS])
+def test_an_annotation_of_another_structure_is_read_or_refused(name: str, tmp_path: Path) -> None:
+    sound, path = DRAWINGS[name](), tmp_path / name
+    ends = set()
+    for seed in range(SPOILED):
+        rng = np.random.default_rng([8, seed])
+        if path.suffix in (".xml", ".annotations"):
+            path.write_bytes(other_xml(sound, rng))
+        else:
+            path.write_text(json.dumps(other_json(json.loads(sound), rng)))
+        try:
+            annotation(path, rng)
+            ends.add("read")
+        except EvenpatchError as error:
+            ends.add(type(error).__name__)
+    assert ends == {"read", "AnnotationError"}
 
 
 def inside(ring_M2: NDArray[Any], point_N2: NDArray[Any]) -> NDArray[np.bool_]:
