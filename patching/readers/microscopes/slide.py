@@ -53,7 +53,7 @@ class MicroscopeSlide(PlanesSlide):
         known = recognized(self.path, head_of(self.path))
         if known is None or known.name not in CONTAINERS:
             raise damaged(self.path, f"{known.name if known else 'a file'} that is no microscope's")
-        self._container = CONTAINERS[known.name](self.path)
+        self._container = _opened(self.path, known.name)
         self._resources.callback(self._container.resources.close)
         self._number = self._chosen(self._container.images, self._planes.series)
         image = self._container.images[self._number]
@@ -123,6 +123,19 @@ class MicroscopeSlide(PlanesSlide):
             self._container.read((self._number, level, page), window, part_HWS, exists_HW)
             if covered_HW is not None and exists_HW is not None:
                 covered_HW &= exists_HW
+
+
+def _opened(path: Path, kind: str) -> AbstractContainer:
+    """Open a file; where that fails, the error names its format, and the way out of what only we fail at."""
+    try:
+        return CONTAINERS[kind](path)
+    except UnreadableSlideError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        way = "" if "OME-TIFF" in error.do else "; if its own program opens it, save it there as OME-TIFF"
+        raise UnreadableSlideError(
+            has=f"{error.has} ({kind})", needs=error.needs, do=f"{error.do}{way}"
+        ) from error
 
 
 def _names(image: Image, count: int) -> tuple[str, ...]:
