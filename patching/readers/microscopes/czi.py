@@ -25,6 +25,7 @@ from patching.readers.microscopes.czi_scene import Scene, overlap, scene_of, sta
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 
 _SPARSEST = 200
+_SCENE = "./Metadata/Information/Image/Dimensions/S/Scenes/Scene[@Index='{}']"
 
 
 class CziContainer(AbstractContainer):
@@ -46,8 +47,15 @@ class CziContainer(AbstractContainer):
         for tile in self._file.tiles:
             by_scene[tile.place.get("S", 0)].append(tile)
         self._cache = SegmentCache(self._decode, CACHE_BYTES)
-        self._scenes: list[Scene] = []
-        return [self._image(scene, tiles) for scene, tiles in sorted(by_scene.items())]
+        self._scenes: list[Scene | None] = []
+        return [self._image_or_problem(scene, tiles) for scene, tiles in sorted(by_scene.items())]
+
+    def _image_or_problem(self, number: int, tiles: Sequence[Tile]) -> Image:
+        try:
+            return self._image(number, tiles)
+        except UnreadableSlideError as problem:
+            self._scenes.append(None)
+            return Image.unreadable(self._named(_SCENE.format(number)), problem)
 
     def limit(self, nbytes: int) -> None:
         """See the base class."""
@@ -90,7 +98,7 @@ class CziContainer(AbstractContainer):
         self._scenes.append(scene)
         shape = (*(last - first + 1 for first, last in stacked.values()), size.height, size.width)
         return Image(
-            name=self._named(f"./Metadata/Information/Image/Dimensions/S/Scenes/Scene[@Index='{number}']"),
+            name=self._named(_SCENE.format(number)),
             axes="".join(stacked) + "YX" + ("S" if samples > 1 else ""),
             shape=(*shape, samples) if samples > 1 else shape,
             dtype=np.dtype(kind),
@@ -110,6 +118,8 @@ class CziContainer(AbstractContainer):
         """See the base class."""
         number, level, page = place
         scene = self._scenes[number]
+        if scene is None:
+            raise ValueError(f"scene {number} cannot be read")
         factor = scene.factors[level]
         exists_HW = np.zeros(region_HWS.shape[:2], np.bool_)
         for tile in scene.under(0, page, window, factor):
