@@ -9,7 +9,7 @@ from tifffile import TiffFile
 from patching.damage import decoded
 from patching.errors import ChannelError, MissingFileError
 from patching.readers.base import AbstractSlide, SlideKind
-from patching.readers.containers.claims import check_claim, check_folder
+from patching.readers.containers.claims import check_claim, check_folder, check_forced
 from patching.readers.image.slide import ImageSlide
 from patching.readers.joined_reader import JoinedSlide, Shift
 from patching.readers.microscopes.slide import MicroscopeSlide
@@ -82,6 +82,8 @@ def open_slide(
 
     def open_one(source: Source) -> AbstractSlide:
         name = reader or reader_for(source)
+        if reader is not None:
+            check_forced(source, reader)
         if name not in READERS:
             raise ValueError(f"no reader {name!r}; there are {', '.join(READERS)}")
         return projected(READERS[name](source, planes))

@@ -143,6 +143,13 @@ def test_a_preview_without_its_suffix_is_told_by_its_folder(tmp_path: Path) -> N
     assert "give the file its suffix .vsi again" in refused(renamed).do
 
 
+@pytest.mark.parametrize(("name", "reader"), [("s.mrxs", "image"), ("s.vsi", "tiff"), ("s.vms", "image")])
+def test_no_reader_is_forced_onto_a_preview(name: str, reader: str, tmp_path: Path) -> None:
+    path = preview(tmp_path / name, "TIFF" if reader == "tiff" else "JPEG")
+    with pytest.raises(UnreadableSlideError, match="would take the preview"):
+        open_slide(path, reader=reader)
+
+
 def test_a_picture_beside_its_slide_is_a_picture(tmp_path: Path) -> None:
     mirax(tmp_path)
     assert reader_for(preview(tmp_path / "s.jpg")) == "image"

@@ -139,13 +139,16 @@ def test_a_tile_is_decoded_once_while_there_is_room(tmp_path: Path) -> None:
         ([raw_tile(noise(20, 30), (0, 0), H=h) for h in (0, 1)], 0, "several planes along H"),
         ([raw_tile(noise(20, 30), (0, 0)), raw_tile(noise(20, 30), (900_000, 0))], 0, "tiles far apart"),
         ([raw_tile(noise(20, 30), (0, 0), factor=2)], 0, "without tiles of full resolution"),
+        ([CziTile(bytes(1200), (0, 0), (31, 20), (30, 20))], 0, "tiles stored in another size"),
     ],
 )  # fmt: skip
 def test_czi_that_would_be_read_wrongly_is_refused(
     tiles: list[CziTile], part: int, words: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UnreadableSlideError, match=words):
-        open_slide(files.czi(tmp_path / "a.czi", tiles, part=part))
+    with pytest.raises(UnreadableSlideError, match=words) as refused:
+        open_slide(files.czi(tmp_path / "slide", tiles, part=part))
+    assert "OME-TIFF" in refused.value.do or words.startswith("several planes")
+    assert "a Zeiss CZI" in refused.value.has or words.startswith("several planes")
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.99])

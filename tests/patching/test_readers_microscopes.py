@@ -295,3 +295,22 @@ def test_an_nd2_that_tells_a_terabyte_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UnreadableSlideError, match="a chunk of 1099511627776 bytes"):
         open_slide(path)
+
+
+def test_an_image_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    good = LifImage("good", noise(20, 30), "YX")
+    path = files.lif(tmp_path / "a.lif", [LifImage("lines", noise(900, 900), "TX"), good])
+    np.testing.assert_array_equal(whole(path)[..., 0], good.pixels)
+    np.testing.assert_array_equal(whole(path, series=1)[..., 0], good.pixels)
+    for series in (0, "lines"):
+        with pytest.raises(UnreadableSlideError, match="the image lines of axes TX"):
+            open_slide(path, series=series)
+    tiles = [
+        raw_tile(noise(40, 60, dtype="uint8"), (0, 0), S=0, C=0),
+        raw_tile(noise(40, 60), (0, 0), S=0, C=1),
+        raw_tile(noise(20, 30, seed=3), (500, 0), S=1, C=0),
+    ]
+    mixed = files.czi(tmp_path / "a.czi", tiles)
+    np.testing.assert_array_equal(whole(mixed)[..., 0], noise(20, 30, seed=3))
+    with pytest.raises(UnreadableSlideError, match="channels of several pixel types"):
+        open_slide(mixed, series=0)

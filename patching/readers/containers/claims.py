@@ -155,6 +155,21 @@ def _check_renamed(path: Path, head: bytes) -> None:
         )
 
 
+def check_forced(source: Path | str, reader: str) -> None:
+    """Refuse a forced reader of pictures on a file whose pixels lie beside it.
+
+    Raises:
+        UnreadableSlideError: it would read the preview.
+    """
+    claim = claim_of(Path(source))
+    if claim and claim.beside and not claim.microscope and reader in ("image", "tiff"):
+        raise UnreadableSlideError(
+            has=f"{source}: {claim.name}, of which the reader {reader} would take the preview",
+            needs=beside(Path(source)),
+            do="leave the choice of the reader to evenpatch",
+        )
+
+
 def beside(path: Path) -> str:
     """What belongs to a file by its suffix, for the error of one that does not open; empty for nothing."""
     claim = claim_of(path)

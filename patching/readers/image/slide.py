@@ -74,7 +74,12 @@ class ImageSlide(AbstractSlide):
         """What a viewer may show otherwise, in the log."""
         told = self._told
         if told.orientation > 1:
-            logger.info("%s: turned as its EXIF orientation (%d) says", self.path, told.orientation)
+            logger.warning(
+                "%s: turned as its EXIF orientation (%d) says; not every program does so: outlines must have "
+                "been drawn on the turned picture",
+                self.path,
+                told.orientation,
+            )
         if told.animated or kind == "MPO":
             logger.warning("%s: several pictures in one file; the first is read", self.path)
         if told.gamma is not None:

@@ -45,6 +45,13 @@ class Image:
     channels: tuple[str, ...] = ()
     """Names, as the file tells them; none or another number if it does not."""
     brightfield: bool | None = None
+    problem: UnreadableSlideError | None = None
+    """Why it cannot be read; others in the file can."""
+
+    @classmethod
+    def unreadable(cls, name: str, problem: UnreadableSlideError) -> "Image":
+        """An image that keeps its number, and is refused where it is chosen."""
+        return cls(name, "YX", (1, 1), np.dtype(np.uint8), (Size(1, 1),), problem=problem)
 
     @property
     def samples(self) -> int:

@@ -5,11 +5,8 @@ one of the greatest mosaic index is on top, as in ZEN. A coarser level is used w
 those of level 0; whether a pixel exists is told by the tiles of level 0, since coarser ones are filled up.
 """
 
-import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -24,37 +21,11 @@ from patching.numbers import micrometres
 from patching.readers.base import Window
 from patching.readers.microscopes.base import CACHE_BYTES, AbstractContainer, Image
 from patching.readers.microscopes.czi_file import PIXELS, CziFile, Tile, check_tiles
+from patching.readers.microscopes.czi_scene import Scene, overlap, scene_of, stacked_axes
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
 
-_ORDER = "VHIRBTZC"
 _SPARSEST = 200
-_RASTER = 1024
-_MOST_PAGES = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """The tiles of an image by level and page, lowest first, and where the image begins."""
-
-    left: int
-    top: int
-    factors: tuple[int, ...]
-    tiles: dict[tuple[int, int], tuple[Tile, ...]]
-    boxes_N4: dict[tuple[int, int], NDArray[np.int64]]
-    """Of these tiles: left, top, right and bottom, in the frame of level 0."""
-
-    def under(self, level: int, page: int, window: Window, factor: int) -> Iterator[Tile]:
-        """The tiles that may cover a window of a level."""
-        if (level, page) not in self.tiles:
-            return
-        left, top = self.left + window.left * factor, self.top + window.top * factor
-        right, bottom = left + window.width * factor, top + window.height * factor
-        # A pixel of a coarser level is rounded to its place.
-        boxes_N4 = self.boxes_N4[level, page]
-        first_N2, last_N2 = boxes_N4[:, :2] - factor, boxes_N4[:, 2:] + factor
-        under_N = (first_N2 < (right, bottom)).all(axis=1) & (last_N2 > (left, top)).all(axis=1)
-        for number in np.flatnonzero(under_N).tolist():
-            yield self.tiles[level, page][number]
+_SCENE = "./Metadata/Information/Image/Dimensions/S/Scenes/Scene[@Index='{}']"
 
 
 class CziContainer(AbstractContainer):
@@ -76,8 +47,15 @@ class CziContainer(AbstractContainer):
         for tile in self._file.tiles:
             by_scene[tile.place.get("S", 0)].append(tile)
         self._cache = SegmentCache(self._decode, CACHE_BYTES)
-        self._scenes: list[_Scene] = []
-        return [self._image(scene, tiles) for scene, tiles in sorted(by_scene.items())]
+        self._scenes: list[Scene | None] = []
+        return [self._image_or_problem(scene, tiles) for scene, tiles in sorted(by_scene.items())]
+
+    def _image_or_problem(self, number: int, tiles: Sequence[Tile]) -> Image:
+        try:
+            return self._image(number, tiles)
+        except UnreadableSlideError as problem:
+            self._scenes.append(None)
+            return Image.unreadable(self._named(_SCENE.format(number)), problem)
 
     def limit(self, nbytes: int) -> None:
         """See the base class."""
@@ -96,6 +74,12 @@ class CziContainer(AbstractContainer):
         full = [tile for tile in tiles if tile.factor == 1]
         if not full:
             raise damaged(self.path, f"scene {number} without tiles of full resolution")
+        if any((tile.width, tile.height) != (tile.stored_width, tile.stored_height) for tile in full):
+            raise UnreadableSlideError(
+                has=f"{self.path}: tiles stored in another size than they cover, in scene {number}",
+                needs="tiles stored pixel by pixel",
+                do="export the scene as OME-TIFF from ZEN",
+            )
         left, top = min(tile.x for tile in full), min(tile.y for tile in full)
         size = Size(
             max(tile.x + tile.width for tile in full) - left, max(tile.y + tile.height for tile in full) - top
@@ -109,12 +93,12 @@ class CziContainer(AbstractContainer):
                 needs="the same pixel type in every channel",
                 do="export the channels of one type as OME-TIFF, or split them in ZEN",
             )
-        (kind, samples), stacked = kinds.pop(), _stacked(self.path, full)
-        scene = self._scene(left, top, size, tiles, stacked)
+        (kind, samples), stacked = kinds.pop(), stacked_axes(self.path, full)
+        scene = scene_of(left, top, size, tiles, stacked)
         self._scenes.append(scene)
         shape = (*(last - first + 1 for first, last in stacked.values()), size.height, size.width)
         return Image(
-            name=self._named(f"./Metadata/Information/Image/Dimensions/S/Scenes/Scene[@Index='{number}']"),
+            name=self._named(_SCENE.format(number)),
             axes="".join(stacked) + "YX" + ("S" if samples > 1 else ""),
             shape=(*shape, samples) if samples > 1 else shape,
             dtype=np.dtype(kind),
@@ -123,32 +107,6 @@ class CziContainer(AbstractContainer):
             channels=self._channels(),
             brightfield=(samples > 1 and kind == "u1") or None,
         )
-
-    def _scene(
-        self, left: int, top: int, size: Size, tiles: Sequence[Tile], stacked: dict[str, tuple[int, int]]
-    ) -> _Scene:
-        by_factor: defaultdict[int, defaultdict[int, list[Tile]]] = defaultdict(lambda: defaultdict(list))
-        for tile in tiles:
-            by_factor[tile.factor][_page(tile, stacked)].append(tile)
-        full = by_factor[1]
-        factors = [1]
-        for factor, pages in sorted(by_factor.items()):
-            if factor > 1 and set(pages) == set(full) and min(size.width, size.height) >= factor:
-                whole = all(
-                    _raster(pages[page], left, top, size)[_raster(full[page], left, top, size)].all()
-                    for page in full
-                )
-                factors += [factor] if whole else []
-        ordered = {
-            (level, page): tuple(sorted(found, key=lambda tile: tile.place.get("M", 0)))
-            for level, factor in enumerate(factors)
-            for page, found in by_factor[factor].items()
-        }
-        boxes = {
-            key: np.array([(t.x, t.y, t.x + t.width, t.y + t.height) for t in found], np.int64)
-            for key, found in ordered.items()
-        }
-        return _Scene(left, top, tuple(factors), ordered, boxes)
 
     def read(
         self,
@@ -160,14 +118,16 @@ class CziContainer(AbstractContainer):
         """See the base class."""
         number, level, page = place
         scene = self._scenes[number]
+        if scene is None:
+            raise ValueError(f"scene {number} cannot be read")
         factor = scene.factors[level]
         exists_HW = np.zeros(region_HWS.shape[:2], np.bool_)
         for tile in scene.under(0, page, window, factor):
             stored = (-(-tile.height // factor), -(-tile.width // factor))
-            target, _ = _overlap(tile, scene, factor, window, stored)
+            target, _ = overlap(tile, scene, factor, window, stored)
             exists_HW[target] = True
         for tile in scene.under(level, page, window, factor):
-            target, source = _overlap(tile, scene, factor, window, (tile.stored_height, tile.stored_width))
+            target, source = overlap(tile, scene, factor, window, (tile.stored_height, tile.stored_width))
             if region_HWS[target].size:
                 with self._cache.lent([(level, page, tile.number)]) as (segment,):
                     pixels_HWS = np.asarray(segment.pixels_HWS)[source]
@@ -192,58 +152,6 @@ class CziContainer(AbstractContainer):
 
     def _elements(self, where: str) -> list[Element]:
         return [] if self._about is None else self._about.findall(where)
-
-
-def _stacked(path: Path, tiles: Sequence[Tile]) -> dict[str, tuple[int, int]]:
-    """First and last place along every axis beside X, Y, scene and mosaic."""
-    names = {name for tile in tiles for name in tile.place} - {"S", "M"}
-    if unknown := names - set(_ORDER):
-        raise damaged(path, f"axes {', '.join(sorted(unknown))} that CZI does not have")
-    found = {
-        name: (min(tile.place.get(name, 0) for tile in tiles), max(tile.place.get(name, 0) for tile in tiles))
-        for name in _ORDER
-        if name in names
-    }
-    if math.prod(last - first + 1 for first, last in found.values()) > _MOST_PAGES:
-        raise damaged(path, f"axes of {found}")
-    return found
-
-
-def _page(tile: Tile, stacked: dict[str, tuple[int, int]]) -> int:
-    page = 0
-    for name, (first, last) in stacked.items():
-        page = page * (last - first + 1) + tile.place.get(name, 0) - first
-    return page
-
-
-def _raster(tiles: Sequence[Tile], left: int, top: int, size: Size) -> NDArray[np.bool_]:
-    """Where tiles lie, on a coarse grid of points."""
-    step = max(1, max(size.width, size.height) // _RASTER)
-    points_HW = np.zeros((-(-size.height // step), -(-size.width // step)), np.bool_)
-    for tile in tiles:
-        rows, columns = (
-            slice(max(0, -(-start // step)), max(0, -(-(start + length) // step)))
-            for start, length in ((tile.y - top, tile.height), (tile.x - left, tile.width))
-        )
-        points_HW[rows, columns] = True
-    return points_HW
-
-
-def _overlap(
-    tile: Tile, scene: _Scene, factor: int, window: Window, stored: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a window that a tile covers, and the part of the tile; both empty where there is none."""
-    target, source = [], []
-    for start, first, length, count in (
-        (tile.y - scene.top, window.top, window.height, stored[0]),
-        (tile.x - scene.left, window.left, window.width, stored[1]),
-    ):
-        place = round(start / factor) - first
-        begin, end = min(max(place, 0), length), min(max(place + count, 0), length)
-        end = max(begin, end)
-        target.append(slice(begin, end))
-        source.append(slice(begin - place, end - place))
-    return (target[0], target[1]), (source[0], source[1])
 
 
 def _listed(kinds: set[tuple[str, int]]) -> str:

@@ -1,6 +1,5 @@
 """LIF: Leica's file of many images; read with liffile (BSD), which bioio-lif reads with too."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from patching.geometry import Mpp, Size
 from patching.numbers import micrometres, number
 from patching.readers.microscopes.base import FrameContainer, Image, library
 
-logger = logging.getLogger(__name__)
 _DESCRIBED = "./Data/Image/ImageDescription"
 _AXIS_X, _AXIS_Y = "1", "2"
 _by_liffile = Foreign(damaged)
@@ -22,8 +20,8 @@ _by_liffile = Foreign(damaged)
 class LifContainer(FrameContainer):
     """A LIF file. Its pixels are not compressed: pages are views of the file, but those stored blue first.
 
-    Lifetimes of photons (FLIM) are no image and left out. Tiles of a scan that was not merged are planes
-    along an axis M.
+    Lifetimes of photons (FLIM) and scans without Y or X are refused where they are chosen. Tiles of a scan
+    that was not merged are planes along an axis M.
 
     Raises:
         UnreadableSlideError: damaged, or liffile is not installed.
@@ -34,33 +32,39 @@ class LifContainer(FrameContainer):
         file = _by_liffile(self.path, liffile.LifFile, self.path)
         self.resources.callback(file.close)
         found = _by_liffile(self.path, lambda: list(file.images))
-        self._images = [image for image in found if not image.is_flim]
-        if len(self._images) < len(found):
-            logger.info("%s: %d images of lifetimes are left out", self.path, len(found) - len(self._images))
+        self._images: list[Any] = found
         self._arrays: dict[int, NDArray[Any]] = {}
         self.resources.callback(self._arrays.clear)
         self.resources.callback(self._held.clear)
-        return [self._image(image) for image in self._images]
+        return [self._image(image) for image in found]
 
     def _image(self, image: Any) -> Image:
+        name = str(image.path or image.name)
+        if image.is_flim:
+            return Image.unreadable(name, self._refusal(f"{name}, lifetimes of photons", "its intensities"))
         sizes: dict[str, int] = _by_liffile(self.path, lambda: dict(image.sizes))
         dtype = _by_liffile(self.path, lambda: np.dtype(image.dtype))
         if "Y" not in sizes or "X" not in sizes:
-            raise UnreadableSlideError(
-                has=f"{self.path}: the image {image.name} of axes {''.join(sizes)}",
-                needs="images of Y and X in a file",
-                do="export the image as OME-TIFF, or delete scans along lines from the file in LAS X",
+            return Image.unreadable(
+                name, self._refusal(f"{name} of axes {''.join(sizes)}", "an image in Y and X")
             )
         others = [axis for axis in sizes if axis not in "YXS"]
         axes = "".join([*others, "Y", "X", *("S" for _ in range("S" in sizes))])
         return Image(
-            name=str(image.path or image.name),
+            name=name,
             axes=axes,
             shape=tuple(sizes[axis] for axis in axes),
             dtype=dtype,
             sizes=(Size(sizes["X"], sizes["Y"]),),
             mpp=self._mpp(image),
             channels=_channels(image),
+        )
+
+    def _refusal(self, has: str, needs: str) -> UnreadableSlideError:
+        return UnreadableSlideError(
+            has=f"{self.path}: the image {has}",
+            needs=needs,
+            do="choose another image by the column `series`, or export what is needed as OME-TIFF from LAS X",
         )
 
     def _mpp(self, image: Any) -> Mpp | None:

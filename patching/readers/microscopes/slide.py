@@ -53,9 +53,9 @@ class MicroscopeSlide(PlanesSlide):
         known = recognized(self.path, head_of(self.path))
         if known is None or known.name not in CONTAINERS:
             raise damaged(self.path, f"{known.name if known else 'a file'} that is no microscope's")
-        self._container = CONTAINERS[known.name](self.path)
+        self._container = _opened(self.path, known.name)
         self._resources.callback(self._container.resources.close)
-        self._number = self._chosen(self._container.images, self._planes.series)
+        self._number = self._chosen(known.name, self._container.images, self._planes.series)
         image = self._container.images[self._number]
         self._tell(known.name)
         selection = select(str(self), image.axes, image.shape, self._planes, image.samples)
@@ -72,15 +72,20 @@ class MicroscopeSlide(PlanesSlide):
         )
         return self._planned(header, selection, self._planes)
 
-    def _chosen(self, images: tuple[Image, ...], series: Series) -> int:
+    def _chosen(self, kind: str, images: tuple[Image, ...], series: Series) -> int:
         names = [image.name for image in images]
+        number = None
         if series is None:
-            areas = [image.sizes[0].width * image.sizes[0].height for image in images]
-            return areas.index(max(areas))
-        if isinstance(series, int) and series < len(images):
-            return series
-        if series in names and names.count(str(series)) == 1:
-            return names.index(str(series))
+            areas = [0 if image.problem else image.sizes[0].width * image.sizes[0].height for image in images]
+            number = areas.index(max(areas))
+        elif isinstance(series, int) and series < len(images):
+            number = series
+        elif names.count(str(series)) == 1:
+            number = names.index(str(series))
+        if number is not None:
+            if (problem := images[number].problem) is not None:
+                raise _of(kind, problem)
+            return number
         raise UnreadableSlideError(
             has=f"{self.path}: {counted(len(images), 'image')} ({_listed(names)}), not {series!r}",
             needs=f"a number from 0 to {len(images) - 1}, or a name that only one has",
@@ -123,6 +128,21 @@ class MicroscopeSlide(PlanesSlide):
             self._container.read((self._number, level, page), window, part_HWS, exists_HW)
             if covered_HW is not None and exists_HW is not None:
                 covered_HW &= exists_HW
+
+
+def _opened(path: Path, kind: str) -> AbstractContainer:
+    try:
+        return CONTAINERS[kind](path)
+    except UnreadableSlideError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        raise _of(kind, error) from error
+
+
+def _of(kind: str, error: UnreadableSlideError) -> UnreadableSlideError:
+    """The same error with the file's format, and the way out of what only we fail at."""
+    way = "" if "OME-TIFF" in error.do else "; if its own program opens it, save it there as OME-TIFF"
+    return UnreadableSlideError(has=f"{error.has} ({kind})", needs=error.needs, do=f"{error.do}{way}")
 
 
 def _names(image: Image, count: int) -> tuple[str, ...]:
