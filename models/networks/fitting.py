@@ -119,8 +119,8 @@ def require_kind(card: ModelCard, slide: AbstractSlide) -> None:
         raise ChannelError(
             has=f"{slide}: {kinds[slide.brightfield]}",
             needs=f"{kinds[card.brightfield]}, which the model was trained on",
-            do="take a model of this kind of slides; 8-bit RGB is transmitted light unless its channels are "
-            "named otherwise than R, G, B in their order (`--channels`, or the column `channels`)",
+            do="declare it if the slide is of that kind (`--kind`, or the column `kind` of a slides.csv), or "
+            "take a model of this kind of slides; docs/readers.md says how files are understood",
         )
     if str(slide.dtype) != card.dtype:
         raise ChannelError(

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from patching.errors import ConfigError, ManifestError, MissingFileError, UnreadableSlideError
 from patching.manifest import SlideRow, read_manifest
+from patching.readers.cells import Reading
 from patching.readers.containers.companions import belonging
+from patching.readers.naming import SlideKind
 from patching.readers.registry import reader_for
 from patching.readers.zarr.files import Source, is_url
 
@@ -31,6 +33,7 @@ def find_slides(
     mpp: float | None = None,
     channels: Sequence[str] | None = None,
     root: Path | None = None,
+    kind: SlideKind | None = None,
 ) -> tuple[SlideRow, ...]:
     """The slides that the arguments name, each once, in their order.
 
@@ -42,6 +45,7 @@ def find_slides(
         mpp: µm per level-0 pixel of the slides that are no row of a table.
         channels: the same for their channels' names.
         root: folder of the project, which the paths in a table that `evenpatch ingest` wrote are relative to.
+        kind: what the pixels are of the slides that are no row of a table; None leaves it to the files.
 
     Raises:
         MissingFileError: an argument names nothing.
@@ -59,7 +63,7 @@ def find_slides(
             sources |= dict.fromkeys(_found(argument))
     names = _names(list(sources))
     rows = [
-        SlideRow(name, name, (source,), tuple(channels) if channels else None, mpp=mpp)
+        SlideRow(name, name, (source,), tuple(channels or ()) or None, mpp=mpp, reading=Reading(kind=kind))
         for source, name in names.items()
     ]
     together = (*listed, *rows)

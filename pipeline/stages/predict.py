@@ -29,6 +29,7 @@ from rich.text import Text
 from models.networks.classifier import Device
 from models.networks.reliability import group_name, weak_groups
 from patching.errors import ConfigError, ErrorBudgetError
+from patching.readers.naming import SlideKind
 from patching.survey.named_slides import find_slides
 from patching.tiling.engine import EngineSettings
 from pipeline.config import load_yaml
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("slides that are in no table").add_argument
     add("--mpp", type=float, help="µm per pixel, where the file does not tell, or errs")
     add("--channels", help="names of the channels in their order: CARS,TPEF,SHG")
+    add("--kind", choices=get_args(SlideKind), help="what pixels are, where the file does not tell, or errs")
     add = parser.add_argument_group("how").add_argument
     add("--overlap", type=float, help="share of a patch's side in common with the next (default: as trained)")
     add("--symmetries", action=argparse.BooleanOptionalAction, help="average over 8 (default: as trained)")
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         )
     settings, engine = _settings(options), _engine(options)
     channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
-    rows = find_slides(options.slides, options.mpp, channels, options.root.resolve())
+    rows = find_slides(options.slides, options.mpp, channels, options.root.resolve(), options.kind)
     with alone(options.out):
         model = find_model(options.model, options.root, options.out / ".model")
         for changed in model.changed_versions:
@@ -145,11 +147,8 @@ def _wrong(error: ValidationError) -> ConfigError:
 @contextmanager
 def _shown(meter: Meter) -> Iterator[None]:
     """A line on the terminal while the block lasts."""
-
-    def line() -> Text:
-        return Text(meter.told())
-
-    with Live(get_renderable=line, console=Console(stderr=True), refresh_per_second=4, transient=True):
+    screen = Console(stderr=True)
+    with Live(console=screen, get_renderable=lambda: Text(meter.told()), transient=True):
         yield
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from patching.errors import ConfigError, ManifestError, MissingFileError
+from patching.readers.cells import Reading
 from patching.survey.named_slides import find_slides
 
 
@@ -57,7 +58,8 @@ def test_files_of_the_same_name_are_told_apart(folder: Path) -> None:
 
 
 def test_what_files_do_not_tell_is_given(folder: Path) -> None:
-    (row,) = find_slides([str(folder / "b")], mpp=0.25, channels=("R", "G", "B"))
+    (row,) = find_slides([str(folder / "b")], mpp=0.25, channels=("R", "G", "B"), kind="intensity")
+    assert row.reading == Reading(kind="intensity")
     assert (row.mpp, row.channels, row.patient_id) == (0.25, ("R", "G", "B"), "x")
 
 
