@@ -157,7 +157,7 @@ def _surely_scattered(image_HWC: NDArray[np.generic], color_C: NDArray[np.generi
     scattered = sum(_scattered(_equal(image_HWC[top : top + _BAND], color_C)) for top in tops)
     equal_HW = _equal(sampled(image_HWC), color_C)
     allowed = _SCATTERED * float(equal_HW.mean()) * image_HWC.shape[1]
-    return scattered / (len(tops) * _BAND) > 2 * allowed
+    return bool(scattered > 2 * allowed * len(tops) * _BAND)
 
 
 def _straight(mask_HW: NDArray[np.bool_]) -> bool:
