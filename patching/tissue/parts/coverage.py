@@ -102,8 +102,10 @@ def _way(
 ) -> NDArray[np.float64]:
     """How much of the way from one color to another is gone."""
     whole_NC = end_NC - start_NC
-    gone_N: NDArray[np.float64] = ((here_NC - start_NC) * whole_NC).sum(axis=-1)
-    return gone_N / np.maximum(np.square(whole_NC).sum(axis=-1), 1e-12)
+    gone_N = ((here_NC - start_NC) * whole_NC).sum(axis=-1) / np.maximum(
+        np.square(whole_NC).sum(axis=-1), 1e-12
+    )
+    return np.asarray(gone_N, np.float64)
 
 
 def _of_most(share_N: NDArray[np.float64], line_N: NDArray[np.intp], lines: int) -> NDArray[np.float64]:

@@ -15,9 +15,10 @@ from patching.tissue.parts.strips import mean_of_channels, over_channels, sample
 
 _SHARE = 0.001  # of the known pixels: fill of less changes no statistics
 _COLORS = 6  # of the most common flat ones that are looked at
-_COMPACT = 0.95  # share of a color's pixels that have all neighbors of it
+_SCATTERED = 0.05  # share of a color's pixels that lie in no region of 5 x 5
 _RING = 2  # pixels around fill that may be averages of it and the slide
 _FEWEST = 64  # pixels of a sample that show anything
+_BAND = 64  # rows
 _RUN = 8  # pixels of a straight piece of border
 _STRAIGHT = 0.8  # share of a border in such pieces that no tissue has
 _PALLOR = 0.17  # of a background, see `brightfield.background`
@@ -61,14 +62,18 @@ def find_fill(
         dark: whether to look at the dark end of an intensity image.
     """
     found: list[Fill] = []
+    sample_NC: NDArray[np.generic] | None = None
     for color_C in _flat_colors(image_HWC, known_HW):
+        sample_NC = _sampled(image_HWC, known_HW) if sample_NC is None else sample_NC
         at_top = _is_top(color_C)
-        if not _at_an_end(image_HWC, known_HW, color_C, bright=brightfield, dark=dark):
+        if not _at_an_end(sample_NC, color_C, bright=brightfield, dark=dark):
+            continue
+        if _surely_scattered(image_HWC, color_C):
             continue
         mask_HW = _equal(image_HWC, color_C)
         if known_HW is not None:
             mask_HW &= known_HW
-        if not _compact(mask_HW):
+        if _scattered(mask_HW) > _SCATTERED * np.count_nonzero(mask_HW):
             continue
         rest_HW = inner(~mask_HW, _RING) if known_HW is None else inner(known_HW & ~mask_HW, _RING)
         rest_NC = _sampled(image_HWC, rest_HW)
@@ -118,19 +123,13 @@ def _flat_colors(
 
 
 def _at_an_end(
-    image_HWC: NDArray[np.generic],
-    known_HW: NDArray[np.bool_] | None,
-    color_C: NDArray[np.generic],
-    *,
-    bright: bool,
-    dark: bool,
+    sample_NC: NDArray[np.generic], color_C: NDArray[np.generic], *, bright: bool, dark: bool
 ) -> bool:
     """Whether no pixel of a sample, but for exceptions, goes beyond a color at the end where fill may be."""
     if _is_top(color_C) or (bright and not color_C.any()):
         return True
     if not (bright or dark):
         return False
-    sample_NC = _sampled(image_HWC, known_HW)
     beyond_N = np.zeros(len(sample_NC), np.bool_)
     for channel, value in enumerate(color_C):
         beyond_N |= sample_NC[:, channel] > value if bright else sample_NC[:, channel] < value
@@ -144,10 +143,21 @@ def _equal(image_HWC: NDArray[np.generic], color_C: NDArray[np.generic]) -> NDAr
     return np.asarray(equal_HW, np.bool_)
 
 
-def _compact(mask_HW: NDArray[np.bool_]) -> bool:
-    """Whether the pixels lie in regions and not scattered, as clipped noise does."""
+def _scattered(mask_HW: NDArray[np.bool_]) -> int:
+    """Pixels that lie in no region, as those of clipped noise do."""
     opened_HW = morphed(mask_HW, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    return bool(np.count_nonzero(opened_HW) >= _COMPACT * np.count_nonzero(mask_HW))
+    return int(np.count_nonzero(mask_HW)) - int(np.count_nonzero(opened_HW))
+
+
+def _surely_scattered(image_HWC: NDArray[np.generic], color_C: NDArray[np.generic]) -> bool:
+    """Whether an eighth of a large image's rows has twice as many scattered pixels as fill may have."""
+    tops = range(0, len(image_HWC) - _BAND, 8 * _BAND)
+    if len(tops) < 3:
+        return False
+    scattered = sum(_scattered(_equal(image_HWC[top : top + _BAND], color_C)) for top in tops)
+    equal_HW = _equal(sampled(image_HWC), color_C)
+    allowed = _SCATTERED * float(equal_HW.mean()) * image_HWC.shape[1]
+    return bool(scattered > 2 * allowed * len(tops) * _BAND)
 
 
 def _straight(mask_HW: NDArray[np.bool_]) -> bool:
