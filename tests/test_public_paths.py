@@ -88,7 +88,7 @@ def test_columns_of_a_stores_table() -> None:
     from patching import PatchStore
     from patching.store.reading import PatchTable
 
-    columns = ["locations_N2", "tissue_fraction_N", "tumor_fraction_N", "label_N"]
+    columns = ["locations_N2", "tissue_fraction_N", "tumor_fraction_N", "label_N", "covered_fraction_N"]
     assert list(PatchTable.__dataclass_fields__) == columns
     assert {"open", "images", "table", "locations", "read"} <= set(dir(PatchStore))
 
