@@ -167,7 +167,8 @@ class TiffSlide(PlanesSlide):
         window = self._stored.grids[level][number].window(index, self.levels[level].size)
         for finer in range(level - 1, -1, -1):
             coarse, fine = self.levels[level], self.levels[finer]
-            if self._stored.any_stored(finer, number, finer_window(window, coarse, fine)):
+            is_finer = fine.downsample < coarse.downsample  # files may list levels in any order
+            if is_finer and self._stored.any_stored(finer, number, finer_window(window, coarse, fine)):
                 break
         else:
             return segment

@@ -155,10 +155,10 @@ class ZarrSlide(PlanesSlide):
         level, number, index = key
         window = self._grids[level].window(index, self.levels[level].size)
         nothing = Segment(None, (window.height, window.width), 0, window.top, window.left)
-        if level == 0:
+        coarse, fine = self.levels[level], self.levels[max(0, level - 1)]
+        if fine.downsample >= coarse.downsample:
             return nothing
         channels = self._blocks[level][number].channels
-        coarse, fine = self.levels[level], self.levels[level - 1]
 
         def fill(region_HWS: NDArray[Any], under: Window, known_HW: NDArray[np.bool_]) -> None:
             self._fill(region_HWS, level - 1, under, known_HW, channels)
