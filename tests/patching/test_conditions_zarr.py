@@ -811,6 +811,36 @@ def test_chunks_under_other_names_than_said_are_an_error(
         open_slide(path)
 
 
+@pytest.mark.parametrize("name", ["suffix", "", 3, ["default"], {}])
+def test_keys_of_an_unknown_encoding_are_refused(name: Any, tmp_path: Path) -> None:
+    path = one(tmp_path / "a.zarr", 3)
+    edit(path / "0" / "zarr.json", lambda told: told.update(chunk_key_encoding={"name": name}))
+    with pytest.raises(UnreadableSlideError, match="keys of the encoding"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("fill", ["NaN", "Infinity", -7.5, 0.0])
+def test_no_fill_value_is_a_pixel(zarr_format: int, fill: Any, tmp_path: Path) -> None:
+    """Whatever it is, a chunk that is not stored holds background and is not covered."""
+    level_CYX = FULL_CYX.astype(np.float32) / 7
+    path = one(tmp_path / "a.zarr", zarr_format, level_CYX)
+    edit(
+        path / "0" / (".zarray" if zarr_format == 2 else "zarr.json"),
+        lambda told: told.update(fill_value=fill),
+    )
+    for name in ("0.1.2", "1.1.2") if zarr_format == 2 else ("c/0/1/2", "c/1/1/2"):
+        (path / "0" / name).unlink()
+    expected_HW = np.ones((200, 300), bool)
+    expected_HW[48:96, 128:192] = False
+    for address in (path, f"file://{path}"):
+        covered_HW = np.zeros((200, 300), bool)
+        with open_slide(address) as slide:
+            region_HWC = slide.read_region(Location(0, 0), 0, slide.size, covered=covered_HW)
+        np.testing.assert_array_equal(covered_HW, expected_HW)
+        np.testing.assert_array_equal(region_HWC, as_HWC(level_CYX) * expected_HW[..., None])
+
+
 def test_a_coarse_level_without_a_chunk_is_left_out_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

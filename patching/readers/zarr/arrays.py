@@ -74,7 +74,8 @@ def read_array(files: ZarrFiles, zarr_format: int, path: str) -> ZarrArray:
 
 
 def _keys(files: ZarrFiles, name: str, array: Array2 | Array3) -> ChunkKeys:
-    encoding = "v2" if isinstance(array, Array2) else array.encoding or "default"
+    told = "v2" if isinstance(array, Array2) else array.encoding
+    encoding = "default" if told is None else str(told)
     if encoding not in _KEYS:
         raise files.refusal(f"{name}: chunks under keys of the encoding {encoding}")
     default = _KEYS[encoding]
