@@ -206,10 +206,10 @@ def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
     if not isinstance(ring, list) or not all(isinstance(point, list) for point in ring):
         raise malformed(path, "coordinates that are not numbers")
     points = [point[:2] for point in ring]
-    point_M2 = _numbers(path, np.asarray, points)
+    point_M2 = _by_numpy(path, np.asarray, points)
     if point_M2.dtype.kind in "iuf":
         return point_M2.astype(np.float64)
-    return _numbers(
+    return _by_numpy(
         path, np.asarray, [[_in_digits(value, path) for value in point] for point in points], np.float64
     )
 
@@ -226,4 +226,4 @@ def _no_numbers(path: Path, what: str) -> AnnotationError:
     return malformed(path, f"coordinates that are not numbers ({what})")
 
 
-_numbers = Foreign(_no_numbers)
+_by_numpy = Foreign(_no_numbers)

@@ -233,7 +233,7 @@ def test_a_class_by_another_name_is_told(key: str, tmp_path: Path, caplog: pytes
     ("value", "hole"), [("1", True), (" TRUE ", True), ("0", False), ("", False), ("x", None)]
 )
 def test_a_negative_region_says_so_in_words_that_are_understood(
-    value: str, hole: bool | None, tmp_path: Path
+    value: str, hole: bool | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = xml().replace('<Region Type="0">', f'<Region Type="0" NegativeROA="{value}">')
     if hole is None:
@@ -241,6 +241,7 @@ def test_a_negative_region_says_so_in_words_that_are_understood(
             load(tmp_path / "a.xml", content)
         return
     assert area(load(tmp_path / "a.xml", content)) == pytest.approx(0 if hole else AREA)
+    assert ("negative regions of the layer 'Geschwür' cut nothing" in caplog.text) == hole
 
 
 @pytest.mark.parametrize("name", [None, "", {}, {"name": None}, {"names": []}, {"colorRGB": -1}])
