@@ -16,9 +16,10 @@ from xml.etree.ElementTree import Element
 
 import shapely
 
-from patching.annotations.base import UNCLASSIFIED, kind_of, malformed
-from patching.annotations.polygons import Outlines, no_outlines, tell_passed_over
+from patching.annotations.base import UNCLASSIFIED, malformed
+from patching.annotations.polygons import tell_passed_over
 from patching.annotations.rings import cut, polygons
+from patching.annotations.roles import Outlines, Roles, no_outlines
 from patching.annotations.xml_file import XmlDocument
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
     Raises:
         AnnotationError: an unknown type of outline, or a class without meaning.
     """
-    found, passed = no_outlines(), Counter[str]()
+    found, passed, roles = no_outlines(), Counter[str](), Roles(classes, path)
     parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in document.root.iter("Group")}
     for annotation in document.root.iter("Annotation"):
         shape = annotation.get("Type", "Polygon")
@@ -46,9 +47,10 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
         if shape.casefold() in _WITHOUT_AREA or len(ring_M2) < 3:
             passed[shape] += 1
             continue
-        kind = kind_of(list(_names(annotation, parents)), classes, path)
-        found["aside" if kind == "normal" else kind].extend(polygons([ring_M2], path))
+        role = roles.of(list(_names(annotation, parents)))
+        found["aside" if role in ("normal", "hole") else role].extend(polygons([ring_M2], path))
     tell_passed_over(passed, path)
+    roles.tell_others()
     left = cut(found["tumor"], found["aside"], path)
     _tell_cut(found["tumor"], left, path)
     return found | {"tumor": left}

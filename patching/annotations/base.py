@@ -1,5 +1,6 @@
 """What an annotation is: which part of a slide is tumor, and which part to ignore."""
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class AbstractAnnotation(ABC):
 
 
 def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kind:
-    """Look a class up in the cohort's map, whatever the case of its letters.
+    """Look a class up in the cohort's map, whatever the case of its letters and the space around it.
 
     Args:
         names: what the outline is called, from the most to the least specific; the first that the map
@@ -63,9 +64,9 @@ def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kin
     Raises:
         AnnotationError: the map has none of the names, nor `*`.
     """
-    folded = {key.casefold(): value for key, value in classes.items()}
+    folded = {_folded(key): value for key, value in classes.items()}
     name = deciding_name(names, classes)
-    value = folded.get(OTHERS if name is None else name.casefold())
+    value = folded.get(OTHERS if name is None else _folded(name))
     for kind in get_args(Kind):
         if kind == value:
             return cast(Kind, kind)
@@ -79,8 +80,13 @@ def kind_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Kin
 
 def deciding_name(names: Sequence[str], classes: Mapping[str, str]) -> str | None:
     """The first of the names that the class map has, None where it has none of them."""
-    folded = {key.casefold() for key in classes}
-    return next((name for name in names if name.casefold() in folded), None)
+    folded = {_folded(key) for key in classes}
+    return next((name for name in names if _folded(name) in folded), None)
+
+
+def _folded(name: str) -> str:
+    """A name without what nobody sees: case, white space around it, and how letters are composed."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def malformed(path: Path, what: str) -> AnnotationError:

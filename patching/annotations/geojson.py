@@ -9,7 +9,7 @@ Source: QuPath's own writer, versions 0.2 to 0.6.
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,9 @@ from numpy.typing import NDArray
 
 from patching.annotations.base import UNCLASSIFIED, checked_file, malformed
 from patching.annotations.frame import Frame
-from patching.annotations.polygons import (
-    PolygonAnnotation,
-    Role,
-    no_outlines,
-    role_of,
-    tell_passed_over,
-)
+from patching.annotations.polygons import PolygonAnnotation, tell_passed_over
 from patching.annotations.rings import ellipse, polygons
+from patching.annotations.roles import Role, Roles, no_outlines
 from patching.damage import Foreign
 from patching.errors import AnnotationError
 from patching.numbers import number
@@ -36,6 +31,8 @@ _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _GEOMETRIES = (*_WITHOUT_AREA, "Polygon", "MultiPolygon", "GeometryCollection")
 _FRAMES = frozenset({"root", "PathRootObject", "tmaCore", "tma_core", "TMACoreObject"})
 """Objects that hold others and, unclassified, say nothing themselves."""
+_MEANT = frozenset({"class", "class_name", "label", "category", "type"})
+"""Properties by which other programs mean the class."""
 _SHOWN = 80
 _PLANES_TOLD = 20
 _MEASURED = ("detection", "cell", "tile")
@@ -55,7 +52,8 @@ def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Pol
         AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
             class without meaning, or wholly outside the slide.
     """
-    found, passed, planes = no_outlines(), Counter[str](), Counter[str]()
+    found, roles = no_outlines(), Roles(classes, path)
+    passed, planes, elsewhere = Counter[str](), Counter[str](), Counter[str]()
     for feature in _features(_parse(checked_file(path)), path):
         names, what = _names(feature, path), _object_type(feature)
         if names[0] == UNCLASSIFIED and what in _FRAMES:
@@ -63,15 +61,18 @@ def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Pol
             continue
         geometry = feature.get("geometry")
         outlines = _outlines(geometry, passed, path)
-        found[_role(names, what, classes, path)].extend(outlines)
+        found[_role(roles.of(names), what)].extend(outlines)
         planes[_plane(geometry)] += bool(outlines)
+        if names == [UNCLASSIFIED]:
+            elsewhere.update(_MEANT.intersection(_properties(feature)))
     tell_passed_over(passed, path)
+    roles.tell_others()
+    _tell_elsewhere(elsewhere, path)
     _tell_planes(planes, path)
     return PolygonAnnotation.on_slide(found, frame, path, usual="bounds", why="as QuPath exports")
 
 
-def _role(names: Sequence[str], what: str | None, classes: Mapping[str, str], path: Path) -> Role:
-    role = role_of(names, classes, path)
+def _role(role: Role, what: str | None) -> Role:
     measured = what is not None and any(word in what.casefold() for word in _MEASURED)
     return "aside" if measured and role in ("hole", "normal") else role
 
@@ -145,6 +146,18 @@ def _plane(geometry: Any) -> str:
     return ", ".join(f"{axis} {value}" for axis, value in numbers.items() if value not in (None, 0))
 
 
+def _tell_elsewhere(elsewhere: Counter[str], path: Path) -> None:
+    """Other programs have other names for what QuPath calls the classification."""
+    for name, count in elsewhere.items():
+        logger.warning(
+            "%s: %d objects without a classification have the property %r, which is not read; if it is the "
+            "class, call it `classification`",
+            path.name,
+            count,
+            name,
+        )
+
+
 def _tell_planes(planes: Counter[str], path: Path) -> None:
     """Outlines of another plane than the one that is read may not fit to it."""
     for plane, count in list(planes.items())[:_PLANES_TOLD]:
@@ -193,10 +206,10 @@ def _ring(ring: Any, path: Path) -> NDArray[np.float64]:
     if not isinstance(ring, list) or not all(isinstance(point, list) for point in ring):
         raise malformed(path, "coordinates that are not numbers")
     points = [point[:2] for point in ring]
-    point_M2 = _numbers(path, np.asarray, points)
+    point_M2 = _by_numpy(path, np.asarray, points)
     if point_M2.dtype.kind in "iuf":
         return point_M2.astype(np.float64)
-    return _numbers(
+    return _by_numpy(
         path, np.asarray, [[_in_digits(value, path) for value in point] for point in points], np.float64
     )
 
@@ -213,4 +226,4 @@ def _no_numbers(path: Path, what: str) -> AnnotationError:
     return malformed(path, f"coordinates that are not numbers ({what})")
 
 
-_numbers = Foreign(_no_numbers)
+_by_numpy = Foreign(_no_numbers)

@@ -6,6 +6,7 @@ opposite corners of their bounds. A region with NegativeROA="1" is a hole in the
 Sources: files of ImageScope 12, HALO 3, and of the MoNuSeg and HuBMAP data sets.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -17,13 +18,17 @@ import shapely
 from numpy.typing import NDArray
 
 from patching.annotations.base import UNCLASSIFIED, malformed
-from patching.annotations.polygons import Outlines, no_outlines, role_of, tell_passed_over
+from patching.annotations.polygons import tell_passed_over
 from patching.annotations.rings import cut, ellipse, polygons, rectangle
+from patching.annotations.roles import Outlines, Roles, no_outlines
 from patching.annotations.xml_file import XmlDocument
 
+logger = logging.getLogger(__name__)
 _NUMBERED = ("polygon", "rectangle", "ellipse", "arrow", "ruler", "points")
 _SPELLED = {name: name for name in (*_NUMBERED, "pin")} | {"freehand": "polygon"}
 _SHAPES = {str(number): name for number, name in enumerate(_NUMBERED)} | _SPELLED
+_NEGATIVE = {"": False, "0": False, "false": False, "1": True, "true": True}
+_SHOWN = 40
 _LEAST_POINTS = {"polygon": 3, "rectangle": 2, "ellipse": 2}
 
 
@@ -37,7 +42,7 @@ def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path:
     Raises:
         AnnotationError: an unknown type of region, or a class without meaning.
     """
-    found, passed = no_outlines(), Counter[str]()
+    found, passed, roles = no_outlines(), Counter[str](), Roles(classes, path)
     for layer in document.root.iter("Annotation"):
         own, holes = no_outlines(), list[shapely.Geometry]()
         for region in layer.iter("Region"):
@@ -45,14 +50,22 @@ def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path:
             ring_M2 = document.ring(region, "Vertices")
             if len(ring_M2) < _LEAST_POINTS.get(shape, len(ring_M2) + 1):
                 passed[shape] += 1
-            elif region.get("NegativeROA", "0").casefold() in ("1", "true"):
+            elif _is_hole(region, path):
                 holes += _outline(shape, ring_M2, path)
             else:
-                own[role_of(list(_names(region, layer)), classes, path)] += _outline(shape, ring_M2, path)
+                own[roles.of(list(_names(region, layer)))] += _outline(shape, ring_M2, path)
         everyone = list(chain(*own.values()))
+        if holes and not everyone:
+            logger.warning(
+                "%s: the %d negative regions of the layer %r cut nothing, because it has no others",
+                path.name,
+                len(holes),
+                layer.get("Name", ""),
+            )
         for role, regions in own.items():
             found[role] += cut(regions, holes, path, among=everyone)
     tell_passed_over(passed, path)
+    roles.tell_others()
     return found
 
 
@@ -62,6 +75,14 @@ def _shape(region: Element, path: Path) -> str:
     if shape is None:
         raise malformed(path, f"a region of type {given!r}")
     return shape
+
+
+def _is_hole(region: Element, path: Path) -> bool:
+    given = region.get("NegativeROA", "")
+    meaning = _NEGATIVE.get(given.strip().casefold())
+    if meaning is None:
+        raise malformed(path, f"a region of NegativeROA {given[:_SHOWN]!r}, which is neither 0 nor 1")
+    return meaning
 
 
 def _outline(shape: str, ring_M2: NDArray[np.float64], path: Path) -> list[shapely.Geometry]:

@@ -5,32 +5,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Self, cast, final, get_args
+from typing import Self, final
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from patching.annotations.base import (
-    UNCLASSIFIED,
-    AbstractAnnotation,
-    Locations,
-    Measured,
-    deciding_name,
-    kind_of,
-)
+from patching.annotations.base import AbstractAnnotation, Locations, Measured
 from patching.annotations.frame import Frame
 from patching.annotations.polygon_area import patch_fractions
 from patching.annotations.rings import cut_inside, distinct, geometry_errors, parts, shared_area
+from patching.annotations.roles import Role
 from patching.errors import AnnotationError
 from patching.geometry import Location
 
 logger = logging.getLogger(__name__)
-Role = Literal["tumor", "ignore", "hole", "normal", "aside"]
-"""What an outline does. A `hole` is of a class that means normal by its name, and cuts the tumor outlines
-that it lies wholly inside of; tumor wins over `normal`, which is told, and over `aside`, which is not."""
-Outlines = dict[Role, list[shapely.Geometry]]
-"""Valid polygons of each role."""
 _TOLERATED_OUTSIDE = 0.05
 """Share of the annotated area that may stick out of the slide without a word."""
 _AT_ONCE, _NEAR = 1024, 100
@@ -90,20 +79,6 @@ class PolygonAnnotation(AbstractAnnotation):
     def outlines(self, kind: Measured = "tumor") -> tuple[NDArray[np.float64], ...]:
         """See the base class."""
         return self._rings[kind]
-
-
-def no_outlines() -> Outlines:
-    """An empty list for each role."""
-    return {role: [] for role in get_args(Role)}
-
-
-def role_of(names: Sequence[str], classes: Mapping[str, str], path: Path) -> Role:
-    """What an outline of these names does; the arguments and errors are those of `kind_of`."""
-    kind = kind_of(names, classes, path)
-    name = deciding_name(names, classes)
-    # What has no class, or is but one of all others, may be a region of interest around tumor.
-    named = name is not None and name.casefold() != UNCLASSIFIED
-    return "hole" if kind == "normal" and named else cast(Role, kind)
 
 
 def united(outlines: Sequence[shapely.Geometry], path: Path) -> shapely.MultiPolygon:

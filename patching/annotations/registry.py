@@ -10,7 +10,8 @@ from patching.annotations.frame import Frame
 from patching.annotations.geojson import load_geojson
 from patching.annotations.imagescope_xml import imagescope_outlines
 from patching.annotations.mask import MaskAnnotation
-from patching.annotations.polygons import Outlines, PolygonAnnotation, no_outlines
+from patching.annotations.polygons import PolygonAnnotation
+from patching.annotations.roles import Outlines, no_outlines
 from patching.annotations.slide_label import SlideLabel
 from patching.annotations.xml_file import XmlDocument, read_xml
 from patching.errors import AnnotationError

@@ -197,6 +197,53 @@ def test_an_ellipse_needs_bounds_and_one_with_a_hole_is_its_polygon(tmp_path: Pa
     assert area(load(tmp_path / "a.geojson", drawn)) == pytest.approx(AREA - 400)
 
 
+@pytest.mark.parametrize("name", ["tumor ", "\tTUMOR", "geschwu\u0308r", "Geschw\u00fcr\n"])
+def test_names_are_the_same_whatever_nobody_sees_in_them(name: str, tmp_path: Path) -> None:
+    classes = {"Tumor": "tumor", "Geschw\u00fcr": "tumor", "*": "normal"}
+    assert area(load(tmp_path / "a.geojson", feature(name=name), classes)) == pytest.approx(AREA)
+    assert area(load(tmp_path / "a.xml", xml(name=name.strip()), classes)) == pytest.approx(AREA)
+    decomposed = {"geschwu\u0308r": "tumor", " Tumor": "tumor", "*": "normal"}
+    assert area(load(tmp_path / "a.geojson", feature(name=name), decomposed)) == pytest.approx(AREA)
+
+
+def test_what_only_the_star_explains_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drawn = [feature(name="Tumour"), feature(name="Tumour"), feature(name="Tumor"), feature(name=None)]
+    with caplog.at_level("INFO"):
+        load(tmp_path / "a.geojson", drawn, {"Tumor": "tumor", "*": "normal"})
+        assert "`*` makes normal of 'Tumour' (2), 'unclassified' (1)" in caplog.text
+        caplog.clear()
+        load(tmp_path / "a.xml", xml(), {"Tumor": "tumor", "*": "ignore"})
+        assert "`*` makes ignore of 'Geschwür' (1)" in caplog.text
+        caplog.clear()
+        load(tmp_path / "a.xml", xml(), {"*": "tumor"})
+        assert "makes" not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["class", "label", "type", "category"])
+def test_a_class_by_another_name_is_told(key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drawn = feature()
+    drawn["properties"] = {key: "Tumor"}
+    with pytest.raises(AnnotationError, match="unclassified"):
+        load(tmp_path / "a.geojson", [drawn, drawn])
+    load(tmp_path / "a.geojson", [drawn, drawn], {"*": "normal"})
+    assert f"2 objects without a classification have the property '{key}'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "hole"), [("1", True), (" TRUE ", True), ("0", False), ("", False), ("x", None)]
+)
+def test_a_negative_region_says_so_in_words_that_are_understood(
+    value: str, hole: bool | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = xml().replace('<Region Type="0">', f'<Region Type="0" NegativeROA="{value}">')
+    if hole is None:
+        with pytest.raises(AnnotationError, match="NegativeROA 'x', which is neither"):
+            load(tmp_path / "a.xml", content)
+        return
+    assert area(load(tmp_path / "a.xml", content)) == pytest.approx(0 if hole else AREA)
+    assert ("negative regions of the layer 'Geschwür' cut nothing" in caplog.text) == hole
+
+
 @pytest.mark.parametrize("name", [None, "", {}, {"name": None}, {"names": []}, {"colorRGB": -1}])
 def test_a_class_that_is_empty_is_none(name: Any, tmp_path: Path) -> None:
     found = load(tmp_path / "a.geojson", feature(name=name), {"unclassified": "tumor"})
