@@ -36,7 +36,10 @@ _BOUNDS = (
     openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
 )
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
-_UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|not implemented", re.IGNORECASE)
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|unrecognized|unknown|not implemented|Attribute \w+ value .* !=", re.IGNORECASE
+)
+_KIND = "dicom.ImageType["
 _FILTERS = "ExcitationWaveLength"
 
 
@@ -58,6 +61,7 @@ class OpenSlideSlide(AbstractSlide):
         slide = self._slide = self._resources.enter_context(
             _by_openslide(self.path, openslide.OpenSlide, self.path)
         )
+        _refuse_without_finest(self.path, slide.properties)
         # Hamamatsu writes the filter set of a fluorescence scan as one block of text, which OpenSlide
         # splits at the first '=': the words may end up in the key.
         told = slide.properties.items
@@ -89,6 +93,19 @@ class OpenSlideSlide(AbstractSlide):
         region_HWC[:] = composited(pixels_HWA, self.background)
         if covered_HW is not None:
             covered_HW &= pixels_HWA[..., -1] > 0  # the rest was laid over the background
+
+
+def _refuse_without_finest(path: Path, properties: Mapping[str, str]) -> None:
+    """A DICOM slide opens without the file of its scanned level too, in another frame than outlines have."""
+    kinds = [
+        value for key, value in _by_openslide(path, lambda: list(properties.items())) if key.startswith(_KIND)
+    ]
+    if "RESAMPLED" in kinds:
+        raise UnreadableSlideError(
+            has=f"{path}: a DICOM slide without the file of the scanned level: the finest is resampled",
+            needs="all files of its series in one folder: outlines count in pixels of the scanned level",
+            do="copy all its files again; if there is no finer one, convert it to OME-TIFF with `bfconvert`",
+        )
 
 
 def _refused(path: Path, what: str) -> UnreadableSlideError:

@@ -10,14 +10,17 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image
 
-from patching import open_slide
+from patching import Location, Size, open_slide
 from patching.digests import fingerprint
 from patching.errors import UnreadableSlideError
 from patching.readers.containers.companions import belonging
 from patching.readers.registry import reader_for
 from patching.survey.named_slides import find_slides
+from tests.patching.dicom_files import JPEG_LS
+from tests.patching.dicom_files import dicom as dicom_level
 
 PREVIEW = np.full((40, 60, 3), 230, np.uint8)
 SLIDEDAT = """\ufeff[GENERAL]
@@ -231,3 +234,45 @@ def test_a_fingerprint_covers_what_belongs_to_the_file(tmp_path: Path) -> None:
     assert fingerprint([path]) != before
     sums = subprocess.run(["sha256sum", tmp_path / "other.jpg"], capture_output=True, text=True, check=True)
     assert fingerprint([tmp_path / "other.jpg"]) == sums.stdout.split()[0]
+
+
+def test_a_dicom_slide_is_read_from_any_of_its_files(
+    tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    half_HWC = np.ascontiguousarray(brightfield_HWC[::2, ::2])
+    files = [
+        dicom_level(tmp_path / "0.dcm", brightfield_HWC, instance=1),
+        dicom_level(tmp_path / "1.dcm", half_HWC, instance=2, kind="RESAMPLED", mpp=1.0),
+    ]
+    for path in files:
+        assert reader_for(path) == "openslide"
+        with open_slide(path) as slide:
+            assert [level.size for level in slide.levels] == [Size(300, 200), Size(150, 100)]
+            assert slide.mpp is not None
+            assert slide.mpp.x == 0.5
+            region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+        np.testing.assert_array_equal(region_HWC, brightfield_HWC)
+    assert [row.slide_id for row in find_slides([str(tmp_path)])] == ["0"]
+    files[0].unlink()
+    with pytest.raises(UnreadableSlideError, match="without the file of the scanned level"):
+        open_slide(files[1])
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"dtype": "uint16"}, "BitsAllocated value 16"),
+        ({"channels": 1}, "SamplesPerPixel value 1"),
+        ({"syntax": JPEG_LS}, "Unsupported transfer syntax"),
+        ({"sop": "1.2.840.10008.5.1.4.1.1.2"}, "a DICOM file"),
+    ],
+)
+def test_dicom_that_openslide_does_not_decode_is_not_damaged(
+    how: dict[str, Any], words: str, tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    image_HWC: NDArray[Any] = brightfield_HWC[..., : how.get("channels", 3)].astype(how.get("dtype", "uint8"))
+    told = {name: value for name, value in how.items() if name in ("syntax", "sop")}
+    error = refused(dicom_level(tmp_path / "s.dcm", image_HWC, instance=1, **told))
+    assert words in error.has
+    assert "OME-TIFF" in error.do
+    assert "copy" not in error.do

@@ -10,6 +10,7 @@ from patching.readers.signatures import FIJI, JPEG_MAGIC, PNG_MAGIC, TIFF_MAGIC,
 
 logger = logging.getLogger(__name__)
 _QUPATH = "export it as OME-TIFF from QuPath, or convert it with Bio-Formats' `bfconvert`"
+_LONGEST_NAME = 240
 _VIEWER = "export it as TIFF, SVS or DICOM with the scanner's own viewer"
 _COPY = "copy both again from the source"
 
@@ -139,6 +140,8 @@ def _absent(path: Path) -> str:
 
 def _check_renamed(path: Path, head: bytes) -> None:
     """A preview under a picture's suffix, beside the folder of its slide."""
+    if len(path.name) > _LONGEST_NAME:
+        return  # a longer name than the file system takes cannot lie beside it
     if head.startswith(JPEG_MAGIC):
         name, folder, content = "a 3DHISTECH MIRAX slide", path.with_suffix(""), "Slidedat.ini"
         suffix = ".mrxs"

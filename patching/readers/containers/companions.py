@@ -34,7 +34,9 @@ def belonging(path: Path) -> Sequence[Path]:
 def check_mirax(path: Path) -> None:
     """OpenSlide opens a slide whose files of pixels are missing, and fails where it reads them."""
     folder = path.with_suffix("")
-    parser = ConfigParser(interpolation=None, strict=False)
+    parser = ConfigParser(
+        interpolation=None, strict=False, delimiters=("=",), allow_no_value=True, empty_lines_in_values=False
+    )
     text: str = decoded(path, (folder / "Slidedat.ini").read_bytes).decode("utf-8-sig", "replace")
     _configured(path, parser.read_string, text)
     listed = [
@@ -42,9 +44,9 @@ def check_mirax(path: Path) -> None:
         for section, key in (("DATAFILE", r"file_\d+"), ("HIERARCHICAL", "indexfile"))
         if parser.has_section(section)
         for name, value in parser.items(section)
-        if re.fullmatch(key, name)
+        if value and re.fullmatch(key, name)
     ]
-    if missing := [name for name in listed if not (folder / name).is_file()]:
+    if missing := [name for name in listed if not decoded(path, (folder / name).is_file)]:
         raise UnreadableSlideError(
             has=f"{path}: {len(missing)} of {len(listed)} files are missing in its folder {folder.name}: "
             f"{', '.join(missing[:5])}",
