@@ -161,10 +161,11 @@ def test_what_no_level_has_stays_unknown_and_what_only_the_coarse_one_has_too(
     assert coarse_HW[72:, 64:128].all(), "made from level 0"
 
 
+@pytest.mark.parametrize("nbytes", [1, 300, 2**11])
 def test_a_coarse_level_of_another_ratio_and_far_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holes_uint16: NDArray[np.uint16]
+    nbytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holes_uint16: NDArray[np.uint16]
 ) -> None:
-    """Bands of few rows give what one band gives."""
+    """Blocks of one pixel, of a part of a row and of some rows give what one block gives."""
     image_HWC = np.tile(holes_uint16[..., :1], (3, 3, 1))[:593, :885]
     coarse_HWC = np.zeros((149, 222, 1), np.uint16)
     everything = [(row, column) for row in range(4) for column in range(4)]
@@ -178,8 +179,8 @@ def test_a_coarse_level_of_another_ratio_and_far_apart(
     with open_slide(path) as slide:
         assert slide.levels[1].downsample == 4
         found_HWC, found_HW = whole(slide, 1)
-        monkeypatch.setattr("patching.readers.tiff.finer._BAND_BYTES", 2**16)
-        slide.limit_cache(0)
+    monkeypatch.setattr("patching.readers.tiff.finer._BLOCK_BYTES", 32 * nbytes)
+    with open_slide(path) as slide:
         again_HWC, _ = whole(slide, 1)
     assert found_HW.all()
     np.testing.assert_array_equal(found_HWC, shrink(image_HWC, 4))

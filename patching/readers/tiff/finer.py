@@ -12,7 +12,7 @@ from patching.resample import covered_resize
 
 Fill = Callable[[NDArray[Any], Window, NDArray[np.bool_]], None]
 """Fills pixels and coverage [H, W] of a window of the finer level; coverage comes true all over."""
-_BAND_BYTES = 2**25
+_BLOCK_BYTES = 2**25
 
 
 def finer_window(window: Window, coarse: Level, fine: Level) -> Window:
@@ -33,27 +33,37 @@ def from_finer(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Pixels [H, W, S] of a window of the coarse level, averaged over what the fine one covers, and coverage.
 
-    Read in bands, because levels may be far apart. A pixel is covered where at least half of it is.
+    Read in blocks, because levels may be far apart. A pixel is covered where at least half of it is.
     """
     pixels_HWS = np.empty((window.height, window.width, samples), dtype)
     covered_HW = np.empty((window.height, window.width), np.bool_)
-    ratio = coarse.downsample / fine.downsample
-    row_bytes = max(1, round(window.width * ratio * ratio * samples * dtype.itemsize))
-    step = max(1, _BAND_BYTES // row_bytes)
-    for top in range(0, window.height, step):
-        height = min(step, window.height - top)
-        band = finer_window(Window(window.left, window.top + top, window.width, height), coarse, fine)
-        fine_HWS = np.empty((band.height, band.width, samples), dtype)
-        known_HW = np.ones((band.height, band.width), np.bool_)
-        fill(fine_HWS, band, known_HW)
-        # The last pixels stick out of the finer level: their edge stands for what is not there.
-        beyond = (
-            (0, max(0, round(height * ratio) - band.height)),
-            (0, max(0, round(window.width * ratio) - band.width)),
-        )
-        pixels_HWS[top : top + height], covered_HW[top : top + height] = covered_resize(
-            np.pad(fine_HWS, (*beyond, (0, 0)), mode="edge"),
-            np.pad(known_HW, beyond, mode="edge"),
-            Size(window.width, height),
-        )
+    pixel_bytes = (coarse.downsample / fine.downsample) ** 2 * samples * dtype.itemsize
+    together = max(1, int(_BLOCK_BYTES / pixel_bytes))
+    columns = min(window.width, together)
+    rows = max(1, together // columns)
+    for top in range(0, window.height, rows):
+        for left in range(0, window.width, columns):
+            size = Size(min(columns, window.width - left), min(rows, window.height - top))
+            block = Window(window.left + left, window.top + top, size.width, size.height)
+            part = np.s_[top : top + size.height, left : left + size.width]
+            pixels_HWS[part], covered_HW[part] = _averaged(fill, block, coarse, fine, samples, dtype)
     return pixels_HWS, covered_HW
+
+
+def _averaged(
+    fill: Fill, block: Window, coarse: Level, fine: Level, samples: int, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    under, ratio = finer_window(block, coarse, fine), coarse.downsample / fine.downsample
+    fine_HWS = np.empty((under.height, under.width, samples), dtype)
+    known_HW = np.ones((under.height, under.width), np.bool_)
+    fill(fine_HWS, under, known_HW)
+    # The last pixels stick out of the finer level: their edge stands for what is not there.
+    beyond = (
+        (0, max(0, round(block.height * ratio) - under.height)),
+        (0, max(0, round(block.width * ratio) - under.width)),
+    )
+    return covered_resize(
+        np.pad(fine_HWS, (*beyond, (0, 0)), mode="edge"),
+        np.pad(known_HW, beyond, mode="edge"),
+        Size(block.width, block.height),
+    )
