@@ -131,13 +131,17 @@ def cut_inside(
 def shared_area(
     regions: Sequence[shapely.Geometry], others: Sequence[shapely.Geometry], path: Path
 ) -> tuple[int, float]:
-    """How many of the others have area in common with disjoint regions, and how much, in square pixels."""
+    """How many of the others overlap disjoint regions, and by how many square pixels.
+
+    Those around a region do not count: what lies inside another outline is meant to be seen.
+    """
+    region_R, other_O = np.asarray(regions, object), np.asarray(others, object)
     with geometry_errors(path):
-        one_P, other_P = shapely.STRtree(others).query(np.asarray(regions, object), predicate="intersects")
-        common_P = shapely.area(
-            shapely.intersection(np.asarray(regions, object)[one_P], np.asarray(others, object)[other_P])
-        )
-    return len(np.unique(other_P[common_P > 1])), float(common_P.sum())
+        r_P, o_P = shapely.STRtree(other_O).query(region_R, predicate="intersects")
+        around_P = shapely.covers(other_O[o_P], region_R[r_P])
+        around_P &= shapely.area(other_O[o_P]) > shapely.area(region_R[r_P])
+        common_P = shapely.area(shapely.intersection(region_R[r_P], other_O[o_P])) * ~around_P
+    return len(np.unique(o_P[common_P > 1])), float(common_P.sum())
 
 
 def distinct(outlines: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:
