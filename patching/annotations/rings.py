@@ -117,15 +117,15 @@ def _is_island(
 def cut_inside(
     regions: Sequence[shapely.Geometry], holes: Sequence[shapely.Geometry], path: Path
 ) -> list[shapely.Geometry]:
-    """Regions less those holes that lie wholly inside them and are smaller."""
-    tree = shapely.STRtree(holes)
-    left = []
+    """Regions less those holes that lie wholly inside them, or inside several together, and are smaller."""
+    tree, inner = shapely.STRtree(regions), []
     with geometry_errors(path):
-        for region in regions:
-            inner = [holes[i] for i in tree.query(region, predicate="covers")]
-            inner = [hole for hole in inner if shapely.area(hole) < shapely.area(region)]
-            left.append(shapely.difference(region, shapely.union_all(inner)) if inner else region)
-    return [*parts(left)]
+        for hole in distinct(holes):
+            met = np.asarray(regions, object)[tree.query(hole, predicate="intersects")]
+            around = shapely.union_all(met[~shapely.covers(hole, met)])
+            if shapely.covers(around, hole) and shapely.area(hole) < shapely.area(around):
+                inner.append(hole)
+    return cut(regions, inner, path) if inner else list(regions)
 
 
 def shared_area(

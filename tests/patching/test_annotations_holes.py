@@ -238,6 +238,24 @@ def test_where_normal_features_only_overlap_tumor_wins_and_it_is_told(
     assert ("in common with tumor" in caplog.text) == told
 
 
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.geojson", features_of_their_own), ("a.xml", asap), ("a.xml", halo)]
+)
+def test_a_hole_over_two_outlines_cuts_both(
+    name: str, write: Callable[[tuple[Region, ...]], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 120 and 100 wide, 20 of them in common; the hole of 60 x 60 lies over both, an island in it.
+    left, right, hole = box(20, 20, 140, 160), box(120, 20, 220, 160), box(100, 40, 160, 100)
+    annotation = load(
+        tmp_path, name, write((Region(left, (hole,)), Region(right), Region(box(110, 50, 120, 60))))
+    )
+    assert area(annotation) == WHOLE - 3600 + 100
+    # Of two outlines over each other, it lies inside one and over the border of the other.
+    annotation = load(tmp_path, name, write((Region(SHELL, (hole,)), Region(box(130, 20, 220, 160)))))
+    assert area(annotation) == WHOLE - 3600
+    assert "in common" not in caplog.text
+
+
 def test_cells_in_tumor_are_no_holes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for kind in ("detection", "cell", "tile", "PathDetectionObject"):
         cell = feature(polygon(Region(HOLE)), "Normal", objectType=kind)
