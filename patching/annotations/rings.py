@@ -117,27 +117,31 @@ def _is_island(
 def cut_inside(
     regions: Sequence[shapely.Geometry], holes: Sequence[shapely.Geometry], path: Path
 ) -> list[shapely.Geometry]:
-    """Regions less those holes that lie wholly inside them and are smaller."""
-    tree = shapely.STRtree(holes)
-    left = []
+    """Regions less those holes that lie wholly inside them, or inside several together, and are smaller."""
+    tree, inner = shapely.STRtree(regions), []
     with geometry_errors(path):
-        for region in regions:
-            inner = [holes[i] for i in tree.query(region, predicate="covers")]
-            inner = [hole for hole in inner if shapely.area(hole) < shapely.area(region)]
-            left.append(shapely.difference(region, shapely.union_all(inner)) if inner else region)
-    return [*parts(left)]
+        for hole in distinct(holes):
+            met = np.asarray(regions, object)[tree.query(hole, predicate="intersects")]
+            around = shapely.union_all(met[~shapely.covers(hole, met)])
+            if shapely.covers(around, hole) and shapely.area(hole) < shapely.area(around):
+                inner.append(hole)
+    return cut(regions, inner, path) if inner else list(regions)
 
 
 def shared_area(
     regions: Sequence[shapely.Geometry], others: Sequence[shapely.Geometry], path: Path
 ) -> tuple[int, float]:
-    """How many of the others have area in common with disjoint regions, and how much, in square pixels."""
+    """How many of the others overlap disjoint regions, and by how many square pixels.
+
+    Those around a region do not count: what lies inside another outline is meant to be seen.
+    """
+    region_R, other_O = np.asarray(regions, object), np.asarray(others, object)
     with geometry_errors(path):
-        one_P, other_P = shapely.STRtree(others).query(np.asarray(regions, object), predicate="intersects")
-        common_P = shapely.area(
-            shapely.intersection(np.asarray(regions, object)[one_P], np.asarray(others, object)[other_P])
-        )
-    return len(np.unique(other_P[common_P > 1])), float(common_P.sum())
+        r_P, o_P = shapely.STRtree(other_O).query(region_R, predicate="intersects")
+        around_P = shapely.covers(other_O[o_P], region_R[r_P])
+        around_P &= shapely.area(other_O[o_P]) > shapely.area(region_R[r_P])
+        common_P = shapely.area(shapely.intersection(region_R[r_P], other_O[o_P])) * ~around_P
+    return len(np.unique(o_P[common_P > 1])), float(common_P.sum())
 
 
 def distinct(outlines: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:

@@ -24,7 +24,7 @@ from patching.readers.base import AbstractSlide
 from patching.readers.projection import SelectedSlide
 from patching.readers.regions import Regions
 from patching.resample import area_resize
-from patching.survey.annotated import annotation_of
+from patching.survey.annotated import annotation_of, tell_beside_tissue
 from patching.survey.quality import measure_quality
 from patching.survey.survey import Survey, pixel_size, survey_slide
 from patching.tiling.labels import DROPPED, Judgement, LabelRule
@@ -192,6 +192,7 @@ def _annotated(
     if row.annotation is None and row.label is None:
         return None
     annotation = annotation_of(row, slide, scoring.classes)
+    tell_beside_tissue(row, survey, annotation.fractions(survey.locations_N2, survey.sampling.extent))
     judged = scoring.label.judge(annotation, locations_N2, survey.sampling.extent)
     ignored_N = judged.ignored_fraction_N > scoring.label.ignore
     label_N = np.where(ignored_N, DROPPED, judged.label_N).astype(np.int8)

@@ -217,7 +217,7 @@ def test_most_drawings_can_be_features_of_their_own() -> None:
     [
         (HOLE, {}, WHOLE - 2400, False),
         (box(180, 100, 260, 190), {}, WHOLE, True),
-        (box(0, 0, 300, 200), {}, WHOLE, True),
+        (box(0, 0, 300, 200), {}, WHOLE, False),
         (SHELL, {}, WHOLE, True),
         (box(230, 20, 280, 90), {}, WHOLE, False),
         (box(220, 20, 280, 90), {}, WHOLE, False),
@@ -236,6 +236,24 @@ def test_where_normal_features_only_overlap_tumor_wins_and_it_is_told(
     content = [feature(polygon(Region(SHELL))), feature(polygon(Region(normal)), "Normal")]
     assert area(load(tmp_path, "slide.geojson", content, classes or CLASSES)) == pytest.approx(wanted)
     assert ("in common with tumor" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.geojson", features_of_their_own), ("a.xml", asap), ("a.xml", halo)]
+)
+def test_a_hole_over_two_outlines_cuts_both(
+    name: str, write: Callable[[tuple[Region, ...]], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 120 and 100 wide, 20 of them in common; the hole of 60 x 60 lies over both, an island in it.
+    left, right, hole = box(20, 20, 140, 160), box(120, 20, 220, 160), box(100, 40, 160, 100)
+    annotation = load(
+        tmp_path, name, write((Region(left, (hole,)), Region(right), Region(box(110, 50, 120, 60))))
+    )
+    assert area(annotation) == WHOLE - 3600 + 100
+    # Of two outlines over each other, it lies inside one and over the border of the other.
+    annotation = load(tmp_path, name, write((Region(SHELL, (hole,)), Region(box(130, 20, 220, 160)))))
+    assert area(annotation) == WHOLE - 3600
+    assert "in common" not in caplog.text
 
 
 def test_cells_in_tumor_are_no_holes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ def test_predicted_tiles_are_an_annotation_of_the_same_places(bounds: Location, 
 
 @pytest.mark.parametrize(("origin", "corner"), [(None, (200, 130)), ("slide", (40, 30))])
 def test_scores_are_of_the_places_that_the_row_says(
-    origin: str | None, corner: tuple[int, int], tmp_path: Path
+    origin: str | None, corner: tuple[int, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = np.random.default_rng(0)
     scn = write_leica(tmp_path / "leica.scn", rng.integers(0, 255, (200, 300, 3), np.uint8))
@@ -57,3 +57,5 @@ def test_scores_are_of_the_places_that_the_row_says(
     tumor_N2 = survey.locations_N2[scored.judged.label_N == 1]
     assert (tuple(tumor_N2.min(axis=0)), len(tumor_N2)) == (corner, 70)
     assert tuple(scored.outlines[0].min(axis=0)) == corner
+    # Only what was scanned can be tissue.
+    assert ("s: 0 % of the area that a.geojson outlines as tumor" in caplog.text) == (origin == "slide")
