@@ -80,6 +80,10 @@ def test_a_preview_is_not_the_slide(name: str, kind: str, words: list[str], tmp_
         ("s.isyntax", "Philips IMS"),
         ("s.ndpis", "name the NDPI files"),
         ("s.zvi", "Fiji"),
+        ("s.dzi", "the folder s_files beside it"),
+        ("s.afi", "the SVS files that it lists"),
+        ("s.sdt", "intensity image"),
+        ("s.pic", "Fiji"),
     ],
 )
 def test_lists_and_closed_formats_tell_the_way_out(name: str, word: str, tmp_path: Path) -> None:
