@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from tests.patching import microscope_files as files
 from tests.patching.compound import compound
-
-_DICOM = (
-    b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.4.80\x08\0\x60\0CS\x02\0SM"
-    b"\x20\0\x0e\0UI\x0a\x001.2.840.11\x28\0\0\x01US\x02\0\x10\0"
-)
+from tests.patching.dicom_files import dicom
 
 
 def _noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
@@ -76,8 +72,7 @@ def _zvi(path: Path) -> Path:
 
 
 def _dicom(path: Path) -> Path:
-    path.write_bytes(bytes(128) + b"DICM" + _DICOM + bytes(2000))
-    return path
+    return dicom(path, _noise(200, 300, 3, dtype="uint8"), instance=1)
 
 
 def _vms(path: Path) -> Path:

@@ -45,6 +45,7 @@ _OLD_ND2 = Format(
     "open it in NIS-Elements and save it as ND2 or TIFF, or as OME-TIFF in Fiji (Bio-Formats)",
 )
 _JPEG2000 = Format("a JPEG 2000 picture", _PICTURE)
+_ZEROS = Format("zeros instead of content", "copy or download it again: that was not finished")
 _ZVI = Format("a Zeiss ZVI", "save it as CZI or OME-TIFF in ZEN, or as OME-TIFF in Fiji (Bio-Formats)")
 _OLE = Format("an OLE2 container", FIJI)
 _ISO_MEDIA = {
@@ -79,6 +80,7 @@ _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
     (0, b"ics_version", Format("an ICS file", FIJI)),
     (0, b"\x93NUMPY", Format("a NumPy array", _VOLUME)),
     (0, b"MATLAB 5.0 MAT-file", Format("a MATLAB file", _VOLUME)),
+    (0, b"\0\x05\x16\x07", Format("what macOS keeps beside a file", "name the file without `._`")),
     (0, b"\x1f\x8b", Format("a gzip archive", _UNPACK)),
     (0, b"PK\x03\x04", Format("a zip archive", _UNPACK)),
     (0, b"7z\xbc\xaf\x27\x1c", Format("a 7z archive", _UNPACK)),
@@ -138,7 +140,7 @@ def recognized(path: Path, head: bytes) -> Format | None:
         told = dicom_told(path)
         return Format(f"a DICOM file{f' ({told})' if told else ''} that OpenSlide does not read", _DICOM)
     found = next((known for at, magic, known in _MAGIC if head.startswith(magic, at)), None)
-    return found or _in_text(head)
+    return found or (_in_text(head) if head.strip(b"\0") else _ZEROS)
 
 
 def _in_text(head: bytes) -> Format | None:

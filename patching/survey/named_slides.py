@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from patching.errors import ConfigError, ManifestError, MissingFileError, UnreadableSlideError
@@ -126,7 +127,8 @@ def _parts(slides: Sequence[Path]) -> set[Path]:
     parts: set[Path] = set()
     for slide in slides:
         if slide not in parts and slide.is_file():
-            parts.update(belonging(slide))
+            with suppress(UnreadableSlideError):  # it will be told of the slide itself
+                parts.update(belonging(slide))
     return parts
 
 

@@ -80,6 +80,10 @@ def test_a_preview_is_not_the_slide(name: str, kind: str, words: list[str], tmp_
         ("s.isyntax", "Philips IMS"),
         ("s.ndpis", "name the NDPI files"),
         ("s.zvi", "Fiji"),
+        ("s.dzi", "the folder s_files beside it"),
+        ("s.afi", "the SVS files that it lists"),
+        ("s.sdt", "intensity image"),
+        ("s.pic", "Fiji"),
     ],
 )
 def test_lists_and_closed_formats_tell_the_way_out(name: str, word: str, tmp_path: Path) -> None:
@@ -276,3 +280,16 @@ def test_dicom_that_openslide_does_not_decode_is_not_damaged(
     assert words in error.has
     assert "OME-TIFF" in error.do
     assert "copy" not in error.do
+
+
+def test_a_list_that_cannot_be_read_hides_no_slide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = vms(tmp_path)
+    read = Path.read_bytes
+
+    def denied(file: Path) -> bytes:
+        if file == path:
+            raise PermissionError(13, "Permission denied")
+        return read(file)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert [row.slide_id for row in find_slides([str(tmp_path)])] == ["other", "s", "s_map"]

@@ -234,7 +234,8 @@ def test_without_the_extra_the_command_is_told(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UnreadableSlideError) as refused:
         open_slide(path)
-    assert package in refused.value.has
+    assert f"the package {package}" in refused.value.has
+    assert suffix.upper() in refused.value.has
     assert "pip install 'evenpatch[microscopes]'" in refused.value.do
     assert "damaged" not in str(refused.value)
 

@@ -41,6 +41,8 @@ HEADS = {
     "lof.bin": (b"\x70\0\0\0\x40\0\0\0\x2a" + "LMS_Object_File".encode("utf-16-le"), "Leica LOF", "Fiji"),
     "flim.bin": (b"PQTTTR\0\0", "PicoQuant", "intensity image"),
     "array.bin": (b"\x93NUMPY\x01\0", "NumPy", "OME-TIFF"),
+    "._slide.svs": (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", "macOS", "without `._`"),
+    "zeros.tif": (bytes(5000), "zeros instead of content", "again"),
     "philips.bin": (b'<DataObject ObjectType="DPUfsImport">', "iSyntax", "Philips IMS"),
     "ls.dcm": (
         DICOM + b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.4.80\x08\0\x60\0CS\x02\0OP"

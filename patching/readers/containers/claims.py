@@ -68,6 +68,15 @@ _CLAIMS: dict[str, Claim] = {
     ".tmap": Claim("a Unic TMAP slide", do=_VIEWER),
     ".mds": Claim("a Motic slide", do=_VIEWER),
     ".mdsx": Claim("a Motic slide", do=_VIEWER),
+    ".dzi": Claim("a Deep Zoom list", (), "the folder {stem}_files beside it; it is not read"),
+    ".afi": Claim("an Aperio list", (), "the SVS files that it lists", "name them, joined by `;`"),
+    ".sld": Claim("a 3i SlideBook", do=FIJI),
+    ".dv": Claim("a DeltaVision file", do=FIJI),
+    ".r3d": Claim("a DeltaVision file", do=FIJI),
+    ".sdt": Claim("a Becker & Hickl file of photon times", do="save its intensity image as TIFF"),
+    ".sif": Claim("an Andor file", do=FIJI),
+    ".pic": Claim("a Bio-Rad file", do=FIJI),
+    ".lei": Claim("a Leica list of files", (), "the TIFFs that it lists", "name these TIFFs"),
     ".ims": Claim("an Imaris IMS", do=FIJI),
 }  # fmt: skip
 

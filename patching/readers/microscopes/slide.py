@@ -134,8 +134,6 @@ def _opened(path: Path, kind: str) -> AbstractContainer:
     try:
         return CONTAINERS[kind](path)
     except UnreadableSlideError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError):
-            raise
         raise _of(kind, error) from error
 
 
