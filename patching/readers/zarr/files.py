@@ -67,11 +67,13 @@ class ZarrFiles:
 
     def __init__(self, source: Source) -> None:
         self.source: object = source
+        self.root: str
+        """As fsspec names it."""
         _require_plain(source)
         distant = isinstance(source, str) and is_url(source)
         address = plain_address(source) if distant else str(Path(source).resolve())
         try:
-            self._system, self._root = fsspec.core.url_to_fs(address)
+            self._system, self.root = fsspec.core.url_to_fs(address)
         except (ImportError, ValueError, OSError) as error:
             raise UnreadableSlideError(
                 has=f"{source}: {error}",
@@ -83,7 +85,7 @@ class ZarrFiles:
         """The documents under a folder of this root."""
         self.require_inside(folder)
         files = copy(self)
-        files.source, files._root = f"{self.source}/{folder}", f"{self._root}/{folder}"
+        files.source, files.root = f"{self.source}/{folder}", f"{self.root}/{folder}"
         return files
 
     def require_inside(self, path: str) -> None:
@@ -95,7 +97,7 @@ class ZarrFiles:
     def folder(self) -> Path | None:
         """Where the root lies on this machine, None where it does elsewhere."""
         local = isinstance(self._system, LocalFileSystem)
-        return Path(self._root) if local else None
+        return Path(self.root) if local else None
 
     def has(self, name: str) -> bool:
         """Whether anything is stored under a name; False where the store refuses to tell.
@@ -104,7 +106,7 @@ class ZarrFiles:
             UnreadableSlideError: the connection fails.
         """
         try:
-            return bool(fetched(f"{self.source}: {name}", self._system.exists, f"{self._root}/{name}"))
+            return bool(fetched(f"{self.source}: {name}", self._system.exists, f"{self.root}/{name}"))
         except UnreadableSlideError as error:
             if is_refusal(error.__cause__):
                 return False
@@ -123,7 +125,7 @@ class ZarrFiles:
         """
         where = f"{self.source}: {name}"
         try:
-            with fetched(where, self._system.open, f"{self._root}/{name}", "rb") as file:
+            with fetched(where, self._system.open, f"{self.root}/{name}", "rb") as file:
                 content: bytes = fetched(where, file.read, _LARGEST_DOCUMENT + 1)
         except UnreadableSlideError as error:
             cause = _answer(error.__cause__) or error.__cause__
