@@ -109,7 +109,9 @@ def png_told(path: Path) -> Told:
             length = int.from_bytes(start[:4], "big")
             content = decoded(path, file.read, min(length, 4096)) if start[4:] in _ASKED else b""
             if start[4:] == b"eXIf":
-                orientation = _orientation(_parsed(path, _in_exif, content))
+                exif = Image.Exif()
+                _parsed(path, exif.load, content)
+                orientation = _orientation(_parsed(path, exif.get, _ORIENTATION, 1))
             elif start[4:] == b"gAMA" and len(content) == 4:
                 (value,) = struct.unpack(">I", content)
                 gamma = None if value in (0, _SCREEN_GAMMA) else value / 100_000
@@ -119,12 +121,6 @@ def png_told(path: Path) -> Told:
 
 
 _ASKED = (b"eXIf", b"gAMA", b"acTL")
-
-
-def _in_exif(content: bytes) -> object:
-    exif = Image.Exif()
-    exif.load(content)
-    return exif.get(_ORIENTATION, 1)
 
 
 def _orientation(value: object) -> int:

@@ -4,16 +4,14 @@ A *page* is what lies at one place of the axes beside Y, X and S; pages are numb
 axes, the last one fastest.
 """
 
-import importlib
 import mmap
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -200,14 +198,15 @@ def check_image(path: Path, image: Image) -> None:
         )
 
 
-def library(path: Path, name: str) -> ModuleType:
-    """A package of the extra `microscopes`.
+@contextmanager
+def extra(path: Path, name: str) -> Iterator[None]:
+    """For the import of a package of the extra `microscopes`.
 
     Raises:
         UnreadableSlideError: it is not installed.
     """
     try:
-        return importlib.import_module(name)
+        yield
     except ModuleNotFoundError as error:
         raise UnreadableSlideError(
             has=f"{path}: it is read with the package {name}, which is not installed",

@@ -10,7 +10,7 @@ from patching.damage import Foreign, damaged
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp, Size
 from patching.numbers import micrometres, number
-from patching.readers.microscopes.base import FrameContainer, Image, library
+from patching.readers.microscopes.base import FrameContainer, Image, extra
 
 _DESCRIBED = "./Data/Image/ImageDescription"
 _AXIS_X, _AXIS_Y = "1", "2"
@@ -28,7 +28,8 @@ class LifContainer(FrameContainer):
     """
 
     def _open(self) -> Sequence[Image]:
-        liffile = library(self.path, "liffile")
+        with extra(self.path, "liffile"):
+            import liffile
         file = _by_liffile(self.path, liffile.LifFile, self.path)
         self.resources.callback(file.close)
         found = _by_liffile(self.path, lambda: list(file.images))

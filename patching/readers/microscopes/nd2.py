@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from patching.damage import Foreign, damaged
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp, Size
-from patching.readers.microscopes.base import FrameContainer, Image, library
+from patching.readers.microscopes.base import FrameContainer, Image, extra
 from patching.readers.microscopes.nd2_chunks import stored_frames
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ class Nd2Container(FrameContainer):
     """
 
     def _open(self) -> Sequence[Image]:
-        nd2 = library(self.path, "nd2")
+        with extra(self.path, "nd2"):
+            import nd2
         self._stored = stored_frames(self.path)
         self._file = _by_nd2(self.path, nd2.ND2File, self.path)
         self.resources.callback(self._file.close)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from patching.damage import Foreign, damaged
 from patching.geometry import Mpp, Size
 from patching.numbers import micrometres
-from patching.readers.microscopes.base import FrameContainer, Image, library
+from patching.readers.microscopes.base import FrameContainer, Image, extra
 from patching.readers.microscopes.compound import check_compound
 from patching.readers.signatures import OLE_MAGIC, head_of
 
@@ -29,7 +29,8 @@ class OifContainer(FrameContainer):
     """
 
     def _open(self) -> Sequence[Image]:
-        oiffile = library(self.path, "oiffile")
+        with extra(self.path, "oiffile"):
+            import oiffile
         if head_of(self.path).startswith(OLE_MAGIC):
             check_compound(self.path)
         self._file = _by_oiffile(self.path, oiffile.OifFile, self.path)
