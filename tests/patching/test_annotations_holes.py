@@ -178,7 +178,10 @@ def load(folder: Path, name: str, content: Any, classes: Mapping[str, str] = CLA
 
 def area(annotation: AbstractAnnotation) -> float:
     grid_N2 = np.stack(np.meshgrid(np.arange(0, 300, 20), np.arange(0, 200, 20)), -1).reshape(-1, 2)
-    return float(annotation.fractions(grid_N2, 20).sum() * 20**2)
+    found = float(annotation.fractions(grid_N2, 20).sum() * 20**2)
+    # Nothing counts twice: what does is cut off at the whole in a small patch, but not in one of everything.
+    assert annotation.fractions(np.array([[0, 0]]), 300)[0] * 300**2 == pytest.approx(found, abs=1e-3)
+    return found
 
 
 def inside(regions: tuple[Region, ...]) -> bool:
