@@ -122,7 +122,7 @@ def cut_inside(
     with geometry_errors(path):
         for hole in distinct(holes):
             met = np.asarray(regions, object)[tree.query(hole, predicate="intersects")]
-            around = shapely.union_all(met[~shapely.covers(hole, met)])
+            around = shapely.union_all(met)
             if shapely.covers(around, hole) and shapely.area(hole) < shapely.area(around):
                 inner.append(hole)
     return cut(regions, inner, path) if inner else list(regions)

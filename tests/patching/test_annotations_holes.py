@@ -178,7 +178,10 @@ def load(folder: Path, name: str, content: Any, classes: Mapping[str, str] = CLA
 
 def area(annotation: AbstractAnnotation) -> float:
     grid_N2 = np.stack(np.meshgrid(np.arange(0, 300, 20), np.arange(0, 200, 20)), -1).reshape(-1, 2)
-    return float(annotation.fractions(grid_N2, 20).sum() * 20**2)
+    found = float(annotation.fractions(grid_N2, 20).sum() * 20**2)
+    # Nothing counts twice: what does is cut off at the whole in a small patch, but not in one of everything.
+    assert annotation.fractions(np.array([[0, 0]]), 300)[0] * 300**2 == pytest.approx(found, abs=1e-3)
+    return found
 
 
 def inside(regions: tuple[Region, ...]) -> bool:
@@ -314,3 +317,26 @@ def test_repaired_holes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         load(tmp_path, "slide.geojson", polygons(one(HOLE, HOLE)))
     assert "repaired" in caplog.text
+
+
+@pytest.mark.parametrize("step", [0, 0.01], ids=["copies", "all different"])
+def test_thousands_of_outlines_over_each_other_are_united_in_seconds(step: float, tmp_path: Path) -> None:
+    # Each meets each: sixteen million pairs, or twenty-five.
+    angle_M = np.linspace(0, 2 * np.pi, 30)[:-1]
+    circle_M2 = np.stack([60 * np.cos(angle_M) + 100, 60 * np.sin(angle_M) + 90], -1)
+    moved = [circle_M2 + np.array([step * i, 0]) for i in range(5000)]
+    parts = [[ring_M2.tolist()] for ring_M2 in moved]
+    content = [feature({"type": "MultiPolygon", "coordinates": parts})]
+    start = time.perf_counter()
+    annotation = load(tmp_path, "slide.geojson", content)
+    assert time.perf_counter() - start < 8
+    swept = shapely.convex_hull(shapely.MultiPoint(np.concatenate([moved[0], moved[-1]])))
+    assert area(annotation) == pytest.approx(swept.area, rel=1e-4)
+
+
+def test_outlines_alone_and_together_are_all_there(tmp_path: Path) -> None:
+    alone = [Region(box(x, y, x + 3, y + 3)) for x in range(0, 200, 5) for y in range(0, 150, 5)]
+    # Within one patch of the grid, where an area counted twice is not cut off at the whole.
+    together = [Region(box(210, 20, 215, 30)), Region(box(212, 25, 217, 35))]
+    annotation = load(tmp_path, "slide.geojson", polygons((*alone, *together)))
+    assert area(annotation) == pytest.approx(40 * 30 * 9 + 2 * 50 - 15)
