@@ -78,35 +78,39 @@ class Nd2Container(FrameContainer):
 
         Pixels can be read without: a description that nd2 does not understand is told in the log.
         """
-
-        def told() -> tuple[tuple[str, ...], list[float], bool]:
-            channels = list(self._file.metadata.channels or ())
-            volume = channels[0].volume if channels else None
-            sides = volume.axesCalibration[:2] if volume and all(volume.axesCalibrated[:2]) else ()
-            flags = [each.microscope.modalityFlags or () for each in channels]
-            light = bool(flags) and all("brightfield" in each for each in flags)
-            return (
-                tuple(str(each.channel.name or "") for each in channels),
-                [float(side) for side in sides],
-                light,
-            )
-
         try:
-            names, sides, light = _by_nd2(self.path, told)
+            found = _by_nd2(self.path, lambda: list(self._file.metadata.channels or ()))
+            names = _by_nd2(self.path, lambda: tuple(str(each.channel.name or "") for each in found))
+            sides = _by_nd2(
+                self.path,
+                lambda: [
+                    float(side)
+                    for each in found[:1]
+                    if each.volume and all(each.volume.axesCalibrated[:2])
+                    for side in each.volume.axesCalibration[:2]
+                ],
+            )
+            lights = _by_nd2(
+                self.path, lambda: ["brightfield" in (each.microscope.modalityFlags or ()) for each in found]
+            )
         except UnreadableSlideError as error:
             logger.warning("%s: names of channels and pixel size cannot be read: %s", self.path, error.has)
             return (), None, None
         known = len(sides) == 2 and all(0 < side < math.inf for side in sides)
-        return names, Mpp(sides[0], sides[1]) if known else None, light or None
+        light = (bool(lights) and all(lights)) or None
+        return names, Mpp(sides[0], sides[1]) if known else None, light
 
     def _positions(self) -> list[str]:
         count = self._loops.get("P", 1)
-
-        def told() -> list[str]:
-            loops = [loop for loop in self._file.experiment if loop.type == "XYPosLoop"]
-            return [str(point.name or "") for loop in loops for point in loop.parameters.points]
-
-        names = _by_nd2(self.path, told)
+        names: list[str] = _by_nd2(
+            self.path,
+            lambda: [
+                str(point.name or "")
+                for loop in self._file.experiment
+                if loop.type == "XYPosLoop"
+                for point in loop.parameters.points
+            ],
+        )
         return names if len(names) == count else [""] * count
 
     def _frame(self, image: int, page: int) -> NDArray[Any] | None:

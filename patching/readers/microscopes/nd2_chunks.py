@@ -27,9 +27,7 @@ def stored_frames(path: Path) -> dict[int, int]:
     """
     with decoded(path, path.open, "rb") as file:
         length = os.fstat(file.fileno()).st_size
-        end, place = decoded(
-            path, lambda: _TAIL.unpack(_read(path, file, max(0, length - _TAIL.size), _TAIL.size))
-        )
+        end, place = _TAIL.unpack(_read(path, file, max(0, length - _TAIL.size), _TAIL.size))
         if end != _END:
             raise damaged(path, "no list of its chunks at its end: it is truncated, or was never finished")
         name_bytes, data_bytes = _lengths(path, file, place, length)

@@ -42,12 +42,10 @@ class OifContainer(FrameContainer):
 
     def _listed(self, series: Any) -> dict[int, str]:
         """Names of pages by their number."""
-
-        def listed() -> dict[int, str]:
-            numbers = [int(np.ravel_multi_index(place, series.shape)) for place in series.indices]
-            return dict(zip(numbers, map(str, series), strict=True))
-
-        return _by_oiffile(self.path, listed)
+        numbers = _by_oiffile(
+            self.path, lambda: [int(np.ravel_multi_index(place, series.shape)) for place in series.indices]
+        )
+        return _by_oiffile(self.path, lambda: dict(zip(numbers, map(str, series), strict=True)))
 
     def _image(self, series: Any, pages: Mapping[int, str]) -> Image:
         first = self._page(next(iter(pages.values())))
