@@ -112,11 +112,12 @@ def _place(mask: Size, frame: Frame, path: Path) -> _Place:
         AnnotationError: it has another aspect ratio than what it should cover.
     """
     covers: dict[str, Size] = {"slide": frame.size}
-    if frame.moved and frame.scanned is not None:
-        covers["bounds"] = frame.scanned
+    if frame.moved:
+        # Without a size of its own it is a file of the slide's size that was shifted.
+        covers["bounds"] = frame.scanned or frame.size
     scales = {origin: scale for origin, size in covers.items() if (scale := _scale(mask, size)) is not None}
     usual = "bounds" if "bounds" in scales and "slide" not in scales else "slide"
-    origin = frame.origin if frame.origin in covers and frame.moved else usual
+    origin = (frame.origin or usual) if frame.moved else "slide"
     if origin not in scales:
         sides = [f"{name} of {size.width} x {size.height}" for name, size in covers.items()]
         raise AnnotationError(

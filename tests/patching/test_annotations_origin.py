@@ -202,6 +202,13 @@ def test_tiling_puts_outlines_where_the_row_says(
     assert tuple(plan.overlay.outlines[0].min(axis=0)) == expected
 
 
+def test_a_mask_follows_the_file_that_was_moved(tmp_path: Path) -> None:
+    path = mask(tmp_path / "mask.png", SIZE)
+    options: dict[str, Any] = {"label": None, "classes": CLASSES, "size": SIZE, "bounds": Location(20, -10)}
+    assert begins(load_annotation(path, **options)) == FROM_SLIDE
+    assert begins(load_annotation(path, **options, origin="bounds")) == (LEFT + 20, TOP - 10)
+
+
 def test_outlines_follow_the_file_that_was_moved(scn: Path, tmp_path: Path) -> None:
     moved = Reading(shift=(Shift(20, -10), Shift(0, 0)))
     second = tmp_path / "second.scn"
