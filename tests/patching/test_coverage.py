@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching import Location, Size, open_slide
+from patching.errors import UnreadableSlideError
 from patching.readers.joined_reader import Shift
 from patching.readers.overview import holds_pixels, overview
 from patching.resample import covered_resize, covered_shrink, shrink
@@ -484,3 +485,22 @@ def test_transparent_pixels_of_intensities_are_dark(
     np.testing.assert_array_equal(covered_HW, alpha_of((200, 300)) > 0)
     assert not found_HWC[~covered_HW].any()
     assert (again_HWC[~covered_HW] == 9).all()
+
+
+def test_levels_of_another_layout_are_left_out_and_impossible_ones_refused(
+    tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    """Samples together on level 0, apart on level 1, which lacks a tile."""
+    path = tmp_path / "a.tif"
+    half_HWC = halved(brightfield_HWC)
+    options: dict[str, Any] = {"tile": TILE, "compression": "zlib", "photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(brightfield_HWC, subifds=1, planarconfig="contig", **options)
+        tiff.write(np.moveaxis(half_HWC, -1, 0), subfiletype=1, planarconfig="separate", **options)
+    with open_slide(path) as slide:
+        assert [level.size for level in slide.levels] == [Size(300, 200)]
+        np.testing.assert_array_equal(whole(slide)[0], brightfield_HWC)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["PlanarConfiguration"].overwrite(3)
+    with pytest.raises(UnreadableSlideError, match="planarconfig"):
+        open_slide(path)

@@ -12,7 +12,7 @@ from tifffile import TIFF, TiffFile, TiffPage, TiffPageSeries
 from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
 from patching.readers.base import RGB
-from patching.readers.tiff.layout import JPEG, SegmentGrid, StoredPage, segment_bytes
+from patching.readers.tiff.layout import JPEG, SEPARATE, SegmentGrid, StoredPage, segment_bytes
 from patching.readers.tiff.strips import lengths_told, thinned
 
 _LARGEST_SEGMENT = 2**30
@@ -27,6 +27,7 @@ _LENGTHS, _TILE = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel")
 _STRIP, _CODES = "rowsperstrip", ("compression", "photometric", "planarconfig", "predictor", "fillorder")
 _LISTS = {"bitspersample": int | tuple, "extrasamples": tuple, "subsampling": tuple | None}
 _SHOWN = 40
+_TOGETHER = 1
 
 
 def series_of(path: Path, tiff: TiffFile) -> list[TiffPageSeries]:
@@ -106,6 +107,8 @@ def check_numbers(path: Path, page: TiffPage) -> None:
     if not wrong:
         lengths = (*_LENGTHS, *(_TILE if page.is_tiled else [_STRIP]))
         wrong = [name for name in lengths if values[name] < 1]
+        if page.samplesperpixel > 1 and page.planarconfig not in (_TOGETHER, SEPARATE):
+            wrong.append("planarconfig")
     if wrong:
         raise damaged(path, ", ".join(f"{name} {str(values[name])[:_SHOWN]}" for name in wrong))
 

@@ -112,8 +112,9 @@ def area(series: TiffPageSeries) -> int:
 
 
 def alike(level: TiffPageSeries, full: TiffPageSeries) -> bool:
-    """Whether a level holds the planes that the full resolution holds, as many of them in a page."""
-    samples = level.keyframe.samplesperpixel == full.keyframe.samplesperpixel
+    """Whether a level holds the planes of the full resolution, as many of them in a page, stored alike."""
+    pages = (level.keyframe, full.keyframe)
+    samples = len({page.samplesperpixel for page in pages}) == len({page.planarconfig for page in pages}) == 1
     return samples and level.dtype == full.dtype and _stacked(level) == _stacked(full)
 
 
