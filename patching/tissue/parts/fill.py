@@ -205,8 +205,10 @@ def _beside_glass(
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
     if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
         return False
-    gray = between <= _EXCEPTION and bool(np.ptp(glass.density_C - fill_C) < _TINTED)
-    return gray or _straight(mask_HW)
+    if _straight(mask_HW):
+        return True
+    # White glass beside pale tissue has a border like that too.
+    return between <= _EXCEPTION and bool(np.ptp(glass.density_C - fill_C) < _TINTED)
 
 
 def _is_top(color_C: NDArray[np.generic]) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.tissue.parts.histogram import otsu_threshold
+from patching.tissue.parts.histogram import otsu_threshold, robust_deviation
 from patching.tissue.parts.illumination import Gain, fit_gain
 from patching.tissue.parts.strips import (
     Floats,
@@ -22,6 +22,7 @@ from patching.tissue.parts.strips import (
 
 _ROUNDING = 1e-8  # variance of log intensity that float32 arithmetic leaves in a constant image
 _SHOWN = 1.1  # of that ratio, which the noise of a sample stays under
+OUTLYING = 6.0  # deviations from the background that no noise reaches
 _STEEPEST = 30  # log of root intensity that no light changes by
 BELIEVED = 3.8  # background deviations that two classes lie apart, see `ThresholdSettings`
 
@@ -113,8 +114,24 @@ def structured(seen: Intensities) -> bool:
     return bool(kept > max(1.5 * detail.var() / (4 * np.pi * seen.smoothing**2), _ROUNDING))
 
 
+def best_weights(seen: Intensities, contrast_C: Floats) -> Floats:
+    """Weights of the channels' logarithms in their mean [C], 0 for those without contrast.
+
+    The best linear ones: a channel's signal over the variance of its noise.
+    """
+    scaled = _scaling(seen)
+    logarithm = of_values(seen.image_HWC, lambda values: np.log1p(scaled(values)))
+    fine = seen.smooth(logarithm)
+    noise = seen.projected(lambda rows: logarithm(rows) - fine(rows)).known
+    noise_C = np.maximum(noise.std(axis=tuple(range(noise.ndim - 1))), np.float32(1e-6))
+    return np.asarray(np.sqrt(contrast_C) / noise_C, np.float32)
+
+
 def contrasts(seen: Intensities) -> Floats:
-    """Variance of what each channel shows over its noise [C], 0 where it shows nothing; see `structured`."""
+    """Variance of what each channel shows over its noise [C], 0 where it shows nothing; see `structured`.
+
+    Little tissue hardly adds to a variance: what no noise reaches counts by itself.
+    """
     values = as_floats(seen.image_HWC)
     slow, fine = seen.smooth(values, 5), seen.smooth(values)
     detail = seen.projected(lambda rows: values(rows) - slow(rows)).known
@@ -122,4 +139,9 @@ def contrasts(seen: Intensities) -> Floats:
     axes = tuple(range(detail.ndim - 1))
     noise_C = np.maximum(detail.var(axis=axes) / np.float32(4 * np.pi * seen.smoothing**2), _ROUNDING)
     ratio_C = kept.var(axis=axes) / noise_C
-    return np.where(ratio_C > _SHOWN, ratio_C - 1, np.float32(0)).astype(np.float32)
+    deviation_C = np.array([robust_deviation(plane) for plane in planes_of(kept)], np.float32)
+    # Where most pixels are the same, no deviation tells the noise of the others.
+    far = kept / np.maximum(deviation_C, np.sqrt(noise_C))
+    outlying_C = np.square(far, where=far > OUTLYING, out=np.zeros_like(far)).mean(axis=axes)
+    shown_C: Floats = np.maximum(np.where(ratio_C > _SHOWN, ratio_C - 1, np.float32(0)), outlying_C)
+    return shown_C.astype(np.float32)

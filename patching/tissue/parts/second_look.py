@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 
 from patching.tissue.parts.coverage import extended
 from patching.tissue.parts.histogram import highest_background, otsu_threshold, separation
-from patching.tissue.parts.intensity import Intensities, Projection, contrasts, flattened, structured
+from patching.tissue.parts.intensity import (
+    OUTLYING,
+    Intensities,
+    Projection,
+    best_weights,
+    contrasts,
+    flattened,
+    structured,
+)
 from patching.tissue.parts.morphology import disc, morphed
 from patching.tissue.parts.regions import drop_regions
 from patching.tissue.parts.strips import Floats, Projected, planes_of, sampled
 
 _SPIKE = 8.0  # deviations from the median of its neighbors: a hot pixel
-_OUTLYING = 6.0  # deviations from the background: no noise
 _LEFT = 0.25  # share of Otsu's tissue under which a threshold has cut the tissue
 _LITTLE = 0.01  # share of tissue under which the scale of intensities is that of the noise
 _RARE = 0.2  # share of the image up to which tissue is an exception
@@ -53,15 +60,16 @@ def split(seen: Intensities, projection: Projection, believed: float, threshold:
     first = _classes(flat, threshold)
     if first.separation >= believed and first.share >= _LITTLE:
         return Split(first.separation, flat.map(first.above), False)
-    careful = _weighted(replace(seen, image_HWC=_without_spikes(seen.image_HWC)))
-    flat = flattened(careful, projection)
-    second = _classes(flat, threshold)
-    if second.separation >= believed and second.share >= _LITTLE:
-        return Split(second.separation, flat.map(second.above), False)
-    mask_HW = _rare(careful, flat, projection, threshold)
-    if mask_HW is None and second.separation >= believed:
-        mask_HW = flat.map(second.above)
-    return Split(second.separation, mask_HW, mask_HW is None and structured(seen))
+    looks = _weighted(replace(seen, image_HWC=_without_spikes(seen.image_HWC)))
+    flats = [flattened(look, projection) for look in looks]
+    seconds = [_classes(flat, threshold) for flat in flats]
+    for flat, second in zip(flats, seconds, strict=True):
+        if second.separation >= believed and second.share >= _LITTLE:
+            return Split(second.separation, flat.map(second.above), False)
+    mask_HW = _rare(looks[0], flats[0], projection, threshold)
+    if mask_HW is None and seconds[0].separation >= believed:
+        mask_HW = flats[0].map(seconds[0].above)
+    return Split(seconds[0].separation, mask_HW, mask_HW is None and structured(seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +112,23 @@ def _without_spikes(image_HWC: NDArray[np.generic]) -> NDArray[np.generic]:
     return despiked_HWC
 
 
-def _weighted(seen: Intensities) -> Intensities:
-    """With channels weighted by how far what they show stands out from their noise."""
-    if seen.image_HWC.shape[-1] == 1:
-        return seen
-    weight_C = contrasts(seen)
-    if not weight_C.any():
-        return seen
-    return replace(seen, weight_C=(weight_C / weight_C.mean()).astype(np.float32))
+def _weighted(seen: Intensities) -> list[Intensities]:
+    """With channels weighted by what they show, and with the strongest alone.
+
+    Counts of 0, 1 and 2 have logarithms that no weight makes up for.
+    """
+    channels = seen.image_HWC.shape[-1]
+    if channels == 1:
+        return [seen]
+    contrast_C = contrasts(seen)
+    if not contrast_C.any():
+        return [seen]
+    weight_C = best_weights(seen, contrast_C)
+    alone_C = np.zeros(channels, np.float32)
+    alone_C[np.argmax(contrast_C)] = channels
+    combined = replace(seen, weight_C=(weight_C / weight_C.mean()).astype(np.float32))
+    several = np.count_nonzero(weight_C) > 1
+    return [combined, replace(seen, weight_C=alone_C)] if several else [combined]
 
 
 def noise_alone(seen: Intensities, where_HW: NDArray[np.bool_]) -> bool:
@@ -154,6 +171,6 @@ def _outlying(flat_HW: NDArray[np.float32], known_HW: NDArray[np.bool_]) -> NDAr
     if not below_N.size:
         return None
     deviation = max(1.4826 * float(np.median(below_N)), 1e-6)
-    core_HW = (flat_HW > middle + _OUTLYING * deviation) & known_HW
+    core_HW = (flat_HW > middle + OUTLYING * deviation) & known_HW
     drop_regions(core_HW, _SMALLEST)
     return core_HW if 0 < np.count_nonzero(core_HW) <= _RARE * known_N.size else None
