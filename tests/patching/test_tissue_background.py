@@ -1,11 +1,14 @@
 """Background is the common one near its end, whatever the share of tissue, the offset, and other channels."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from patching import open_slide
+from patching.readers.overview import overview
 from patching.tissue.parts.two_class import AbstractThresholdDetector
 from patching.tissue.registry import DETECTORS, make_detector
 from tests.patching.tissue_scenes import HEIGHT, WIDTH, blobs, glowing, overlap, stained
@@ -83,6 +86,17 @@ def test_pale_even_tissue_on_little_glass_is_no_background() -> None:
     pale = np.where(tissue[..., None], (226, 203, 220), (246, 245, 244)) + noise
     mask = make_detector("otsu").detect(pale.clip(0, 255).astype(np.uint8), None, brightfield=True)
     assert overlap(mask, tissue, edge=1) > 0.95
+
+
+@pytest.mark.real_data
+def test_real_fluorescence_of_one_color_is_no_longer_all_tissue(real_data: Path) -> None:
+    """Tissue in red; green and blue hold counts of 0, 1 and 2, which drowned it in the mean."""
+    with open_slide(real_data / "wsi-scanners" / "test3-TRITC 2 (560).ndpi") as slide:
+        image = overview(slide, 16).image_HWC
+        mask = make_detector("otsu").detect(image, None, brightfield=False)
+    assert 0.75 < mask.mean() < 0.85
+    assert not mask[-8:, :60].any()
+    assert mask[60:110, 60:200].mean() > 0.97
 
 
 # 16 bits

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from patching import open_slide
 from patching.geometry import Mpp, Size
+from patching.readers.overview import overview
 from patching.resample import shrink
 from patching.tissue.base import SlideOrigin
 from patching.tissue.parts import coverage
@@ -298,3 +300,15 @@ def test_clipped_bright_spots_are_tissue() -> None:
     found = make_detector("otsu").find(image, None, brightfield=False)
     assert found.covered_HW.all()
     assert found.mask_HW[spot].all()
+
+
+@pytest.mark.real_data
+def test_real_fill_of_a_scanner_is_unknown(real_data: Path) -> None:
+    """A fifth of the frozen section was not scanned and is pure white, beside glass at (241, 237, 240)."""
+    with open_slide(real_data / "wsi-scanners" / "TCGA-CR-7395-01A-01-TS1.svs") as slide:
+        image = overview(slide, 16).image_HWC
+    for name in THRESHOLDS:
+        found = make_detector(name).find(image, None, brightfield=True)
+        assert 0.77 < found.covered_HW.mean() < 0.81
+        assert 0.62 < found.mask_HW.mean() < 0.66
+        assert "exactly (255, 255, 255)" in found.warnings[0]
