@@ -93,15 +93,22 @@ def survey_slide(
     sampling = resolve(settings.patch, slide.levels, pixel)
     view, tissue, white, warnings = _find_tissue(slide, slide_id, sampling, pixel, settings, threads)
     thumbnail_HW3 = _picture(
-        shrunk(view.image_HWC, _THUMBNAIL), threads, brightfield=slide.brightfield, white=white
+        shrunk(view.image_HWC, _THUMBNAIL),
+        threads,
+        brightfield=slide.brightfield,
+        white=white,
+        shown=None if view.covered_HW.all() else view.image_HWC[view.covered_HW][:, None],
     )
     locations_N2 = grid_locations(slide.size, sampling.extent, sampling.stride, settings.patch.edge)
-    tissue_N, covered_N = (
-        AreaTable.of_slide(part_HW, slide.size, tissue.downsample).fractions(
-            locations_N2, sampling.extent, tissue.downsample
-        )
-        for part_HW in (tissue.mask_HW, tissue.covered_HW)
-    )
+
+    def shares(part_HW: NDArray[np.bool_]) -> NDArray[np.float64]:
+        area = AreaTable.of_slide(part_HW, slide.size, tissue.downsample)
+        return area.fractions(locations_N2, sampling.extent, tissue.downsample)
+
+    # Places stick out of the slide with "pad" alone.
+    whole = settings.patch.edge != "pad" and bool(tissue.covered_HW.all())
+    covered_N = np.ones(len(locations_N2)) if whole else shares(tissue.covered_HW)
+    tissue_N = shares(tissue.mask_HW)
     return Survey(pixel, sampling, tissue, thumbnail_HW3, locations_N2, tissue_N, covered_N, white, warnings)
 
 
@@ -167,12 +174,20 @@ def _unshrunk(levels: Sequence[Level], wanted: float, coarsest: float) -> float:
 
 
 def _picture(
-    image_HWC: NDArray[np.generic], threads: int, *, brightfield: bool, white: float | None = None
+    image_HWC: NDArray[np.generic],
+    threads: int,
+    *,
+    brightfield: bool,
+    white: float | None = None,
+    shown: NDArray[np.generic] | None = None,
 ) -> NDArray[np.uint8]:
-    """False color of the thumbnail, in strips of rows: they stay in the processor's cache."""
+    """False color of the thumbnail, in strips of rows: they stay in the processor's cache.
+
+    `shown` are the pixels that decide on its range; by default all of them.
+    """
     if brightfield:
         return light_color(image_HWC, white)
-    stretch_C2 = stretch([image_HWC])
+    stretch_C2 = stretch([image_HWC if shown is None else shown])
     picture_HW3 = np.empty((*image_HWC.shape[:2], 3), np.uint8)
 
     def paint(top: int) -> None:

@@ -298,3 +298,17 @@ def test_nothing_costs_memory_where_nobody_asks(rgb_tiff: Any) -> None:
         slide.read_region(Location(-5, 3), 0, Size(40, 30))
         slide.expect(0, np.array([(3, 5), (64, 0)]), Size(48, 64)).read(0, np.empty((64, 48, 3), np.uint8))
     assert asked == [None, None]
+
+
+def test_gaps_do_not_fade_the_picture(tmp_path: Path, intensity_HWC: NDArray[np.uint16]) -> None:
+    """Of a dark end that no pixel has, half of the range would be spent on the gaps."""
+    image_HWC = intensity_HWC[..., 1:2] + 20_000
+    pictures = []
+    for name, holes in (("whole", ()), ("holed", [(4, column) for column in range(5)])):
+        path = write_sparse(
+            tmp_path / f"{name}.tif", [image_HWC], [holes], compression="zlib", photometric="minisblack"
+        )
+        pictures.append(survey_of(path)[0].thumbnail_HW3.astype(int))
+    whole_HW3, holed_HW3 = pictures
+    np.testing.assert_allclose(holed_HW3[:190], whole_HW3[:190], atol=2)
+    assert not holed_HW3[192:].any()
