@@ -1,5 +1,6 @@
 """How often outlines meet: the work that their repair takes, which grows with the square of their edges."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ def crossings(polygon: shapely.Polygon, limit: int) -> int:
     return max(met, 0) // 2
 
 
-def meetings(polygons: Sequence[shapely.Polygon], limit: int) -> int:
+def meetings(polygons: Sequence[shapely.Geometry], limit: int) -> int:
     """Pairs of edges of valid polygons that cross between their ends, counted until more than `limit`."""
     edges = _edges(polygons)
     tree, met = shapely.STRtree(edges), 0
@@ -34,7 +35,14 @@ def meetings(polygons: Sequence[shapely.Polygon], limit: int) -> int:
     return met // 2
 
 
-def _edges(polygons: Sequence[shapely.Polygon]) -> NDArray[np.object_]:
+def entangled(outlines: Sequence[shapely.Geometry], limit: int) -> bool:
+    """Whether polygons cross each other more than so often, of those long enough for any two to do so."""
+    polygons_N = np.asarray(outlines, object)
+    long_N = polygons_N[shapely.get_num_coordinates(polygons_N) > math.isqrt(limit)]
+    return len(long_N) > 1 and meetings(list(long_N), limit) > limit
+
+
+def _edges(polygons: Sequence[shapely.Geometry]) -> NDArray[np.object_]:
     corners_M2, ring_M = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
     inside_ring = ring_M[1:] == ring_M[:-1]
     edges: NDArray[np.object_] = shapely.linestrings(

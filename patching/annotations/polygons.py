@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from patching.annotations.base import AbstractAnnotation, Locations, Measured
 from patching.annotations.frame import Frame
 from patching.annotations.polygon_area import patch_fractions
-from patching.annotations.rings import cut_inside, distinct, geometry_errors, parts, shared_area
+from patching.annotations.rings import check_work, cut_inside, distinct, geometry_errors, parts, shared_area
 from patching.annotations.roles import Role
 from patching.errors import AnnotationError
 from patching.geometry import Location
@@ -65,7 +65,9 @@ class PolygonAnnotation(AbstractAnnotation):
         corner = frame.corner(usual, why, path)
         _tell_corner(found, frame, path)
         found = {role: _moved(distinct(outlines), corner) for role, outlines in found.items()}
-        check_place(list(chain(*found.values())), frame, path)
+        everything = list(chain(*found.values()))
+        check_work(everything, path)
+        check_place(everything, frame, path)
         tumor = united(cut_inside(found["tumor"], found["hole"], path), path)
         _tell_overlap(tumor, [*found["hole"], *found["normal"]], path)
         return cls(tumor, united(found["ignore"], path))

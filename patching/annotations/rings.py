@@ -16,7 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from patching.annotations.base import malformed
-from patching.annotations.crossings import crossings, meetings
+from patching.annotations.crossings import crossings, entangled, meetings
 
 logger = logging.getLogger(__name__)
 _LARGEST = 2**31
@@ -25,6 +25,8 @@ _CROSSINGS = 5000
 """Meetings of an outline with itself up to which it is repaired, within seconds."""
 _MEETINGS = 100_000
 """Crossings of an outline and its holes up to which they are cut, within seconds."""
+_ENTANGLED = 200_000
+"""The same of all outlines of a file."""
 _SAGITTA = 1 / 32
 """Level-0 pixels between an ellipse and the chords that stand for it, at most."""
 
@@ -90,6 +92,7 @@ def cut(
     `among`) that they do not cover. It is cut only by the holes that lie inside itself. Without `among` a
     hole may be tissue around a region: what one of them covers needs no other region around it.
     """
+    check_work([*regions, *holes], path)
     alone, among = among is None, distinct(regions if among is None else among)
     regions, holes = distinct(regions), distinct(holes)
     tree, around = shapely.STRtree(holes), shapely.STRtree(among)
@@ -142,6 +145,16 @@ def shared_area(
         around_P &= shapely.area(other_O[o_P]) > shapely.area(region_R[r_P])
         common_P = shapely.area(shapely.intersection(region_R[r_P], other_O[o_P])) * ~around_P
     return len(np.unique(o_P[common_P > 1])), float(common_P.sum())
+
+
+def check_work(outlines: Sequence[shapely.Geometry], path: Path) -> None:
+    """Refuse outlines that would take minutes to unite or to cut.
+
+    Raises:
+        AnnotationError: they cross each other more often than any drawing does.
+    """
+    if entangled(outlines, _ENTANGLED):
+        raise malformed(path, f"outlines that cross each other more than {_ENTANGLED} times")
 
 
 def distinct(outlines: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:

@@ -313,6 +313,33 @@ def test_holes_that_cross_without_end_are_refused_in_seconds(tmp_path: Path) -> 
     assert time.perf_counter() - start < 10
 
 
+def comb(teeth: int) -> Ring:
+    """Teeth from a spine on the left to the right."""
+    y = np.linspace(5, 195, 2 * teeth + 1).tolist()
+    ring: Ring = [(10, y[0])]
+    for low, high, following in zip(y[:-2:2], y[1:-1:2], y[2::2], strict=True):
+        ring += [(280, low), (280, high), (20, high), (20, following)]
+    return [*ring, (10, y[-1])]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.geojson", features_of_their_own), ("a.xml", asap), ("a.xml", imagescope)]
+)
+@pytest.mark.parametrize(("teeth", "refused"), [(20, False), (700, True)])
+def test_outlines_that_cross_without_end_are_refused_in_seconds(
+    name: str, write: Callable[[tuple[Region, ...]], Any], teeth: int, refused: bool, tmp_path: Path
+) -> None:
+    along = comb(teeth)
+    across = [(y * 1.4, x / 1.5) for x, y in along]
+    start = time.perf_counter()
+    if refused:
+        with pytest.raises(AnnotationError, match="cross each other more than 200000 times"):
+            load(tmp_path, name, write(one(across, around=along)))
+    else:
+        load(tmp_path, name, write(one(across, around=along)))
+    assert time.perf_counter() - start < 10
+
+
 def test_repaired_holes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         load(tmp_path, "slide.geojson", polygons(one(HOLE, HOLE)))
