@@ -26,7 +26,7 @@ _NARROW = 0.01  # density: deviation of glass, pixel by pixel; stroma is more va
 _TINTED = 0.03  # density: range over channels that glass has and pale stroma too
 _BETWEEN = 0.4  # of the way from fill to the background: nothing lies there
 _EXCEPTION = 0.002  # share of pixels that do nonetheless
-_RINGING = 0.01  # the same after JPEG, along straight borders
+_RINGING = 0.02  # the same after JPEG, along straight borders
 _BLACKISH = 1.3  # density: under 12 of 255
 
 Judge = Callable[[NDArray[np.bool_], bool], bool]
@@ -203,12 +203,11 @@ def _beside_glass(
         return False
     deviation = robust_deviation(near_N)
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
-    if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
-        return False
     if _straight(mask_HW):
-        return True
+        return between <= _RINGING and deviation <= 2 * _NARROW and way >= 2 * deviation
     # White glass beside pale tissue has a border like that too.
-    return between <= _EXCEPTION and bool(np.ptp(glass.density_C - fill_C) < _TINTED)
+    gray = bool(np.ptp(glass.density_C - fill_C) < _TINTED)
+    return gray and between <= _EXCEPTION and deviation <= _NARROW and way >= 4 * deviation
 
 
 def _is_top(color_C: NDArray[np.generic]) -> bool:
