@@ -128,3 +128,12 @@ def test_bins_are_those_of_numpy(dtype: type[np.floating]) -> None:
 def test_limits_are_those_of_numpy(values: list[float], repeats: int, dtype: type[np.floating]) -> None:
     sorted_N = np.sort(np.repeat(np.array(values, dtype), repeats))
     assert thresholds._limits_of_sorted(sorted_N) == thresholds._limits(sorted_N)
+
+
+@pytest.mark.parametrize("high", [1.0, 300.0, 1e6])
+@pytest.mark.parametrize("steps", [1, 90, 200, 3000])
+def test_a_range_of_few_float_steps_has_a_threshold(high: float, steps: int) -> None:
+    top = np.float32(high)
+    values = (top - np.arange(400, dtype=np.float32) % 7 / 6 * steps * np.spacing(top)).astype(np.float32)
+    for threshold in (thresholds.otsu_threshold, thresholds.triangle_threshold, thresholds.entropy_threshold):
+        assert values.min() <= threshold(values) <= top

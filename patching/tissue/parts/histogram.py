@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 _BINS = 256
 _ENDS = (0.001, 0.999)
 _RARE = 1e-9  # share under which a class is empty but for rounding
-_FLAT = 1e-5  # a relative range in which float32 has too few steps for a histogram
+_FLAT = 1e-4  # a relative range in which float32 has too few steps for a histogram: 256 bins of three steps
 
 
 def otsu_threshold(values: NDArray[np.floating]) -> float:
