@@ -172,6 +172,23 @@ def test_fill_need_not_be_straight_nor_white(
     assert overlap(found.mask_HW, TISSUE & real, edge=1) > 0.95
 
 
+@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize("glass", [(235, 222, 240), (230, 201, 185), (236, 233, 222)])
+@pytest.mark.parametrize(("turn", "share"), [(0.15, 0.01), (-0.4, 0.35), (0.7, 0.6)])
+def test_fill_around_a_turned_scan_of_tinted_glass(
+    turn: float, share: float, glass: tuple[int, int, int], name: str
+) -> None:
+    tissue = blobs(share)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] - np.array([0.55 * HEIGHT, 0.4 * WIDTH])[:, None, None]
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    real = (np.abs(along) < 0.3 * WIDTH) & (np.abs(across) < 0.3 * HEIGHT)
+    image = stained(tissue, glass)
+    image[~real] = 255
+    found = make_detector(name).find(image, None, brightfield=True)
+    np.testing.assert_array_equal(found.covered_HW, real)
+    assert overlap(found.mask_HW, tissue & real, edge=1) > 0.95
+
+
 def test_two_kinds_of_fill() -> None:
     image, outside, missing = stained(TISSUE, (222, 221, 223)), scanned(0.1), scanned(0.03, "tiles")
     image[~missing], image[~outside] = 255, 0
