@@ -28,8 +28,7 @@ class AbstractSlide(ABC):
 
     Backends write `_open`, which registers what must be closed in `self._resources`, and `_read_into`. Those
     that read through other slides name them in `_inner_slides`.
-    A slide belongs to the process that opened it: decoders and file handles do not survive a fork, so
-    workers get paths and open them.
+    A slide belongs to the process that opened it: decoders do not survive a fork, so workers get paths.
 
     Args:
         source: what the slide is called in errors: its file, folder or address, or several.
@@ -140,6 +139,10 @@ class AbstractSlide(ABC):
         """Whether any pixel exists, as far as the file's directories tell it; None where they do not."""
         return None
 
+    def lacking(self, level: int) -> Sequence[Window]:
+        """Where no pixel of a level exists in some channel, as far as the file's directories tell it."""
+        return ()
+
     @property
     def brightfield(self) -> bool:
         """Whether this is RGB of transmitted light, 8 or 16 bits, with a bright background."""
@@ -161,10 +164,9 @@ class AbstractSlide(ABC):
         return self._levels
 
     def _pyramid(self) -> tuple[Level, ...]:
-        sizes = self._header.sizes
-        if any(size.width < 1 or size.height < 1 for size in sizes):
+        if any(size.width < 1 or size.height < 1 for size in self._header.sizes):
             raise damaged(self, "a level without pixels")
-        return tuple(Level.of(sizes[0], size) for size in sizes)
+        return tuple(Level.of(self.size, size) for size in self._header.sizes)
 
     def name_channels(self, names: Sequence[str]) -> None:
         """Rename the channels.
@@ -185,9 +187,7 @@ class AbstractSlide(ABC):
         Raises:
             ChannelError: transmitted light in other than red, green and blue of 8 or 16 bits, unsigned.
         """
-        names = self.channels
-        if kind == "brightfield":
-            names = colors_of(str(self), self.channels, self.dtype)
+        names = colors_of(str(self), self.channels, self.dtype) if kind == "brightfield" else self.channels
         self._describe(replace(self._header, channels=names, brightfield=kind == "brightfield"))
 
     def read_region(

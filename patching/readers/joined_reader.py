@@ -83,6 +83,19 @@ class JoinedSlide(AbstractSlide):
             part.expect(level, moved_N2, size)
         return super().expect(level, locations_N2, size)
 
+    def lacking(self, level: int) -> Sequence[Window]:
+        """See the base class: what one file lacks, moved with its content."""
+        plane, found = self.levels[level], list[Window]()
+        for part, shift in zip(self._parts, self._shifts, strict=True):
+            right, down = _in_pixels(shift, plane.downsample)
+            for window in part.lacking(level):
+                left, top = max(0, window.left + right), max(0, window.top + down)
+                width = min(window.left + right + window.width, plane.size.width) - left
+                height = min(window.top + down + window.height, plane.size.height) - top
+                if width > 0 and height > 0:
+                    found.append(Window(left, top, width, height))
+        return found
+
     @property
     def parts(self) -> tuple[AbstractSlide, ...]:
         """The files' own slides, not shifted; they are closed with this one."""

@@ -1,5 +1,6 @@
 """Reading a whole slide at a coarse resolution."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.errors import UnreadableSlideError
-from patching.geometry import Location, Size
+from patching.geometry import Location, Size, nearest
 from patching.grid import read_plan
 from patching.readers.base import AbstractSlide
 from patching.resample import covered_shrink
@@ -32,7 +33,9 @@ class Overview:
         return Overview(image_HWC, covered_HW, self.downsample * factor)
 
 
-def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> Overview:
+def overview(
+    slide: AbstractSlide, downsample: float, threads: int = 1, *, patches: int | None = None
+) -> Overview:
     """The whole slide, at least as fine as asked for, read in blocks.
 
     Pixel (i, j) is the mean over a block of whole pixels of one level, so its place is known exactly.
@@ -41,6 +44,7 @@ def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> Overv
         slide: an open slide.
         downsample: level-0 pixels per pixel wanted, 1 or more.
         threads: threads that read.
+        patches: a level that will be read afterwards: what it lacks and a coarser one has counts as lacking.
     """
     number, factor = read_plan(slide.levels, downsample, tolerance=0.01)
     level, whole = slide.levels[number], max(1, int(factor))
@@ -67,7 +71,19 @@ def overview(slide: AbstractSlide, downsample: float, threads: int = 1) -> Overv
     with ThreadPoolExecutor(threads, thread_name_prefix="overview") as pool:
         for _ in pool.map(read, blocks):
             pass
+    if patches is not None and patches != number:
+        for part in _lacking(slide, patches, level.downsample * whole):
+            image_HWC[part], covered_HW[part] = slide.background, False
     return Overview(image_HWC, covered_HW, level.downsample * whole)
+
+
+def _lacking(slide: AbstractSlide, level: int, side: float) -> Iterator[tuple[slice, slice]]:
+    """What a level does not store, in rows and columns of `side` level-0 pixels."""
+    scale = slide.levels[level].downsample / side
+    for window in slide.lacking(level):
+        top, bottom = (nearest(scale * y) for y in (window.top, window.top + window.height))
+        left, right = (nearest(scale * x) for x in (window.left, window.left + window.width))
+        yield slice(top, bottom), slice(left, right)
 
 
 def holds_pixels(slide: AbstractSlide) -> bool:

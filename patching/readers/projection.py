@@ -99,6 +99,10 @@ class ProjectedSlide(AbstractSlide):
         """See the base class."""
         return self._inner.stores_something()
 
+    def lacking(self, level: int) -> Sequence[Window]:
+        """See the base class."""
+        return self._inner.lacking(level)
+
     def _read_into(
         self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
     ) -> None:
@@ -156,6 +160,10 @@ class SelectedSlide(AbstractSlide):
     def stores_something(self) -> bool | None:
         """See the base class."""
         return self._inner.stores_something()
+
+    def lacking(self, level: int) -> Sequence[Window]:
+        """See the base class."""
+        return self._inner.lacking(level)
 
     def _read_into(
         self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None

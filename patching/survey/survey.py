@@ -140,7 +140,7 @@ def _find_tissue(
             "of larger or coarser patches, or a part of the slide",
         )
     pictured = _unshrunk(slide.levels, longest / _THUMBNAIL, longest / STORED_THUMBNAIL)
-    view = overview(slide, max(1.0, min(wanted, pictured)), threads)
+    view = overview(slide, max(1.0, min(wanted, pictured)), threads, patches=sampling.level)
     if not view.covered_HW.any():
         raise nothing_stored(slide)
     small = view.shrunk(max(1, int(wanted / view.downsample + 1e-6)))

@@ -284,6 +284,66 @@ def test_a_coarse_chunk_that_is_lacking_is_made_from_the_finer_level(
     np.testing.assert_array_equal(found_HWC[covered_HW], expected_HWC[covered_HW])
 
 
+@pytest.mark.parametrize("how", [*ZARRS, "tiff"])
+def test_what_only_a_coarser_level_has_is_known_without_decoding(
+    how: str, tmp_path: Path, holes_uint16: NDArray[np.uint16]
+) -> None:
+    """Of three levels: what each lacks, less what finer ones have; shards lack what all their chunks do."""
+    levels = [holes_uint16, halved(holes_uint16), halved(halved(holes_uint16))]
+    first = [(row, column) for row in (2, 3) for column in (2, 3)]
+    holes = [first, [(0, 0), (1, 1)], [(0, 0), (1, 1)]]
+    path = tmp_path / "a.zarr"
+    if how == "tiff":
+        path = tmp_path / "a.tif"
+        write_sparse(
+            path, levels, holes, compression="zlib", photometric="minisblack", planarconfig="separate"
+        )
+    else:
+        planes = [np.moveaxis(level, -1, 0) for level in levels]
+        for array, level, lacking in zip(
+            write_zarr(path, planes, *ZARRS[how], 0), planes, holes, strict=True
+        ):
+            put(array, level, {(c, row, column) for c in range(3) for row, column in lacking})
+    sides = TILE if how != "shards" else (2 * TILE[0], 2 * TILE[1])
+    expected = [{(top, left) for top in (96, 144) for left in (128, 192)}, {(48, 64)}, set[tuple[int, int]]()]
+    if how == "shards":
+        expected = [{(96, 128)}, set(), set()]
+    with open_slide(path) as slide:
+        for level, places in enumerate(expected):
+            found = slide.lacking(level)
+            assert {(window.top, window.left) for window in found} == places
+            assert len(found) == len(places)
+            assert all(window.height <= sides[0] and window.width <= sides[1] for window in found)
+            covered_HW = whole(slide, level)[1]
+            for window in found:
+                rows = slice(window.top, window.top + window.height)
+                assert not covered_HW[rows, window.left : window.left + window.width].any()
+
+
+def test_what_modalities_lack_moves_with_them(tmp_path: Path, holes_uint16: NDArray[np.uint16]) -> None:
+    paths = [
+        write_sparse(
+            tmp_path / f"{number}.tif",
+            [holes_uint16[..., :1]],
+            [holes],
+            compression="zlib",
+            photometric="minisblack",
+        )
+        for number, holes in enumerate(([(1, 1)], [(0, 0), (3, 4)]))
+    ]
+    with open_slide(paths, shift=[Shift(0, 0), Shift(-10, 7)]) as slide:
+        found = slide.lacking(0)
+        covered_HW = whole(slide)[1]
+    assert sorted((w.left, w.top, w.width, w.height) for w in found) == [
+        (0, 7, 54, 48),
+        (64, 48, 64, 48),
+        (246, 151, 44, 48),
+    ]
+    for window in found:
+        rows = slice(window.top, window.top + window.height)
+        assert not covered_HW[rows, window.left : window.left + window.width].any()
+
+
 def alpha_of(shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Transparent, half transparent and opaque columns."""
     alpha_HW = np.full(shape, 255, np.uint8)

@@ -16,9 +16,11 @@ from patching.errors import StoreError, UnreadableSlideError
 from patching.manifest import SlideRow
 from patching.pictures.contact_sheet import SheetPatch, load_pictures
 from patching.pictures.drawing import light_color
+from patching.readers.overview import overview
 from patching.resample import shrink
 from patching.store.documents import write_small
 from patching.store.reading import PatchStore
+from patching.survey import survey as survey_module
 from patching.survey.quality import full_light, measure_quality
 from patching.survey.settings import SurveySettings
 from patching.survey.survey import Survey, survey_slide
@@ -312,3 +314,39 @@ def test_gaps_do_not_fade_the_picture(tmp_path: Path, intensity_HWC: NDArray[np.
     whole_HW3, holed_HW3 = pictures
     np.testing.assert_allclose(holed_HW3[:190], whole_HW3[:190], atol=2)
     assert not holed_HW3[192:].any()
+
+
+@pytest.mark.parametrize("side", [48, 40])
+def test_tiles_that_only_the_coarse_level_has_are_no_pixels_of_patches(
+    side: int, tmp_path: Path, intensity_HWC: NDArray[np.uint16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tissue is found on the coarse level; patches are of the fine one."""
+    monkeypatch.setattr(survey_module, "_THUMBNAIL", 64)
+    image_HWC = intensity_HWC[..., :1] + 1
+    levels = [image_HWC, np.asarray(shrink(image_HWC, 4))]
+    path = write_sparse(tmp_path / "a.tif", levels, [HOLES, []], compression="zlib", photometric="minisblack")
+    patch = {"size": side, "downsample": 1, "edge": "pad"}
+    with open_slide(path) as slide:
+        assert overview(slide, 4).covered_HW.all(), "the coarse level has all"
+    survey, _ = survey_of(path, patch=patch, mask_pixels_per_patch=side // 4)
+    assert survey.tissue.downsample == 4
+    expected_N = shares(holed((200, 300), HOLES), survey.locations_N2, side)
+    np.testing.assert_allclose(survey.covered_fraction_N, expected_N, atol=1e-9)
+    store = tiled(path, tmp_path, patch=patch, mask_pixels_per_patch=side // 4)
+    assert store.attributes.dropped["uncovered"] == (expected_N == 0).sum() > 0
+    assert store.attributes.covered_fraction == pytest.approx(holed((200, 300), HOLES).mean())
+
+
+def test_what_a_finer_level_has_is_not_lacking(
+    tmp_path: Path, intensity_HWC: NDArray[np.uint16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patches of level 1 are made from level 0 where they must be; what both lack, level 2 does not give."""
+    monkeypatch.setattr(survey_module, "_THUMBNAIL", 64)
+    image_HWC = intensity_HWC[..., :1] + 1
+    levels = [image_HWC, *(np.asarray(shrink(image_HWC, by)) for by in (2, 4))]
+    holes = [[(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (1, 1)], []]
+    path = write_sparse(tmp_path / "a.tif", levels, holes, compression="zlib", photometric="minisblack")
+    survey, _ = survey_of(path, patch={"size": 48, "downsample": 2, "edge": "pad"}, mask_pixels_per_patch=24)
+    assert survey.tissue.downsample == 4
+    expected_N = shares(holed((200, 300), [(0, 0)], (96, 128)), survey.locations_N2, 96)
+    np.testing.assert_allclose(survey.covered_fraction_N, expected_N, atol=1e-9)

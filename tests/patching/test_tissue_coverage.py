@@ -172,6 +172,23 @@ def test_fill_need_not_be_straight_nor_white(
     assert overlap(found.mask_HW, TISSUE & real, edge=1) > 0.95
 
 
+@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize("glass", [(235, 222, 240), (230, 201, 185), (236, 233, 222)])
+@pytest.mark.parametrize(("turn", "share"), [(0.15, 0.01), (-0.4, 0.35), (0.7, 0.6)])
+def test_fill_around_a_turned_scan_of_tinted_glass(
+    turn: float, share: float, glass: tuple[int, int, int], name: str
+) -> None:
+    tissue = blobs(share)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] - np.array([0.55 * HEIGHT, 0.4 * WIDTH])[:, None, None]
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    real = (np.abs(along) < 0.3 * WIDTH) & (np.abs(across) < 0.3 * HEIGHT)
+    image = stained(tissue, glass)
+    image[~real] = 255
+    found = make_detector(name).find(image, None, brightfield=True)
+    np.testing.assert_array_equal(found.covered_HW, real)
+    assert overlap(found.mask_HW, tissue & real, edge=1) > 0.95
+
+
 def test_two_kinds_of_fill() -> None:
     image, outside, missing = stained(TISSUE, (222, 221, 223)), scanned(0.1), scanned(0.03, "tiles")
     image[~missing], image[~outside] = 255, 0
@@ -312,3 +329,28 @@ def test_real_fill_of_a_scanner_is_unknown(real_data: Path) -> None:
         assert 0.77 < found.covered_HW.mean() < 0.81
         assert 0.62 < found.mask_HW.mean() < 0.66
         assert "exactly (255, 255, 255)" in found.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["otsu", "triangle"])
+def test_fields_that_one_channel_lacks_are_unknown(name: str) -> None:
+    """Its zeros would pull down the mean over channels, and tissue that the other one shows would be lost."""
+    tissue_HW = blobs(0.35)
+    first_HW1, second_HW1 = (glowing(tissue_HW, seed=seed) for seed in (1, 2))
+    image_HWC = np.concatenate([first_HW1, second_HW1], axis=-1)
+    gap_HW = np.zeros(tissue_HW.shape, np.bool_)
+    gap_HW[HEIGHT // 4 : HEIGHT // 2, WIDTH // 5 : WIDTH // 2] = True
+    image_HWC[gap_HW, 1] = 0
+    found = make_detector(name).find(image_HWC, Mpp(8, 8), brightfield=False)
+    assert not found.covered_HW[gap_HW].any()
+    assert overlap(found.mask_HW[~gap_HW], tissue_HW[~gap_HW]) > 0.9
+    assert "in channel 2 alone" in found.warnings[0]
+
+
+def test_a_channel_that_is_clipped_at_zero_lacks_no_field() -> None:
+    tissue_HW = blobs(0.35)
+    first_HW1 = glowing(tissue_HW, seed=1)
+    second_HW1 = np.where(tissue_HW[..., None], glowing(tissue_HW, seed=2), 0).astype(first_HW1.dtype)
+    image_HWC = np.concatenate([first_HW1, second_HW1], axis=-1)
+    found = make_detector("otsu").find(image_HWC, Mpp(8, 8), brightfield=False)
+    assert found.covered_HW.all()
+    assert not found.warnings

@@ -141,6 +141,12 @@ class TiffSegments:
         under = page.grid.under(window)
         return bool(((page.counts[under] > 0) & (page.offsets[under] > 0)).any())
 
+    def not_stored(self, level: int, number: int) -> list[int]:
+        """Indices of a page's segments that are not stored."""
+        page = self._pages[level][number]
+        lacking: list[int] = np.flatnonzero((page.counts <= 0) | (page.offsets <= 0)).tolist()
+        return lacking
+
     def direct(self, key: Key) -> bool:
         """Whether whole tiles like this one decode straight into an array."""
         return self._plain[key[0]][key[1]] is not None and not self._transparent

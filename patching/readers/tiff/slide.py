@@ -4,7 +4,7 @@ tifffile parses the directories and decodes single segments (a tile or a strip);
 segments under a window and pastes them, so that only what is asked for is read and decoded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,16 @@ class TiffSlide(PlanesSlide):
             for page in range(len(self._pages[0]))
         )
 
+    def lacking(self, level: int) -> Sequence[Window]:
+        """See the base class."""
+        size, found = self.levels[level].size, dict[Window, None]()
+        for number, grid in enumerate(self._stored.grids[level]):
+            for index in self._stored.not_stored(level, number):
+                window = grid.window(index, size)
+                if self._finer_of(level, number, window) is None:
+                    found[window] = None
+        return list(found)
+
     def _read_into(
         self, region_HWC: NDArray[Any], level: int, window: Window, covered_HW: NDArray[np.bool_] | None
     ) -> None:
@@ -165,13 +175,10 @@ class TiffSlide(PlanesSlide):
         if segment.pixels_HWS is not None or level == 0:
             return segment
         window = self._stored.grids[level][number].window(index, self.levels[level].size)
-        for finer in range(level - 1, -1, -1):
-            coarse, fine = self.levels[level], self.levels[finer]
-            is_finer = fine.downsample < coarse.downsample  # files may list levels in any order
-            if is_finer and self._stored.any_stored(finer, number, finer_window(window, coarse, fine)):
-                break
-        else:
+        finer = self._finer_of(level, number, window)
+        if finer is None:
             return segment
+        coarse, fine = self.levels[level], self.levels[finer]
         together = len(self.channels) // len(self._pages[level])
         pixels_HWS, covered_HW = from_finer(
             lambda region_HWS, under, known_HW: self._fill({number: region_HWS}, finer, under, known_HW),
@@ -181,6 +188,16 @@ class TiffSlide(PlanesSlide):
             pixels_HWS = pixels_HWS[..., segment.sample : segment.sample + 1]
         shape, known_HW = (window.height, window.width), None if covered_HW.all() else covered_HW
         return replace(segment, pixels_HWS=pixels_HWS, shape=shape, covered_HW=known_HW)
+
+    def _finer_of(self, level: int, number: int, window: Window) -> int | None:
+        """The nearest finer level that has some of a page's window of a level; None where none has."""
+        coarse = self.levels[level]
+        for finer in range(level - 1, -1, -1):
+            fine = self.levels[finer]
+            is_finer = fine.downsample < coarse.downsample  # files may list levels in any order
+            if is_finer and self._stored.any_stored(finer, number, finer_window(window, coarse, fine)):
+                return finer
+        return None
 
     def _paste(
         self,

@@ -1,6 +1,7 @@
 """Chunks of a zarr array, and which of them are stored: a fill value is no pixel."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from patching.damage import Foreign
 from patching.errors import UnreadableSlideError
+from patching.readers.base import Window
 from patching.readers.zarr.addresses import WholeStore
 from patching.readers.zarr.files import Source, fetched, is_url, plain_address
 from patching.readers.zarr.metadata import ZarrArray
@@ -65,6 +67,38 @@ def open_chunks(source: Source, array: ZarrArray, zarr_format: int) -> Any:
         "fill_missing_data_reads": False,
     }
     return _by_tensorstore(source, lambda: tensorstore.open(spec, open=True, read=True).result())
+
+
+def stored_parts(
+    source: Path, array: ZarrArray, axes: str, stack: tuple[slice, ...], window: Window
+) -> Iterator[tuple[Window, bool]]:
+    """The parts under a window that lie in a file each, a chunk or a shard, and whether it is there.
+
+    Args:
+        source: folder of the image.
+        array: of a level.
+        axes: of the array, in its order.
+        stack: places along the axes beside Y and X, all of them in the same file.
+        window: in the level's pixels.
+    """
+    folder, beside = f"{source}/{array.path}/", iter(stack)
+    numbers = [
+        0 if axis in "YX" else next(beside).start // side
+        for axis, side in zip(axes, array.stored, strict=True)
+    ]
+    y, x = axes.index("Y"), axes.index("X")
+    height, width = array.stored[y], array.stored[x]
+    for row in range(window.top // height, -(-(window.top + window.height) // height)):
+        for column in range(window.left // width, -(-(window.left + window.width) // width)):
+            numbers[y], numbers[x] = row, column
+            part = Window(
+                left=column * width,
+                top=row * height,
+                width=min(width, array.shape[x] - column * width),
+                height=min(height, array.shape[y] - row * height),
+            )
+            # Without a Path each: there may be a hundred thousand.
+            yield part, os.path.lexists(folder + array.keys.of(numbers))
 
 
 def read_chunk(

@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from patching.readers.base import RGB, Header, Window
 from patching.readers.planes import ONE_PLANE, Planes, Selection, renamed, select
 from patching.readers.projection import PlanesSlide
 from patching.readers.regions import Regions
-from patching.readers.tiff.finer import from_finer
+from patching.readers.tiff.finer import finer_window, from_finer
 from patching.readers.tiff.layout import SegmentGrid
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
-from patching.readers.zarr.chunks import open_chunks, read_chunk
-from patching.readers.zarr.files import Source, ZarrFiles
+from patching.readers.zarr.chunks import open_chunks, read_chunk, stored_parts
+from patching.readers.zarr.files import Source, ZarrFiles, is_url
 from patching.readers.zarr.metadata import ZarrArray, read_image
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,21 @@ class ZarrSlide(PlanesSlide):
             _, _, window = self._window(Location(x, y), level, size)
             self._cache.expect(self._keys(level, window))
         return super().expect(level, locations_N2, size)
+
+    def lacking(self, level: int) -> Sequence[Window]:
+        """See the base class: files tell it, in a folder."""
+        if isinstance(self.source, str) and is_url(self.source):
+            return ()
+        coarse, found = self.levels[level], dict[Window, None]()
+        for window, is_stored in self._parts(level, Window(0, 0, coarse.size.width, coarse.size.height)):
+            finer = [(at, finer_window(window, coarse, self.levels[at])) for at in range(level)]
+            if not is_stored and not any(there for under in finer for _, there in self._parts(*under)):
+                found[window] = None
+        return list(found)
+
+    def _parts(self, level: int, window: Window) -> Iterator[tuple[Window, bool]]:
+        for block in self._blocks[level]:
+            yield from stored_parts(Path(self.source), self._arrays[level], self._axes, block.ranges, window)
 
     def _keys(self, level: int, window: Window) -> list[Key]:
         if window.width < 1 or window.height < 1:

@@ -1,5 +1,6 @@
 """Fill that a writer put where nothing was scanned: one exact color in large regions, beside a background."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ _FEWEST = 64  # pixels of a sample that show anything
 _BAND = 64  # rows
 _RUN = 8  # pixels of a straight piece of border
 _STRAIGHT = 0.8  # share of a border in such pieces that no tissue has
+_RECTANGULAR = 0.97  # share of the rectangle around it that tissue does not fill
 _PALLOR = 0.17  # of a background, see `brightfield.background`
 _NARROW = 0.01  # density: deviation of glass, pixel by pixel; stroma is more varied
 _TINTED = 0.03  # density: range over channels that glass has and pale stroma too
@@ -39,6 +41,8 @@ class Fill:
 
     color_C: NDArray[np.generic]
     mask_HW: NDArray[np.bool_]
+    channel: int | None = None
+    """The only one that has it; None is all."""
 
 
 def find_fill(
@@ -175,6 +179,13 @@ def _straight(mask_HW: NDArray[np.bool_]) -> bool:
     return straight >= _STRAIGHT * max(1, total)
 
 
+def _turned(mask_HW: NDArray[np.bool_]) -> bool:
+    """Whether what it leaves are rectangles at any angle, as fields of a scan that was turned."""
+    outlines, _ = cv2.findContours((~mask_HW).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    around = sum(math.prod(cv2.minAreaRect(outline)[1]) for outline in outlines)
+    return bool(sum(map(cv2.contourArea, outlines)) >= _RECTANGULAR * around > 0)
+
+
 def _sampled(image_HWC: NDArray[np.generic], where_HW: NDArray[np.bool_] | None) -> NDArray[np.generic]:
     values_HWC = sampled(image_HWC)
     return values_HWC.reshape(-1, values_HWC.shape[-1]) if where_HW is None else values_HWC[sampled(where_HW)]
@@ -205,9 +216,13 @@ def _beside_glass(
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
     if _straight(mask_HW):
         return between <= _RINGING and deviation <= 2 * _NARROW and way >= 2 * deviation
+    if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
+        return False
+    if _turned(mask_HW):
+        return True
     # White glass beside pale tissue has a border like that too.
     gray = bool(np.ptp(glass.density_C - fill_C) < _TINTED)
-    return gray and between <= _EXCEPTION and deviation <= _NARROW and way >= 4 * deviation
+    return gray and between <= _EXCEPTION
 
 
 def _is_top(color_C: NDArray[np.generic]) -> bool:

@@ -1,6 +1,6 @@
 """What of an image a detector may look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,8 @@ def look(
     fills = find_fill(
         image_HWC, covered_HW, brightfield=brightfield, has_background=has_background, dark=dark
     )
+    if not brightfield and dark and image_HWC.shape[-1] > 1:
+        fills += _in_one_channel(image_HWC, covered_HW, fills)
     if covered_HW is None and not fills:
         return Seen(image_HWC)
     covered_HW = np.ones(image_HWC.shape[:2], np.bool_) if covered_HW is None else covered_HW.copy()
@@ -65,6 +67,27 @@ def look(
     known_HW = inner(covered_HW, 1)
     known_HW = known_HW if known_HW.any() else covered_HW
     return Seen(extended(image_HWC, covered_HW), covered_HW, known_HW, tuple(_told(fill) for fill in fills))
+
+
+def _in_one_channel(
+    image_HWC: NDArray[np.generic], covered_HW: NDArray[np.bool_] | None, fills: list[Fill]
+) -> list[Fill]:
+    """Fields that one channel alone lacks, cut along rows and columns: nothing can be said of them."""
+    known_HW = covered_HW
+    for fill in fills:
+        known_HW = ~fill.mask_HW if known_HW is None else known_HW & ~fill.mask_HW
+    found: list[Fill] = []
+    for channel in range(image_HWC.shape[-1]):
+        plane_HW1 = image_HWC[..., channel : channel + 1]
+
+        def has_background(
+            rest_HW: NDArray[np.bool_], straight: bool, plane_HW1: NDArray[np.generic] = plane_HW1
+        ) -> bool:
+            return straight and _has_background(plane_HW1, rest_HW, straight=True)
+
+        alone = find_fill(plane_HW1, known_HW, brightfield=False, has_background=has_background)
+        found += [replace(fill, channel=channel) for fill in alone]
+    return found
 
 
 def _has_background(image_HWC: NDArray[np.generic], rest_HW: NDArray[np.bool_], *, straight: bool) -> bool:
@@ -100,7 +123,8 @@ def _without_missing(
 
 def _told(fill: Fill) -> str:
     values = ", ".join(f"{value:g}" for value in fill.color_C.tolist())
+    where = "" if fill.channel is None else f" in channel {fill.channel + 1} alone"
     return (
-        f"{fill.mask_HW.mean():.2%} of the image is exactly ({values}), apart from its background: "
+        f"{fill.mask_HW.mean():.2%} of the image is exactly ({values}){where}, apart from its background: "
         "taken for fill, of which nothing is known"
     )
