@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 logger = logging.getLogger(__name__)
+_FINEST_UM, _COARSEST_UM = 0.005, 100.0
 SquareMicrometres = NewType("SquareMicrometres", float)
 
 
@@ -47,6 +48,11 @@ class Mpp:
     def square(self) -> bool:
         """Whether both directions agree within 1 %, so that their mean can stand for them."""
         return abs(self.x - self.y) <= 0.01 * self.mean
+
+    @property
+    def plausible(self) -> bool:
+        """Whether it may be a light microscope's: others are often of a unit that was not told."""
+        return all(_FINEST_UM <= side <= _COARSEST_UM for side in (self.x, self.y))
 
     @property
     def pixel_area_um2(self) -> SquareMicrometres:

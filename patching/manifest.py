@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patching.errors import ManifestError
+from patching.geometry import Mpp
 from patching.numbers import micrometres
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
@@ -97,6 +98,8 @@ def read_manifest(path: Path, root: Path | None = None, *, patients: bool = True
             cells["patient_id"] = cells.get("patient_id") or cells["slide_id"]
         row, wrong = _row(cells, path.parent if root is None else root)
         problems += [f"line {number}: {problem}" for problem in wrong]
+        if row.mpp and not Mpp(row.mpp, row.mpp).plausible:
+            logger.warning("%s: line %d: mpp %g µm is no light microscope's", path, number, row.mpp)
         rows.append(row)
     problems += _doubled(rows)
     if patients:

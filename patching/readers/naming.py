@@ -1,5 +1,6 @@
 """Names of channels, and what they say of the pixels."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import numpy as np
 
 from patching.errors import ChannelError
 
+logger = logging.getLogger(__name__)
 RGB = ("R", "G", "B")
 SlideKind = Literal["brightfield", "intensity"]
 """Transmitted light in red, green and blue with a bright background, or signals with a dark one."""
@@ -26,6 +28,19 @@ def called_rgb(names: Sequence[str]) -> bool:
 def nameless(names: Sequence[str]) -> bool:
     """Whether all are no names but numbers: empty, C0, Channel 1, channel:2 and the like."""
     return all(_NO_NAME.fullmatch(name.strip().lower()) for name in names)
+
+
+def tell_intensities(source: object, names: Sequence[str], dtype: np.dtype[Any]) -> None:
+    """In the log: three channels that may be red, green and blue, and are taken for signals.
+
+    They are called so, whatever their pixel type, or have no names in 8 bits.
+    """
+    if called_rgb(names) or (len(names) == len(RGB) and nameless(names) and dtype == np.uint8):
+        do = "set `kind` to brightfield" if dtype in _LIGHT else "save them in 8 or 16 bits"
+        logger.warning(
+            "%s: three channels of %s are taken for intensities: if they are red, green and blue, %s",
+            *(source, dtype, do),
+        )
 
 
 def counted(number: int, noun: str) -> str:

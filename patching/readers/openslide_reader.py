@@ -40,7 +40,7 @@ _UNSUPPORTED = re.compile(
     r"unsupported|not supported|unrecognized|unknown|not implemented|Attribute \w+ value .* !=", re.IGNORECASE
 )
 _KIND = "dicom.ImageType["
-_FILTERS = "ExcitationWaveLength"
+_FILTERS, _FLUORESCENT = "ExcitationWaveLength", ("mirax.GENERAL.SLIDE_TYPE", "SLIDE_TYPE_FLUORESCENCE")
 
 
 class OpenSlideSlide(AbstractSlide):
@@ -62,10 +62,7 @@ class OpenSlideSlide(AbstractSlide):
             _by_openslide(self.path, openslide.OpenSlide, self.path)
         )
         _refuse_without_finest(self.path, slide.properties)
-        # Hamamatsu writes the filter set of a fluorescence scan as one block of text, which OpenSlide
-        # splits at the first '=': the words may end up in the key.
-        told = slide.properties.items
-        fluorescence = _by_openslide(self.path, lambda: any(_FILTERS in key + value for key, value in told()))
+        fluorescence = _fluorescence(self.path, slide.properties)
         sizes = [Size(*sides) for sides in _by_openslide(self.path, lambda: slide.level_dimensions)]
         self._numbers = even_levels(self.path, sizes)
         bounds, scanned = _bounds(self.path, slide.properties)
@@ -93,6 +90,21 @@ class OpenSlideSlide(AbstractSlide):
         region_HWC[:] = composited(pixels_HWA, self.background)
         if covered_HW is not None:
             covered_HW &= pixels_HWA[..., -1] > 0  # the rest was laid over the background
+
+
+def _fluorescence(path: Path, properties: Mapping[str, str]) -> bool:
+    """Whether the scanner tells of fluorescence; the log tells what OpenSlide makes of MIRAX slides."""
+    told = _by_openslide(path, lambda: dict(properties.items()))
+    if told.get(_FLUORESCENT[0], "").strip() == _FLUORESCENT[1]:
+        logger.warning(
+            "%s: fluorescence: three filters are read as R, G, B, and no others: if there are more, export "
+            "it as OME-TIFF",
+            path,
+        )
+        return True
+    # Hamamatsu writes the filter set of a scan as one block of text, which OpenSlide splits at the first '=':
+    # the words may end up in the key.
+    return any(_FILTERS in key + value for key, value in told.items())
 
 
 def _refuse_without_finest(path: Path, properties: Mapping[str, str]) -> None:

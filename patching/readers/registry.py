@@ -1,5 +1,6 @@
 """Which reader opens which file."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from patching.readers.tiff.slide import TiffSlide
 from patching.readers.zarr.files import Source, is_url
 from patching.readers.zarr.slide import ZarrSlide
 
+logger = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Source, Planes], AbstractSlide]] = {
     "tiff": TiffSlide,
     "openslide": OpenSlideSlide,
@@ -99,7 +101,16 @@ def open_slide(
     except ChannelError:
         slide.close()
         raise
+    _tell_pixel_size(slide)
     return slide
+
+
+def _tell_pixel_size(slide: AbstractSlide) -> None:
+    if slide.mpp is not None and not slide.mpp.plausible:
+        logger.warning(
+            "%s: pixels of %g x %g µm are no light microscope's: if the unit is wrong, fill the column `mpp`",
+            *(slide, slide.mpp.x, slide.mpp.y),
+        )
 
 
 def reader_for(source: Source) -> str:

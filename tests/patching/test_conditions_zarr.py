@@ -454,9 +454,30 @@ def test_colors_alone_are_a_guess_that_is_told(
     with open_slide(path) as slide:
         assert slide.kind == kind
     told = {"brightfield": "taken for transmitted light", "intensity": "taken for intensities"}[kind]
-    assert (told in caplog.text) == (colors[0].endswith("FF0000"))
+    assert told in caplog.text
     with open_slide(path, kind="brightfield") as slide:
         assert (slide.channels, slide.kind) == (("R", "G", "B"), "brightfield")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "labels", "told"),
+    [
+        ("uint8", None, True),
+        ("uint8", ("0", "1", "2"), True),
+        ("float32", ("Red", "Green", "Blue"), True),
+        ("uint16", None, False),
+        ("uint8", ("SHG", "TPEF", "CARS"), False),
+        ("uint8", ("Red", "Green", "Blue"), False),
+    ],
+)
+def test_three_channels_that_may_be_colors_and_are_taken_for_signals_are_told(
+    dtype: str, labels: tuple[str, ...] | None, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    omero = {"omero": {"channels": [{"label": label} for label in labels]}} if labels else {}
+    path = store(tmp_path / "a.zarr", [FULL_CYX.astype(dtype)], {"multiscales": [image()]} | omero)
+    with open_slide(path) as slide:
+        assert slide.brightfield == (labels == ("Red", "Green", "Blue") and dtype == "uint8")
+    assert ("taken for intensities" in caplog.text) == told
 
 
 # Several images

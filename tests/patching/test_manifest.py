@@ -73,6 +73,17 @@ def test_a_spreadsheet_s_byte_order_mark(tmp_path: Path) -> None:
     assert [row.slide_id for row in read_manifest(path)] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("mpp", "told"), [("250", True), ("2.5e-7", True), ("250 nm", False), ("0.5", False)]
+)
+def test_a_pixel_size_that_no_light_microscope_has_is_told(
+    mpp: str, told: bool, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write("slide_id,patient_id,image,mpp", f"a,p,a.tif,{mpp}")
+    assert read_manifest(path)[0].mpp is not None
+    assert ("line 2: mpp" in caplog.text and "no light microscope's" in caplog.text) == told
+
+
 def test_how_slides_are_read(write: Write) -> None:
     path = write(
         READING, 'a,p,a.tif;b.tif,3,max,TZCYX,tiff,"0,0;3,-2"', "b,q,c.tif,mean,0,,,", "c,q,d.tif,,,,,"

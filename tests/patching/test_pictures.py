@@ -175,3 +175,45 @@ def test_gamma_is_told_and_not_applied(tmp_path: Path, caplog: pytest.LogCapture
         with caplog.at_level(logging.INFO):
             assert whole(tmp_path / f"{name}.png").ravel().tolist() == [16, 128, 240]
     assert [record.args and record.args[1] for record in caplog.records] == [1.0]  # type: ignore[index]
+
+
+def scale(name: str) -> NDArray[np.uint8]:
+    """A color for each of 256 values, as programs draw intensities."""
+    ramp, none = np.arange(256), np.zeros(256)
+    fire = (np.clip(3 * ramp, 0, 255), np.clip(3 * ramp - 255, 0, 255), np.clip(3 * ramp - 510, 0, 255))
+    colors = {"green": (none, ramp, none), "grays": (ramp,) * 3, "inverted": (255 - ramp,) * 3, "fire": fire}
+    return np.stack(colors[name], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["green", "grays", "inverted", "fire"])
+def test_intensities_in_the_colors_of_a_scale_are_no_picture(name: str, tmp_path: Path) -> None:
+    """As ImageJ saves an image with a lookup table as PNG."""
+    values_HW = np.random.default_rng(0).integers(0, 255, (30, 50)).astype(np.uint8)
+    image = Image.fromarray(values_HW).convert("P")
+    image.putpalette(scale(name).tobytes())
+    image.save(tmp_path / "drawn.png")
+    with pytest.raises(UnreadableSlideError, match="a palette of 256 colors that is a scale") as refusal:
+        open_slide(tmp_path / "drawn.png")
+    assert "gray with the values as stored" in refusal.value.do
+
+
+@pytest.mark.parametrize("colors", [256, 64, 16])
+def test_a_picture_in_a_few_colors_is_one(
+    colors: int, tmp_path: Path, brightfield_HWC: NDArray[np.uint8]
+) -> None:
+    image = Image.fromarray(brightfield_HWC).quantize(colors)
+    image.save(tmp_path / "few.png")
+    np.testing.assert_array_equal(whole(tmp_path / "few.png"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_colors_of_16_bits_are_told_to_be_taken_for_intensities(
+    bits: int, tmp_path: Path, brightfield_HWC: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    image_HWC = brightfield_HWC if bits == 8 else brightfield_HWC.astype(np.uint16) * 257
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(image_HWC))
+    with open_slide(tmp_path / "deep.png") as slide:
+        assert slide.brightfield == (bits == 8)
+    assert ("taken for intensities" in caplog.text) == (bits == 16)
+    with open_slide(tmp_path / "deep.png", kind="brightfield") as slide:
+        assert slide.brightfield

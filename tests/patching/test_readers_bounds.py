@@ -103,3 +103,21 @@ def test_pixel_sizes_of_openslide_are_read_whole(
     with open_slide(rgb_tiff.path, reader="openslide") as slide:
         assert slide.mpp == expected
     assert ("no length" in caplog.text) == (expected is None and x is not None)
+
+
+@pytest.mark.parametrize(
+    ("told", "light"),
+    [("SLIDE_TYPE_FLUORESCENCE", False), ("SLIDE_TYPE_BRIGHTFIELD", True), ("", True), (None, True)],
+)
+def test_a_mirax_slide_of_fluorescence_is_no_transmitted_light(
+    told: str | None,
+    light: bool,
+    rgb_tiff: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    properties = {} if told is None else {"mirax.GENERAL.SLIDE_TYPE": told}
+    monkeypatch.setattr(openslide.OpenSlide, "properties", properties)
+    with open_slide(rgb_tiff.path, reader="openslide") as slide:
+        assert (slide.brightfield, slide.background) == (light, 255 if light else 0)
+    assert ("three filters are read as R, G, B, and no others" in caplog.text) == (not light)

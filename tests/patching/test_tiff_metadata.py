@@ -36,6 +36,7 @@ def ome(attributes: str) -> str:
         ('PhysicalSizeX="3.25e-1" PhysicalSizeY=".65"', Mpp(0.325, 0.65)),
         ('PhysicalSizeX="325 nm" PhysicalSizeY="0,65 µm"', Mpp(0.325, 0.65)),
         ('PhysicalSizeX="325" PhysicalSizeXUnit="nm" PhysicalSizeY=" 0.65 "', Mpp(0.325, 0.65)),
+        ('PhysicalSizeX="0.325" PhysicalSizeXUnit="" PhysicalSizeY="0.65"', Mpp(0.325, 0.65)),
         ('PhysicalSizeX="0.325" PhysicalSizeXUnit="\u03bcm" PhysicalSizeY="0.65"', Mpp(0.325, 0.65)),
         ('PhysicalSizeX="0.325" PhysicalSizeY="0.00065" PhysicalSizeYUnit="mm"', Mpp(0.325, 0.65)),
     ],
@@ -274,7 +275,7 @@ COLORS = np.random.default_rng(1).integers(0, 250, (3, 40, 60))
         (None, "uint8", False, "set `kind` to brightfield"),
         (None, "uint16", False, ""),
         (["Blue", "Green", "Red"], "uint8", False, ""),
-        (["Red", "Green", "Blue"], "float32", False, ""),
+        (["Red", "Green", "Blue"], "float32", False, "save them in 8 or 16 bits"),
         (["CARS", "TPEF", "SHG"], "uint8", False, ""),
     ],
 )
@@ -336,7 +337,7 @@ def test_deep_rgb_is_intensities_until_it_is_declared(
     tifffile.imwrite(path, image, photometric="rgb", metadata=None)
     with open_slide(path) as slide:
         assert (slide.channels, slide.brightfield) == (("R", "G", "B"), False)
-    assert "RGB of 16 bits is taken for intensities" in caplog.text
+    assert "of uint16 are taken for intensities: if they are red, green and blue, set" in caplog.text
     with open_slide(path, kind="brightfield") as slide:
         assert (slide.brightfield, slide.background) == (True, 65535)
 
@@ -367,3 +368,124 @@ def test_an_ordinary_slide_is_not_talked_about(rgb_tiff: Any, caplog: pytest.Log
     with open_slide(rgb_tiff.path) as slide:
         assert slide.brightfield
     assert not [record for record in caplog.records if record.name.startswith("patching")]
+
+
+@pytest.mark.parametrize(
+    ("words", "light"),
+    [
+        ({"IlluminationType": ["Epifluorescence"] * 3}, False),
+        ({"ContrastMethod": ["Fluorescence"] * 3}, False),
+        ({"EmissionWavelength": [610, 520, 460]}, False),
+        ({"IlluminationType": ["Transmitted"] * 3, "EmissionWavelength": [610, 520, 460]}, True),
+        ({"ContrastMethod": ["Brightfield"] * 3}, True),
+        ({}, True),
+    ],
+)
+def test_colors_of_fluorescence_are_no_transmitted_light(
+    words: dict[str, Any], light: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, image = tmp_path / "planes.ome.tif", COLORS.astype(np.uint8)
+    metadata = {"axes": "CYX", "Channel": {"Name": ["Red", "Green", "Blue"], **words}}
+    tifffile.imwrite(path, image, ome=True, photometric="minisblack", metadata=metadata)
+    with open_slide(path) as slide:
+        assert (slide.brightfield, slide.background) == (light, 255 if light else 0)
+    assert ("tells of fluorescence" in caplog.text) == (not light)
+    with open_slide(path, kind="brightfield") as slide:
+        assert slide.brightfield
+
+
+@pytest.mark.parametrize(
+    ("field", "light"), [("ExWave = 387", False), ("EmWave=447", False), ("Left=2", True)]
+)
+def test_aperio_s_fluorescence(field: str, light: bool, tmp_path: Path) -> None:
+    path, image = tmp_path / "a.svs", np.moveaxis(COLORS, 0, -1).astype(np.uint8)
+    tifffile.imwrite(
+        path, image, tile=(16, 16), photometric="rgb", metadata=None,
+        description=f"Aperio Leica Biosystems\r\n60x40 (16x16) JPEG/RGB|AppMag = 20|{field}",
+    )  # fmt: skip
+    with open_slide(path) as slide:
+        assert (slide.channels, slide.brightfield) == (("R", "G", "B"), light)
+
+
+TYPED = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P" '
+    'DimensionOrder="XYCZT" Type="{}" SizeX="60" SizeY="40" SizeC="1" SizeZ="1" SizeT="1"><TiffData/>'
+    "</Pixels></Image></OME>"
+)
+
+
+def test_real_numbers_that_only_the_xml_tells_of_are_refused(tmp_path: Path) -> None:
+    """Read as whole ones, 0.5 would be 1,056,964,608."""
+    path, values = tmp_path / "a.ome.tif", (COLORS[0] / 7).astype(np.float32)
+    tifffile.imwrite(
+        path,
+        values.view(np.uint32),
+        description=TYPED.format("float"),
+        photometric="minisblack",
+        metadata=None,
+    )
+    with pytest.raises(UnreadableSlideError, match="pixels of float by its OME-XML") as refusal:
+        open_slide(path)
+    assert "SampleFormat" in refusal.value.needs
+    tifffile.imwrite(path, values, description=TYPED.format("float"), photometric="minisblack", metadata=None)
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide)[..., 0], values)
+
+
+@pytest.mark.parametrize(
+    ("told", "stored", "differs"),
+    [
+        ("int16", "uint16", True),
+        ("uint8", "uint16", True),
+        ("float", "uint16", True),
+        ("uint16", "int16", True),
+        ("uint16", "uint16", False),
+        ("double", "float64", False),
+        ("bit", "uint8", False),
+        ("unknown", "uint8", False),
+    ],
+)
+def test_a_type_that_the_directory_contradicts_is_told(
+    told: str, stored: str, differs: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, values = tmp_path / "a.ome.tif", COLORS[0].astype(stored)
+    tifffile.imwrite(path, values, description=TYPED.format(told), photometric="minisblack", metadata=None)
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide)[..., 0], values)
+    assert (f"pixels of {stored}, where its OME-XML tells of {told}" in caplog.text) == differs
+
+
+@pytest.mark.parametrize(
+    ("function", "told"), [({"c0": -32768.0, "c1": 1.0}, True), ({"c0": 0.0, "c1": 1.0}, False), ({}, False)]
+)
+def test_values_that_imagej_shows_otherwise_are_told(
+    function: dict[str, float], told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Signed numbers of 16 bits are stored with 32768 added."""
+    path, values = tmp_path / "a.tif", COLORS[0].astype(np.uint16)
+    tifffile.imwrite(path, values, imagej=True, metadata={"cf": 0, **function} if function else {})
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide)[..., 0], values)
+    assert ("calibration is not applied" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ('PhysicalSizeX="2.5e-7" PhysicalSizeY="2.5e-7"', True),
+        ('PhysicalSizeX="250" PhysicalSizeY="250"', True),
+        ('PhysicalSizeX="0.25" PhysicalSizeY="250"', True),
+        ('PhysicalSizeX="0.01" PhysicalSizeY="50"', False),
+    ],
+)
+def test_pixels_that_no_light_microscope_has_are_told(
+    attributes: str, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lengths in metres or nanometres whose unit was left out."""
+    path, xml = tmp_path / "a.ome.tif", TYPED.format("uint8").replace('Type="', f'{attributes} Type="')
+    tifffile.imwrite(
+        path, COLORS[0].astype(np.uint8), description=xml, photometric="minisblack", metadata=None
+    )
+    with open_slide(path) as slide:
+        assert slide.mpp is not None
+    assert ("no light microscope's" in caplog.text) == told

@@ -16,14 +16,17 @@ from patching.errors import UnreadableSlideError
 from patching.geometry import Size
 from patching.readers.base import RGB, AbstractSlide, Header, Window
 from patching.readers.image.told import check_jpeg, jpeg_told, png_told, turned
-from patching.readers.naming import numbered
+from patching.readers.naming import numbered, tell_intensities
 from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.signatures import JPEG_MAGIC, PNG_MAGIC, head_of
 from patching.readers.tiff.alpha import composited, opaque
+from patching.readers.tiff.palettes import is_scale
 from patching.readers.zarr.files import Source
 
 logger = logging.getLogger(__name__)
 _FORMATS = ("PNG", "JPEG", "MPO")  # MPO: JPEGs one after the other, as phones write them
+_LARGEST_STEP = 16
+_WHOLE_PALETTE = 256  # programs that draw intensities write a color for each value
 # Modes that decode to these channels; a palette expands to RGB.
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "I": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3}
 
@@ -54,6 +57,7 @@ class ImageSlide(AbstractSlide):
                     needs="PNG or JPEG, gray or RGB",
                     do="export it as RGB PNG or as tiled TIFF",
                 )
+            _refuse_scale(self.path, image)
             if not image.tile:
                 raise damaged(self.path, "a picture without pixels")
             # Pillow would cut 16-bit color to 8 bits and make color of gray; its raw mode tells what
@@ -63,9 +67,13 @@ class ImageSlide(AbstractSlide):
             count = 1 if raw.startswith("LA") else _CHANNELS[image.mode]
             self._told = png_told(self.path) if image.format == "PNG" else jpeg_told(self.path, image)
             self._tell(image.format)
+            channels = RGB if count == len(RGB) else numbered(count)
+            dtype: np.dtype[Any] = np.dtype(np.uint16 if wide else np.uint8)
+            if wide:
+                tell_intensities(self, channels, dtype)
             return Header(
-                channels=RGB if count == len(RGB) else numbered(count),
-                dtype=np.dtype(np.uint16 if wide else np.uint8),
+                channels=channels,
+                dtype=dtype,
                 sizes=(Size(*(image.size[::-1] if self._told.sideways else image.size)),),
                 brightfield=(count == len(RGB) and not wide) or None,
             )
@@ -117,6 +125,24 @@ class ImageSlide(AbstractSlide):
         if pixels_HWC.shape != (self.size.height, self.size.width, len(self.channels)):
             raise damaged(self.path, f"pixels of {pixels_HWC.shape}, where {self.size} was told")
         return pixels_HWC, opaque_HW
+
+
+def _refuse_scale(path: Path, image: ImageFile.ImageFile) -> None:
+    """Refuse intensities that are drawn in the colors of a scale: as RGB they would be no longer the same."""
+    # As the header tells it: `getpalette` would decode the pixels.
+    table = image.palette if image.mode == "P" else None
+    colors = np.frombuffer(b"" if table is None else bytes(table.palette), np.uint8)
+    if len(colors) != _WHOLE_PALETTE * len(RGB):
+        return
+    colors_NC = colors.reshape(-1, len(RGB)).astype(np.int64)
+    # The colors that programs find in a picture leap from one to the next somewhere.
+    if is_scale(colors_NC) and np.abs(np.diff(colors_NC, axis=0)).max() <= _LARGEST_STEP:
+        raise UnreadableSlideError(
+            has=f"{path}: a palette of {_WHOLE_PALETTE} colors that is a scale, for display of intensities",
+            needs="intensities or RGB",
+            do="save it as gray with the values as stored (ImageJ: lookup table Grays); if it is a picture "
+            "in a few colors, convert it to RGB",
+        )
 
 
 def _guarded(path: Path) -> ImageFile.ImageFile:

@@ -16,7 +16,7 @@ from patching.readers.microscopes.czi import CziContainer
 from patching.readers.microscopes.lif import LifContainer
 from patching.readers.microscopes.nd2 import Nd2Container
 from patching.readers.microscopes.oif import OifContainer
-from patching.readers.naming import called_rgb, counted, distinct, numbered
+from patching.readers.naming import called_rgb, counted, distinct, numbered, tell_intensities
 from patching.readers.planes import ONE_PLANE, Planes, Series, select
 from patching.readers.projection import PlanesSlide
 from patching.readers.signatures import head_of, recognized
@@ -70,6 +70,8 @@ class MicroscopeSlide(PlanesSlide):
             mpp=image.mpp,
             brightfield=image.brightfield if colors else None,
         )
+        if header.brightfield is None:
+            tell_intensities(self, header.channels, header.dtype)
         return self._planned(header, selection, self._planes)
 
     def _chosen(self, kind: str, images: tuple[Image, ...], series: Series) -> int:

@@ -13,12 +13,12 @@ from patching.damage import decoded
 from patching.errors import UnreadableSlideError
 from patching.geometry import Mpp
 from patching.numbers import micrometres
-from patching.readers.naming import RGB, called_rgb, distinct, nameless
+from patching.readers.naming import RGB, called_rgb, distinct, tell_intensities
 from patching.readers.tiff.layout import PHOTOMETRIC_RGB
 from patching.readers.tiff.meaning.ome import OmeImage, plain_xml
 
 logger = logging.getLogger(__name__)
-_APERIO_KEY = "MPP"
+_APERIO_KEY, _APERIO_WAVES = "MPP", ("ExWave", "EmWave")
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 _NO_UNIT, _INCH, _CENTIMETER = 1, 2, 3
 _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
@@ -26,6 +26,7 @@ _UNIT_UM = {_INCH: 25400.0, _CENTIMETER: 10000.0}
 _COARSEST_UM = 20.0
 _METRE_UM = 1e6
 _ALPHA = ("a", "alpha")
+_IMAGEJ_FUNCTION = ("c0", "c1", "c2", "c3", "c4")
 _SHOWN = 40
 
 
@@ -53,9 +54,20 @@ def pixel_size(path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImag
     return found if found and max(found.x, found.y) <= _COARSEST_UM else None
 
 
+def tell_calibration(path: Path, tiff: TiffFile) -> None:
+    """In the log: ImageJ shows other values than it stored; signed ones of 16 bits it stores so."""
+    imagej = decoded(path, lambda: tiff.imagej_metadata) or {}
+    told = {key: imagej[key] for key in _IMAGEJ_FUNCTION if key in imagej}
+    if told not in ({}, {"c0": 0, "c1": 1}):
+        logger.warning(
+            "%s: values are read as stored, ImageJ's calibration is not applied: %s of %s",
+            *(path, imagej.get("vunit", "values"), str(told)[:_SHOWN]),
+        )
+
+
 def _ome_pixel_size(path: Path, told: Mapping[str, str]) -> Mpp | None:
     texts = [told.get(f"PhysicalSize{axis}") for axis in "XY"]
-    units = [told.get(f"PhysicalSize{axis}Unit") for axis in "XY"]
+    units = [told.get(f"PhysicalSize{axis}Unit") or None for axis in "XY"]
     x, y = (micrometres(text, unit) for text, unit in zip(texts, units, strict=True))
     if x is None or y is None:
         _tell(
@@ -131,12 +143,17 @@ def channel_names(
 
 
 def transmitted_light(
-    path: Path, tiff: TiffFile, series: TiffPageSeries, names: tuple[str, ...], colors: bool
+    path: Path,
+    tiff: TiffFile,
+    series: TiffPageSeries,
+    told: OmeImage | None,
+    names: tuple[str, ...],
+    colors: bool,
 ) -> bool | None:
     """Whether the pixels are transmitted light, as far as the file tells; None where it does not.
 
-    Colors by their photometric tag are, in 8 bits, and channels called red, green and blue in 8 or 16; what
-    is guessed is told, for signals are stored so as well.
+    Colors by their photometric tag are, in 8 bits, and channels called red, green and blue in 8 or 16, unless
+    the file's words are of fluorescence; what is guessed is told, for signals are stored so as well.
 
     Raises:
         UnreadableSlideError: a fourth channel is called alpha.
@@ -149,21 +166,28 @@ def transmitted_light(
         )
     if decoded(path, lambda: tiff.is_lsm):
         return False
-    if len(names) != len(RGB) or series.dtype not in (np.uint8, np.uint16):
+    if len(names) != len(RGB):
         return None
+    if _tells_fluorescence(path, tiff, series, told):
+        logger.warning("%s: tells of fluorescence: set `kind` to brightfield if it is none", path)
+        return False
     tagged = colors and series.keyframe.photometric in PHOTOMETRIC_RGB
     if tagged and series.dtype == np.uint8:
         return True
-    if tagged:
-        light, guess = None, "RGB of 16 bits is taken for intensities: set `kind` to brightfield if it is not"
-    elif called_rgb(names):
-        light, guess = True, "red, green, blue are taken for transmitted light: else set `kind` to intensity"
-    elif nameless(names) and series.dtype == np.uint8:
-        light, guess = (
-            None,
-            "three channels are taken for intensities: set `kind` to brightfield if it is RGB",
+    if not tagged and called_rgb(names) and series.dtype in (np.uint8, np.uint16):
+        logger.warning(
+            "%s: red, green, blue are taken for transmitted light: else set `kind` to intensity", path
         )
-    else:
-        return None
-    logger.warning("%s: %s", path, guess)
-    return light
+        return True
+    tell_intensities(path, names, series.dtype)
+    return None
+
+
+def _tells_fluorescence(path: Path, tiff: TiffFile, series: TiffPageSeries, told: OmeImage | None) -> bool:
+    """Whether OME-XML or Aperio's description tell how light was excited, or which light was emitted."""
+    if told is not None:
+        return told.fluorescent
+    aperio = decoded(path, lambda: tiff.is_svs)
+    return aperio and any(
+        field.partition("=")[0].strip() in _APERIO_WAVES for field in series.keyframe.description.split("|")
+    )

@@ -25,8 +25,8 @@ from patching.readers.tiff.interleave import interleave
 from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, size
 from patching.readers.tiff.meaning.images import chosen as chosen_image
 from patching.readers.tiff.meaning.images import images_of, opened
-from patching.readers.tiff.meaning.samples import check_jpeg_2000, check_samples
-from patching.readers.tiff.metadata import channel_names, pixel_size, transmitted_light
+from patching.readers.tiff.meaning.samples import check_jpeg_2000, check_samples, check_type
+from patching.readers.tiff.metadata import channel_names, pixel_size, tell_calibration, transmitted_light
 from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff.regions import TiffRegions
 from patching.readers.tiff.segment_cache import Key, Segment, SegmentCache
@@ -65,6 +65,8 @@ class TiffSlide(PlanesSlide):
         levels = [levels[number] for number in even_levels(self.path, [size(level) for level in levels])]
         for level in levels:
             check_samples(self.path, level, named=image.named)
+        check_type(self.path, series.keyframe, image.told)
+        tell_calibration(self.path, self._tiff)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]
         for pages in self._pages:
@@ -84,7 +86,7 @@ class TiffSlide(PlanesSlide):
             dtype=np.dtype(series.dtype).newbyteorder("="),
             sizes=tuple(size(level) for level in levels),
             mpp=pixel_size(self.path, self._tiff, series, image.told),
-            brightfield=transmitted_light(self.path, self._tiff, series, names, chosen.colors),
+            brightfield=transmitted_light(self.path, self._tiff, series, image.told, names, chosen.colors),
         )
         return self._planned(header, chosen.selection, self._planes)
 

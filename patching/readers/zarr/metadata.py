@@ -9,7 +9,7 @@ import numpy as np
 
 from patching.geometry import Mpp, Size, even_levels
 from patching.readers.base import RGB
-from patching.readers.naming import called_rgb, distinct, nameless
+from patching.readers.naming import called_rgb, distinct, nameless, tell_intensities
 from patching.readers.planes import Series
 from patching.readers.zarr.arrays import ZarrArray as ZarrArray
 from patching.readers.zarr.arrays import has_chunks, read_array
@@ -68,6 +68,8 @@ class ZarrImage:
                 "or `channels`",
                 *(source, "transmitted light, red, green and blue" if self.guessed else "intensities"),
             )
+        elif not (called_rgb(names) and self.levels[0].dtype in (np.uint8, np.uint16)):
+            tell_intensities(source, names, self.levels[0].dtype)
 
     @property
     def nameless(self) -> bool:

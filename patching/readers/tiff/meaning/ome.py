@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _LARGEST_COMPANION = 2**28
 _BEGINNING, _BEGINS_WITHIN = re.compile(r"<(?:\w{1,20}:)?OME[\s>]"), 4000
 _PLAIN_COLORS = ("-16776961", "16711935", "65535")  # red, green, blue and alpha as one signed number
+_FLUORESCENCE, _TRANSMITTED = {"Epifluorescence", "Fluorescence"}, {"Transmitted", "Brightfield"}
 _MODULO, _STEPS = "ModuloAlong", (("Start", "0"), ("End", "0"), ("Step", "1"))
 _TIFF_SUFFIXES = (".tif", ".tiff", ".tf2", ".tf8", ".btf")
 
@@ -47,6 +48,17 @@ class OmeImage:
         """Whether three channels have no names, and are drawn in pure red, green and blue."""
         drawn = tuple(channel.get("Color") for channel in self.pixels.findall("Channel"))
         return drawn == _PLAIN_COLORS and nameless(self.channels)
+
+    @property
+    def fluorescent(self) -> bool:
+        """Whether its channels tell of light that was emitted, and of none that was transmitted."""
+        words = {
+            value
+            for channel in self.pixels.findall("Channel")
+            for value in (channel.get("IlluminationType"), channel.get("ContrastMethod"))
+        }
+        emitted = any(channel.get("EmissionWavelength") for channel in self.pixels.findall("Channel"))
+        return bool(words & _FLUORESCENCE or emitted) and not words & _TRANSMITTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from patching.damage import decoded
 from patching.readers.base import RGB
 from patching.readers.tiff.checks import APERIO_YCBCR, misread_ycbcr, refusal
 from patching.readers.tiff.layout import SEPARATE, StoredPage, has_alpha
+from patching.readers.tiff.meaning.ome import OmeImage
+from patching.readers.tiff.palettes import is_scale
 from patching.readers.tiff.stored_size import JPEG_2000, KNOWN, codestream
 
 logger = logging.getLogger(__name__)
@@ -21,8 +23,6 @@ _PHOTOMETRIC = 262
 _VOID, _UNSURE_BITS = 4, 32
 _ALPHA = (1, 2)
 _HEADER = 4096
-_SMOOTH = 4
-"""How often a display palette may go from dark to bright and back in one color."""
 
 _REFUSED = {
     0: ("inverted intensities (0 is white)", "0 as black", "invert it and export it anew"),
@@ -82,6 +82,38 @@ def check_samples(path: Path, series: TiffPageSeries, *, named: bool) -> None:
             "pixels that are stored upright: most viewers of slides ignore the tag, and outlines with it",
             "save it upright, or set its tag Orientation to 1 if outlines were drawn on the pixels as stored",
         )
+
+
+_SAMPLE_FORMAT = 339
+_TYPES = {
+    **{name: name for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32")},
+    "float": "float32",
+    "double": "float64",
+}
+
+
+def check_type(path: Path, page: TiffPage, told: OmeImage | None) -> None:
+    """The type of pixels that OME-XML tells, beside what the directory says.
+
+    The directory counts, and the log tells of another type. But where it does not say what its numbers are,
+    which some writers leave to the XML, real ones would be read as whole ones without any sense.
+
+    Raises:
+        UnreadableSlideError: the XML alone tells that they are real.
+    """
+    name = "" if told is None else (told.pixels.get("Type") or told.pixels.get("PixelType") or "").strip()
+    stored, wanted = np.dtype(page.dtype), _TYPES.get(name.lower())
+    if wanted is None or wanted == stored.name:
+        return
+    silent = _SAMPLE_FORMAT not in page.tags
+    if silent and np.dtype(wanted).kind == "f" and np.dtype(wanted).itemsize == stored.itemsize:
+        raise refusal(
+            path,
+            f"pixels of {name} by its OME-XML, and no word of that in its directory",
+            "a tag SampleFormat that tells of real numbers",
+            "export it anew, for example with `bfconvert`",
+        )
+    logger.warning("%s: pixels of %s, where its OME-XML tells of %s", path, stored.name, name)
 
 
 def _orientation(page: TiffPage) -> int:
@@ -154,12 +186,9 @@ def _is_display(path: Path, page: TiffPage, *, named: bool) -> bool:
 
 
 def _is_scale(page: TiffPage) -> bool:
-    """Whether the palette's colors change little from one to the next, as those of a scale do."""
-    colors_CN = np.asarray([] if page.colormap is None else page.colormap).astype(np.int64)
-    if colors_CN.ndim != 2 or len(colors_CN) != len(RGB) or colors_CN.size == 0:
-        return False
-    ways_C = np.abs(np.diff(colors_CN, axis=1)).sum(axis=1)
-    return bool((ways_C <= _SMOOTH * max(1, colors_CN.max())).all())
+    """Whether the palette is one."""
+    colors_CN = np.asarray([] if page.colormap is None else page.colormap)
+    return len(colors_CN) == len(RGB) and is_scale(colors_CN.T)
 
 
 def check_jpeg_2000(path: Path, tiff: TiffFile, stored: StoredPage) -> None:
