@@ -13,6 +13,7 @@ from patching.geometry import Mpp
 from patching.numbers import micrometres
 from patching.readers.base import AbstractSlide
 from patching.readers.cells import COLUMNS, Reading, wrong_cells
+from patching.readers.planes import Series
 from patching.readers.registry import open_slide
 from patching.readers.zarr.files import Source, is_url
 
@@ -193,12 +194,13 @@ def _doubled(rows: Sequence[SlideRow]) -> Iterator[str]:
 def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:
     """What no single row shows of a patient."""
     split_of: dict[str, str | None] = {}
-    owner_of: dict[Source, str] = {}
+    owner_of: dict[tuple[Source, Series], str] = {}
     for row in rows:
         if (split := split_of.setdefault(row.patient_id, row.split)) != row.split:
             yield f"patient {row.patient_id!r} in two splits: {split or 'none'}, {row.split or 'none'}"
         for image in row.images:
-            if (owner := owner_of.setdefault(image, row.patient_id)) != row.patient_id:
+            # A file of several images may hold those of several patients.
+            if (owner := owner_of.setdefault((image, row.reading.series), row.patient_id)) != row.patient_id:
                 yield f"{Path(image).name} of two patients: {owner!r}, {row.patient_id!r}"
 
 

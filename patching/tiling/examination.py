@@ -20,6 +20,7 @@ from patching.readers.registration import SubpixelShift, modality_shifts
 
 logger = logging.getLogger(__name__)
 _PROBE = 64
+_OTHER_SIZE = 0.05  # relative; programs round sizes, and some take them from the objective
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,15 @@ def examine(
 
 
 def _tell_sides(slide: AbstractSlide, given: float | None) -> None:
-    """In the log: pixels that are not square, which the one number in the column `mpp` cannot tell."""
-    if slide.mpp is None or slide.mpp.square:
+    """In the log: a given pixel size that contradicts the file's, and pixels that are not square."""
+    if slide.mpp is None:
+        return
+    if slide.mpp.square:
+        if given is not None and abs(given / slide.mpp.mean - 1) > _OTHER_SIZE:
+            logger.warning(
+                "%s: the file says %.4g µm per pixel, and the column mpp %g, which counts",
+                *(slide, slide.mpp.mean, given),
+            )
         return
     if given is None or given == slide.mpp.mean:
         meaning = "the column mpp holds their mean, and patches of `downsample` are as oblong as they"
@@ -144,7 +152,9 @@ def misfits(opened: Sequence[Examined], channels: tuple[str, ...] | None) -> dic
         slide.row.slide_id: ChannelError(
             has=f"{', '.join(slide.channels)} in {slide.dtype}",
             needs=f"the cohort's {', '.join(wanted)} in {dtype}",
-            do="name channels alike in the column `channels`, or set `ingest.channels`",
+            do="convert it to the others' type of pixels, or make a cohort of its own"
+            if slide.channels == wanted
+            else "name channels alike in the column `channels`, or set `ingest.channels`",
         )
         for slide in opened
         if (slide.channels, slide.dtype) != (wanted, dtype)

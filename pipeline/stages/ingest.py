@@ -204,7 +204,7 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
         logger.warning("mixed pixel sizes, %g to %g µm: tile by `patch.mpp`", sizes[0], sizes[-1])
     same = defaultdict(list)
     for slide in examined:
-        same[slide.fingerprint].append(slide.row.slide_id)
+        same[slide.fingerprint, slide.row.reading.series].append(slide.row.slide_id)
     twins = [names for names in same.values() if len(names) > 1]
     if twins:
         logger.warning("%d groups of slides with the same content: %s", len(twins), twins[:_NAMED])

@@ -509,3 +509,27 @@ def test_real_cores(cohort: Cohort, real_data: Path) -> None:
     assert {row["channels"] for row in cohort.slides()} == {"SHG_log_intensity;R_ratio;DCP"}
     assert set(cohort.excluded()) == {"core11_Normal", "core36_Normal"}
     assert "1 channel (SHG_log_intensity); needs 3" in cohort.excluded()["core11_Normal"]["reason"]
+
+
+def test_a_pixel_size_against_the_files_is_told(five: Cohort, caplog: pytest.LogCaptureFixture) -> None:
+    five.describe(HEADER, "a,p-a,a.ome.tif,,,1,0.51,Jena", "c,p-c,c.ome.tif,,,1,0.25,Jena")
+    assert five.ingest() == 0
+    assert "c.ome.tif: the file says 0.5 µm per pixel, and the column mpp 0.25, which counts" in caplog.text
+    assert "a.ome.tif: the file says" not in caplog.text
+
+
+def test_images_of_one_file_may_be_of_several_patients(
+    cohort: Cohort, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tifffile.TiffWriter(cohort.data / "day.ome.tif", ome=True) as tiff:
+        for seed in (1, 2):
+            planes_CHW = np.random.default_rng(seed).integers(0, 200, (3, 200, 300)).astype(np.uint16)
+            tiff.write(planes_CHW, metadata={"axes": "CYX"}, photometric="minisblack")
+    header = HEADER + ",series"
+    rows = ["a,p1,day.ome.tif,,,1,0.5,Jena,0", "b,p2,day.ome.tif,,,0,0.5,Jena,1"]
+    cohort.describe(header, *rows)
+    assert cohort.ingest() == 0
+    assert [row["series"] for row in cohort.slides()] == ["0", "1"]
+    assert "same content" not in caplog.text
+    cohort.describe(header, rows[0], rows[1][:-1] + "0")
+    assert cohort.ingest() == 2

@@ -37,8 +37,8 @@ _CLAIMS: dict[str, Claim] = {
                    "Index.dat and every Data*.dat", _COPY),
     ".vms": Claim("a Hamamatsu VMS slide", ("hamamatsu",), _JPEGS, _COPY),
     ".vmu": Claim("a Hamamatsu VMU slide", ("hamamatsu",), _JPEGS, _COPY),
-    ".vsi": Claim("an Olympus VSI slide", (), "the folder _{stem}_ beside it, with its ETS files; they are "
-                  "not read", _QUPATH),
+    ".vsi": Claim("an Olympus VSI slide", (), "a format that is read: its pixels lie in the ETS files of the "
+                  "folder _{stem}_ beside it, which are not", _QUPATH),
     ".ets": Claim("a part of an Olympus VSI slide"),
     ".ndpi": Claim("a Hamamatsu NDPI slide", ("hamamatsu",)),
     ".ndpis": Claim("a list of Hamamatsu NDPI slides", do="name the NDPI files that it lists, joined by `;`"),
