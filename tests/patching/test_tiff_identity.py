@@ -509,3 +509,41 @@ def test_an_ordinary_pyramid_is_not_talked_about(ome_tiff: Any, caplog: pytest.L
     with open_slide(ome_tiff.path) as slide:
         assert len(slide.levels) > 1
     assert not [record for record in caplog.records if record.name.startswith("patching")]
+
+
+STORED: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "tile": (16, 16)}
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "told"),
+    [
+        ({"photometric": "miniswhite"}, "white 0 and 1"),
+        ({"extratags": [(274, 3, 1, 3, True)]}, "orientation 3 and 1"),
+        ({"predictor": True}, "predictor 2 and 1"),
+        ({"compression": None}, "compression 1 and 8"),
+        ({"dtype": "int16"}, "sampleformat 2 and 1"),
+    ],
+)
+def test_a_plane_that_is_stored_otherwise_is_not_read_as_the_first(
+    otherwise: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    """The directory of the first plane is taken for those of all: wrong values without a word."""
+    path, planes = tmp_path / "a.ome.tif", np.random.default_rng(0).integers(0, 9000, (2, 40, 60))
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P" '
+        'DimensionOrder="XYCZT" Type="uint16" SizeX="60" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        '<Channel ID="C:0" Name="SHG"/><Channel ID="C:1" Name="TPEF"/><TiffData/></Pixels></Image></OME>'
+    )
+    options = STORED | {"compression": "zlib"}
+    dtypes = ("uint16", otherwise.pop("dtype", "uint16"))
+    for second in ({}, otherwise):
+        with tifffile.TiffWriter(path) as tiff:
+            tiff.write(planes[0].astype(dtypes[0]), description=xml, **options)
+            tiff.write(planes[1].astype(dtypes[1 if second is otherwise else 0]), **(options | second))
+        if second is not otherwise:
+            with open_slide(path) as slide:
+                region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+            np.testing.assert_array_equal(np.moveaxis(region_HWC, -1, 0), planes)
+    with pytest.raises(UnreadableSlideError, match="stored in different ways") as refusal:
+        open_slide(path)
+    assert told in refusal.value.has

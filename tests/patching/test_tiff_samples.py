@@ -302,3 +302,25 @@ def test_a_compression_that_is_not_supported(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSlideError, match="not supported") as error:
         open_slide(path)
     assert "damaged" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("samples", "names", "told"), [(2, None, True), (2, ["SHG", "TPEF"], False), (3, None, False)]
+)
+def test_a_second_sample_that_may_be_transparency_is_told(
+    samples: int, names: list[str] | None, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, image = tmp_path / "a.tif", np.random.default_rng(0).integers(0, 255, (40, 60, samples))
+    channel = "".join(f'<Channel ID="C:{n}" Name="{name}"/>' for n, name in enumerate(names or ()))
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P" '
+        'DimensionOrder="XYCZT" Type="uint16" SizeX="60" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        f"{channel}<TiffData/></Pixels></Image></OME>"
+    )
+    tifffile.imwrite(
+        path, image.astype(np.uint16), photometric="minisblack", planarconfig="contig", metadata=None,
+        description=xml if names else None,
+    )  # fmt: skip
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read_region(Location(0, 0), 0, slide.size), image)
+    assert ("if it is transparency, save it without" in caplog.text) == told

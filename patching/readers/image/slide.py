@@ -129,8 +129,8 @@ class ImageSlide(AbstractSlide):
 
 def _refuse_scale(path: Path, image: ImageFile.ImageFile) -> None:
     """Refuse intensities that are drawn in the colors of a scale: as RGB they would be no longer the same."""
-    # As the header tells it: `getpalette` would decode the pixels.
-    table = image.palette if image.mode == "P" else None
+    # As the header tells it: `getpalette` would decode the pixels. No scale has transparent colors.
+    table = image.palette if image.mode == "P" and "transparency" not in image.info else None
     colors = np.frombuffer(b"" if table is None else bytes(table.palette), np.uint8)
     if len(colors) != _WHOLE_PALETTE * len(RGB):
         return

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TIFF, TiffFile, TiffPage, TiffPageSeries
+from tifffile import TIFF, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from patching.damage import damaged, decoded
 from patching.errors import UnreadableSlideError
@@ -26,7 +26,7 @@ _LENGTH_TAGS = (325, 279, 514)
 _LENGTHS, _TILE = ("imagewidth", "imagelength", "imagedepth", "samplesperpixel"), ("tilewidth", "tilelength")
 _STRIP, _CODES = "rowsperstrip", ("compression", "photometric", "planarconfig", "predictor", "fillorder")
 _LISTS = {"bitspersample": int | tuple, "extrasamples": tuple, "subsampling": tuple | None}
-_SHOWN = 40
+_SHOWN, _ORIENTATION = 40, 274
 _TOGETHER = 1
 
 
@@ -145,6 +145,7 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Stor
                 path, "channels or planes in other files or beyond its directories", "a self-contained file",
                 "export one file with all channels, or list one file per modality",
             )  # fmt: skip
+        check_alike(path, page)
         offsets, counts = check_segments(path, page)
         tables = page.jpegtables if isinstance(page.jpegtables, bytes) else None
         stored.append(StoredPage(page.keyframe, offsets, counts, SegmentGrid.of(page.keyframe), tables))
@@ -152,6 +153,36 @@ def checked_pages(path: Path, tiff: TiffFile, pages: Sequence[Any]) -> list[Stor
     if (size := max(page.segment_bytes for page in thin)) > _LARGEST_SEGMENT:
         raise refusal(path, f"a strip or tile of {size / 2**30:.1f} GiB", "at most 1 GiB", "save it tiled")
     return thin
+
+
+def check_alike(path: Path, page: TiffPage | TiffFrame) -> None:
+    """A page is stored as the first of its image, whose directory is taken for those of all.
+
+    Raises:
+        UnreadableSlideError: its own directory tells otherwise.
+    """
+    key = page.keyframe
+    if page.is_virtual or key is None or page is key:
+        return
+    own, first = _storage(decoded(path, page.aspage)), _storage(key)
+    if different := [name for name, value in own.items() if value != first[name]]:
+        told = ", ".join(f"{name} {own[name]!s} and {first[name]!s}"[:_SHOWN] for name in different)
+        raise refusal(
+            path,
+            f"pages of one image that are stored in different ways: {told}",
+            "pages that are stored alike",
+            "save them anew in one program, or list one file per modality",
+        )
+
+
+def _storage(page: TiffPage) -> dict[str, object]:
+    names = ("imagewidth", "imagelength", "samplesperpixel", "bitspersample", "sampleformat", "compression")
+    values = {name: getattr(page, name) for name in (*names, "predictor", "fillorder", "planarconfig")}
+    values["tile"] = (page.tilewidth, page.tilelength)
+    values["strip"] = 0 if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    values["white"] = 0 if int(page.photometric) == 0 else 1
+    values["orientation"] = page.tags.valueof(_ORIENTATION, default=1)
+    return values
 
 
 def misread_ycbcr(page: TiffPage) -> bool:

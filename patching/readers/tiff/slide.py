@@ -25,7 +25,12 @@ from patching.readers.tiff.interleave import interleave
 from patching.readers.tiff.layout import SEPARATE, StoredPage, alike, size
 from patching.readers.tiff.meaning.images import chosen as chosen_image
 from patching.readers.tiff.meaning.images import images_of, opened
-from patching.readers.tiff.meaning.samples import check_jpeg_2000, check_samples, check_type
+from patching.readers.tiff.meaning.samples import (
+    check_jpeg_2000,
+    check_samples,
+    check_type,
+    tell_second,
+)
 from patching.readers.tiff.metadata import channel_names, pixel_size, tell_calibration, transmitted_light
 from patching.readers.tiff.planes import TiffPlanes, pages_of, tiff_planes
 from patching.readers.tiff.regions import TiffRegions
@@ -66,6 +71,7 @@ class TiffSlide(PlanesSlide):
         for level in levels:
             check_samples(self.path, level, named=image.named)
         check_type(self.path, series.keyframe, image.told)
+        tell_second(self.path, series.keyframe, named=image.named)
         tell_calibration(self.path, self._tiff)
         chosen = tiff_planes(self.path, series, self._planes)
         self._pages = [self._chosen_pages(level, chosen) for level in levels]

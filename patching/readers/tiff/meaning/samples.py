@@ -20,7 +20,7 @@ from patching.readers.tiff.stored_size import JPEG_2000, KNOWN, codestream
 logger = logging.getLogger(__name__)
 _GRAY, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
 _PHOTOMETRIC = 262
-_VOID, _UNSURE_BITS = 4, 32
+_VOID, _UNSURE_BITS, _UNSPECIFIED = 4, 32, 0
 _ALPHA = (1, 2)
 _HEADER = 4096
 
@@ -114,6 +114,16 @@ def check_type(path: Path, page: TiffPage, told: OmeImage | None) -> None:
             "export it anew, for example with `bfconvert`",
         )
     logger.warning("%s: pixels of %s, where its OME-XML tells of %s", path, stored.name, name)
+
+
+def tell_second(path: Path, page: TiffPage, *, named: bool) -> None:
+    """In the log: gray with a second sample, which some writers do not say to be transparency."""
+    if page.samplesperpixel == 2 and tuple(page.extrasamples) in ((), (_UNSPECIFIED,)) and not named:
+        logger.warning(
+            "%s: a second sample without a name is taken for a signal: if it is transparency, save it "
+            "without",
+            path,
+        )
 
 
 def _orientation(page: TiffPage) -> int:
