@@ -214,7 +214,7 @@ def _beside_glass(
         return False
     deviation = robust_deviation(near_N)
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
-    if _straight(mask_HW):
+    if _straight(mask_HW) or _turned(mask_HW):
         return between <= _RINGING and deviation <= 2 * _NARROW and way >= 2 * deviation
     if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
         return False
