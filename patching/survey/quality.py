@@ -4,6 +4,7 @@ Measured once per patch while a slide is cut, so it must cost a tenth of decodin
 or pixels, at full resolution.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -53,9 +54,10 @@ def full_scale(dtype: np.dtype[Any]) -> float:
 def full_light(image_HWC: NDArray[Any], covered_HW: NDArray[np.bool_], *, brightfield: bool) -> float:
     """Value of a detector's full light on a slide: `full_scale`, but for transmitted light in 16 bits.
 
-    Cameras of 10, 12 or 14 bits are stored in 16 too; the glass tells how many are used.
+    Cameras of 10, 12 or 14 bits are stored in 16 too; the glass tells how many are used. None has 11 or 13:
+    glass at half of full light does not lower it.
 
-    Example: 16 bits whose brightest thousandth is from 3,900 up have 4,095.
+    Example: 16 bits whose brightest thousandth is from 1,024 to 4,095 have 4,095.
 
     Args:
         image_HWC: the slide, coarse.
@@ -65,7 +67,7 @@ def full_light(image_HWC: NDArray[Any], covered_HW: NDArray[np.bool_], *, bright
     if not brightfield or image_HWC.dtype == np.uint8 or not covered_HW.any():
         return full_scale(image_HWC.dtype)
     brightest = int(np.percentile(image_HWC[covered_HW], _GLASS))
-    return float(2 ** max(8, brightest.bit_length()) - 1)
+    return float(2 ** max(8, 2 * math.ceil(brightest.bit_length() / 2)) - 1)
 
 
 def measure_quality(

@@ -236,7 +236,17 @@ def test_older_stores_are_read_where_they_say_the_same(sparse_path: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("brightest", "expected"), [(200, 255), (900, 1023), (3900, 4095), (16_000, 16_383), (60_000, 65_535)]
+    ("brightest", "expected"),
+    [
+        (200, 255),
+        (900, 1023),
+        (1900, 4095),
+        (3900, 4095),
+        (5000, 16_383),
+        (16_000, 16_383),
+        (20_000, 65_535),
+        (60_000, 65_535),
+    ],
 )
 def test_full_light_is_that_of_the_bits_that_are_used(brightest: int, expected: int) -> None:
     image_HWC = np.full((90, 70, 3), brightest, np.uint16)

@@ -172,16 +172,42 @@ def test_fill_need_not_be_straight_nor_white(
     assert overlap(found.mask_HW, TISSUE & real, edge=1) > 0.95
 
 
+def turned_scan(turn: float, height: int = HEIGHT, width: int = WIDTH) -> Mask:
+    y, x = np.mgrid[:height, :width] - np.array([0.55 * height, 0.4 * width])[:, None, None]
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    return np.asarray((np.abs(along) < 0.3 * width) & (np.abs(across) < 0.3 * height), np.bool_)
+
+
+@pytest.mark.parametrize("turn", [0.15, -0.4])
+@pytest.mark.parametrize("glass", [(222, 221, 223), (205, 203, 209)])
+def test_fill_around_a_turned_scan_survives_jpeg(glass: tuple[int, int, int], turn: float) -> None:
+    tissue, real = blobs(0.35, height=960, width=1360), turned_scan(turn, 960, 1360)
+    image, file = stained(tissue, glass), io.BytesIO()
+    image[~real] = 255
+    Image.fromarray(image).save(file, "JPEG", quality=75)
+    found = make_detector("otsu").find(np.asarray(Image.open(file)), None, brightfield=True)
+    assert overlap(found.mask_HW, tissue & real, edge=2) > 0.8
+    assert len(found.warnings) == 1
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize(("dtype", "turn"), [(np.uint8, 0.15), (np.uint16, -0.4), (np.uint16, 0.7)])
+def test_bright_fill_around_a_turned_scan_of_signals(dtype: type[Any], turn: float, name: str) -> None:
+    real, top = turned_scan(turn), np.iinfo(dtype).max
+    image = glowing(TISSUE, offset=20, noise=2, signal=30).clip(0, top).astype(dtype)
+    image[~real] = top
+    found = make_detector(name).find(image, None, brightfield=False)
+    np.testing.assert_array_equal(found.covered_HW, real)
+    assert overlap(found.mask_HW, TISSUE & real, edge=1) > 0.9
+
+
 @pytest.mark.parametrize("name", THRESHOLDS)
 @pytest.mark.parametrize("glass", [(235, 222, 240), (230, 201, 185), (236, 233, 222)])
 @pytest.mark.parametrize(("turn", "share"), [(0.15, 0.01), (-0.4, 0.35), (0.7, 0.6)])
 def test_fill_around_a_turned_scan_of_tinted_glass(
     turn: float, share: float, glass: tuple[int, int, int], name: str
 ) -> None:
-    tissue = blobs(share)
-    y, x = np.mgrid[:HEIGHT, :WIDTH] - np.array([0.55 * HEIGHT, 0.4 * WIDTH])[:, None, None]
-    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    real = (np.abs(along) < 0.3 * WIDTH) & (np.abs(across) < 0.3 * HEIGHT)
+    tissue, real = blobs(share), turned_scan(turn)
     image = stained(tissue, glass)
     image[~real] = 255
     found = make_detector(name).find(image, None, brightfield=True)

@@ -1,6 +1,5 @@
 """Fill that a writer put where nothing was scanned: one exact color in large regions, beside a background."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from patching.tissue.parts.brightfield import background, density, white_level
 from patching.tissue.parts.coverage import inner
 from patching.tissue.parts.histogram import robust_deviation
-from patching.tissue.parts.morphology import morphed
+from patching.tissue.parts.morphology import morphed, straight, turned
 from patching.tissue.parts.strips import mean_of_channels, over_channels, sampled, sampling
 
 _SHARE = 0.001  # of the known pixels: fill of less changes no statistics
@@ -20,9 +19,6 @@ _SCATTERED = 0.05  # share of a color's pixels that lie in no region of 5 x 5
 _RING = 2  # pixels around fill that may be averages of it and the slide
 _FEWEST = 64  # pixels of a sample that show anything
 _BAND = 64  # rows
-_RUN = 8  # pixels of a straight piece of border
-_STRAIGHT = 0.8  # share of a border in such pieces that no tissue has
-_RECTANGULAR = 0.97  # share of the rectangle around it that tissue does not fill
 _PALLOR = 0.17  # of a background, see `brightfield.background`
 _NARROW = 0.01  # density: deviation of glass, pixel by pixel; stroma is more varied
 _TINTED = 0.03  # density: range over channels that glass has and pale stroma too
@@ -86,9 +82,9 @@ def find_fill(
         if brightfield:
             filled = _beside_glass(image_HWC, rest_HW, rest_NC, color_C, mask_HW)
         elif at_top:
-            filled = _straight(mask_HW) and _apart(_above(rest_NC), _above(color_C[None]))
+            filled = (straight(mask_HW) or turned(mask_HW)) and _apart(_above(rest_NC), _above(color_C[None]))
         else:
-            filled = _apart(rest_NC, color_C[None]) and has_background(rest_HW, _straight(mask_HW))
+            filled = _apart(rest_NC, color_C[None]) and has_background(rest_HW, straight(mask_HW))
         if filled:
             found.append(Fill(color_C, mask_HW))
             known_HW = ~mask_HW if known_HW is None else known_HW & ~mask_HW
@@ -164,28 +160,6 @@ def _surely_scattered(image_HWC: NDArray[np.generic], color_C: NDArray[np.generi
     return bool(scattered > 2 * allowed * len(tops) * _BAND)
 
 
-def _straight(mask_HW: NDArray[np.bool_]) -> bool:
-    """Whether the border runs along rows and columns, as that of tiles does."""
-    mask_HW = morphed(mask_HW, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))  # without single pixels
-    straight = total = 0
-    for border_HW, shape in (
-        (mask_HW[1:] != mask_HW[:-1], (1, _RUN)),
-        (mask_HW[:, 1:] != mask_HW[:, :-1], (_RUN, 1)),
-    ):
-        total += int(np.count_nonzero(border_HW))
-        if border_HW.any():
-            kept_HW = morphed(border_HW, cv2.MORPH_OPEN, np.ones(shape, np.uint8))
-            straight += int(np.count_nonzero(kept_HW))
-    return straight >= _STRAIGHT * max(1, total)
-
-
-def _turned(mask_HW: NDArray[np.bool_]) -> bool:
-    """Whether what it leaves are rectangles at any angle, as fields of a scan that was turned."""
-    outlines, _ = cv2.findContours((~mask_HW).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    around = sum(math.prod(cv2.minAreaRect(outline)[1]) for outline in outlines)
-    return bool(sum(map(cv2.contourArea, outlines)) >= _RECTANGULAR * around > 0)
-
-
 def _sampled(image_HWC: NDArray[np.generic], where_HW: NDArray[np.bool_] | None) -> NDArray[np.generic]:
     values_HWC = sampled(image_HWC)
     return values_HWC.reshape(-1, values_HWC.shape[-1]) if where_HW is None else values_HWC[sampled(where_HW)]
@@ -214,11 +188,11 @@ def _beside_glass(
         return False
     deviation = robust_deviation(near_N)
     between = float(np.mean(mean_N < fill_C.mean() + _BETWEEN * way))
-    if _straight(mask_HW):
+    if straight(mask_HW):
         return between <= _RINGING and deviation <= 2 * _NARROW and way >= 2 * deviation
     if between > _RINGING or deviation > _NARROW or way < 4 * deviation:
         return False
-    if _turned(mask_HW):
+    if turned(mask_HW):
         return True
     # White glass beside pale tissue has a border like that too.
     gray = bool(np.ptp(glass.density_C - fill_C) < _TINTED)

@@ -1,5 +1,6 @@
 """Repairs of a mask in micrometres, whatever the detector."""
 
+import math
 from dataclasses import astuple, dataclass
 
 import cv2
@@ -10,6 +11,10 @@ from patching.errors import MissingMppError, SlideError
 from patching.geometry import Mpp
 from patching.tissue.parts.regions import drop_regions, fill_holes
 
+_RUN = 8  # pixels of a straight piece of border
+_STRAIGHT = 0.8  # share of a border in such pieces that no tissue has
+_RECTANGULAR = 0.9  # share of the rectangle around it that tissue does not fill
+_ENCLOSED = 0.1  # share of fill that may lie in holes of such rectangles
 _WIDEST = 1024  # mask pixels: time grows with the square, 15 s a million pixels here
 
 
@@ -82,3 +87,31 @@ def morphed(mask_HW: NDArray[np.bool_], operation: int, disc_hw: NDArray[np.uint
         np.ascontiguousarray(mask_HW).view(np.uint8), operation, disc_hw
     )
     return result.view(np.bool_)
+
+
+def straight(mask_HW: NDArray[np.bool_]) -> bool:
+    """Whether the border runs along rows and columns, as that of tiles does."""
+    mask_HW = morphed(mask_HW, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))  # without single pixels
+    along = total = 0
+    for border_HW, shape in (
+        (mask_HW[1:] != mask_HW[:-1], (1, _RUN)),
+        (mask_HW[:, 1:] != mask_HW[:, :-1], (_RUN, 1)),
+    ):
+        total += int(np.count_nonzero(border_HW))
+        if border_HW.any():
+            kept_HW = morphed(border_HW, cv2.MORPH_OPEN, np.ones(shape, np.uint8))
+            along += int(np.count_nonzero(kept_HW))
+    return along >= _STRAIGHT * max(1, total)
+
+
+def turned(mask_HW: NDArray[np.bool_]) -> bool:
+    """Whether it lies around rectangles at any angle, as fill does around a scan that was turned."""
+    # JPEG rings around them, in blocks of eight pixels.
+    rest_HW = morphed(~mask_HW, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)).view(np.uint8)
+    outlines, _ = cv2.findContours(rest_HW, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # Rectangles go through the centers of pixels.
+    around = sum(math.prod(side + 1 for side in cv2.minAreaRect(outline)[1]) for outline in outlines)
+    if not np.count_nonzero(rest_HW) >= _RECTANGULAR * around > 0:
+        return False
+    cv2.drawContours(rest_HW, outlines, -1, 1, cv2.FILLED)
+    return bool(np.count_nonzero(mask_HW & (rest_HW > 0)) <= _ENCLOSED * np.count_nonzero(mask_HW))
