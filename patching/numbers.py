@@ -10,6 +10,7 @@ import re
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*([^0-9]*)", re.DOTALL)
+_PER_PIXEL = re.compile(r"\s*(?:/|\bper\b)\s*(?:px|pixels?)$", re.IGNORECASE)
 # White space, control characters, byte order marks, and what decoders put for bytes that are no text.
 _AROUND = "".join(map(chr, (*range(33), *range(127, 161), 0x2009, 0x200B, 0x202F, 0xFEFF, 0xFFFD)))
 _LONGEST = 100
@@ -61,7 +62,7 @@ def micrometres(text: str | None, unit: str | None = None) -> float | None:
 
 def _scale(unit: str) -> float | None:
     """Micrometres in a unit, None for one that is no length."""
-    bare = unit.strip(_AROUND)
+    bare = _PER_PIXEL.sub("", unit.strip(_AROUND))
     for spelled, meant in _SPELLED.items():
         bare = bare.replace(spelled, meant)
     word = bare.lower().replace("metre", "meter").removesuffix("s")

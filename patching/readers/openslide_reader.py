@@ -37,7 +37,9 @@ _BOUNDS = (
 )
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 _UNSUPPORTED = re.compile(
-    r"unsupported|not supported|unrecognized|unknown|not implemented|Attribute \w+ value .* !=", re.IGNORECASE
+    r"unsupported|not supported|unrecognized|unknown|not implemented|Attribute \w+ value .* !="
+    r"|find main image",  # Leica's fluorescence: OpenSlide takes images of transmitted light alone
+    re.IGNORECASE,
 )
 _KIND = "dicom.ImageType["
 _FILTERS, _FLUORESCENT = "ExcitationWaveLength", ("mirax.GENERAL.SLIDE_TYPE", "SLIDE_TYPE_FLUORESCENCE")

@@ -21,6 +21,7 @@ from patching.readers.registry import reader_for
 from patching.survey.named_slides import find_slides
 from tests.patching.dicom_files import JPEG_LS
 from tests.patching.dicom_files import dicom as dicom_level
+from tests.patching.leica import write_leica
 
 PREVIEW = np.full((40, 60, 3), 230, np.uint8)
 SLIDEDAT = """\ufeff[GENERAL]
@@ -278,6 +279,17 @@ def test_dicom_that_openslide_does_not_decode_is_not_damaged(
     told = {name: value for name, value in how.items() if name in ("syntax", "sop")}
     error = refused(dicom_level(tmp_path / "s.dcm", image_HWC, instance=1, **told))
     assert words in error.has
+    assert "OME-TIFF" in error.do
+    assert "copy" not in error.do
+
+
+def test_leica_s_fluorescence_is_not_damaged(tmp_path: Path, brightfield_HWC: NDArray[np.uint8]) -> None:
+    path = write_leica(tmp_path / "s.scn", brightfield_HWC)
+    light, data = b"<illuminationSource>brightfield<", path.read_bytes()
+    assert data.count(light) == 1
+    path.write_bytes(data.replace(light, b"<illuminationSource>fluoresce12<"))
+    error = refused(path)
+    assert "main image" in error.has
     assert "OME-TIFF" in error.do
     assert "copy" not in error.do
 

@@ -73,6 +73,10 @@ def test_any_text_gives_a_finite_number_or_none(text: str) -> None:
         ("2500", "\u212b", 0.25),
         ("1e-5", "inches", 0.254),
         ("2.5e-7", "m", 0.25),
+        ("0.25 µm/px", None, 0.25),
+        ("0,25 um / pixel", None, 0.25),
+        ("250", "nm per pixel", 0.25),
+        ("0.25 µm/Pixel", "µm", 0.25),
     ],
 )
 def test_lengths_in_any_unit(text: str, unit: str | None, length: float) -> None:
@@ -80,7 +84,7 @@ def test_lengths_in_any_unit(text: str, unit: str | None, length: float) -> None
 
 
 NO_LENGTHS = (
-    *(("0.25", unit) for unit in ("pixel", "reference frame", "", "Mm", "M", "µM")),
+    *(("0.25", unit) for unit in ("pixel", "reference frame", "", "Mm", "M", "µM", "/px", "px/µm", "µm/s")),
     *((text, None) for text in ("0", "0.25 of a µm", "0.25 x 0.25 µm", "0.25 pixel", None)),
     *((text, "µm") for text in ("325 nm", "-0.25", "NaN", "", None)),
     ("1e308", "m"),
