@@ -53,10 +53,25 @@ def test_lif_is_what_liffile_reads(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "read as a Leica LIF" in caplog.text
     np.testing.assert_array_equal(whole(path, series="overview")[..., 0], small.pixels)
     np.testing.assert_array_equal(whole(path, series=0), whole(path, series="overview"))
-    with pytest.raises(UnreadableSlideError, match=r"overview, stack\), not 'other'"):
-        open_slide(path, series="other")
+    for absent in ("other", 2, -1):
+        with pytest.raises(UnreadableSlideError, match=rf"overview, stack\), not {absent!r}"):
+            open_slide(path, series=absent)
     with pytest.raises(UnreadableSlideError, match="several planes along Z"):
         open_slide(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("2.5e-7", False), ("2,5E-7", False), ("unknown", True), ("0", True), ("", True)]
+)
+def test_a_microscope_s_file_without_a_length_tells_the_way_out(
+    value: str, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    distances = "".join(f'<Distance Id="{axis}"><Value>{value}</Value></Distance>' for axis in "XY")
+    xml = f"<ImageDocument><Metadata><Scaling><Items>{distances}</Items></Scaling></Metadata></ImageDocument>"
+    path = files.czi(tmp_path / "a.czi", [raw_tile(noise(20, 30), (0, 0))], xml)
+    with open_slide(path) as slide:
+        assert (slide.mpp is None) == told
+    assert ("fill the column `mpp`" in caplog.text) == told
 
 
 def test_lif_pages_are_views_of_the_file(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class MicroscopeSlide(PlanesSlide):
         if series is None:
             areas = [0 if image.problem else image.sizes[0].width * image.sizes[0].height for image in images]
             number = areas.index(max(areas))
-        elif isinstance(series, int) and series < len(images):
+        elif isinstance(series, int) and 0 <= series < len(images):
             number = series
         elif names.count(str(series)) == 1:
             number = names.index(str(series))
@@ -101,6 +101,8 @@ class MicroscopeSlide(PlanesSlide):
             "%s: read as %s: image %d (%s), axes %s of %s", self.path, kind, self._number,
             image.name or "no name", image.axes, "x".join(map(str, image.shape)),
         )  # fmt: skip
+        if image.mpp is None:
+            logger.warning("%s: no pixel size, or none that is a length: fill the column `mpp`", self.path)
         if len(images) > 1 and self._planes.series is None:
             others = [other.name or str(at) for at, other in enumerate(images) if at != self._number]
             logger.warning(

@@ -118,7 +118,8 @@ def check_type(path: Path, page: TiffPage, told: OmeImage | None) -> None:
 
 def tell_second(path: Path, page: TiffPage, *, named: bool) -> None:
     """In the log: gray with a second sample, which some writers do not say to be transparency."""
-    if page.samplesperpixel == 2 and tuple(page.extrasamples) in ((), (_UNSPECIFIED,)) and not named:
+    together = page.samplesperpixel == 2 and page.planarconfig != SEPARATE and not page.parent.is_lsm
+    if together and tuple(page.extrasamples) in ((), (_UNSPECIFIED,)) and not named:
         logger.warning(
             "%s: a second sample without a name is taken for a signal: if it is transparency, save it "
             "without",
