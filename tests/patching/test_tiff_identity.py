@@ -547,3 +547,24 @@ def test_a_plane_that_is_stored_otherwise_is_not_read_as_the_first(
     with pytest.raises(UnreadableSlideError, match="stored in different ways") as refusal:
         open_slide(path)
     assert told in refusal.value.has
+
+
+@pytest.mark.parametrize(("more", "told"), [({}, True), ({"subfiletype": 1}, False), (None, False)])
+def test_pages_that_the_xml_does_not_tell_of_are_told(
+    more: dict[str, Any] | None, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, planes = tmp_path / "a.ome.tif", np.random.default_rng(0).integers(0, 9000, (3, 40, 60))
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="P" '
+        'DimensionOrder="XYCZT" Type="uint16" SizeX="60" SizeY="40" SizeC="2" SizeZ="1" SizeT="1">'
+        '<Channel ID="C:0" Name="SHG"/><Channel ID="C:1" Name="TPEF"/><TiffData/></Pixels></Image></OME>'
+    )
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(planes[0].astype(np.uint16), description=xml, **STORED)
+        tiff.write(planes[1].astype(np.uint16), **STORED)
+        if more is not None:
+            tiff.write(planes[2].astype(np.uint16), **STORED, **more)
+    with open_slide(path) as slide:
+        region_HWC = slide.read_region(Location(0, 0), 0, slide.size)
+    np.testing.assert_array_equal(np.moveaxis(region_HWC, -1, 0), planes[:2])
+    assert ("does not tell are left out (1), such as number 2" in caplog.text) == told

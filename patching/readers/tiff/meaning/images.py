@@ -110,7 +110,24 @@ def images_of(path: Path, tiff: TiffFile, told: OmeFile | None) -> list[TiffImag
                 "%s: image %d (%s) of its OME-XML is stored in a way that is not understood, and not used",
                 *(path, at, image.name),
             )
+    if listed and all(image.series.kind == "ome" for image in images):
+        _tell_more(path, tiff, frozenset().union(*(image.pages for image in listed)))
     return images
+
+
+def _tell_more(path: Path, tiff: TiffFile, known: frozenset[int]) -> None:
+    """In the log: pages of which OME-XML does not tell; those of a pyramid are no images."""
+    others = [number for number in range(decoded(path, len, tiff.pages)) if number not in known]
+    more = [number for number in others[:_SHOWN] if not decoded(path, _is_reduced, tiff, number)]
+    if more:
+        logger.warning(
+            "%s: pages of which its OME-XML does not tell are left out (%d), such as number %d, from 0",
+            *(path, len(others), more[0]),
+        )
+
+
+def _is_reduced(tiff: TiffFile, number: int) -> bool:
+    return bool(tiff.pages[number].aspage().is_reduced)
 
 
 def _apart(series: TiffPageSeries) -> list[TiffPageSeries]:
