@@ -140,6 +140,15 @@ def test_a_vms_without_its_pictures_names_them(tmp_path: Path) -> None:
     assert "the JPEG or NGR images and the .opt file that s.vms lists" in error.needs
 
 
+@pytest.mark.parametrize("name", ["s(0,0).jpg", "s_map.jpg", "s_map2.jpg", "s_macro.jpg"])
+def test_a_part_of_a_vms_slide_is_not_a_slide(name: str, tmp_path: Path) -> None:
+    path = preview(tmp_path / name)
+    assert reader_for(path) == "image"
+    vms(tmp_path)
+    assert "give s.vms instead" in refused(path).do
+    assert reader_for(preview(tmp_path / "s.jpg")) == reader_for(tmp_path / "other.jpg") == "image"
+
+
 def test_a_preview_without_its_suffix_is_told_by_its_folder(tmp_path: Path) -> None:
     path = mirax(tmp_path)
     path = path.rename(tmp_path / "s.jpg")

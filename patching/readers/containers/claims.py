@@ -1,6 +1,7 @@
 """What a file's name says, and whether its content and what lies beside it confirm it."""
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from patching.readers.signatures import FIJI, JPEG_MAGIC, PNG_MAGIC, TIFF_MAGIC,
 logger = logging.getLogger(__name__)
 _QUPATH = "export it as OME-TIFF from QuPath, or convert it with Bio-Formats' `bfconvert`"
 _LONGEST_NAME = 240
+_VMS_PART = re.compile(r"(.+?)(?:\([0-9,]+\)|_map[0-9]*|_macro)", re.DOTALL)
 _VIEWER = "export it as TIFF, SVS or DICOM with the scanner's own viewer"
 _COPY = "copy both again from the source"
 
@@ -152,6 +154,7 @@ def _check_renamed(path: Path, head: bytes) -> None:
     if len(path.name) > _LONGEST_NAME:
         return  # a longer name than the file system takes cannot lie beside it
     if head.startswith(JPEG_MAGIC):
+        _check_part(path)
         name, folder, content = "a 3DHISTECH MIRAX slide", path.with_suffix(""), "Slidedat.ini"
         suffix = ".mrxs"
     elif head.startswith(TIFF_MAGIC):
@@ -164,6 +167,18 @@ def _check_renamed(path: Path, head: bytes) -> None:
             has=f"{path}: the preview of {name}, by its folder {folder.name}",
             needs=f"the slide, whose pixels lie in the folder {folder.name}",
             do=f"give the file its suffix {suffix} again, or move a picture of its own elsewhere",
+        )
+
+
+def _check_part(path: Path) -> None:
+    """A part, map or macro picture of a Hamamatsu slide, by its name: a folder may hold many pictures."""
+    part = _VMS_PART.fullmatch(path.stem)
+    lists = [path.with_name(f"{part[1]}{suffix}") for suffix in (".vms", ".vmu")] if part else []
+    if listed := [each for each in lists if each.is_file()]:
+        raise UnreadableSlideError(
+            has=f"{path}: a part or a preview of the Hamamatsu slide {listed[0].name}",
+            needs="the slide itself",
+            do=f"give {listed[0].name} instead, or move a picture of its own elsewhere",
         )
 
 
