@@ -25,7 +25,8 @@ from patching.readers.planes import ONE_PLANE, Planes, require_one_plane
 from patching.readers.signatures import TIFF_MAGIC
 from patching.readers.tiff.alpha import composited
 from patching.readers.tiff.checks import check_tiles, series_of
-from patching.readers.tiff.layout import extent
+from patching.readers.tiff.layout import PHOTOMETRIC_RGB, extent
+from patching.readers.tiff.meaning.samples import check_samples
 from patching.readers.zarr.files import Source
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ _UNSUPPORTED = re.compile(
     r"|find main image",  # Leica's fluorescence: OpenSlide takes images of transmitted light alone
     re.IGNORECASE,
 )
+_ANY_TIFF = "generic-tiff"
 _KIND = "dicom.ImageType["
 _FILTERS, _FLUORESCENT = "ExcitationWaveLength", ("mirax.GENERAL.SLIDE_TYPE", "SLIDE_TYPE_FLUORESCENCE")
 
@@ -154,6 +156,16 @@ def _refuse_what_openslide_misreads(path: Path) -> None:
         raise ChannelError(
             has=f"{path}: a TIFF of {' and '.join(sorted(map(str, bits)))} bits and {channels} channels",
             needs="8-bit RGB: OpenSlide would return wrong values for this file without an error",
+            do="leave the choice of the reader to evenpatch, or force `tiff`",
+        )
+    if decoded(path, openslide.OpenSlide.detect_format, path) != _ANY_TIFF:
+        return
+    # It makes RGB of gray, palettes and lightness, and turns each tile by itself.
+    check_samples(path, main, named=False)
+    if int(main.keyframe.photometric) not in PHOTOMETRIC_RGB:
+        raise ChannelError(
+            has=f"{path}: a TIFF of intensities",
+            needs="8-bit RGB: OpenSlide would make it of whatever there is",
             do="leave the choice of the reader to evenpatch, or force `tiff`",
         )
 

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from patching import Location, open_slide
-from patching.errors import UnreadableSlideError
+from patching.errors import ChannelError, UnreadableSlideError
 
 RAMP = np.arange(256, dtype=np.uint16) * 257
 
@@ -324,3 +324,22 @@ def test_a_second_sample_that_may_be_transparency_is_told(
     with open_slide(path) as slide:
         np.testing.assert_array_equal(slide.read_region(Location(0, 0), 0, slide.size), image)
     assert ("if it is transparency, save it without" in caplog.text) == told
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"photometric": "cielab"},
+        {"photometric": "minisblack"},
+        {"photometric": "miniswhite"},
+        {"photometric": "palette", "colormap": np.stack([RAMP] * 3)},
+        {"photometric": "rgb", "extratags": [(274, 3, 1, 3, True)]},
+    ],
+)
+def test_openslide_is_not_forced_onto_other_samples(options: dict[str, Any], tmp_path: Path) -> None:
+    """It makes RGB of all of them, and turns each tile by itself."""
+    path, colors = tmp_path / "a.tif", options["photometric"] in ("cielab", "rgb")
+    image = noise(3) if colors else noise(3)[..., 0]
+    tifffile.imwrite(path, image, tile=(16, 16), metadata=None, **options)
+    with pytest.raises((UnreadableSlideError, ChannelError)):
+        open_slide(path, reader="openslide")
