@@ -18,7 +18,7 @@ import shapely
 
 from patching.annotations.base import UNCLASSIFIED, malformed
 from patching.annotations.polygons import tell_passed_over
-from patching.annotations.rings import cut, polygons
+from patching.annotations.rings import cut, parts, polygons
 from patching.annotations.roles import Outlines, Roles, no_outlines
 from patching.annotations.xml_file import XmlDocument
 
@@ -48,7 +48,12 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
             passed[shape] += 1
             continue
         role = roles.of(list(_names(annotation, parents)))
-        found["aside" if role in ("normal", "hole") else role].extend(polygons([ring_M2], path))
+        outline = polygons([ring_M2], path)
+        if role == "tumor":
+            # One that crosses itself stays one: a lobe of it inside a hole is no island.
+            found["tumor"].append(shapely.MultiPolygon(parts(outline)))
+        else:
+            found["aside" if role in ("normal", "hole") else role].extend(outline)
     tell_passed_over(passed, path)
     roles.tell_others()
     left = cut(found["tumor"], found["aside"], path)

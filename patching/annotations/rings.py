@@ -92,7 +92,7 @@ def cut(
     `among`) that they do not cover. It is cut only by the holes that lie inside itself. Without `among` a
     hole may be tissue around a region: what one of them covers needs no other region around it.
     """
-    check_work([*regions, *holes], path)
+    check_work(parts([*regions, *holes]), path)
     alone, among = among is None, distinct(regions if among is None else among)
     regions, holes = distinct(regions), distinct(holes)
     tree, around = shapely.STRtree(holes), shapely.STRtree(among)

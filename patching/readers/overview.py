@@ -107,10 +107,11 @@ def holds_pixels(slide: AbstractSlide) -> bool:
     return False
 
 
-def nothing_stored(slide: AbstractSlide) -> UnreadableSlideError:
-    """The error for a slide without a single pixel."""
+def nothing_stored(slide: AbstractSlide, level: int | None = None) -> UnreadableSlideError:
+    """The error for a slide without a pixel, or without one on the level that patches are read from."""
+    where = "" if level is None else f" on level {level}, which patches are read from"
     return UnreadableSlideError(
-        has=f"{slide}: not one pixel: nothing is stored, or all of it is transparent",
+        has=f"{slide}: not one pixel{where}: nothing is stored, or all of it is transparent",
         needs="a slide that was scanned",
         do="copy it again from its source, with the files or folders that belong to it, or leave it out",
     )

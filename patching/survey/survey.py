@@ -142,7 +142,7 @@ def _find_tissue(
     pictured = _unshrunk(slide.levels, longest / _THUMBNAIL, longest / STORED_THUMBNAIL)
     view = overview(slide, max(1.0, min(wanted, pictured)), threads, patches=sampling.level)
     if not view.covered_HW.any():
-        raise nothing_stored(slide)
+        raise nothing_stored(slide, sampling.level)
     small = view.shrunk(max(1, int(wanted / view.downsample + 1e-6)))
     found = settings.detector.find(
         small.image_HWC,

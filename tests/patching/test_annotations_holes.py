@@ -52,6 +52,10 @@ AROUND = "a hole larger than its outline"
 DRAWINGS: dict[str, tuple[tuple[Region, ...], float]] = {
     "a hole": (one(HOLE), WHOLE - 2400),
     "none": (one(), WHOLE),
+    "a hole over a lobe of an outline that crosses itself": (
+        one(box(10, 10, 130, 170), around=BOW_TIE),
+        7000 - 70,
+    ),
     "the same hole twice": (one(HOLE, HOLE), WHOLE - 2400),
     "the same hole from another corner": (one(HOLE, HOLE[2:] + HOLE[:2]), WHOLE - 2400),
     "holes that overlap": (one(box(40, 40, 100, 100), box(80, 60, 140, 140)), WHOLE - 3600 - 4800 + 800),

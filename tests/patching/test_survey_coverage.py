@@ -347,6 +347,25 @@ def test_tiles_that_only_the_coarse_level_has_are_no_pixels_of_patches(
     assert store.attributes.covered_fraction == pytest.approx(holed((200, 300), HOLES).mean())
 
 
+def test_a_slide_whose_coarse_levels_alone_are_stored_says_so(
+    tmp_path: Path, intensity_HWC: NDArray[np.uint16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_module, "_THUMBNAIL", 64)
+    image_HWC = intensity_HWC[..., :1] + 1
+    everything = [(row, column) for row in range(5) for column in range(5)]
+    path = write_sparse(
+        tmp_path / "a.tif",
+        [image_HWC, np.asarray(shrink(image_HWC, 4))],
+        [everything, []],
+        compression="zlib",
+        photometric="minisblack",
+    )
+    with pytest.raises(UnreadableSlideError, match="not one pixel on level 0, which patches are read from"):
+        survey_of(path, mask_pixels_per_patch=12)
+    survey, _ = survey_of(path, patch={"size": 12, "downsample": 4}, mask_pixels_per_patch=12)
+    assert (survey.covered_fraction_N == 1).all()
+
+
 def test_what_a_finer_level_has_is_not_lacking(
     tmp_path: Path, intensity_HWC: NDArray[np.uint16], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,31 @@ def test_fill_around_a_turned_scan_of_tinted_glass(
     assert overlap(found.mask_HW, tissue & real, edge=1) > 0.95
 
 
+@pytest.mark.parametrize("shape", ["tiles", "columns"])
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_white_fill_beside_glass_that_is_not_believed_is_no_glass(share: float, shape: str) -> None:
+    """Else all that was scanned would be tissue beside glass of pure white, without a word."""
+    image, real = stained(TISSUE, (90, 89, 91), noise=2), scanned(share, shape)
+    image[~real] = 255
+    found = make_detector("otsu").find(image, None, brightfield=True)
+    np.testing.assert_array_equal(found.covered_HW, real)
+    assert ["fill" in told for told in found.warnings] == [True, False]
+    assert found.warnings[1].startswith("everything is tissue")
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize("shape", ["tiles", "columns"])
+def test_dark_fill_beside_structure_without_background_is_told(shape: str, name: str) -> None:
+    everywhere, real = np.ones((HEIGHT, WIDTH), np.bool_), scanned(0.2, shape)
+    image = glowing(everywhere, offset=200, noise=2, signal=20)
+    image[~real] = 0
+    found = make_detector(name).find(image, None, brightfield=False)
+    np.testing.assert_array_equal(found.covered_HW, real)
+    np.testing.assert_array_equal(found.mask_HW, real)
+    assert ["fill" in told for told in found.warnings] == [True, False]
+    assert found.warnings[1].startswith("everything is tissue")
+
+
 def test_two_kinds_of_fill() -> None:
     image, outside, missing = stained(TISSUE, (222, 221, 223)), scanned(0.1), scanned(0.03, "tiles")
     image[~missing], image[~outside] = 255, 0

@@ -16,6 +16,7 @@ from patching.tissue.parts.lines import straight_lines
 from patching.tissue.parts.marks import ink_strokes
 from patching.tissue.parts.morphology import disc, morphed
 from patching.tissue.registry import make_detector
+from tests.patching.tissue_scenes import blobs, stained
 
 HEIGHT, WIDTH = 240, 320
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
@@ -52,6 +53,23 @@ def test_ink_is_no_tissue(ink: tuple[int, int, int], mpp: Mpp | None) -> None:
 @pytest.mark.parametrize("name", STAINS)
 def test_no_stain_is_ink(name: str) -> None:
     np.testing.assert_array_equal(detect(slide(STAINS[name])), detect(slide(STAINS[name]), exclude=()))
+
+
+@pytest.mark.parametrize("stain", [(90, 120, 190), (30, 25, 35)])
+def test_tissue_that_looks_like_marks_is_told(stain: tuple[int, int, int]) -> None:
+    """The blue of a trichrome stain, and what lets no light through."""
+    tissue = blobs(0.35)
+    image = stained(tissue, stain=stain)
+    found = make_detector("otsu").find(image, None, brightfield=True)
+    [told] = found.warnings
+    assert "was taken for marks" in told
+    assert float(told.split("%")[0].split()[-1]) == pytest.approx(
+        100 * (1 - found.mask_HW.sum() / tissue.sum()), abs=5
+    )
+    kept = make_detector("otsu", exclude=()).find(image, None, brightfield=True)
+    assert np.mean(kept.mask_HW != tissue) < 0.03
+    assert not kept.warnings
+    assert not make_detector("otsu").find(stained(tissue), None, brightfield=True).warnings
 
 
 def test_dark_blue_nuclei_are_no_ink() -> None:

@@ -179,7 +179,10 @@ def _beside_glass(
         return bool(np.mean(over_channels(np.minimum, rest) > _BLACKISH) <= _EXCEPTION)
     fill_C = np.maximum(density(color_C.astype(np.float32)[None], white)[0], 0)
     glass = background(rest, _PALLOR)
-    if glass.pallor > _PALLOR or (glass.density_C < fill_C).any():
+    if glass.pallor > _PALLOR:
+        # Tissue alone, or glass too dark to be believed, which is told. Neither ends along rows and columns.
+        return _is_top(color_C) and straight(mask_HW)
+    if (glass.density_C < fill_C).any():
         return False
     mean_N = mean_of_channels(rest)
     way = float(glass.density_C.mean() - fill_C.mean())

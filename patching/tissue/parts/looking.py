@@ -93,8 +93,8 @@ def _in_one_channel(
 def _has_background(image_HWC: NDArray[np.generic], rest_HW: NDArray[np.bool_], *, straight: bool) -> bool:
     """Whether some pixels of an intensity image have a background of their own.
 
-    It is noise, and noise alone may as well be tissue, unless it was cut along rows and columns. What does
-    not vary at all was not taken by a camera.
+    It is noise, and noise alone may as well be tissue. What was cut along rows and columns counts whatever it
+    is: if it is tissue alone, the detector says so. What does not vary at all was not taken by a camera.
     """
     if not sampled(rest_HW).any():
         return False
@@ -104,9 +104,7 @@ def _has_background(image_HWC: NDArray[np.generic], rest_HW: NDArray[np.bool_], 
     low_NC = sampled(image_HWC)[sampled(low_HW)]
     if not len(low_NC) or (low_NC == low_NC[0]).all():
         return False
-    if found.mask_HW is None:
-        return straight and not found.everything
-    return straight or noise_alone(rest, low_HW)
+    return straight or (found.mask_HW is not None and noise_alone(rest, low_HW))
 
 
 def _without_missing(

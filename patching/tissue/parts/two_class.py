@@ -22,6 +22,7 @@ from patching.tissue.parts.second_look import split
 from patching.tissue.parts.strips import Floats, Projected, sampled
 
 Mark = Literal["ink", "border", "line"]
+_MARKS = 0.5  # share of what is dense from which it is told that marks were left out
 _TISSUE, _INK, _BLACK = (np.uint8(bit) for bit in (1, 2, 4))
 
 
@@ -88,11 +89,21 @@ class AbstractThresholdDetector(AbstractTissueDetector[ThresholdSettings]):
         mask_HW: NDArray[np.bool_] = bits_HW & _TISSUE != 0
         if slide.covered_HW is not None:
             mask_HW &= slide.covered_HW
+        dense = int(np.count_nonzero(mask_HW))
         if "ink" in self._settings.exclude:
             mask_HW &= ~ink_strokes(bits_HW & _INK != 0, slide.mpp)
         if "border" in self._settings.exclude:
             mask_HW &= ~borders(bits_HW & _BLACK != 0)
-        return mask_HW, (self._told_pallor(glass.pallor),) if whole else ()
+        told = (self._told_pallor(glass.pallor),) if whole else ()
+        marks = 1 - np.count_nonzero(mask_HW) / max(1, dense)
+        return mask_HW, (*told, self._told_marks(marks)) if dense and marks > _MARKS else told
+
+    @final
+    def _told_marks(self, marks: float) -> str:
+        return (
+            f"little is tissue: {marks:.0%} of what is darker than background was taken for marks of pens "
+            "or black borders; if it is stained tissue, leave `ink` and `border` out of `exclude`"
+        )
 
     @final
     def _told_pallor(self, pallor: float) -> str:
