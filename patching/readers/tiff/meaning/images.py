@@ -118,7 +118,7 @@ def images_of(path: Path, tiff: TiffFile, told: OmeFile | None) -> list[TiffImag
 def _tell_more(path: Path, tiff: TiffFile, known: frozenset[int]) -> None:
     """In the log: pages of which OME-XML does not tell; those of a pyramid are no images."""
     others = [number for number in range(decoded(path, len, tiff.pages)) if number not in known]
-    more = [number for number in others[:_SHOWN] if not decoded(path, _is_reduced, tiff, number)]
+    more = [number for number in others[:_SHOWN] if not _is_reduced(path, tiff, number)]
     if more:
         logger.warning(
             "%s: pages of which its OME-XML does not tell are left out (%d), such as number %d, from 0",
@@ -126,8 +126,8 @@ def _tell_more(path: Path, tiff: TiffFile, known: frozenset[int]) -> None:
         )
 
 
-def _is_reduced(tiff: TiffFile, number: int) -> bool:
-    return bool(tiff.pages[number].aspage().is_reduced)
+def _is_reduced(path: Path, tiff: TiffFile, number: int) -> bool:
+    return decoded(path, lambda: bool(tiff.pages[number].aspage().is_reduced))
 
 
 def _apart(series: TiffPageSeries) -> list[TiffPageSeries]:
