@@ -126,8 +126,8 @@ def _tell_more(path: Path, tiff: TiffFile, known: frozenset[int]) -> None:
         )
 
 
-def _is_reduced(path: Path, tiff: TiffFile, number: int) -> bool:
-    return decoded(path, lambda: bool(tiff.pages[number].aspage().is_reduced))
+def _is_reduced(path: Path, tiff: TiffFile, at: int) -> bool:
+    return decoded(path, lambda: bool(tiff.pages[at].aspage().is_reduced))
 
 
 def _apart(series: TiffPageSeries) -> list[TiffPageSeries]:
