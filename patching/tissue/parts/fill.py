@@ -91,6 +91,14 @@ def find_fill(
     return found
 
 
+def lowest_in_fields(plane_HW: NDArray[np.generic], known_HW: NDArray[np.bool_] | None) -> bool:
+    """Whether the lowest value fills regions that were cut along rows and columns: cheap to tell."""
+    lowest_HW = plane_HW == (plane_HW if known_HW is None else plane_HW[known_HW]).min()
+    if known_HW is not None:
+        lowest_HW &= known_HW
+    return bool(np.count_nonzero(lowest_HW) >= _SHARE * lowest_HW.size and straight(lowest_HW))
+
+
 def _flat_colors(
     image_HWC: NDArray[np.generic], known_HW: NDArray[np.bool_] | None
 ) -> Iterator[NDArray[np.generic]]:

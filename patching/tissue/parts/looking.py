@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.tissue.parts.coverage import extended, inner, without_mixed
-from patching.tissue.parts.fill import Fill, find_fill
+from patching.tissue.parts.fill import Fill, find_fill, lowest_in_fields
 from patching.tissue.parts.histogram import otsu_threshold
 from patching.tissue.parts.intensity import BELIEVED, Intensities
 from patching.tissue.parts.second_look import noise_alone, split
@@ -77,8 +77,12 @@ def _in_one_channel(
     for fill in fills:
         known_HW = ~fill.mask_HW if known_HW is None else known_HW & ~fill.mask_HW
     found: list[Fill] = []
+    if known_HW is not None and not known_HW.any():
+        return found
     for channel in range(image_HWC.shape[-1]):
         plane_HW1 = image_HWC[..., channel : channel + 1]
+        if not lowest_in_fields(plane_HW1[..., 0], known_HW):
+            continue
 
         def has_background(
             rest_HW: NDArray[np.bool_], straight: bool, plane_HW1: NDArray[np.generic] = plane_HW1
