@@ -8,6 +8,7 @@ codecs. Tests compare every pixel with pylibCZIrw.
 
 import os
 import struct
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,13 +79,12 @@ class CziFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO = decoded(path, path.open, "rb")
-        try:
+        with ExitStack() as if_it_fails:
+            if_it_fails.callback(self.close)
             self.length = os.fstat(self._file.fileno()).st_size
             self._read_header()
             self.tiles = self._read_tiles()
-        except BaseException:
-            self._file.close()
-            raise
+            if_it_fails.pop_all()
 
     def close(self) -> None:
         """Release the file."""
