@@ -58,9 +58,13 @@ class Classifier(nn.Module):
 
     def predict_patches(self, patches: AbstractPatches, batch_size: int | None = None) -> NDArray[np.float32]:
         """Probabilities [N, K] of patches that need not fit in memory in batches of `batch_on`."""
+        return softmax(self.patch_logits(patches, batch_size))
+
+    def patch_logits(self, patches: AbstractPatches, batch_size: int | None = None) -> NDArray[np.float32]:
+        """Logits [N, K] of patches that need not fit in memory in batches of `batch_on`."""
         size = batch_size or batch_on(self.mean_1C11.device, patches.shape_NHWC[1])
         batches = (_filled_up(batch_NHWC, size) for batch_NHWC in patches.chunks(size))
-        return softmax(self.predict_logits(batches)[: len(patches)])
+        return self.predict_logits(batches)[: len(patches)]
 
     def predict_logits(self, batches: Iterator[NDArray[Any]]) -> NDArray[np.float32]:
         """Logits [N, K]; with test-time symmetries the logarithm of the mean probability."""
@@ -120,6 +124,12 @@ def softmax(logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities [N, K]."""
     probability_NK: NDArray[np.float32] = torch.from_numpy(logits_NK).softmax(dim=1).numpy()
     return probability_NK
+
+
+def log_odds(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Logarithm of P(class 1) / P(class 0) of a classifier of two classes, [N]."""
+    odds_N: NDArray[np.float64] = logits_NK[:, 1].astype(np.float64) - logits_NK[:, 0].astype(np.float64)
+    return odds_N
 
 
 def _filled_up(batch_NHWC: NDArray[Any], size: int) -> NDArray[Any]:
