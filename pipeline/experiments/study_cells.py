@@ -1,9 +1,9 @@
 """The trainings of a study: what decides each, and its files."""
 
-import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -14,28 +14,43 @@ import pandas as pd
 import torch
 
 from models.data.attributes import LAYOUT, ThresholdRule, attribute_table
+from models.data.dataset import PatchData
 from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from models.determinism import deterministic
+from models.networks.classifier import log_odds
 from models.training.fit import FitResult, fit
+from models.training.making import checked_settings
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import INDEX, Paths
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.experiments.study_files import StudySettings
-from pipeline.files import file_fingerprint, finite_or, read_table, replacing, write_json
-from pipeline.results.predictions import CELL
-from pipeline.training.patches import gathered, store_attributes
+from pipeline.files import finite_or, read_table, replacing, write_json
+from pipeline.results.studied import CELL
+from pipeline.training.bench import DECISIVE
+from pipeline.training.identity import (
+    RECIPE,
+    digest,
+    patches_identity,
+    rule_identity,
+    train_identity,
+)
+from pipeline.training.patches import gathered
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
+
+_DIGITS = 3
+"""Decimals of a logit that are kept: more tell no patch from another, and triple the files."""
+_SMALLEST = 10.0**-_DIGITS
+"""What is nearer to 0 is kept as this, on its own side: a logit and its class always agree."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of the study: everything that decides its result.
+    """One result of the study: everything that decides it.
 
     Attributes:
-        index_fingerprint: SHA-256 of the patch index.
-        patch: spec, channels and dtype of the stores, which the index does not hold.
+        patches: `patches_identity`.
     """
 
     repeat: int
@@ -46,22 +61,34 @@ class Cell:
     train_settings: dict[str, Any]
     rule: dict[str, Any]
     split: dict[str, Any]
-    index_fingerprint: str
-    patch: dict[str, Any]
+    patches: str
     versions: dict[str, str]
 
     @property
     def name(self) -> str:
         return f"r{self.repeat}-f{self.fold}-{self.algorithm}-{self.threshold}"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Equal for equal content: a finished cell with the same one is not trained again."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Equal for what gives equal predictions: a finished cell with the same one is not trained again."""
+        return digest(
+            {
+                "recipe": RECIPE,
+                "algorithm": self.algorithm,
+                "settings": checked_settings(self.algorithm, self.algorithm_settings).model_dump(
+                    mode="json", exclude_defaults=True
+                ),
+                "train": train_identity(TrainStage.model_validate(self.train_settings)),
+                "rule": rule_identity(ThresholdRule.model_validate(self.rule)),
+                "split": SplitSettings.model_validate(self.split).model_dump(exclude_defaults=True),
+                "patches": self.patches,
+                "versions": self.versions,
+            }
+        )
 
 
 def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
-    """Every training of the study, in order of repeat, fold, threshold, algorithm.
+    """Every result of the study, in order of repeat, fold, algorithm, threshold.
 
     Raises:
         ConfigError: a threshold that the attribute stage does not have.
@@ -76,26 +103,24 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
             do="correct the name, or add the threshold to the attribute stage's settings",
         )
     train = load_stage(context.configs, context.cohort, "train", TrainStage)
-    digest = file_fingerprint([context.paths.index])
-    store = store_attributes(context.paths, read_table(context.paths.index, INDEX, "tile"))
-    patch = {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype}
-    versions = {name: version(name) for name in ("torch", "monai", "numpy")}
+    patches = patches_identity(context.paths)
+    versions = {name: version(name) for name in DECISIVE}
     shared = settings.model_dump(include={"folds", "validation", "seed"})
-    every = product(range(settings.repeats), range(settings.folds), thresholds, settings.algorithms)
-    for repeat, fold, threshold, algorithm in every:
-        yield Cell(
-            repeat=repeat,
-            fold=fold,
-            threshold=threshold,
-            algorithm=algorithm,
-            algorithm_settings=load_algorithm(context.configs, context.cohort, algorithm),
-            train_settings=train.model_dump(mode="json"),
-            rule=attribute.thresholds[threshold].model_dump(),
-            split=SplitSettings(method="folds", fold=fold, repeat=repeat, **shared).model_dump(),
-            index_fingerprint=digest,
-            patch=patch,
-            versions=versions,
-        )
+    known = {name: load_algorithm(context.configs, context.cohort, name) for name in settings.every_algorithm}
+    for repeat, fold in product(range(settings.repeats), range(settings.folds)):
+        for algorithm, threshold in product(settings.algorithms_of(repeat), thresholds):
+            yield Cell(
+                repeat=repeat,
+                fold=fold,
+                threshold=threshold,
+                algorithm=algorithm,
+                algorithm_settings=known[algorithm],
+                train_settings=train.model_dump(mode="json"),
+                rule=attribute.thresholds[threshold].model_dump(),
+                split=SplitSettings(method="folds", fold=fold, repeat=repeat, **shared).model_dump(),
+                patches=patches,
+                versions=versions,
+            )
 
 
 def is_done(folder: Path, cell: Cell) -> bool:
@@ -108,42 +133,72 @@ def is_done(folder: Path, cell: Cell) -> bool:
     return known and (table.is_file() or bool(content.get("failure")))
 
 
-def train_cell(paths: Paths, folder: Path, cell: Cell) -> str:
-    """Train one cell on one thread and write its test predictions; returns the cell's name.
+def trainings(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
+    """Cells by training."""
+    return [(cell,) for cell in cells]
+
+
+def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Run one training on one thread and write its predictions at every threshold; returns the cells' names.
 
     A method that cannot run on the fold's groups, or diverges, is recorded with the reason.
+
+    Args:
+        paths: of the cohort.
+        folder: of the cells.
+        cells: of one training, see `trainings`.
     """
     torch.set_num_threads(1)
-    stage = TrainStage.model_validate(cell.train_settings)
-    table, value = _fold_table(paths, cell)
+    first = cells[0]
+    stage = TrainStage.model_validate(first.train_settings)
+    tables = {cell.threshold: _fold_table(paths, cell) for cell in cells}
+    table = tables[first.threshold][0]
     train, validation, test = (
         gathered(paths, table[table["split"] == part], stage.memory_limit)
         for part in (TRAIN, VALIDATION, TEST)
     )
+    seed = int(np.random.SeedSequence([stage.seed, first.repeat, first.fold]).generate_state(1)[0])
+    setup = Setup(train, validation, stage.training(paths), seed, LAYOUT, quiet=True)
     try:
-        seed = int(np.random.SeedSequence([stage.seed, cell.repeat, cell.fold]).generate_state(1)[0])
-        setup = Setup(train, validation, stage.training(paths), seed, LAYOUT, quiet=True)
-        result = fit(setup, cell.algorithm, cell.algorithm_settings)
+        results = _fitted(setup, first, {name: of_fold for name, (of_fold, _) in tables.items()})
     except (AlgorithmError, EmptyGroupError, DivergenceError) as error:
-        # Predictions of other settings, from an earlier study, are not this cell's.
-        (folder / f"{cell.name}.parquet").unlink(missing_ok=True)
-        _write_record(folder, cell, {"failure": f"{type(error).__name__}: {error.in_one_line}"})
-        return cell.name
+        for cell in cells:
+            # Predictions of other settings, from an earlier study, are not this cell's.
+            (folder / f"{cell.name}.parquet").unlink(missing_ok=True)
+            _write_record(folder, cell, {"failure": f"{type(error).__name__}: {error.in_one_line}"})
+        return tuple(cell.name for cell in cells)
+    for cell in cells:
+        (of_fold, value), result = tables[cell.threshold], results[cell.threshold]
+        parts = [
+            _predicted(cell, of_fold[of_fold["split"] == part], result, patches)
+            for part, patches in ((VALIDATION, validation), (TEST, test))
+        ]
+        with replacing(folder / f"{cell.name}.parquet") as part_file:
+            pd.concat(parts)[list(CELL)].to_parquet(part_file, index=False, compression="zstd")
+        _write_record(folder, cell, {"tissue_fraction_above": value, **_outcome(result)})
+    return tuple(cell.name for cell in cells)
+
+
+def _fitted(setup: Setup, cell: Cell, tables: Mapping[str, pd.DataFrame]) -> Mapping[str, FitResult]:
+    return {name: fit(setup, cell.algorithm, cell.algorithm_settings) for name in tables}
+
+
+def _predicted(cell: Cell, rows: pd.DataFrame, result: FitResult, patches: PatchData) -> pd.DataFrame:
+    """Predictions of the patches, which are those of `rows`, in the network's own log-odds."""
     with deterministic(torch.device("cpu")):
-        probability_NK = result.classifier.predict_patches(test.images)
-    tested = table[table["split"] == TEST]
-    predictions = tested[["patch_id", "label", "attribute", "group"]].assign(
+        logits_NK = result.classifier.patch_logits(patches.images)
+    odds_N = log_odds(logits_NK)
+    class_N = (odds_N > 0).astype(np.int64)
+    smallest_N = np.where(class_N == 1, _SMALLEST, -_SMALLEST)
+    kept_N = np.where(np.abs(odds_N) < _SMALLEST, smallest_N, odds_N.round(_DIGITS))
+    return rows[["patch_id", "split", "label", "attribute", "group", "tissue_fraction"]].assign(
         repeat=cell.repeat,
         fold=cell.fold,
         threshold=cell.threshold,
         algorithm=cell.algorithm,
-        probability=probability_NK[:, 1].astype(np.float64),
-        prediction=probability_NK.argmax(axis=1).astype(np.int64),
+        logit=kept_N.astype(np.float32),
+        prediction=class_N,
     )
-    with replacing(folder / f"{cell.name}.parquet") as part:
-        predictions[list(CELL)].to_parquet(part, index=False)
-    _write_record(folder, cell, {"tissue_fraction_above": value, **_outcome(result)})
-    return cell.name
 
 
 def _fold_table(paths: Paths, cell: Cell) -> tuple[pd.DataFrame, float]:
@@ -171,6 +226,8 @@ def _write_record(folder: Path, cell: Cell, outcome: dict[str, Any]) -> None:
     record = {
         "fingerprint": cell.fingerprint,
         "name": cell.name,
+        "repeat": cell.repeat,
+        "fold": cell.fold,
         "algorithm": cell.algorithm,
         "threshold": cell.threshold,
         **outcome,

@@ -1,10 +1,11 @@
-"""What a study writes: predictions.parquet, study.json, table.md and study.png."""
+"""A study's settings, and what it writes: predictions.parquet, study.json, table.md and study.png."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from models.metrics.intervals import Interval
 from pipeline.config import Context, Settings
@@ -15,6 +16,15 @@ from pipeline.results.verdict import interval_record
 from pipeline.tables.blocks import Page
 from pipeline.tables.dots import dot_plot
 from pipeline.tables.writers import markdown
+
+
+class Others(Settings):
+    """Methods of a study's second table: patients decide an interval, and more repeats cost hours."""
+
+    algorithms: tuple[str, ...] = ()
+    """Files of configs/algorithms; none: no second table."""
+    repeats: PositiveInt = 2
+    """Of the cross-validation, the first of all."""
 
 
 class StudySettings(Settings):
@@ -30,6 +40,8 @@ class StudySettings(Settings):
     """Of folds; the training's own seed is in configs/train.yaml."""
     algorithms: tuple[str, ...] = ("erm", "class_balanced", "group_resampling", "gerne")
     """Files of configs/algorithms."""
+    others: Others = Others()
+    """Methods that are looked at in fewer repeats, beside these ones."""
     thresholds: tuple[str, ...] | None = None
     """Of the attribute stage; none: all of them."""
     candidate: str = "gerne"
@@ -52,9 +64,29 @@ class StudySettings(Settings):
             raise ValueError("name each once, or two processes write the same cell; and at least one")
         return names
 
+    @model_validator(mode="after")
+    def _others_are_others(self) -> Self:
+        again = [name for name in self.others.algorithms if self.others.algorithms.count(name) > 1]
+        again += [name for name in self.others.algorithms if name in self.algorithms]
+        if again:
+            raise ValueError(f"others.algorithms names {', '.join(dict.fromkeys(again))} once more")
+        if self.others.algorithms and self.others.repeats > self.repeats:
+            raise ValueError(f"others.repeats = {self.others.repeats} of {self.repeats} repeats")
+        return self
+
+    @property
+    def every_algorithm(self) -> tuple[str, ...]:
+        """Those of both tables."""
+        return (*self.algorithms, *self.others.algorithms)
+
+    def algorithms_of(self, repeat: int) -> tuple[str, ...]:
+        """Those that a repeat trains."""
+        return self.every_algorithm if repeat < self.others.repeats else self.algorithms
+
 
 def write(
     context: Context,
+    folder: Path,
     settings: StudySettings,
     predictions: pd.DataFrame,
     records: Sequence[Mapping[str, Any]],
@@ -64,16 +96,22 @@ def write(
     """Write all four files, each whole or not at all.
 
     Args:
+        context: of the cohort.
+        folder: for them.
+        settings: of the study, with the repeats and algorithms that these tables are of.
         predictions: columns CELL and patient_id, of every cell that counts.
         records: of all cells.
         boards: figures at every threshold.
         page: their tables.
     """
-    folder = context.paths.study
     content = {
         "settings": settings.model_dump() | boards[0].settings.model_dump(exclude={"seed"}),
         "patients": int(predictions["patient_id"].nunique()),
-        "fingerprints": study_fingerprints(context, dict.fromkeys(record["algorithm"] for record in records)),
+        "fingerprints": study_fingerprints(
+            context,
+            dict.fromkeys(record["algorithm"] for record in records),
+            [board.threshold for board in boards],
+        ),
         "thresholds": {board.threshold: _figures(board, settings.candidate) for board in boards},
         "cells": list(records),
     }

@@ -11,8 +11,9 @@ from models.data.splitting import TEST
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
 from pipeline.config import Context, is_generated, load_cohort, require_slides, stage_mapping
 from pipeline.files import read_json, read_table
-from pipeline.results.predictions import Tested, find_tested
+from pipeline.results.predictions import find_tested
 from pipeline.results.runs import listed_runs
+from pipeline.results.tested import Tested
 
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 

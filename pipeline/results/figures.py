@@ -11,8 +11,8 @@ import numpy as np
 from models.metrics.along_attribute import AttributeBins
 from models.metrics.intervals import Interval, PatientSums
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.predictions import Source
 from pipeline.results.seeds import Pool
+from pipeline.results.tested import Source
 from pipeline.results.verdict import Reading
 from pipeline.training.layout import NamedLayout
 

@@ -1,7 +1,5 @@
 """What a run is, and which runs are of the present configuration and data."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,11 +7,19 @@ from typing import Any
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.config import Context, load_algorithm, load_cohort, load_yaml, stage_mapping
+from pipeline.config import Context, load_algorithm, load_cohort, load_stage, load_yaml
 from pipeline.defaults import files_of
-from pipeline.files import file_fingerprint, read_json, read_table
+from pipeline.files import read_json, read_table
+from pipeline.training.identity import (
+    digest,
+    patches_identity,
+    rule_identity,
+    train_identity,
+)
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
+from pipeline.training.settings import TrainStage
+from pipeline.training.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -95,34 +101,41 @@ def present_study(context: Context) -> bool:
 
 def _stale_study(context: Context) -> str:
     paths = context.paths
-    used = read_json(paths.study / "study.json", "study").get("fingerprints", {})
-    changed = [paths.index.name] if used.get(paths.index.name) != file_fingerprint([paths.index]) else []
-    if used and not changed:
-        algorithms = [name.removeprefix("algorithms.") for name in used if name.startswith("algorithms.")]
-        present = study_fingerprints(context, algorithms)
-        changed = [name for name, digest in used.items() if present.get(name) != digest]
-    if used:
-        return f"{', '.join(changed)} changed since; run `evenpatch study` again" if changed else ""
-    # Of an earlier version, which did not record them: its patches tell.
-    tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
-    strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
-    return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
+    used = read_json(paths.study / "study.json", "study").get("fingerprints")
+    if used is None:
+        # Predictions of other origin, with a record that holds no more than their trials: the patches tell.
+        tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
+        strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
+        return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
+    if "patches" not in used:
+        return "it is of an earlier version; run `evenpatch study` again"
+    kinds: dict[str, list[str]] = {}
+    for name in used:
+        kind, _, own = name.partition(".")
+        kinds.setdefault(kind, []).append(own)
+    present = study_fingerprints(context, kinds.get("algorithms", ()), kinds.get("thresholds", ()))
+    changed = [name for name, digest in used.items() if present.get(name) != digest]
+    return f"{', '.join(changed)} changed since; run `evenpatch study` again" if changed else ""
 
 
-def study_fingerprints(context: Context, algorithms: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of the patch index, and of the settings that a study's trainings are made with, by name.
+def study_fingerprints(
+    context: Context, algorithms: Iterable[str], thresholds: Iterable[str]
+) -> dict[str, str]:
+    """SHA-256 of the patches, and of the settings that a study's trainings are made with, by name.
 
-    Settings of an algorithm that is gone count as changed.
+    Settings of an algorithm or threshold that is gone count as changed.
     """
-    configs, cohort, index = context.configs, context.cohort, context.paths.index
-    settings = {stage: stage_mapping(configs, cohort, stage) for stage in ("attribute", "train")}
+    configs, cohort = context.configs, context.cohort
+    train = load_stage(configs, cohort, "train", TrainStage)
+    rules = load_stage(configs, cohort, "attribute", AttributeSettings).thresholds
+    settings: dict[str, Any] = {"train": train_identity(train)}
     for name in algorithms:
         known = files_of(configs, f"algorithms/{name}")
         settings[f"algorithms.{name}"] = load_algorithm(configs, cohort, name) if known else {}
-    digests = {name: json.dumps(content, sort_keys=True, default=str) for name, content in settings.items()}
-    return {index.name: file_fingerprint([index])} | {
-        name: hashlib.sha256(text.encode()).hexdigest() for name, text in digests.items()
-    }
+    for name in thresholds:
+        settings[f"thresholds.{name}"] = rule_identity(rules[name]) if name in rules else {}
+    found = {name: digest(content) for name, content in settings.items()}
+    return {"patches": patches_identity(context.paths), **found}
 
 
 def without_left_out(reasons: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from models.metrics.accuracy import patients_per_group
 from models.metrics.intervals import Interval, PatientSums, bootstrap, paired_difference
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import ALWAYS, METRICS, Contrast, GroupSize, Method, Metric, Scoreboard
-from pipeline.results.predictions import Tested
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
 from pipeline.results.terms import Terms
+from pipeline.results.tested import Tested
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.training.layout import NamedLayout
 

@@ -16,7 +16,7 @@ from models.metrics.intervals import PatientStatistics, PatientSums, patient_sta
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
 from pipeline.results.bootstrap import MOST_RANKED, BootstrapSettings
-from pipeline.results.predictions import Tested
+from pipeline.results.tested import Tested
 from pipeline.training.layout import TISSUE, NamedLayout
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context, Settings
 from pipeline.files import read_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
-from pipeline.results.predictions import Source, Tested
+from pipeline.results.tested import Source, Tested
 from pipeline.training.layout import NamedLayout, read_layout
 
 

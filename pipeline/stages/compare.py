@@ -19,9 +19,10 @@ from patching.errors import ConfigError
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
 from pipeline.report.sources import ReportSettings
-from pipeline.results.predictions import Tested, find_tested
+from pipeline.results.predictions import find_tested
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import Terms, terms_of
+from pipeline.results.tested import Tested
 from pipeline.tables.blocks import Block, Cell, Chapter, Row
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import WRITERS, printed

@@ -2,34 +2,39 @@
 
 For few patients one split says little. Here every patient is tested once per repeat, by a model that never
 saw the patient: thresholds come from the fold's training patients, step and candidate from its validation
-patients. Written are one pair of files per training under cells/, predictions.parquet, study.json, table.md
-and study.png, the figures with intervals over patients. An interrupted study goes on where it was.
+patients. Written are one pair of files per result under cells/, predictions.parquet, study.json, table.md
+and study.png, the figures with intervals over patients; those of `others:` in a folder others/. An
+interrupted study goes on where it was, and with --archive also in another checkout.
 """
 
 import argparse
 import json
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import track
+from rich.progress import MofNCompleteColumn, Progress
 
 from patching.errors import AlgorithmError
 from pipeline.artifacts import INDEX, Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
-from pipeline.experiments.study_cells import Cell, is_done, planned, train_cell
+from pipeline.experiments.study_archive import archive, restore
+from pipeline.experiments.study_cells import Cell, is_done, planned, train_cells, trainings
 from pipeline.experiments.study_files import StudySettings, write
 from pipeline.files import read_table
 from pipeline.report.sources import ReportSettings
-from pipeline.results.predictions import read_index, repeats_of
+from pipeline.results.predictions import read_index
 from pipeline.results.runs import tuning_trials
 from pipeline.results.scoreboards import scoreboards_of
+from pipeline.results.studied import repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
@@ -47,13 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        metavar="FOLDER",
+        help="keep finished trainings in FOLDER/<cohort> too, in small files, and take what is there",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="start no training after so long; the same command goes on from there",
+    )
 
 
 def run(context: Context, options: argparse.Namespace) -> None:
     """Train what is missing, then summarize everything.
 
     Raises:
-        ArtifactError: the patch index is missing.
+        ArtifactError: the patch index is missing, or the archive is damaged.
         ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
@@ -62,29 +78,65 @@ def run(context: Context, options: argparse.Namespace) -> None:
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"
+    store = options.archive / context.cohort if options.archive else None
+    if store is not None:
+        logger.info("%d results taken from %s", restore(store, folder, cells, index), store)
     missing = [cell for cell in cells if not is_done(folder, cell)]
-    logger.info("%d trainings, %d of them finished before", len(cells), len(cells) - len(missing))
-    # Longest first: a process that starts a long training last keeps the others waiting.
-    missing.sort(key=lambda cell: -len(cell.algorithm_settings.get("candidates", ())))
-    for name in _finished(context.paths, folder, missing, settings.workers):
-        logger.debug("finished %s", name)
-    records = [json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
+    logger.info("%d results, %d of them finished before", len(cells), len(cells) - len(missing))
+    until = time.monotonic() + 60 * options.minutes if options.minutes else math.inf
+    try:
+        for names in _finished(context.paths, folder, trainings(missing), settings.workers, until):
+            logger.debug("finished %s", ", ".join(names))
+    finally:
+        if store is not None:
+            logger.info("%d files written in %s", archive(store, folder, cells, index), store)
+    left = [cell for cell in cells if not is_done(folder, cell)]
+    if left:
+        print(f"{len(left)} of {len(cells)} results are missing still: run the same command again")
+        return
+    _summarize_all(context, settings, cells, index)
+
+
+def _summarize_all(
+    context: Context, settings: StudySettings, cells: Sequence[Cell], index: pd.DataFrame
+) -> None:
+    """The methods of all repeats, and in a folder of its own all methods in the repeats that all have."""
+    own = [cell for cell in cells if cell.algorithm in settings.algorithms]
+    summarize_cells(context, context.paths.study, settings, own, index)
+    if settings.others.algorithms:
+        repeats = settings.others.repeats
+        every = settings.model_copy(update={"algorithms": settings.every_algorithm, "repeats": repeats})
+        shared = [cell for cell in cells if cell.repeat < repeats]
+        summarize_cells(context, context.paths.study / "others", every, shared, index)
+
+
+def summarize_cells(
+    context: Context, folder: Path, settings: StudySettings, cells: Sequence[Cell], index: pd.DataFrame
+) -> None:
+    """Figures, tables and picture of finished cells.
+
+    Raises:
+        AlgorithmError: no method ran in every fold.
+    """
+    places = context.paths.study / "cells"
+    records = [json.loads((places / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
     kept, left_out = without_failures(cells, records)
     remarks = [*left_out, *tuned_before(context.paths, kept)]
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
-    predictions = pd.concat([pd.read_parquet(folder / f"{cell.name}.parquet") for cell in kept])
+    predictions = pd.concat([pd.read_parquet(places / f"{cell.name}.parquet") for cell in kept])
     predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")
     best = best_on_validation(predictions, records)
     if best is not None:
         predictions, ran = pd.concat([predictions, best]), (*ran, BEST)
     settings = settings.model_copy(update={"algorithms": ran})
-    summarize(context, settings, predictions, records, remarks)
+    summarize(context, folder, settings, predictions, records, remarks)
     for name in ("table.md", "study.json", "study.png"):
-        logger.info("wrote %s", context.paths.study / name)
+        logger.info("wrote %s", folder / name)
 
 
 def summarize(
     context: Context,
+    folder: Path,
     settings: StudySettings,
     predictions: pd.DataFrame,
     records: Sequence[Mapping[str, Any]],
@@ -93,6 +145,9 @@ def summarize(
     """Print the tables and write all files.
 
     Args:
+        context: of the cohort.
+        folder: for the files.
+        settings: of the study.
         predictions: columns CELL and patient_id, of every cell.
         records: of the cells.
         remarks: sentences about methods that could not be trained, or that know patients of the test.
@@ -102,7 +157,7 @@ def summarize(
     terms = terms_of(context, tested, report, candidate=settings.candidate)
     boards = scoreboards_of(tested, terms)
     page = page_of(context, "repeated cross-validation", boards, terms, remarks)
-    write(context, settings, predictions, records, boards, page)
+    write(context, folder, settings, predictions, records, boards, page)
     console = Console()
     console.print(printed(page, console.width))
 
@@ -145,14 +200,30 @@ def tuned_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _finished(paths: Paths, folder: Path, cells: Sequence[Cell], workers: int) -> Iterator[str]:
-    if not cells:
+def _finished(
+    paths: Paths, folder: Path, jobs: Sequence[tuple[Cell, ...]], workers: int, until: float
+) -> Iterator[tuple[str, ...]]:
+    """Names of the cells of each training as it ends; none is started after `until` (time.monotonic)."""
+    if not jobs:
         return
+    # Longest first: a process that starts a long training last keeps the others waiting.
+    waiting = sorted(jobs, key=lambda cells: len(cells[0].algorithm_settings.get("candidates", ())))
+    # Whole repeats first, so that what is there can be told.
+    waiting.sort(key=lambda cells: -cells[0].repeat)
     # Forked children of a process that has used torch's threads can hang.
-    with ProcessPoolExecutor(min(workers, len(cells)), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(train_cell, paths, folder, cell) for cell in cells]
+    with (
+        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool,
+        Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress,
+    ):
+        bar = progress.add_task("training folds", total=len(jobs))
+        running: set[Future[tuple[str, ...]]] = set()
         try:
-            for future in track(as_completed(futures), "training folds", total=len(futures)):
-                yield future.result()
+            while running or (waiting and time.monotonic() < until):
+                while waiting and len(running) < workers and time.monotonic() < until:
+                    running.add(pool.submit(train_cells, paths, folder, waiting.pop()))
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    progress.advance(bar)
+                    yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)

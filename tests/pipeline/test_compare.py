@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from models.data.splitting import TEST
 from models.metrics.accuracy import group_metrics
 from pipeline.artifacts import ATTRIBUTES, Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context
-from pipeline.results.predictions import CELL, find_tested
+from pipeline.results.predictions import find_tested
 from pipeline.results.seeds import layout_of, pools_of
+from pipeline.results.studied import CELL
 from pipeline.tables.cells import Cell, figure_cell, number
 from pipeline.tables.writers import WRITERS, latex_text, markdown_text
 from pipeline.training.layout import GIVEN, TISSUE, NamedLayout, write_attributes
@@ -217,6 +219,7 @@ def write_study(context: Context, repeats: int) -> None:
             if repeat == 1:
                 table.loc[0, ["attribute", "group"]] = [1, 1]
             columns = {"repeat": repeat, "fold": 0, "threshold": "low", "algorithm": algorithm}
+            columns |= {"split": TEST, "tissue_fraction": 0.5, "logit": 2.0 * table["prediction"] - 1}
             tables.append(table.assign(**columns)[list(CELL)])
     context.paths.study.mkdir(parents=True, exist_ok=True)
     pd.concat(tables).to_parquet(context.paths.study / "predictions.parquet", index=False)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from models.data.splitting import TEST
 from models.metrics.intervals import Interval
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
@@ -217,20 +218,21 @@ def write_study(context: Context) -> None:
     """Of two algorithms and two repeats on all patches, at `low`; ERM errs in every third patch."""
     index = pd.read_parquet(context.paths.index)
     groups = pd.read_parquet(context.paths.attribute_table("low")).drop(columns="threshold")
-    table = index[["patch_id", "label"]].merge(groups, on="patch_id")
+    table = index[["patch_id", "label", "tissue_fraction"]].merge(groups, on="patch_id")
     tables = []
     for repeat in (0, 1):
         for algorithm in ("erm", "gerne"):
             wrong = (np.arange(len(table)) % 3 == repeat) & (algorithm == "erm")
             prediction = np.where(wrong, 1 - table["label"], table["label"])
             columns = {"repeat": repeat, "fold": 0, "threshold": "low", "algorithm": algorithm}
-            tables.append(table.assign(prediction=prediction, probability=prediction * 1.0, **columns))
+            columns |= {"split": TEST, "logit": 2.0 * prediction - 1}
+            tables.append(table.assign(prediction=prediction, **columns))
     context.paths.study.mkdir(parents=True)
     pd.concat(tables).to_parquet(context.paths.study / "predictions.parquet", index=False)
     for name in ("study", "attribute", "train", "algorithms/erm", "algorithms/gerne"):
         (context.configs / name).parent.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).parents[2] / "configs" / f"{name}.yaml", context.configs / f"{name}.yaml")
-    content = {"cells": [], "fingerprints": study_fingerprints(context, ("erm", "gerne"))}
+    content = {"cells": [], "fingerprints": study_fingerprints(context, ("erm", "gerne"), ("low",))}
     (context.paths.study / "study.json").write_text(json.dumps(content))
 
 
@@ -329,29 +331,42 @@ def test_a_study_of_other_patches_is_left_out_with_the_reason(
     path.write_text(json.dumps({"cells": [], "fingerprints": {"index.parquet": "0" * 64}}))
     with caplog.at_level(logging.WARNING):
         assert sources_of(cohort).study == ()
-    assert "the study is left out: index.parquet changed since" in caplog.text
-    # Of an earlier version, which did not record them: its patches tell.
-    path.write_text(json.dumps({"cells": []}))
-    assert len(sources_of(cohort).study) == 1
-    table = pd.read_parquet(cohort.paths.study / "predictions.parquet")
-    table[table["patch_id"] != table["patch_id"].iloc[0]].to_parquet(
-        cohort.paths.study / "predictions.parquet"
-    )
+    assert "the study is left out: it is of an earlier version" in caplog.text
+    path.write_text(json.dumps({"cells": [], "fingerprints": {"patches": "0" * 64}}))
     with caplog.at_level(logging.WARNING):
         assert "One seed, one split." in render(sources_of(cohort))
-    assert "the study is left out: 1 patches are only in it or only in the present index" in caplog.text
+    assert "the study is left out: patches changed since" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["train", "attribute", "algorithms/gerne"])
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("train", "learning_rate: 0.0123", "train"),
+        ("attribute", "thresholds: {low: {quantile: 0.35}, high: {quantile: 0.6}}", "thresholds.low"),
+        ("algorithms/gerne", "c: 0.75", "algorithms.gerne"),
+    ],
+)
 def test_a_study_of_other_settings_is_left_out_with_the_reason(
-    name: str, cohort: Context, caplog: pytest.LogCaptureFixture
+    name: str, line: str, told: str, cohort: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_study(cohort)
-    with (cohort.configs / f"{name}.yaml").open("a") as file:
-        file.write("\nadded: 1\n")
+    file = cohort.configs / f"{name}.yaml"
+    key = line.split(":")[0]
+    content = {name: value for name, value in load_yaml(file).items() if name != key}
+    file.write_text(yaml.safe_dump(content) + line + "\n")
     with caplog.at_level(logging.WARNING):
         assert sources_of(cohort).study == ()
-    assert f"the study is left out: {name.replace('/', '.')} changed since" in caplog.text
+    assert f"the study is left out: {told} changed since" in caplog.text
+
+
+def test_a_key_that_changes_no_weights_leaves_a_study_valid(cohort: Context) -> None:
+    write_study(cohort)
+    for name, line in (("train", "save_minutes: 3"), ("attribute", "bins: 31")):
+        file = cohort.configs / f"{name}.yaml"
+        key = line.split(":")[0]
+        content = {name: value for name, value in load_yaml(file).items() if name != key}
+        file.write_text(yaml.safe_dump(content) + line + "\n")
+    assert len(sources_of(cohort).study) == 1
 
 
 def test_predictions_without_a_record_are_no_study(cohort: Context) -> None:

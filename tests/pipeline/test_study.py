@@ -3,30 +3,37 @@
 import json
 import logging
 import re
+import shutil
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from models.algorithms.registry import ALGORITHMS
 from models.data.attributes import LAYOUT
+from models.data.splitting import TEST, SplitSettings
 from models.metrics.intervals import PatientSums
 from models.metrics.selection import Score
-from patching.errors import ConfigError
+from patching.errors import ArtifactError, ConfigError
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.experiments import study_cells
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_files import StudySettings
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
-from pipeline.results.predictions import repeats_of
 from pipeline.results.seeds import pools_of, statistics_of
+from pipeline.results.studied import repeats_of
 from pipeline.stages import study
+from pipeline.training.identity import RECIPE
+from pipeline.training.settings import TrainStage
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+WHOLE = {"archive": None, "minutes": None}
 SMALL = {"repeats": 2, "folds": 2, "algorithms": ["erm", "gerne"], "draws": 50, "workers": 1}
 
 
@@ -44,8 +51,8 @@ def settings_of(context: Context) -> StudySettings:
     return load_stage(context.configs, context.cohort, "study", StudySettings)
 
 
-def train_here(context: Context, cell: study_cells.Cell) -> None:
-    study_cells.train_cell(context.paths, context.paths.study / "cells", cell)
+def train_here(context: Context, *cells: study_cells.Cell) -> None:
+    study_cells.train_cells(context.paths, context.paths.study / "cells", cells)
 
 
 def test_plans_every_training_once(context: Context) -> None:
@@ -69,8 +76,8 @@ def test_every_patient_is_tested_once_per_repeat(context: Context) -> None:
         if (cell.repeat, cell.algorithm, cell.threshold) == (0, "erm", "low"):
             train_here(context, cell)
             table = pd.read_parquet(context.paths.study / "cells" / f"{cell.name}.parquet")
-            assert table["probability"].between(0, 1).all()
-            tested += table["patch_id"].tolist()
+            assert ((table["logit"] > 0) == (table["prediction"] == 1)).all()
+            tested += table["patch_id"][table["split"] == TEST].tolist()
     # Patient 003 is fixed to the test split by slides.csv, which a study sets aside.
     assert sorted(tested) == sorted(wanted)
 
@@ -88,6 +95,62 @@ def test_a_finished_training_is_kept_until_something_changes(context: Context) -
     assert not study_cells.is_done(folder, next(study_cells.planned(context, settings_of(context))))
 
 
+def test_what_decides_no_training_retrains_nothing(context: Context) -> None:
+    folder = context.paths.study / "cells"
+    cell = next(study_cells.planned(context, settings_of(context)))
+    train_here(context, cell)
+    file = context.configs / "cohorts" / "small.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["train"] |= {"save_minutes": 3, "log_gradients": True, "schedule": "cosine"}
+    content["attribute"] = {"bins": 31}
+    file.write_text(yaml.safe_dump(content))
+    index = pd.read_parquet(context.paths.index)
+    index.assign(quality_focus=1.0, tumor_fraction=0.5).to_parquet(context.paths.index, index=False)
+    assert study_cells.is_done(folder, next(study_cells.planned(context, settings_of(context))))
+    index.assign(tissue_fraction=index["tissue_fraction"] ** 2).to_parquet(context.paths.index, index=False)
+    assert not study_cells.is_done(folder, next(study_cells.planned(context, settings_of(context))))
+
+
+def test_the_defaults_behind_finished_studies_are_what_they_were() -> None:
+    """A new key: add it to the file. A changed default: raise RECIPE as well."""
+    kinds: dict[str, type[BaseModel]] = {"train": TrainStage, "split": SplitSettings}
+    kinds |= {name: algorithm.settings_type for name, algorithm in ALGORITHMS.items()}
+    present = {name: kind.model_validate({}).model_dump(mode="json") for name, kind in kinds.items()}
+    known = json.loads(Path(__file__).with_name("study_defaults.json").read_text())
+    assert present == known["defaults"]
+    assert known["recipe"] == RECIPE
+
+
+def test_an_archive_gives_the_same_tables_without_training(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("a finished result was trained again")
+
+    options = {"repeats": 1, "algorithms": ["erm"], "thresholds": None, "workers": 1, "minutes": None}
+    store = tmp_path / "archive"
+    study.run(context, Namespace(**options, archive=store))
+    written = (context.paths.study / "study.json").read_text()
+    names = sorted(path.name for path in (store / "small").iterdir())
+    assert names == ["erm-high-r0.parquet", "erm-low-r0.parquet"]
+    before = [(store / "small" / name).read_bytes() for name in names]
+    shutil.rmtree(context.paths.study)
+    monkeypatch.setattr(study, "_finished", lambda *given: iter(()) if not given[2] else never())
+    study.run(context, Namespace(**options, archive=store))
+    assert (context.paths.study / "study.json").read_text() == written
+    assert [(store / "small" / name).read_bytes() for name in names] == before
+    (store / "small" / names[0]).write_bytes(b"PAR1 cut off")
+    with pytest.raises(ArtifactError, match=r"erm-high-r0\.parquet, which is damaged"):
+        study.run(context, Namespace(**options, archive=store))
+
+
+def test_a_study_in_slices_says_what_is_left(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"repeats": 1, "algorithms": ["erm"], "thresholds": ["low"], "workers": 1, "archive": None}
+    study.run(context, Namespace(**options, minutes=1e-9))
+    assert "2 of 2 results are missing still" in capsys.readouterr().out
+    assert not (context.paths.study / "study.json").exists()
+
+
 def test_the_same_training_gives_the_same_predictions(context: Context) -> None:
     cell = next(study_cells.planned(context, settings_of(context)))
     path = context.paths.study / "cells" / f"{cell.name}.parquet"
@@ -102,7 +165,7 @@ def test_writes_figures_table_and_picture(
     context: Context, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    study.run(context, Namespace(repeats=1, algorithms=None, thresholds=None, workers=2))
+    study.run(context, Namespace(repeats=1, algorithms=None, thresholds=None, workers=2, **WHOLE))
     content = json.loads((context.paths.study / "study.json").read_text())
     assert set(content["thresholds"]) == {"low", "high"}
     assert len(content["cells"]) == 1 * 2 * 2 * 2
@@ -135,11 +198,12 @@ def predictions(repeats: int) -> pd.DataFrame:
                         "fold": 0,
                         "threshold": "low",
                         "algorithm": "erm",
+                        "split": TEST,
                         "label": label,
                         "attribute": attribute,
                         "group": group,
                         "prediction": prediction,
-                        "probability": float(prediction),
+                        "logit": 2.0 * prediction - 1,
                     }
                 )
     return pd.DataFrame(rows)
@@ -179,7 +243,7 @@ def of_index(context: Context, algorithms: tuple[str, ...]) -> pd.DataFrame:
     index["group"] = 2 * index["label"] + index["attribute"]
     wrong = (index["group"] == 3) & (np.arange(len(index)) % 2 == 0)
     index["prediction"] = np.where(wrong, 1 - index["label"], index["label"])
-    index["probability"] = index["prediction"] * 0.8 + 0.1
+    index["split"], index["logit"] = TEST, 2.0 * index["prediction"] - 1
     return pd.concat([index.assign(algorithm=name) for name in algorithms])
 
 
@@ -188,7 +252,7 @@ def test_the_tables_say_what_cannot_be_estimated(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     table = of_index(context, ("erm", "class_balanced", "group_resampling", "gerne"))
-    study.summarize(context, settings_of(context), table, [], [])
+    study.summarize(context, context.paths.study, settings_of(context), table, [], [])
     written = (context.paths.study / "table.md").read_text()
     left_out = "tumor, little tissue (12 patches): not estimable, and left out of WGA and GBA."
     assert left_out in written
@@ -219,7 +283,7 @@ def test_the_minimums_are_those_of_evaluate_unless_the_study_has_its_own(context
     assert bootstrap_settings(context).model_dump() == own.model_dump() | {"minimum_patches": 5}
     found = bootstrap_settings(context, study=True)
     assert found.model_dump() == own.model_dump() | {"minimum_patches": 5, "minimum_patients": 7}
-    study.summarize(context, settings_of(context), of_index(context, ("erm",)), [], [])
+    study.summarize(context, context.paths.study, settings_of(context), of_index(context, ("erm",)), [], [])
     settings = json.loads((context.paths.study / "study.json").read_text())["settings"]
     assert settings["minimum_patches"] == 5
     assert (settings["minimum_patients"], settings["seed"], settings["draws"]) == (7, 9, own.draws)
@@ -252,7 +316,7 @@ def test_brackets_in_a_reason_are_printed_as_they_are(
 ) -> None:
     settings = settings_of(context).model_copy(update={"repeats": 1, "algorithms": ("erm",)})
     reason = "erm: group [tumor] and [/b] are empty"
-    study.summarize(context, settings, of_index(context, ("erm",)), [], [reason])
+    study.summarize(context, context.paths.study, settings, of_index(context, ("erm",)), [], [reason])
     assert reason in capsys.readouterr().out
 
 

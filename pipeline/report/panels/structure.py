@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.results.predictions import Tested
+from pipeline.results.tested import Tested
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),

@@ -1,0 +1,90 @@
+"""Test predictions of one training or repeat, with what its validation patches say beside them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from patching.errors import ArtifactError
+
+Source = Literal["split", "study"]
+NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
+KNOWN = ("patient_id", "slide_id", "store_row", "tissue_fraction", "tumor_fraction")
+OWN = ("probability", "logit", "fold")
+"""Columns that predictions may have: P(label = 1) as it is told, the network's log-odds, a study's fold."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Test predictions of one training, or of one repeat of a study.
+
+    Attributes:
+        name: of the run or repeat, for messages.
+        source: `split`, one training on one split; `study`, one repeat of a cross-validation.
+        seed: of the training; of a study, its repeat.
+        trials: candidates that each selection chose from, those of a search included, ascending; empty where
+            that was not recorded.
+        record: run.json, settings and seeds of the training; empty for a study, or where there is none.
+        oracle: figures selected on the test patches, by name; no estimate of anything.
+        patches: NEEDED, KNOWN of the index (NaN where it has none) and of OWN what there is; in the order of
+            patch_id, so that runs pair row by row.
+        validation: the same of the patches that the state was chosen on; of a study, of every fold's, so
+            that a patch occurs in several. Empty where predictions hold none.
+        above: of a study, the threshold's value in every fold.
+    """
+
+    name: str
+    source: Source
+    algorithm: str
+    threshold: str
+    seed: int
+    trials: tuple[int, ...]
+    record: Mapping[str, Any]
+    oracle: Mapping[str, Any]
+    patches: pd.DataFrame
+    validation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    above: Mapping[int, float] = field(default_factory=dict)
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """Settings, and fingerprints of the data, that the seeds of an algorithm must share.
+
+        Without the settings that selection chooses for each seed anew.
+        """
+        settings = self.record.get("algorithm_settings", {})
+        tried = {key for trial in self.record.get("trials", ()) for key in trial.get("override", {})}
+        own = {key: value for key, value in settings.items() if key not in tried}
+        return {**self.record.get("train_settings", {}), **own, **self.record.get("fingerprints", {})}
+
+    @property
+    def candidates(self) -> list[str]:
+        """What selection chose from, in words."""
+        return sorted(str(trial.get("override")) for trial in self.record.get("trials", ()))
+
+
+def joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with patient and tissue fraction; unique patches in the order of patch_id.
+
+    Raises:
+        ArtifactError: patches that are not of the index, or not once.
+    """
+    known = index.reindex(columns=["patch_id", *KNOWN])
+    own = table[[*NEEDED, *(column for column in OWN if column in table)]]
+    joined = own.merge(known, on="patch_id", how="left", validate="m:1")
+    strange = joined["patch_id"][joined["patient_id"].isna()]
+    if not strange.empty:
+        raise ArtifactError(
+            has=f"{name}: {len(strange)} predictions for patches not in the index, as {strange.iloc[0]}",
+            needs="predictions of this cohort's present patches",
+            do="evaluate again, or give the run's own --cohort",
+        )
+    if joined.empty or joined["patch_id"].duplicated().any():
+        raise ArtifactError(
+            has=f"{name} with {len(joined)} test predictions for {joined['patch_id'].nunique()} patches",
+            needs="one prediction of every test patch",
+            do="name each run or study cell once, and evaluate again where that is not it",
+        )
+    return joined.astype(dict.fromkeys(NEEDED[1:], np.int64)).sort_values("patch_id", ignore_index=True)
