@@ -16,7 +16,8 @@ import torch
 from models.data.attributes import LAYOUT, ThresholdRule, attribute_table
 from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from models.determinism import deterministic
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import INDEX, Paths
