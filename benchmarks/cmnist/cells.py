@@ -16,7 +16,8 @@ from models.data.splitting import TEST, TRAIN, VALIDATION
 from models.groups import GroupLayout
 from models.metrics.accuracy import group_metrics
 from models.metrics.selection import Score
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.making import candidates
 from models.training.settings import TrainSettings
 from models.training.setup import Setup

@@ -1,6 +1,7 @@
 """First models of two-stage methods: trained once for all candidates that ask for the same."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ from patching.errors import AlgorithmError
 
 logger = logging.getLogger(__name__)
 
+_Scored = tuple[Classifier, NDArray[np.float32]]
+"""A state of a first model, and its logits of the samples that it is asked about."""
+
 
 @dataclass
 class FirstModels:
@@ -26,47 +30,58 @@ class FirstModels:
     Args:
         setup: of the fit.
         name: of the method, for files and progress bars.
+        beside: the same setup with other attributes of the validation patches, by name.
     """
 
     setup: Setup
     name: str
-    _made: list[tuple[FirstStage, FirstModel]] = field(default_factory=list)
+    beside: Mapping[str, Setup] = field(default_factory=dict)
+    _made: list[tuple[FirstStage, dict[str | None, FirstModel]]] = field(default_factory=list)
 
-    def get(self, wanted: FirstStage) -> FirstModel:
+    def get(self, wanted: FirstStage, beside: str | None = None) -> FirstModel:
         """The first model of this description.
+
+        Args:
+            wanted: what is asked of it.
+            beside: a name in `beside` whose attributes shall have chosen its state. Names that chose the same
+                get the same object; by a rule without groups they do, but for ties.
 
         Raises:
             AlgorithmError: patients are too few for the folds or for holding some out, or folds are asked
                 for and patients are not known.
             DivergenceError, CheckpointError: of its training.
         """
-        found = next((model for stage, model in self._made if stage == wanted), None)
+        found = next((models for stage, models in self._made if stage == wanted), None)
         if found is None:
             found = self._train(wanted)
             self._made.append((wanted, found))
-        return found
+        return found[beside]
 
-    def _train(self, wanted: FirstStage) -> FirstModel:
-        train = self.setup.train
-        fold_N = self._folds(wanted.folds) if wanted.folds > 1 else None
+    def _train(self, wanted: FirstStage) -> dict[str | None, FirstModel]:
+        train, folded, number = self.setup.train, wanted.folds > 1, len(self._made)
+        fold_N = self._folds(wanted.folds) if folded else np.zeros(len(train), np.int64)
         unseen_N = self._held_out(wanted.held_out)
-        number = len(self._made)
-        if fold_N is None:
-            trainer = self._fit(wanted, ~unseen_N, unseen_N, f"{self.name}-first-{number}")
-            return FirstModel(trainer.classifier, trainer.logits(train), unseen_N)
-        logits_NK = np.empty((len(train), self.setup.layout.n_classes), np.float32)
-        classifiers: list[Classifier] = []
+        states: list[dict[int, _Scored]] = []
+        steps: dict[str | None, tuple[int, ...]] = dict.fromkeys((None, *self.beside), ())
         for fold in range(wanted.folds):
-            seen_N = (fold_N != fold) & ~unseen_N
-            trainer = self._fit(wanted, seen_N, unseen_N, f"{self.name}-first-{number}-{fold}")
-            rows_M = np.flatnonzero(fold_N == fold)
-            logits_NK[rows_M] = trainer.logits(train.subset(rows_M))
-            classifiers.append(trainer.classifier)
-        return FirstModel(classifiers[0], logits_NK, unseen_N)
+            seen_N = (fold_N != fold) & ~unseen_N if folded else ~unseen_N
+            name = f"{self.name}-first-{number}" + (f"-{fold}" if folded else "")
+            trainer, step = self._fit(wanted, seen_N, unseen_N, name)
+            scored = train.subset(np.flatnonzero(fold_N == fold)) if folded else train
+            states.append({step: (trainer.classifier, trainer.logits(scored))})
+            steps[None] += (step,)
+            for other in self.beside:
+                classifier, result = trainer.restored(other)
+                steps[other] += (result.best_step,)
+                if result.best_step not in states[-1]:
+                    states[-1][result.best_step] = classifier, trainer.logits(scored, classifier)
+        models = {kept: _joined(states, kept, fold_N, unseen_N) for kept in set(steps.values())}
+        return {name: models[kept] for name, kept in steps.items()}
 
     def _fit(
         self, wanted: FirstStage, seen_N: NDArray[np.bool_], held_out_N: NDArray[np.bool_], name: str
-    ) -> Trainer:
+    ) -> tuple[Trainer, int]:
+        """One training, and the step that was kept."""
         rows_M = np.flatnonzero(seen_N)
         data = self.setup.train.subset(rows_M).labelled
         algorithm = make_algorithm(
@@ -74,13 +89,13 @@ class FirstModels:
         )
         settings = first_settings(self.setup.settings, wanted, 1 - float(held_out_N.mean()))
         judged_on = data if wanted.judged_on == "training" else None
-        trainer = self.setup.trainer(algorithm, settings, data, judged_on)
+        trainer = self.setup.trainer(algorithm, settings, data, judged_on, self.beside)
         result = self.setup.run(trainer, name, f"{self.name}, first model")
         figures = ", ".join(
             f"{k} {result.best[f'validation_{k}']:.3f}" for k in ("worst_class", "class_balanced")
         )
         logger.info("%s: first model best at step %d, validation %s", name, result.best_step, figures)
-        return trainer
+        return trainer, result.best_step
 
     def _held_out(self, share: float) -> NDArray[np.bool_]:
         """Samples of about that share of the patients; none where patients are not known."""
@@ -136,6 +151,20 @@ def first_settings(settings: TrainSettings, wanted: FirstStage, seen: float = 1.
 def second_settings(settings: TrainSettings, wanted: FirstStage) -> TrainSettings:
     """Settings of the second training: what the first left of the budget."""
     return settings.model_copy(update={"epochs": settings.epochs * (1 - wanted.share)})
+
+
+def _joined(
+    states: Sequence[Mapping[int, _Scored]],
+    kept: Sequence[int],
+    fold_N: NDArray[np.int64],
+    unseen_N: NDArray[np.bool_],
+) -> FirstModel:
+    """The first model made of one state of every fold, by the step that was kept."""
+    chosen = [of_fold[step] for of_fold, step in zip(states, kept, strict=True)]
+    logits_NK = np.empty((len(fold_N), chosen[0][1].shape[1]), np.float32)
+    for fold, (_, logits_MK) in enumerate(chosen):
+        logits_NK[fold_N == fold] = logits_MK
+    return FirstModel(chosen[0][0], logits_NK, unseen_N)
 
 
 def _subset(known: TrainGroups | TrainLabels, rows_M: NDArray[np.int64]) -> TrainGroups | TrainLabels:

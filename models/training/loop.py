@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from models.algorithms.parts.networks import Networks
 from models.data.augment import Augmenter
 from models.data.dataset import LabelledPatches, PatchData
 from models.determinism import deterministic
-from models.metrics.selection import Judge, Score
+from models.metrics.selection import Judge
 from models.networks.classifier import Classifier
 from models.training.interruption import StopRequest, StopRequested, stop_requests
+from models.training.keeping import Kept, TrainResult, check_in_memory, keep, outcome
 from models.training.loading import Loader, steps_ahead
 from models.training.optimization import evenly_spaced, make_optimizer, move_average
 from models.training.processes import (
@@ -41,28 +42,6 @@ from models.training.step import Stepper, mean_figures
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """What came out of a training; the classifier holds the weights of `best_step`.
-
-    Attributes:
-        history: one row per validation: step, samples_seen, epoch (samples seen / training patches), means
-            since the last row of train_loss (may be negative for GERNE), learning_rate, gradient_norm,
-            clip_rate and gradient diagnostics, and `Judge.figures`.
-        best_step: the step whose weights were kept.
-        score: its score.
-    """
-
-    history: tuple[dict[str, float], ...]
-    best_step: int
-    score: Score
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The row of `best_step`."""
-        return next(row for row in self.history if row["step"] == self.best_step)
-
-
 class Trainer:
     """A training of one classifier by one algorithm with one seed.
 
@@ -74,6 +53,8 @@ class Trainer:
         settings: of the training.
         seed: of batches, augmentation and dropout. On a CPU the same seed gives the same weights.
         companions: initialized; one of every name in `algorithm.companions`.
+        beside: further judges of the same patches, by other attributes. Each has its best state kept in
+            memory (`restored`), as if it were the only one.
         oracle: a judge of test patches, for columns `oracle_*` of the history that nothing is chosen by.
 
     Raises:
@@ -90,11 +71,13 @@ class Trainer:
         seed: int,
         *,
         companions: Mapping[str, Classifier] | None = None,
+        beside: Mapping[str, Judge] | None = None,
         oracle: Judge | None = None,
     ) -> None:
         self.classifier, self.algorithm, self.settings, self.seed = classifier, algorithm, settings, seed
         self.data, self.judge, self.oracle = train, judge, oracle
-        self.companions = dict(companions or {})
+        self.companions, self.beside = dict(companions or {}), dict(beside or {})
+        self.kept: dict[str, Kept] = {}
         self.accelerator = make_accelerator(settings)
         check_divisible(type(algorithm).__name__, algorithm, settings)
         check_batch_norm(classifier, settings, self.accelerator)
@@ -146,13 +129,15 @@ class Trainer:
             quiet: no progress bar.
 
         Raises:
+            ConfigError: a state to save, and judges beside, whose best states are in memory alone.
             DivergenceError: names the step and its patches; the last saved state is kept.
             CheckpointError: the saved state is damaged.
             StopRequested: SIGTERM or Ctrl-C came; the state of the last finished step is saved.
         """
         first = self.accelerator.is_main_process
+        check_in_memory(state_path, self.beside)
         file = StateFile(state_path, self.settings.save_minutes, writes=first) if state_path else None
-        state = self._start(file, fingerprint)
+        state, self.kept = self._start(file, fingerprint), {name: Kept() for name in self.beside}
         plans = self.algorithm.batches(np.random.default_rng(self.seed))
         # Batches have memory (the pass of every group), so that resuming replays them.
         remaining = islice(plans, state.step, self.steps)
@@ -179,11 +164,19 @@ class Trainer:
         # Autocast belongs to training: whoever predicts later does so in float32.
         self.accelerator.unwrap_model(self.networks.main, keep_fp32_wrapper=False)
         self.classifier.load_state_dict(state.best)
-        return TrainResult(tuple(state.history), state.best_step, self._score(state, state.best_step))
+        return outcome(state, self.judge)
 
-    def logits(self, patches: LabelledPatches | PatchData) -> NDArray[np.float32]:
-        """Logits [N, K] by the classifier as it is now, the same in every process."""
-        return predict_logits(self.accelerator, self.classifier, patches.images)
+    def restored(self, name: str) -> tuple[Classifier, TrainResult]:
+        """After `run`: another classifier, with the weights that were best by a judge beside."""
+        classifier = deepcopy(self.classifier)
+        classifier.load_state_dict(self.kept[name].best)
+        return classifier, outcome(self.kept[name], self.beside[name])
+
+    def logits(
+        self, patches: LabelledPatches | PatchData, classifier: Classifier | None = None
+    ) -> NDArray[np.float32]:
+        """Logits [N, K] by the classifier as it is now, or a restored one, the same in every process."""
+        return predict_logits(self.accelerator, classifier or self.classifier, patches.images)
 
     def _save(
         self, file: StateFile | None, state: TrainingState, request: StopRequest, *, validated: bool
@@ -227,21 +220,23 @@ class Trainer:
         self.classifier.load_state_dict(judged)
         epoch = round(state.samples_seen / len(self.data), 4)
         position = {"step": state.step, "samples_seen": state.samples_seen, "epoch": epoch}
+        position |= mean_figures(state.window)
         with self.accelerator.autocast():
-            figures = self.judge.figures(self.logits(self.judge.patches))
-            row = {**position, **mean_figures(state.window), **figures}
-            if self.oracle:
-                found = self.oracle.figures(self.logits(self.oracle.patches))
-                row |= {f"oracle_{key}": found[f"validation_{key}"] for key in ("wga", "gba", "average")}
+            logits_NK = self.logits(self.judge.patches)
+            tested = self._tested()
+            row = {**position, **self.judge.figures(logits_NK), **tested}
+            keep(state, self.judge, row, judged)
+            for name, judge in self.beside.items():
+                keep(self.kept[name], judge, {**position, **judge.figures(logits_NK), **tested}, judged)
         state.window = []
-        state.history.append(row)
-        if not state.best or self._score(state, state.step) > self._score(state, state.best_step):
-            state.best, state.best_step = copied(judged), state.step
         self.classifier.load_state_dict(state.model)
         return row
 
-    def _score(self, state: TrainingState, step: int) -> Score:
-        return self.judge.score([row for row in state.history if row["step"] <= step])
+    def _tested(self) -> dict[str, float]:
+        if self.oracle is None:
+            return {}
+        found = self.oracle.figures(self.logits(self.oracle.patches))
+        return {f"oracle_{key}": found[f"validation_{key}"] for key in ("wga", "gba", "average")}
 
 
 def _progress_bar(*, quiet: bool) -> Progress:

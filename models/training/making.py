@@ -108,6 +108,19 @@ def candidates(settings: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(dict(override) for override in listed)
 
 
+def sees_attributes(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether any training of the method, a first model's included, is given the training samples'
+    attributes. What its selection sees of the validation split's is another matter.
+
+    Raises:
+        ConfigError: no such algorithm, or a wrong setting.
+    """
+    if algorithm_type(name).view is TrainGroups:
+        return True
+    firsts = (first_stage(name, {**settings, **override}) for override in candidates(settings))
+    return any(sees_attributes(first.algorithm, first.algorithm_settings) for first in firsts if first)
+
+
 def view_of(name: str, known: TrainGroups | TrainLabels) -> TrainGroups | TrainLabels:
     """What the algorithm gets of what is known of the training split.
 

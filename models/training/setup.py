@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -21,7 +22,8 @@ from models.metrics.selection import Judge
 from models.networks.backbones.registry import make_backbone
 from models.networks.classifier import Classifier
 from models.networks.heads import only_head
-from models.training.loop import Trainer, TrainResult
+from models.training.keeping import TrainResult
+from models.training.loop import Trainer
 from models.training.settings import CHANGES_NO_RESULT, TrainSettings
 
 
@@ -97,6 +99,7 @@ class Setup:
         settings: TrainSettings,
         data: LabelledPatches | None = None,
         judged_on: PatchData | LabelledPatches | None = None,
+        beside: Mapping[str, "Setup"] | None = None,
     ) -> Trainer:
         """A training of a fresh classifier, or of the first model's.
 
@@ -105,6 +108,8 @@ class Setup:
             settings: of this training.
             data: what is trained on; by default the whole training split.
             judged_on: what decides which state is kept; by default the validation split.
+            beside: the same setup with other attributes of the validation patches, by each of which the best
+                state is kept too.
         """
         if algorithm.trains == "head":
             settings = settings.model_copy(update={"batch_norm": "frozen"})
@@ -119,6 +124,7 @@ class Setup:
             settings,
             self.seed,
             companions=companions,
+            beside={name: other.judge(settings, judged_on) for name, other in (beside or {}).items()},
             oracle=self._oracle(settings),
         )
 

@@ -18,8 +18,9 @@ from models.data.dataset import PatchData
 from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
 from models.determinism import deterministic
 from models.networks.classifier import log_odds
-from models.training.fit import FitResult, fit
-from models.training.making import checked_settings
+from models.training.attempts import FitResult
+from models.training.fit import fit, fit_each
+from models.training.making import checked_settings, sees_attributes
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import INDEX, Paths
@@ -134,8 +135,15 @@ def is_done(folder: Path, cell: Cell) -> bool:
 
 
 def trainings(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    """Cells by training."""
-    return [(cell,) for cell in cells]
+    """Cells by training: of a method that sees no attribute, one gives the cells of all thresholds."""
+    alone: list[tuple[Cell, ...]] = []
+    shared: dict[tuple[int, int, str], list[Cell]] = {}
+    for cell in cells:
+        if sees_attributes(cell.algorithm, cell.algorithm_settings):
+            alone.append((cell,))
+        else:
+            shared.setdefault((cell.repeat, cell.fold, cell.algorithm), []).append(cell)
+    return alone + [tuple(found) for found in shared.values()]
 
 
 def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -162,11 +170,12 @@ def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str,
     try:
         results = _fitted(setup, first, {name: of_fold for name, (of_fold, _) in tables.items()})
     except (AlgorithmError, EmptyGroupError, DivergenceError) as error:
-        for cell in cells:
-            # Predictions of other settings, from an earlier study, are not this cell's.
-            (folder / f"{cell.name}.parquet").unlink(missing_ok=True)
-            _write_record(folder, cell, {"failure": f"{type(error).__name__}: {error.in_one_line}"})
-        return tuple(cell.name for cell in cells)
+        if len(cells) > 1:  # It may be that of one threshold alone.
+            return tuple(name for cell in cells for name in train_cells(paths, folder, (cell,)))
+        # Predictions of other settings, from an earlier study, are not this cell's.
+        (folder / f"{first.name}.parquet").unlink(missing_ok=True)
+        _write_record(folder, first, {"failure": f"{type(error).__name__}: {error.in_one_line}"})
+        return (first.name,)
     for cell in cells:
         (of_fold, value), result = tables[cell.threshold], results[cell.threshold]
         parts = [
@@ -180,7 +189,13 @@ def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str,
 
 
 def _fitted(setup: Setup, cell: Cell, tables: Mapping[str, pd.DataFrame]) -> Mapping[str, FitResult]:
-    return {name: fit(setup, cell.algorithm, cell.algorithm_settings) for name in tables}
+    if len(tables) == 1:
+        return {cell.threshold: fit(setup, cell.algorithm, cell.algorithm_settings)}
+    attributes = {
+        name: table.loc[table["split"] == VALIDATION, "attribute"].to_numpy(np.int64)
+        for name, table in tables.items()
+    }
+    return fit_each(setup, cell.algorithm, cell.algorithm_settings, attributes)
 
 
 def _predicted(cell: Cell, rows: pd.DataFrame, result: FitResult, patches: PatchData) -> pd.DataFrame:

@@ -32,7 +32,7 @@ from models.metrics.compressibility import (
     pruned,
 )
 from models.networks.classifier import softmax
-from models.training.fit import FitResult
+from models.training.attempts import FitResult
 from patching.errors import AlgorithmError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage

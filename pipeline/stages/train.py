@@ -27,7 +27,8 @@ from models.algorithms.parts.composition import Composition
 from models.data.splitting import TRAIN, VALIDATION
 from models.networks.card import ModelCard, NormalizationCard
 from models.networks.checkpoint import save_classifier
-from models.training.fit import FitResult, Trial, fit
+from models.training.attempts import FitResult, Trial
+from models.training.fit import fit
 from models.training.processes import is_first_process, one_of_several
 from models.training.setup import Setup
 from pipeline.artifacts import run_name

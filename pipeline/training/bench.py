@@ -19,7 +19,8 @@ from models.data.dataset import PatchData
 from models.data.splitting import TRAIN, VALIDATION
 from models.groups import TrainGroups, TrainLabels
 from models.metrics.selection import FIGURES, Judge
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ArtifactError, DivergenceError, EmptyGroupError

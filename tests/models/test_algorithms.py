@@ -20,7 +20,8 @@ from models.algorithms.parts.plans import BatchPlan
 from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups, TrainLabels
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.loading import LoadedStep
 from models.training.making import candidates, first_stage, make_algorithm
 from models.training.settings import TrainSettings

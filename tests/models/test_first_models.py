@@ -12,8 +12,9 @@ import torch
 from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.data.dataset import PatchData
 from models.metrics.selection import Judge
+from models.training.attempts import FitResult
 from models.training.first_models import FirstModels, first_settings, second_settings
-from models.training.fit import FitResult, fit
+from models.training.fit import fit
 from models.training.loop import Trainer
 from models.training.making import make_algorithm
 from models.training.settings import TrainSettings

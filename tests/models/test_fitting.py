@@ -10,7 +10,8 @@ import torch
 
 from models.data.dataset import PatchData
 from models.metrics.selection import Score
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
 from patching.errors import BetaBoundsError, ConfigError, DivergenceError, EmptyGroupError

@@ -13,7 +13,8 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import MemoryPatches, PatchData
 from models.groups import GroupLayout, TrainGroups, TrainLabels
 from models.metrics.selection import Regime
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError

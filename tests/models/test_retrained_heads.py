@@ -20,7 +20,8 @@ from models.groups import GroupLayout, TrainGroups
 from models.networks.classifier import Classifier
 from models.networks.heads import head_of, only_head
 from models.training.first_models import FirstModels, second_settings
-from models.training.loop import Trainer, TrainResult
+from models.training.keeping import TrainResult
+from models.training.loop import Trainer
 from models.training.making import first_stage, make_algorithm
 from models.training.settings import TrainSettings
 from models.training.setup import Setup, new_classifier

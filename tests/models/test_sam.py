@@ -9,7 +9,8 @@ import torch
 
 from models.data.dataset import PatchData
 from models.groups import GroupLayout, TrainGroups
-from models.training.fit import FitResult, fit
+from models.training.attempts import FitResult
+from models.training.fit import fit
 from models.training.making import make_algorithm
 from models.training.settings import TrainSettings
 from models.training.setup import Setup

@@ -12,8 +12,9 @@ import torch
 from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.first_model import FirstStage
 from models.data.dataset import PatchData
+from models.training.attempts import FitResult
 from models.training.first_models import FirstModels
-from models.training.fit import FitResult, fit
+from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
 from tests.models.conftest import bound

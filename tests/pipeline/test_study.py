@@ -121,6 +121,20 @@ def test_the_defaults_behind_finished_studies_are_what_they_were() -> None:
     assert known["recipe"] == RECIPE
 
 
+def test_a_method_that_sees_no_attribute_is_trained_once_for_all_thresholds(context: Context) -> None:
+    folder = context.paths.study / "cells"
+    cells = list(study_cells.planned(context, settings_of(context)))
+    jobs = study_cells.trainings(cells)
+    assert sorted(len(job) for job in jobs) == [1] * 8 + [2] * 4
+    (both,) = [job for job in jobs if {cell.name for cell in job} >= {"r0-f0-erm-low", "r0-f0-erm-high"}]
+    assert set(study_cells.train_cells(context.paths, folder, both)) == {cell.name for cell in both}
+    together = [pd.read_parquet(folder / f"{cell.name}.parquet") for cell in both]
+    for cell, found in zip(both, together, strict=True):
+        (folder / f"{cell.name}.parquet").unlink()
+        train_here(context, cell)
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{cell.name}.parquet"), found)
+
+
 def test_an_archive_gives_the_same_tables_without_training(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

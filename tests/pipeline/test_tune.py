@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Score
-from models.training.loop import Trainer, TrainResult
+from models.training.keeping import TrainResult
+from models.training.loop import Trainer
 from models.training.making import candidates, checked_settings, make_algorithm
 from models.training.setup import Setup
 from models.training.step import Stepper
