@@ -40,7 +40,16 @@ INDEX = (
 )
 SPLITS = ("patient_id", "split")
 ATTRIBUTES = ("patch_id", "threshold", "attribute", "group")
-PREDICTIONS = ("patch_id", "split", "label", "attribute", "group", "probability", "prediction")
+PREDICTIONS = (
+    "patch_id",
+    "split",
+    "label",
+    "attribute",
+    "group",
+    "logit",
+    "probability",
+    "prediction",
+)
 
 
 class Paths:

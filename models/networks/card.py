@@ -1,12 +1,16 @@
 """What a trained classifier must be fed, and where it comes from: the content of model.json."""
 
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from models.data.normalization import Transform
 
-CARD_SCHEMA = 3
+CARD_SCHEMA = 4
+
+Rule = Literal["plain", "threshold", "by_attribute", "by_tissue"]
+"""How the tissue fraction has a say in the verdict; docs/decision.md says when to choose which."""
 
 
 class _Part(BaseModel):
@@ -51,15 +55,69 @@ class AttributeCard(_Part):
     """A patch whose tissue fraction exceeds it has value 1; None where tissue does not make the attribute."""
 
 
-class DecisionCard(_Part):
-    """From probability to class; versioned, because rules that use more than the probability are to come."""
+class FittedCard(_Part):
+    """What a part of the decision was fitted on: validation patches, and nothing else."""
 
-    version: Literal[1] = 1
-    rule: Literal["plain"] = "plain"
+    how: str
+    """In words: what is minimized or chosen, with which weights."""
+    patients: int = Field(gt=0)
+    patches: int = Field(gt=0)
+
+
+class CalibrationCard(FittedCard):
+    """From the rule's log-odds to the told probability: they are divided by a temperature."""
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    """Over 1 the network was too sure."""
+
+
+class DecisionCard(_Part):
+    """From the network's log-odds z and the tissue fraction t to probability and class (docs/decision.md).
+
+    probability = sigmoid((slope * z + offset(t)) / temperature); tumor where it exceeds `threshold`.
+
+    Raises:
+        ValueError: offsets and knots that are not those of the rule.
+    """
+
+    version: Literal[2] = 2
+    rule: Rule = "plain"
+    slope: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Of the network's log-odds: more log-odds are never less probable."""
+    offsets: tuple[FiniteFloat, ...] = ()
+    """`plain`: none. `threshold`: one. `by_attribute`: of patches up to the knot, and above it. `by_tissue`:
+    at every knot, linear between two of them, constant beyond the last ones."""
+    knots: tuple[FiniteFloat, ...] = ()
+    """Tissue fractions, ascending; one of `by_attribute`, the attribute's threshold."""
+    fitted: FittedCard | None = None
+    """What slope and offsets stand on; None where nothing was fitted."""
+    calibration: CalibrationCard | None = None
+    """None where the probability is the rule's own."""
+    uncalibrated: str = "not asked for"
+    """Why there is no calibration; empty where there is one."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """A patch is tumor where the probability of tumor exceeds it."""
-    calibration: None = None
-    """What turns scores into calibrated probabilities; none yet."""
+    """A patch is tumor where its told probability exceeds it."""
+    operating: FittedCard | None = None
+    """What the threshold stands on; None where it is the plain 0.5."""
+
+    @model_validator(mode="after")
+    def _fits_the_rule(self) -> Self:
+        offsets, knots = len(self.offsets), len(self.knots)
+        wanted = {
+            "plain": (0, 0),
+            "threshold": (1, 0),
+            "by_attribute": (2, 1),
+            "by_tissue": (max(knots, 2),) * 2,
+        }
+        if (offsets, knots) != wanted[self.rule]:
+            raise ValueError(f"{offsets} offsets at {knots} knots do not make the rule {self.rule}")
+        if any(low >= high for low, high in pairwise(self.knots)):
+            raise ValueError("knots ascend")
+        if self.rule == "plain" and self.slope != 1:
+            raise ValueError("the rule plain leaves the slope at 1")
+        if (self.calibration is None) != bool(self.uncalibrated):
+            raise ValueError("give a calibration, or why there is none")
+        return self
 
 
 class TrainingRanges(_Part):
@@ -76,7 +134,7 @@ class TrainingRanges(_Part):
 class ModelCard(_Part):
     """All that is needed to use the weights, and to know where they come from."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     backbone: str
     backbone_settings: dict[str, Any]
     channels: tuple[str, ...]

@@ -15,8 +15,8 @@ from patching.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
-_MASKLESS = (2, None)
-"""Schema and tissue of older models of imported images: without masks, their cards say the same."""
+_SAME_TISSUE = 3
+"""Schema since which tissue is found as now."""
 
 
 def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> None:
@@ -43,8 +43,6 @@ def load_card(folder: Path) -> ModelCard:
         content = json.loads(text)
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from error
-    if isinstance(content, dict) and (content.get("schema_version"), content.get("tissue", 0)) == _MASKLESS:
-        content["schema_version"] = CARD_SCHEMA
     _require_schema(path, content)
     try:
         # Not of the parsed content: JSON's lists stand for tuples.
@@ -73,15 +71,20 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
 
 def _require_schema(path: Path, content: object) -> None:
     found = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(found, int) and found != CARD_SCHEMA:
-        raise CheckpointError(
-            has=f"{path} of schema {found}",
-            needs=f"schema {CARD_SCHEMA}: tissue was found otherwise before, and new slides would show the "
-            "model other tissue fractions than its training did",
-            do="run `evenpatch tile` and then `evenpatch train` again"
-            if found < CARD_SCHEMA
-            else "use the version of evenpatch that wrote it",
+    if not isinstance(found, int) or found == CARD_SCHEMA:
+        return
+    if found > CARD_SCHEMA:
+        why, do = "the one that this version reads", "use the version of evenpatch that wrote it"
+    elif found >= _SAME_TISSUE:
+        why = "a decision fitted on validation patients, which older models lack"
+        do = "run `evenpatch train` again"
+    else:
+        why = (
+            "tissue was found otherwise before, and new slides would show the model other tissue fractions "
+            "than its training did"
         )
+        do = "run `evenpatch tile` and then `evenpatch train` again"
+    raise CheckpointError(has=f"{path} of schema {found}", needs=f"schema {CARD_SCHEMA}: {why}", do=do)
 
 
 def _write(path: Path, content: bytes) -> None:

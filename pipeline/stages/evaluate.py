@@ -24,7 +24,7 @@ from models.metrics.intervals import bootstrap, patient_statistics
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
-from models.networks.decision import verdicts
+from models.networks.decision import log_odds, verdicts
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
@@ -82,10 +82,13 @@ def shown(figure: float | str) -> str:
 
 
 def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSettings) -> pd.DataFrame:
-    """`table` with `probability` and `prediction`, see models.networks.decision.
+    """`table` with `logit`, `probability` and `prediction`, see models.networks.decision.
+
+    The logit is the network's own log-odds, before rule and calibration; NaN with more than two classes.
 
     Raises:
         CheckpointError: as `run`.
+        ConfigError: the model's rule needs a tissue fraction that patches lack.
     """
     classifier, card = load_classifier(paths.training(name))
     _check_data(paths, name, card)
@@ -93,8 +96,9 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
     device = choose_device(settings.device)
     with deterministic(device):
         probability_NK = classifier.to(device).predict_patches(data.images)
-    probability_N, prediction_N = verdicts(card.decision, probability_NK)
-    return table.assign(probability=probability_N, prediction=prediction_N)
+    logit_N = log_odds(probability_NK) if len(card.classes) == 2 else np.full(len(table), np.nan)
+    probability_N, prediction_N = verdicts(card.decision, probability_NK, table["tissue_fraction"])
+    return table.assign(logit=logit_N, probability=probability_N, prediction=prediction_N)
 
 
 def split_metrics(

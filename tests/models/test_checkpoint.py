@@ -105,14 +105,20 @@ def test_nothing_in_the_project_pickles(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "advice"), [(1, "evenpatch train"), (2, "evenpatch tile"), (4, "version of evenpatch")]
+    ("schema", "advice"),
+    [
+        (1, "evenpatch tile"),
+        (2, "evenpatch tile"),
+        (3, "`evenpatch train` again"),
+        (5, "version of evenpatch"),
+    ],
 )
 def test_a_card_of_another_schema_is_refused_with_what_to_do(
     trained: tuple[Path, Classifier], schema: int, advice: str
 ) -> None:
     folder, _ = trained
     path = folder / CARD
-    path.write_text(path.read_text().replace('"schema_version": 3', f'"schema_version": {schema}'))
+    path.write_text(path.read_text().replace('"schema_version": 4', f'"schema_version": {schema}'))
     with pytest.raises(CheckpointError, match=f"schema {schema}") as caught:
         load_card(folder)
     assert advice in str(caught.value)

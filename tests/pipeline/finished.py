@@ -17,6 +17,7 @@ from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
 from models.networks.card import (
     AttributeCard,
+    DecisionCard,
     ModelCard,
     NormalizationCard,
     Range,
@@ -25,6 +26,7 @@ from models.networks.card import (
 )
 from models.networks.checkpoint import save_classifier
 from models.networks.classifier import Classifier
+from models.networks.decision import log_odds, verdicts
 from patching.store.reading import PatchStore, PatchTable, StoreAttributes
 from patching.store.writing import write_store
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
@@ -150,10 +152,11 @@ class _Maker:
         table = self.patches.merge(self.table[self.table["threshold"] == threshold], on="patch_id")
         table = table[table["split"] != "train"].reset_index(drop=True)
         if name == "gerne-low":
-            table["probability"] = self._predicted(classifier, table)
+            probability_N2 = self._predicted(classifier, table)
         else:
-            table["probability"] = self._invented(table, ALGORITHMS[algorithm])
-        table["prediction"] = (table["probability"] > 0.5).astype(np.int64)
+            probability_N2 = self._invented(table, ALGORITHMS[algorithm])
+        table["logit"] = log_odds(probability_N2)
+        table["probability"], table["prediction"] = verdicts(DecisionCard(), probability_N2)
         self.paths.evaluation(name).mkdir(parents=True)
         table[list(PREDICTIONS)].to_parquet(self.paths.evaluation(name) / "predictions.parquet", index=False)
         figures = {
@@ -166,14 +169,15 @@ class _Maker:
         chance_N = np.where(table["label"] == table["attribute"], 0.95, accuracy)
         right_N = self.rng.random(len(table)) < chance_N
         sure_N = self.rng.uniform(0.55, 0.99, len(table))
-        return np.where(right_N == (table["label"] == 1), sure_N, 1 - sure_N)
+        tumor_N = np.where(right_N == (table["label"] == 1), sure_N, 1 - sure_N)
+        return np.stack([1 - tumor_N, tumor_N], axis=1)
 
     def _predicted(self, classifier: Classifier, table: pd.DataFrame) -> NDArray[np.float32]:
         images = [
             PatchStore.open(self.paths.store(row.slide_id)).read([row.store_row])[0]
             for row in table.itertuples()
         ]
-        return classifier.predict_proba(np.stack(images))[:, 1]
+        return classifier.predict_proba(np.stack(images))
 
 
 def store_attributes(slide_id: str) -> StoreAttributes:

@@ -159,17 +159,12 @@ def test_predictions_are_those_of_stored_patches_beside_gaps(least: float, tmp_p
     np.testing.assert_array_equal(found["probability"], expected_N)
 
 
-def test_a_card_of_older_masks_is_refused_and_one_without_masks_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_card_of_older_masks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     slide = write_slide(tmp_path / "one.ome.tif", specimen())
-    for name, card in (("slides", model_card()), ("images", model_card(tissue=None))):
-        path = write_model(tmp_path / name, card) / CARD
-        content = json.loads(path.read_text()) | {"schema_version": 2}
-        if content["tissue"]:
-            del content["tissue"]["minimum_covered_fraction"]
-        path.write_text(json.dumps(content))
-    assert load_card(tmp_path / "images") == model_card(tissue=None)
+    path = write_model(tmp_path / "slides", model_card()) / CARD
+    content = json.loads(path.read_text()) | {"schema_version": 2}
+    del content["tissue"]["minimum_covered_fraction"]
+    path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="schema 2"):
         load_card(tmp_path / "slides")
     given = ["predict", str(slide), "--out", str(tmp_path / "out"), "--model"]
