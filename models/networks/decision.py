@@ -21,15 +21,15 @@ def needs_tissue(decision: DecisionCard) -> bool:
     return decision.rule in _BY_TISSUE
 
 
-def log_odds(probability_N2: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def network_logit(probability_N2: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """The network's own log-odds of class 1, log(p1 / p0), [N].
 
     Positive exactly where the probability of class 1 exceeds 0.5: where both differ by less than their type's
     last digit, they count as equal.
 
     Args:
-        probability_N2: of both classes, as the softmax gives them: the smaller one has digits that 1 minus the
-            larger one lacks.
+        probability_N2: of both classes, as the softmax gives them: the smaller one has digits that 1 minus
+            the larger one lacks.
     """
     log_N2 = np.log(np.maximum(probability_N2.astype(np.float64), _LEAST))
     logit_N = log_N2[:, 1] - log_N2[:, 0]
@@ -61,7 +61,7 @@ def told(
 
     Args:
         decision: of the model's card.
-        logit_N: `log_odds` of the network.
+        logit_N: `network_logit` of the network.
         tissue_fraction_N: of every patch, as the card's detector finds it; may be left out where the rule
             does not ask for it (`needs_tissue`).
 
@@ -89,7 +89,7 @@ def verdicts(
         ConfigError: as `told`.
     """
     if probability_NK.shape[1] == 2:
-        return told(decision, log_odds(probability_NK), tissue_fraction_N)
+        return told(decision, network_logit(probability_NK), tissue_fraction_N)
     return probability_NK.max(axis=1).astype(np.float64), probability_NK.argmax(axis=1).astype(np.int64)
 
 

@@ -24,7 +24,7 @@ from models.metrics.intervals import bootstrap, patient_statistics
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
-from models.networks.decision import log_odds, verdicts
+from models.networks.decision import network_logit, verdicts
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
@@ -96,7 +96,7 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
     device = choose_device(settings.device)
     with deterministic(device):
         probability_NK = classifier.to(device).predict_patches(data.images)
-    logit_N = log_odds(probability_NK) if len(card.classes) == 2 else np.full(len(table), np.nan)
+    logit_N = network_logit(probability_NK) if len(card.classes) == 2 else np.full(len(table), np.nan)
     probability_N, prediction_N = verdicts(card.decision, probability_NK, table["tissue_fraction"])
     return table.assign(logit=logit_N, probability=probability_N, prediction=prediction_N)
 

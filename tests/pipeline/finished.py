@@ -26,7 +26,7 @@ from models.networks.card import (
 )
 from models.networks.checkpoint import save_classifier
 from models.networks.classifier import Classifier
-from models.networks.decision import log_odds, verdicts
+from models.networks.decision import network_logit, verdicts
 from patching.store.reading import PatchStore, PatchTable, StoreAttributes
 from patching.store.writing import write_store
 from pipeline.artifacts import EXCLUDED, INDEX, PREDICTIONS, Paths
@@ -155,7 +155,7 @@ class _Maker:
             probability_N2 = self._predicted(classifier, table)
         else:
             probability_N2 = self._invented(table, ALGORITHMS[algorithm])
-        table["logit"] = log_odds(probability_N2)
+        table["logit"] = network_logit(probability_N2)
         table["probability"], table["prediction"] = verdicts(DecisionCard(), probability_N2)
         self.paths.evaluation(name).mkdir(parents=True)
         table[list(PREDICTIONS)].to_parquet(self.paths.evaluation(name) / "predictions.parquet", index=False)
