@@ -34,7 +34,9 @@ def network_logit(probability_N2: NDArray[np.floating[Any]]) -> NDArray[np.float
     log_N2 = np.log(np.maximum(probability_N2.astype(np.float64), _LEAST))
     logit_N = log_N2[:, 1] - log_N2[:, 0]
     probable_N = probability_N2[:, 1] > 0.5
-    return np.where(probable_N, np.maximum(logit_N, np.finfo(np.float32).eps), np.minimum(logit_N, 0.0))
+    above_N, below_N = np.maximum(logit_N, np.finfo(np.float32).eps), np.minimum(logit_N, 0.0)
+    signed_N: NDArray[np.float64] = np.where(probable_N, above_N, below_N)
+    return signed_N
 
 
 def ruled(
