@@ -2,16 +2,17 @@
 
 from typing import Final
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from models.decisions.calibration import fitted_temperature
 from models.decisions.operating import balanced_threshold, sensitive_threshold
 from models.decisions.patches import ValidationPatches, validation_patches
 from models.decisions.rules import fit_rule
-from models.decisions.settings import FitSettings, Sensitivity
+from models.decisions.settings import DecisionSettings, FitSettings, Sensitivity
 from models.networks.card import CalibrationCard, DecisionCard, FittedCard, Rule
 from models.networks.decision import ruled, told
-from patching.errors import AlgorithmError
+from patching.errors import AlgorithmError, ConfigError
 
 _DEFAULTS: Final = FitSettings()
 
@@ -50,6 +51,55 @@ def fit_decision(
         above=above,
     )
     return _operated(_calibrated(_ruled(rule, patches, settings), patches, settings), patches, settings)
+
+
+def check_decision(
+    settings: DecisionSettings,
+    *,
+    n_classes: int,
+    grouped: bool,
+    label_N: ArrayLike,
+    tissue_fraction_N: ArrayLike | None,
+    above: float | None,
+    patient_N: ArrayLike,
+) -> None:
+    """Check what can be known before the training: whether validation patches can carry its decision.
+
+    Args:
+        settings: of the decision.
+        n_classes: of the model.
+        grouped: whether validation's attributes may be used.
+        label_N, tissue_fraction_N, above, patient_N: see `fit_decision`.
+
+    Raises:
+        AlgorithmError, ConfigError: as `fit_decision`; or a rule or threshold that such a model cannot have.
+    """
+    plain = settings.rule == "plain"
+    if plain and settings.operating == "plain":
+        return
+    if n_classes != 2:
+        raise ConfigError(
+            has=f"the rule {settings.rule} and the threshold {settings.operating} for {n_classes} classes",
+            needs="two classes: with more, the verdict is the most probable one",
+            do="set `decision: {rule: plain, operating: plain}`",
+        )
+    if not plain and not grouped:
+        raise ConfigError(
+            has=f"the rule {settings.rule} with `attributes: nowhere`",
+            needs="attributes of the validation patients, to which it is fitted",
+            do="set `attributes: validation_only` or `decision: {rule: plain}`",
+        )
+    patches = validation_patches(
+        logit_N=np.zeros(np.shape(label_N)),
+        label_N=label_N,
+        patient_N=patient_N,
+        tissue_fraction_N=tissue_fraction_N,
+        above=above,
+    )
+    if plain:
+        patches.require_classes(settings.minimum_patients)
+    else:
+        patches.require_groups(settings.minimum_patients)
 
 
 def _ruled(rule: Rule, patches: ValidationPatches, settings: FitSettings) -> DecisionCard:

@@ -40,7 +40,7 @@ def sensitive_threshold(
     enough_T = cut_T[above_T2[:, 1] >= sensitivity - _ROUNDING]
     if not enough_T.size:
         raise AlgorithmError(
-            has=f"a sensitivity of {above_T2[:, 1].max():.3g} at any threshold: other tumor has probability 0",
+            has=f"sensitivity {above_T2[:, 1].max():.3g} at every threshold: other tumor has probability 0",
             needs=f"{sensitivity:g} on validation",
             do="ask for less, or train a network that is less sure",
         )

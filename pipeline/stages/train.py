@@ -25,7 +25,7 @@ from rich.table import Table
 
 from models.algorithms.parts.composition import Composition
 from models.data.splitting import TRAIN, VALIDATION
-from models.networks.card import ModelCard, NormalizationCard
+from models.networks.card import DecisionCard, ModelCard, NormalizationCard
 from models.networks.checkpoint import save_classifier
 from models.training.attempts import FitResult, Trial
 from models.training.fit import fit
@@ -35,7 +35,8 @@ from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
 from pipeline.training.card import data_card
-from pipeline.training.layout import read_layout
+from pipeline.training.decision import Deciding
+from pipeline.training.layout import read_layout, read_tissue_threshold
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
 from pipeline.training.settings import TrainStage
 
@@ -73,6 +74,9 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     train, validation = (
         gathered(paths, table[table["split"] == split], stage.memory_limit) for split in (TRAIN, VALIDATION)
     )
+    above = read_tissue_threshold(paths.attribute_table(options.threshold))
+    deciding = Deciding(stage, table[table["split"] == VALIDATION], len(layout.classes), above)
+    deciding.check()
     logger.info("%s: %d training and %d validation patches", name, len(train), len(validation))
     interrupted = paths.outputs / "interrupted" / name
     setup = Setup(
@@ -87,14 +91,16 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     result = fit(setup, options.algorithm, algorithm_settings, announce)
     if not is_first_process():
         return
+    decision = deciding.fitted(result.classifier, validation.images)
     fingerprints = table_fingerprints(paths, options.threshold)
     data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
-    card = _card(data, stage, result, options, fingerprints)
+    card = _card(data | {"decision": decision}, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)
     _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
     override = dict(result.trials[result.chosen].override)
     print(f"{name}: {len(result.trials)} trial(s); chosen by validation: {override or 'the only one'}")
+    print(f"{name}: {_in_words(decision)}")
 
 
 def _card(
@@ -126,6 +132,16 @@ def _card(
         versions={"python": platform.python_version()} | {name: version(name) for name in ON_THE_CARD},
         fingerprints=fingerprints,
     )
+
+
+def _in_words(decision: DecisionCard) -> str:
+    calibration = decision.calibration
+    temperature = (
+        f"not calibrated: {decision.uncalibrated}"
+        if calibration is None
+        else f"temperature {calibration.temperature:.3g}, of {calibration.patients} validation patients"
+    )
+    return f"decides by the rule {decision.rule} above {decision.threshold:.3g}; {temperature}"
 
 
 def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds: float) -> None:

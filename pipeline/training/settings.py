@@ -2,13 +2,18 @@
 
 from pydantic import NonNegativeInt, PositiveFloat
 
+from models.decisions.settings import DecisionSettings
 from models.training.settings import TrainSettings
 from pipeline.artifacts import Paths
 
+_OWN = {"decision", "seed", "memory_limit_gib"}
+
 
 class TrainStage(TrainSettings):
-    """Settings of the train stage: those of the training, and two of its own."""
+    """Settings of the train stage: those of the training, and three of its own."""
 
+    decision: DecisionSettings = DecisionSettings()
+    """Fitted to validation patients after the training; searches, sweeps and studies decide plainly."""
     seed: NonNegativeInt = 0
     """Of initial weights, batches and augmentation."""
     memory_limit_gib: PositiveFloat = 4.0
@@ -21,7 +26,7 @@ class TrainStage(TrainSettings):
 
     def training(self, paths: Paths) -> TrainSettings:
         """The training's own settings, starting weights resolved against the repository's root."""
-        own = self.model_dump(exclude={"seed", "memory_limit_gib"})
+        own = self.model_dump(exclude=_OWN)
         if self.weights is not None:
             own["weights"] = paths.root / self.weights
         return TrainSettings.model_validate(own)
