@@ -15,6 +15,11 @@ def briefly(decision: DecisionCard) -> str:
     return f"{_BRIEFLY[decision.rule]}, {'not ' if decision.calibration is None else ''}calibrated"
 
 
+def decided_plainly(decision: DecisionCard) -> bool:
+    """Whether the class is the one that the network itself finds more probable."""
+    return decision.rule == "plain" and decision.threshold == DecisionCard().threshold
+
+
 def verdict_told(card: ModelCard) -> str:
     """What makes a class of a told probability: `tumor above a probability of 0.5`."""
     if len(card.classes) > 2:

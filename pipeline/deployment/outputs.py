@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.networks.decision_words import briefly
+from models.networks.decision_words import briefly, decided_plainly
 from patching.disk_space import free_space, full_disk
 from patching.errors import DiskSpaceError
 from patching.pictures.drawing import write_picture
@@ -144,7 +144,7 @@ def tiles_of(prediction: SlidePrediction) -> Tiles:
         probability_N=prediction.probability_N,
         tissue_N=patches["tissue_fraction"].to_numpy(np.float64),
         notes=prediction.notes,
-        decision="" if prediction.plainly_decided else prediction.decided,
+        decision="" if decided_plainly(prediction.decision) else prediction.decided,
     )
 
 

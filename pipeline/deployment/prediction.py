@@ -81,11 +81,6 @@ class SlidePrediction:
         """What made a class of a probability, in words."""
         return f"{self.classes[-1]} above {self.decision.threshold:.4g}; {briefly(self.decision)}"
 
-    @property
-    def plainly_decided(self) -> bool:
-        """Whether the class is the one that the network finds more probable, with nothing to explain."""
-        return self.decision.rule == "plain" and self.decision.threshold == DecisionCard().threshold
-
     @cached_property
     def notes(self) -> list[str]:
         """Why not to rely on each patch."""
