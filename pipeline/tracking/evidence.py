@@ -115,8 +115,8 @@ def _of_the_decision(card: ModelCard) -> Iterator[str]:
         yield f"Its probabilities are not calibrated: {decision.uncalibrated}."
     else:
         yield (
-            "Its probabilities are calibrated to the share of tumor among the validation patches; where tumor "
-            "is rarer or more frequent, they are too high or too low."
+            "Its probabilities are calibrated to the share of tumor among the validation patches; where "
+            "tumor is rarer or more frequent, they are too high or too low."
         )
     if not decided_plainly(decision):
         yield f"Its verdicts are {briefly(decision).partition(',')[0]}: {verdict_told(card)}."
