@@ -196,9 +196,8 @@ def _ramp_told(threshold: float, decision: str) -> Image.Image:
     scale.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (0, 1))
     for place, text in ((0.0, "0"), (0.5, f"{threshold:.3g}"), (1.0, "1")):
         draw.text((place * (_RAMP - draw.textlength(text, font)), 17), text, "black", font)
-    shown = shortened(f"probability of tumor, {decision}", scale.width - _RAMP - 8, font)
-    draw.text((8 + _RAMP, 0), shown, "black", font)
-    draw.text((8 + _RAMP, 17), "research use only", "black", font)
+    draw.text((8 + _RAMP, 0), "probability of tumor; research use only", "black", font)
+    draw.text((8 + _RAMP, 17), decision, "black", font)
     return scale
 
 
