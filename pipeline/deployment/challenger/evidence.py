@@ -182,7 +182,9 @@ def _difference(
     ]
     if needs_tissue(card.decision):
         own = None if card.tissue is None else card.tissue.settings
-        pairs.append(("tissue fractions by", _spec_told(own or {}), _spec_told(tissue or {})))
+        pairs.append(
+            ("tissue fractions by", *(_spec_told(each or {"method": "unknown"}) for each in (own, tissue)))
+        )
     return "; ".join(f"{name} {own} and not {other}" for name, own, other in pairs if own != other)
 
 
