@@ -1,4 +1,4 @@
-"""The network of a run: raw patches in, probability of tumor out, on processors or a GPU."""
+"""The network of a run: raw patches in, its own probabilities out, on processors or a GPU."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.networks.card import DecisionCard
 from models.networks.classifier import averaged, batch_on, softmax, to_tensor
-from models.networks.decision import decide
+from models.networks.decision import verdicts
 from patching.errors import ConfigError, MemoryShortageError
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -32,7 +32,7 @@ class Compared:
     flips: int = 0
     """Those of them whose class is another."""
     largest: float = 0.0
-    """Difference of two probabilities."""
+    """Difference of two probabilities of tumor, as the decision tells them."""
 
     def __add__(self, other: "Compared") -> "Compared":
         """Of both."""
@@ -61,13 +61,20 @@ class Difference:
             self._batches += 1
             return self._batches % _SAMPLED == 1
 
-    def add(self, exact_B: NDArray[np.float32], found_B: NDArray[np.float32]) -> None:
-        """Compare the probabilities of a batch.
+    def add(
+        self,
+        exact_BK: NDArray[np.float32],
+        found_BK: NDArray[np.float32],
+        tissue_fraction_B: NDArray[np.float64],
+    ) -> None:
+        """Compare what the decision makes of the probabilities of a batch.
 
         Raises:
             ConfigError: they differ by more than is allowed.
         """
-        flips = int((decide(self._decision, exact_B) != decide(self._decision, found_B)).sum())
+        exact_B, exact_class_B = verdicts(self._decision, exact_BK, tissue_fraction_B)
+        found_B, found_class_B = verdicts(self._decision, found_BK, tissue_fraction_B)
+        flips = int((exact_class_B != found_class_B).sum())
         # NaN would be smaller than nothing: what is no number is as far off as can be.
         apart_B = np.nan_to_num(np.abs(exact_B - found_B), nan=1.0)
         with self._lock:
@@ -121,19 +128,21 @@ class Network:
             for _ in range(count)
         ]
 
-    def __call__(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
-        """Probability of tumor of every patch [B].
+    def __call__(
+        self, images_BHWC: NDArray[Any], tissue_fraction_B: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Probabilities of every patch [B, 2], which the model's decision is still to be made of.
 
         Args:
             images_BHWC: as many as `batch_size`.
-            rows: how many of them count; the last ones of a run may be anything.
+            tissue_fraction_B: of those that count; the last images of a run may be anything.
 
         Raises:
             ConfigError: the faster network differs too much.
             MemoryShortageError: the GPU has no room.
         """
         try:
-            return self._found(images_BHWC, rows)
+            return self._found(images_BHWC, tissue_fraction_B)
         except torch.OutOfMemoryError as error:
             raise MemoryShortageError(
                 has=f"{self.device}: {str(error).splitlines()[0]}",
@@ -141,20 +150,22 @@ class Network:
                 do="end what else works on this GPU, or predict with `--device cpu`; what is whole is kept",
             ) from error
 
-    def _found(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
+    def _found(
+        self, images_BHWC: NDArray[Any], tissue_fraction_B: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         if self._inexact is None or self.difference is None:
             return self._probability(self._exact, images_BHWC)
-        found_B = self._probability(self._inexact, images_BHWC)
+        found_BK = self._probability(self._inexact, images_BHWC)
         if self.difference.due():
-            self.difference.add(self._probability(self._exact, images_BHWC)[:rows], found_B[:rows])
-        return found_B
+            exact_BK, rows = self._probability(self._exact, images_BHWC), len(tissue_fraction_B)
+            self.difference.add(exact_BK[:rows], found_BK[:rows], tissue_fraction_B)
+        return found_BK
 
     def _probability(self, forward: Forward, images_BHWC: NDArray[Any]) -> NDArray[np.float32]:
         with torch.inference_mode(), self._own_stream():
             images_BCHW = to_tensor(images_BHWC, self.device)
             logits_BK = averaged(forward, images_BCHW) if self._symmetries else forward(images_BCHW)
-            probability_B: NDArray[np.float32] = softmax(logits_BK.float().cpu().numpy())[:, 1]
-        return probability_B
+            return softmax(logits_BK.float().cpu().numpy())
 
     def _own_stream(self) -> AbstractContextManager[Any]:
         """Each thread's own queue on a GPU, so that one copies while another computes."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.networks.decision_words import briefly, decided_plainly
 from patching.disk_space import free_space, full_disk
 from patching.errors import DiskSpaceError
 from patching.pictures.drawing import write_picture
@@ -143,13 +144,22 @@ def tiles_of(prediction: SlidePrediction) -> Tiles:
         probability_N=prediction.probability_N,
         tissue_N=patches["tissue_fraction"].to_numpy(np.float64),
         notes=prediction.notes,
+        decision="" if decided_plainly(prediction.decision) else prediction.decided,
     )
 
 
 def _write_heatmaps(
     prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: int, part: Path, wanted: Heatmap
 ) -> None:
-    placed = Placed(prediction.slide_id, heat_HW, cell, prediction.mpp, prediction.bounds)
+    placed = Placed(
+        name=prediction.slide_id,
+        image_HW=heat_HW,
+        cell=cell,
+        mpp=prediction.mpp,
+        bounds=prediction.bounds,
+        threshold=prediction.decision.threshold,
+        decision=briefly(prediction.decision),
+    )
     if wanted in ("ome-tiff", "both"):
         write_ome_tiff(placed, part / f"{prediction.slide_id}.heatmap.ome.tif")
     if wanted in ("ome-zarr", "both"):
@@ -164,6 +174,8 @@ def content_of(prediction: SlidePrediction, heat_HW: NDArray[np.uint16], cell: i
         image_HW3=prediction.thumbnail_HW3,
         size=prediction.size,
         heat_HW=heat_HW,
+        threshold=prediction.decision.threshold,
+        decision=briefly(prediction.decision),
         cell=cell,
         extent=prediction.extent,
         marked_N2=prediction.locations_N2[noted_N],

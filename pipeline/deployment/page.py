@@ -15,6 +15,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from models.networks.decision_words import decision_facts
+from models.networks.reliability import group_name, weak_groups
+from pipeline.deployment.model import Model
 from pipeline.deployment.outputs import HEAT, TABLE, THUMBNAIL
 from pipeline.deployment.score import score_of_run
 from pipeline.deployment.summary import SUMMARY, SlideSummary
@@ -39,8 +42,10 @@ class ModelFacts:
     cohort: str
     trained_on: str
     """Patients, slides and patches, modality, µm per pixel."""
-    decision_threshold: float
+    threshold: float
     """A patch is predicted as tumor where its probability exceeds it."""
+    decision: tuple[tuple[str, str], ...]
+    """What makes a probability and a class: name and words of rule, calibration and verdict."""
     layout: NamedLayout
     """Names of the classes and of the parts of the tissue fractions (none where the model knows no parts)."""
     weak_groups: tuple[str, ...] = ()
@@ -57,6 +62,26 @@ class Failure:
     error: str
     """Name of the error's class."""
     reason: str
+
+
+def facts_of(model: Model) -> ModelFacts:
+    """What a model's card and evidence tell the page."""
+    card, evidence = model.card, model.evidence
+    ends = (card.ranges.mpp.low, card.ranges.mpp.high) if card.ranges.mpp else ()
+    mpp = " to ".join(dict.fromkeys(f"{end:.4g}" for end in ends)) or "unknown"
+    patches = sum(map(sum, card.counts))
+    weak = [] if evidence is None else weak_groups(evidence)
+    return ModelFacts(
+        name=model.name,
+        version=model.version or "a folder",
+        cohort="unknown" if evidence is None else f"{evidence.cohort}: {evidence.description}",
+        trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp} µm per pixel",
+        threshold=card.decision.threshold,
+        decision=tuple(decision_facts(card).items()),
+        layout=model.layout,
+        weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
+        others=() if evidence is not None else (("how well it does", "unknown: no evidence.json"),),
+    )
 
 
 def write_page(

@@ -1,26 +1,21 @@
-"""Slides predicted in this process: what a plan and its probabilities come to, and what is kept of them."""
+"""Slides predicted in this process: the network of a model, what is done for each slide, and what is kept."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from models.determinism import deterministic
-from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Device, choose_device
-from models.networks.decision import decide
-from models.networks.evidence import Evidence
 from models.networks.lean import lean_monai
 from models.networks.onnx_runtime import OnnxForward
-from models.networks.reliability import notes
-from patching.errors import EvenpatchError, SlideError
+from patching.errors import EvenpatchError
 from patching.manifest import SlideRow
 from patching.survey.quality import quality_names
 from pipeline.config import Settings
@@ -29,7 +24,7 @@ from pipeline.deployment.model import Model
 from pipeline.deployment.network import Difference, Forward, Network, in_bfloat16
 from pipeline.deployment.outputs import Heatmap, OutputOptions, write_slide
 from pipeline.deployment.planning import PatchReader, ScoringSettings, SlidePlan, plan_slide
-from pipeline.deployment.prediction import SlidePrediction
+from pipeline.deployment.prediction import predicted_slide
 from pipeline.deployment.receipts import write_receipt
 from pipeline.deployment.stream import Work, stream
 
@@ -117,10 +112,10 @@ def predict_slides(
         return plan_slide(tasks[number].row, card, overlap=run.settings.overlap, scoring=run.settings.scoring)
 
     def write(
-        number: int, plan: SlidePlan, probability_N: NDArray[np.float32], quality_NQ: NDArray[np.float32]
+        number: int, plan: SlidePlan, probability_NK: NDArray[np.float32], quality_NQ: NDArray[np.float32]
     ) -> None:
         task = tasks[number]
-        prediction = predicted_slide(plan, card, run.model.evidence, probability_N, quality_NQ)
+        prediction = predicted_slide(plan, card, run.model.evidence, probability_NK, quality_NQ)
         options = OutputOptions(run.settings.heatmap, run.model.layout.attributes)
         write_slide(prediction, run.out, options)
         write_receipt(run.out, task.row.slide_id, task.key)
@@ -174,76 +169,3 @@ def load_network(model: Model, settings: PredictSettings) -> Network:
         inexact=inexact,
         difference=difference,
     )
-
-
-def predicted_slide(
-    plan: SlidePlan,
-    card: ModelCard,
-    evidence: Evidence | None,
-    probability_N: NDArray[np.float32],
-    quality_NQ: NDArray[np.float32],
-) -> SlidePrediction:
-    """What a slide's files are made of.
-
-    Args:
-        plan: of the slide.
-        card, evidence: of the model.
-        probability_N: of tumor, of every patch of the plan.
-        quality_NQ: the patches' quality in the order of `quality_names`; Q is 0 where none was measured.
-
-    Raises:
-        SlideError: probabilities are no numbers.
-    """
-    exact_N = _numbers(probability_N, plan.row.slide_id)
-    prediction_N = decide(card.decision, exact_N)
-    sampling, mpp, tissue_N = plan.survey.sampling, plan.survey.mpp, plan.tissue_fraction_N
-    names = quality_names(card.channels) if quality_NQ.shape[1] else ()
-    note_N = notes(
-        card,
-        evidence,
-        prediction_N,
-        tissue_fraction_N=tissue_N,
-        quality=dict(zip(names, quality_NQ.T, strict=True)),
-        mpp=None if mpp is None else mpp.mean * sampling.downsample,
-    )
-    above = card.attribute.above
-    columns: dict[str, Any] = {
-        "x": plan.locations_N2[:, 0],
-        "y": plan.locations_N2[:, 1],
-        "tissue_fraction": tissue_N,
-        "covered_fraction": plan.covered_fraction_N,
-        "probability": exact_N,
-        "prediction": prediction_N,
-        "attribute": np.full(len(plan), -1) if above is None else (tissue_N > above).astype(np.int64),
-        "note": note_N.astype(object),
-    }
-    if plan.annotated is not None:
-        judged = plan.annotated.judged
-        columns |= {"tumor_fraction": judged.tumor_fraction_N, "label": judged.label_N.astype(np.int64)}
-    return SlidePrediction(
-        slide_id=plan.row.slide_id,
-        image=tuple(str(image).rstrip("/").rpartition("/")[2] for image in plan.row.images),
-        size=plan.size,
-        bounds=plan.bounds,
-        mpp=mpp,
-        extent=sampling.extent,
-        stride=sampling.stride,
-        classes=(card.classes[0], card.classes[1]),
-        patches=pd.DataFrame(columns),
-        thumbnail_HW3=plan.survey.thumbnail_HW3,
-        tissue_HW=plan.survey.tissue.mask_HW,
-        tissue_downsample=plan.survey.tissue.downsample,
-        outlines=() if plan.annotated is None else plan.annotated.outlines,
-        warnings=plan.warnings,
-    )
-
-
-def _numbers(probability_N: NDArray[np.float32], slide_id: str) -> NDArray[np.float64]:
-    """No threshold is exceeded by NaN, which would pass for a verdict."""
-    if unknown := int((~np.isfinite(probability_N)).sum()):
-        raise SlideError(
-            has=f"{slide_id}: {unknown} of {len(probability_N)} patches without a probability",
-            needs="pixels whose values the network can bear",
-            do="compare them with the training's; if other slides fail too, fetch the model again",
-        )
-    return probability_N.astype(np.float64)

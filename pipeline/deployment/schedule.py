@@ -123,12 +123,12 @@ class Schedule:
                 self._alive -= job.failed
             self._changed.notify_all()
 
-    def predicted(self, batch: Batch, probability_B: NDArray[np.float32]) -> None:
+    def predicted(self, batch: Batch, probability_BK: NDArray[np.float32]) -> None:
         """A batch has its probabilities."""
         with self._changed:
             for part in batch.parts:
                 rows = slice(part.row, part.row + len(part.patches))
-                part.job.probability_N[part.patches.start : part.patches.stop] = probability_B[rows]
+                part.job.probability_NK[part.patches.start : part.patches.stop] = probability_BK[rows]
                 part.job.left -= len(part.patches)
                 if part.job.left == 0 and not part.job.failed:
                     self._predicted.append(part.job)

@@ -16,7 +16,8 @@ class Job:
     """Among the slides of the run."""
     plan: SlidePlan
     reader: PatchReader
-    probability_N: NDArray[np.float32]
+    probability_NK: NDArray[np.float32]
+    """The network's own, before the decision."""
     quality_NQ: NDArray[np.float32]
     next: int = 0
     """The first patch that nobody reads yet."""
@@ -47,6 +48,13 @@ class Batch:
     filled: int = 0
     closed: bool = False
     """No more rows are given away."""
+
+    @property
+    def tissue_fraction_B(self) -> NDArray[np.float64]:
+        """Of the patches that were given rows, in their order."""
+        return np.concatenate(
+            [part.job.plan.tissue_fraction_N[part.patches.start : part.patches.stop] for part in self.parts]
+        )
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ OF_A_SLIDE = (SlideError, AnnotationError, MemoryShortageError)
 class AbstractNetwork(Protocol):
     """What is asked of a network; threads may call it at the same time."""
 
-    def __call__(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
-        """Probability of tumor of every patch [B], of which the first `rows` count."""
+    def __call__(
+        self, images_BHWC: NDArray[Any], tissue_fraction_B: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Probabilities of every patch [B, 2], of which as many count as there are tissue fractions."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Work:
     slides: int
     plan: Callable[[int], tuple[SlidePlan, PatchReader]]
     write: Callable[[int, SlidePlan, NDArray[np.float32], NDArray[np.float32]], None]
-    """Of a slide's plan, probability [N] and quality [N, Q]; one at a time."""
+    """Of a slide's plan, probabilities [N, 2] and quality [N, Q]; one at a time."""
     failed: Callable[[int, EvenpatchError], None]
     """One at a time."""
     patch_shape: tuple[int, int, int]
@@ -109,9 +111,9 @@ class _Worker:
 
     def _predict(self, batch: Batch) -> None:
         with self.meter.busy():
-            probability_B = self.network(batch.images_BHWC, batch.rows)
+            probability_BK = self.network(batch.images_BHWC, batch.tissue_fraction_B)
         self.meter.predicted(batch.rows)
-        self.schedule.predicted(batch, probability_B)
+        self.schedule.predicted(batch, probability_BK)
 
     def _plan(self, number: int) -> None:
         try:
@@ -121,9 +123,9 @@ class _Worker:
             self.schedule.unplanned(number, error)
             return
         self.meter.planned(len(plan))
-        probability_N = np.full(len(plan), np.nan, np.float32)
+        probability_NK = np.full((len(plan), 2), np.nan, np.float32)
         quality_NQ = np.full((len(plan), self.work.quality), np.nan, np.float32)
-        self.schedule.planned(Job(number, plan, reader, probability_N, quality_NQ))
+        self.schedule.planned(Job(number, plan, reader, probability_NK, quality_NQ))
 
     def _fill(self, fill: Fill) -> None:
         part, images_BHWC = fill.part, fill.batch.images_BHWC
@@ -141,7 +143,7 @@ class _Worker:
 
     def _write(self, job: Job) -> None:
         try:
-            self.work.write(job.number, job.plan, job.probability_N, job.quality_NQ)
+            self.work.write(job.number, job.plan, job.probability_NK, job.quality_NQ)
         except OF_A_SLIDE as error:
             self.schedule.written(job, error)
         else:

@@ -30,6 +30,10 @@ class SlideSummary(BaseModel):
     height: int
     mpp: tuple[float, float] | None
     """µm per level-0 pixel."""
+    decision: str
+    """What made a class of a probability, in words."""
+    threshold: float
+    """Of the probability; a patch is tumor above it."""
     patches: int
     tumor_patches: int
     """Predicted as tumor."""
@@ -73,6 +77,8 @@ def summarize(
         width=prediction.size.width,
         height=prediction.size.height,
         mpp=None if mpp is None else (mpp.x, mpp.y),
+        decision=prediction.decided,
+        threshold=prediction.decision.threshold,
         patches=len(patches),
         tumor_patches=int(prediction.tumor_N.sum()),
         groups=_groups(patches, len(prediction.classes), len(attributes)),

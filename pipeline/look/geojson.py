@@ -26,6 +26,8 @@ PROBABILITY, TISSUE, RELIABLE = "Tumor probability", "Tissue fraction", "Reliabl
 """Names of the measurements; `Reliable` is 1, or 0 where the patch has a note."""
 NOTE = "Reliability note"
 """Name of the metadata (read by QuPath 0.5 and later) that holds the note."""
+DECISION = "Decision"
+"""Name of the metadata that says what made a class of the probability."""
 _COLORS = ((90, 90, 180), (200, 0, 0))
 """QuPath's own colors of its classes Negative and Tumor."""
 _LEVEL = 6
@@ -51,6 +53,8 @@ class Tiles:
     tissue_N: NDArray[np.float64]
     notes: Sequence[str]
     """Why not to rely on the patch; "" is no reason."""
+    decision: str = ""
+    """What made a class of the probability, where that is not plain to see; "" where it is."""
 
 
 def write_tiles(tiles: Tiles, path: Path) -> None:
@@ -77,6 +81,7 @@ def write_tiles(tiles: Tiles, path: Path) -> None:
 
 def _features(tiles: Tiles) -> Iterator[dict[str, Any]]:
     low_N2, high_N2 = _corners(tiles)
+    decision = {DECISION: tiles.decision} if tiles.decision else {}
     head, kinds = _id_head(tiles.name), [_classification(k, name) for k, name in enumerate(tiles.classes)]
     columns = (
         *tiles.locations_N2.T.tolist(),
@@ -87,6 +92,7 @@ def _features(tiles: Tiles) -> Iterator[dict[str, Any]]:
         tiles.notes,
     )
     for x, y, x0, y0, x1, y1, kind, probability, tissue, note in zip(*columns, strict=True):
+        metadata = {**decision, **({NOTE: note} if note else {})}
         measurements = {PROBABILITY: probability, TISSUE: tissue, RELIABLE: int(not note)}
         yield {
             "type": "Feature",
@@ -99,7 +105,7 @@ def _features(tiles: Tiles) -> Iterator[dict[str, Any]]:
                 "objectType": "tile",
                 "classification": kinds[kind],
                 "measurements": {name: value for name, value in measurements.items() if isfinite(value)},
-                **({"metadata": {NOTE: note}} if note else {}),
+                **({"metadata": metadata} if metadata else {}),
             },
         }
 

@@ -42,6 +42,10 @@ class Placed:
     """Of the slide at level 0."""
     bounds: Location
     """Where QuPath's frame begins, in level-0 pixels."""
+    threshold: float
+    """The probability beyond which a patch is tumor."""
+    decision: str
+    """How probabilities came about, in a few words."""
 
 
 def write_ome_tiff(heatmap: Placed, path: Path) -> None:
@@ -114,6 +118,8 @@ def _ome(heatmap: Placed) -> dict[str, Any]:
     """What OME-XML says of the image. tifffile writes it; units are told even where they are the default."""
     facts = {
         "Formula": FORMULA,
+        "Decision": heatmap.decision,
+        "TumorAbove": heatmap.threshold,
         "LevelZeroPixelsPerPixel": heatmap.cell,
         "OriginX": 0,
         "OriginY": 0,
@@ -123,7 +129,7 @@ def _ome(heatmap: Placed) -> dict[str, Any]:
     told = {
         "axes": "YX",
         "Name": f"{heatmap.name}: probability of tumor",
-        "Description": f"Probability of tumor. {FORMULA}. A pixel is {heatmap.cell} level-0 pixels a side; "
+        "Description": f"{_shown(heatmap)}. {FORMULA}. A pixel is {heatmap.cell} level-0 pixels a side; "
         "the first one begins at the slide's level-0 pixel (0, 0). Research use only.",
         "Channel": {"Name": "probability of tumor"},
         "MapAnnotation": {
@@ -140,6 +146,10 @@ def _ome(heatmap: Placed) -> dict[str, Any]:
     return told | sizes | units | {"Plane": origin}
 
 
+def _shown(heatmap: Placed) -> str:
+    return f"Probability of tumor, {heatmap.decision}; tumor above {heatmap.threshold:.4g}"
+
+
 def _multiscale(heatmap: Placed, levels: int) -> dict[str, Any]:
     known = heatmap.mpp is not None
     unit = {"unit": "micrometer"} if known else {}
@@ -153,7 +163,7 @@ def _multiscale(heatmap: Placed, levels: int) -> dict[str, Any]:
                 "datasets": list(_datasets(heatmap.cell, mpp, levels)),
                 "type": "mean",
                 "metadata": {
-                    "description": f"mean of the predicted pixels. {FORMULA}",
+                    "description": f"{_shown(heatmap)}; mean of the predicted pixels. {FORMULA}",
                     "method": "evenpatch",
                 },
             }

@@ -44,6 +44,10 @@ class HeatContent:
     size: Size
     heat_HW: NDArray[np.uint16]
     """As pipeline.look.heatmap paints it."""
+    threshold: float
+    """The probability beyond which a patch is tumor, 0 to 1 exclusive: the middle of the color scale."""
+    decision: str
+    """How probabilities came about, in a few words."""
     cell: int
     """Level-0 pixels a side of its pixels."""
     extent: int
@@ -64,7 +68,7 @@ def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     width, height = (max(1, round(n * scale)) for n in (content.size.width, content.size.height))
     plain_HW3 = _resized(content.image_HW3, Size(width, height))
     heat_HW = _sampled(content.heat_HW, content.cell, Size(width, height), scale)
-    shown_HW3 = colored(plain_HW3, heat_HW)
+    shown_HW3 = colored(plain_HW3, heat_HW, content.threshold)
     _draw_marks(shown_HW3, content, scale)
     draw_tissue(shown_HW3, content.tissue_HW, 1 / (scale * content.tissue_downsample))
     draw_outlines(shown_HW3, content.outlines, scale)
@@ -86,13 +90,15 @@ def heat_scale(content: HeatContent) -> float:
     return picture_scale(content.size, content.extent, _PER_PATCH, _SMALLEST)
 
 
-def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDArray[np.uint8]:
+def colored(
+    picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16], threshold: float
+) -> NDArray[np.uint8]:
     """The picture with the color of each probability over it, where there is one.
 
     The color lies over shades of gray, or a stain's hue would make another color of it than the scale shows.
+    The threshold has the color in the middle of the scale: what is brighter is tumor, whatever the threshold.
     """
-    step_HW = (np.maximum(heat_HW, 1) - 1) // _PER_STEP
-    color_HW3 = cv2.applyColorMap(step_HW.astype(np.uint8), cv2.COLORMAP_CIVIDIS)
+    color_HW3 = cv2.applyColorMap(_steps(threshold).take(heat_HW), cv2.COLORMAP_CIVIDIS)
     cv2.cvtColor(color_HW3, cv2.COLOR_BGR2RGB, dst=color_HW3)
     gray_HW3 = cv2.cvtColor(cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     mixed_HW3 = cv2.addWeighted(color_HW3, _COVER, gray_HW3, 1 - _COVER, 0)
@@ -101,8 +107,16 @@ def colored(picture_HW3: NDArray[np.uint8], heat_HW: NDArray[np.uint16]) -> NDAr
     return shown_HW3
 
 
+@cache
+def _steps(threshold: float) -> NDArray[np.uint8]:
+    """Step of the color scale of every value of a heatmap, even on either side of the threshold."""
+    probability_V = np.arange(TOP + 2).clip(1) - 1
+    scaled_V = np.interp(probability_V / TOP, (0, threshold, 1), (0, 0.5, 1))
+    return np.asarray(np.rint(scaled_V * TOP) // _PER_STEP, np.uint8)
+
+
 def ramp() -> NDArray[np.uint8]:
-    """RGB of probabilities from 0 to 1 in 256 steps: cividis, even to the eye and made for color-blind
+    """RGB of the color scale in 256 steps: cividis, even to the eye and made for color-blind
     readers.
 
     Nuñez, Anderton and Renslow, PLoS ONE 13, 2018.
@@ -161,7 +175,7 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
     band = Image.new("RGB", (width, _BAND + _LINE * len(lines)), "white")
     draw = ImageDraw.Draw(band)
     draw.text((8, 8), shortened(content.title, width * 0.7, font), fill="black", font=font)
-    band.paste(_ramp_told(), (8, _RAMP_TOP - 1))
+    band.paste(_ramp_told(content.threshold, content.decision), (8, _RAMP_TOP - 1))
     for row, line in enumerate(lines):
         top = _BAND + _LINE * row
         for x, text, color in line:
@@ -173,16 +187,17 @@ def _band(width: int, content: HeatContent, scale: float) -> Image.Image:
 
 
 @cache
-def _ramp_told() -> Image.Image:
-    """The color scale with its ends, and beside it what the picture may be used for; nobody draws on it."""
+def _ramp_told(threshold: float, decision: str) -> Image.Image:
+    """The color scale with its ends and the threshold, and beside it what is shown, and what the picture may
+    be used for; nobody draws on it."""
     scale = Image.new("RGB", (_NARROWEST - 8, _BAND - _RAMP_TOP), "white")
     draw, font = ImageDraw.Draw(scale), label_font(12)
     steps = np.linspace(0, 255, _RAMP).round().astype(int)
     scale.paste(Image.fromarray(np.repeat(ramp()[None, steps], 14, axis=0)), (0, 1))
-    for place, text in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
+    for place, text in ((0.0, "0"), (0.5, f"{threshold:.3g}"), (1.0, "1")):
         draw.text((place * (_RAMP - draw.textlength(text, font)), 17), text, "black", font)
-    draw.text((8 + _RAMP, 0), "probability of tumor", "black", font)
-    draw.text((8 + _RAMP, 17), "research use only", "black", font)
+    draw.text((8 + _RAMP, 0), "probability of tumor; research use only", "black", font)
+    draw.text((8 + _RAMP, 17), decision, "black", font)
     return scale
 
 

@@ -27,7 +27,6 @@ from rich.live import Live
 from rich.text import Text
 
 from models.networks.classifier import Device
-from models.networks.reliability import group_name, weak_groups
 from patching.errors import ConfigError, ErrorBudgetError
 from patching.readers.naming import SlideKind
 from patching.survey.named_slides import find_slides
@@ -35,9 +34,9 @@ from patching.tiling.engine import EngineSettings
 from pipeline.config import load_yaml
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
-from pipeline.deployment.model import Model, find_model
+from pipeline.deployment.model import find_model
 from pipeline.deployment.outputs import Heatmap
-from pipeline.deployment.page import PAGE, RUN, Failure, ModelFacts, write_page
+from pipeline.deployment.page import PAGE, RUN, Failure, facts_of, write_page
 from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.receipts import alone
@@ -174,25 +173,7 @@ def _write_page(job: Run, outcomes: Sequence[Outcome]) -> None:
         logger.warning("failed: %s: %s: %s", failure.slide_id, failure.error, failure.reason)
     for slide_id, warning in ((each.slide_id, told) for each in summaries for told in each.warnings):
         logger.warning("%s: %s", slide_id, warning)
-    write_page(summaries, failures, job.out, _facts(job.model))
-
-
-def _facts(model: Model) -> ModelFacts:
-    card, evidence = model.card, model.evidence
-    ends = (card.ranges.mpp.low, card.ranges.mpp.high) if card.ranges.mpp else ()
-    mpp = " to ".join(dict.fromkeys(f"{end:.4g}" for end in ends)) or "unknown"
-    patches = sum(map(sum, card.counts))
-    weak = [] if evidence is None else weak_groups(evidence)
-    return ModelFacts(
-        name=model.name,
-        version=model.version or "a folder",
-        cohort="unknown" if evidence is None else f"{evidence.cohort}: {evidence.description}",
-        trained_on=f"{patches:,} patches of {', '.join(card.channels)}, {mpp} µm per pixel",
-        decision_threshold=card.decision.threshold,
-        layout=model.layout,
-        weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
-        others=() if evidence is not None else (("how well it does", "unknown: no evidence.json"),),
-    )
+    write_page(summaries, failures, job.out, facts_of(job.model))
 
 
 def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome], meter: Meter) -> None:

@@ -28,7 +28,7 @@ from pipeline.tracking.connection import without_secrets
 from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of, shown
-from pipeline.tracking.served import patch_form
+from pipeline.tracking.served import columns_of, patch_form
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
             "evidence": paths.evidence(name) / EVIDENCE,
         },
         example=pd.DataFrame({"patch": [encode_patch(np.zeros(shape, dtype))], "tissue_fraction": [0.0]}),
+        columns=columns_of(card.decision),
         dataset=(paths.cohort, data),
     )
 

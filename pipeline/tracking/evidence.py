@@ -1,12 +1,16 @@
 """What travels with a model of how well it does: evidence.json, from an evaluation's figures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from models.data.splitting import TEST
+from models.metrics import group_metrics
 from models.networks.card import ModelCard
+from models.networks.decision import needs_tissue
+from models.networks.decision_words import briefly, decided_plainly, verdict_told
 from models.networks.evidence import Estimate, Evidence, GroupEvidence
 from models.networks.reliability import group_name, weak_groups
 from pipeline.artifacts import PREDICTIONS, Paths
@@ -35,8 +39,13 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
     record = read_json(paths.training(name) / "run.json", "train")
     tested = read_json(paths.evaluation(name) / "metrics.json", "evaluate")[TEST]
     figures = {key: _estimate(tested, key, tested[key]) for key in _FIGURES}
+    groups = _groups(tested, card)
     if len(card.classes) == 2:
-        figures[_BRIER] = Estimate(value=_brier(paths, name))
+        predictions = read_table(paths.evaluation(name) / "predictions.parquet", PREDICTIONS, "evaluate")
+        of_test = predictions[predictions["split"] == TEST]
+        figures[_BRIER] = Estimate(value=_brier(of_test))
+        if not decided_plainly(card.decision):
+            figures |= _plain(of_test, groups)
     evidence = Evidence(
         training=name,
         cohort=paths.cohort,
@@ -45,7 +54,7 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
         chosen=_chosen(record),
         patches=tested["patches"],
         patients=tested["patients"],
-        groups=_groups(tested, card),
+        groups=groups,
         figures=figures,
         intended_use=cohort.intended_use,
         limits=(),
@@ -74,11 +83,19 @@ def _estimate(tested: Mapping[str, Any], figure: str, value: float | str) -> Est
     return Estimate(value=value, **tested["intervals"].get(figure, {}))
 
 
-def _brier(paths: Paths, name: str) -> float | None:
-    """Mean squared difference of the probability of tumor from 0 or 1; None without test patches."""
-    path = paths.evaluation(name) / "predictions.parquet"
-    predictions = read_table(path, PREDICTIONS, "evaluate")
-    of_test = predictions[predictions["split"] == TEST]
+def _plain(of_test: pd.DataFrame, groups: tuple[GroupEvidence, ...]) -> dict[str, Estimate]:
+    """What the network alone reaches, without rule and at 0.5, over the groups that are estimable."""
+    own_N = (of_test["logit"].to_numpy(np.float64) > 0).astype(np.int64)
+    found = group_metrics(of_test["label"], own_N, of_test["group"], len(groups))
+    accuracy_M = found.accuracy_G[[group.accuracy.value is not None for group in groups]]
+    figures: dict[str, float | None] = {"wga": None, "gba": None, "average": None}
+    if accuracy_M.size:
+        figures = {"wga": accuracy_M.min(), "gba": accuracy_M.mean(), "average": found.average}
+    return {f"plain_{name}": Estimate(value=value) for name, value in figures.items()}
+
+
+def _brier(of_test: pd.DataFrame) -> float | None:
+    """Mean squared difference of the told probability of tumor from 0 or 1; None without test patches."""
     squared = np.square(of_test["probability"].to_numpy(np.float64) - of_test["label"].to_numpy(np.float64))
     return float(squared.mean()) if squared.size else None
 
@@ -91,12 +108,28 @@ def _chosen(record: Mapping[str, Any]) -> str:
     )
 
 
+def _of_the_decision(card: ModelCard) -> Iterator[str]:
+    """Where what makes probabilities and classes of the network's output ends."""
+    decision = card.decision
+    if decision.calibration is None:
+        yield f"Its probabilities are not calibrated: {decision.uncalibrated}."
+    else:
+        yield (
+            "Its probabilities are calibrated to the share of tumor among the validation patches; where "
+            "tumor is rarer or more frequent, they are too high or too low."
+        )
+    if not decided_plainly(decision):
+        yield f"Its verdicts are {briefly(decision).partition(',')[0]}: {verdict_told(card)}."
+    if needs_tissue(decision):
+        yield "A patch alone gets no verdict: the tissue fraction is needed, whose detector needs the slide."
+
+
 def _limits(card: ModelCard, evidence: Evidence) -> tuple[str, ...]:
     """What follows from the training and its figures, a sentence each."""
     cut, trained = card.attribute.above, sum(map(sum, card.counts))
     found = [
         f"Trained on {trained} patches of the cohort {evidence.cohort}, and not tried on any other.",
-        "Its probabilities are not calibrated.",
+        *_of_the_decision(card),
         "The figures are of one split; another split of the same patients gives others.",
     ]
     if evidence.patients < _FEW_PATIENTS:

@@ -20,7 +20,7 @@ import pipeline
 from pipeline.tracking.connection import connect, experiment_id, model_name, reporting, tracking_uri
 from pipeline.tracking.pages import Pages
 from pipeline.tracking.requirements import pinned_requirements
-from pipeline.tracking.served import COLUMNS, SIGNATURE
+from pipeline.tracking.served import SIGNATURE
 
 _BATCH = 100  # of MLflow's limits on one request, the smallest
 _NOTE = "mlflow.note.content"
@@ -38,7 +38,7 @@ class TrainingRecord:
         history: one row per validation with a `step` column. seconds: that the training took.
         files: artifacts by their folder in the run. texts: artifacts by their whole path.
         model_files: model.safetensors, model.json and evidence.json. example: input of the model.
-        dataset: name and digest of the data; tags of it.
+        columns: what its columns hold, in words. dataset: name and digest of the data; tags of it.
     """
 
     name: str
@@ -53,6 +53,7 @@ class TrainingRecord:
     texts: Mapping[str, str]
     model_files: Mapping[str, Path]
     example: pd.DataFrame
+    columns: Mapping[str, str]
     dataset: tuple[str, str]
 
 
@@ -184,7 +185,7 @@ class ModelStore:
             code_paths=[str(folder) for folder in packages],
             signature=SIGNATURE,
             input_example=record.example,
-            metadata={"columns": COLUMNS},
+            metadata={"columns": dict(record.columns)},
             pip_requirements=pinned_requirements(),
         )
         return str(logged.model_uri)

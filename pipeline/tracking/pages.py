@@ -6,15 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from models.networks.card import ModelCard, Range
+from models.networks.decision_words import briefly, decision_facts, verdict_told
 from models.networks.evidence import Estimate, Evidence
 from models.networks.reliability import group_name
 from pipeline.files import NOT_ESTIMABLE
-from pipeline.tracking.served import COLUMNS
+from pipeline.tracking.served import columns_of
 
 _FIGURES = {
     "wga": "worst group (WGA)",
     "gba": "mean over the groups (GBA)",
     "average": "all patches",
+    "plain_wga": "worst group, by the network alone at 0.5",
+    "plain_gba": "mean over the groups, by the network alone",
+    "plain_average": "all patches, by the network alone",
     "worst_class": "worst class",
     "auroc": "area under the ROC curve",
     "brier": "Brier score (lower is better)",
@@ -52,7 +56,7 @@ def pages_of(card: ModelCard, evidence: Evidence, *, model: str, version: str, s
         version=_version_page(card, evidence, f"models:/{model}/{version}"),
         run=_run_page(card, evidence, seconds),
         shared_tags=_prefixed(_shared_tags(card, evidence)),
-        tags=_prefixed(_shared_tags(card, evidence) | _own_tags(evidence)),
+        tags=_prefixed(_shared_tags(card, evidence) | _own_tags(card, evidence)),
     )
 
 
@@ -64,7 +68,8 @@ def _version_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
         f"{_text(evidence.description)}\n\n{_text(evidence.intended_use)}",
         _section("What it must be fed", _table(("", ""), _fed(card).items())),
         "A table of patches has the columns:",
-        _table(("", ""), COLUMNS.items()),
+        _table(("", ""), columns_of(card.decision).items()),
+        _section("How it decides", _table(("", ""), _decided(card).items())),
         _section("How well it does", _figures(card, evidence)),
         _section("Limits", _list(evidence.limits)),
         _section("How to call it", _call(card, uri)),
@@ -106,8 +111,9 @@ def _shared_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
     }
 
 
-def _own_tags(evidence: Evidence) -> dict[str, str]:
+def _own_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
     return {
+        "decision": f"{verdict_told(card)}; {briefly(card.decision)}",
         "test_wga": _interval(evidence.figures["wga"]),
         "limits": " ".join((evidence.intended_use, *evidence.limits))[:_LONGEST],
     }
@@ -150,8 +156,11 @@ def _fed(card: ModelCard) -> dict[str, str]:
         fed["tissue"] = f"{_text(settings)}; patches with less than {tissue.minimum_fraction:g} are left out"
     if ranges.tissue_fraction is not None:
         fed["tissue fraction in training"] = _range(ranges.tissue_fraction)
-    fed["verdict"] = f"{_text(card.classes[-1])} where its probability exceeds {card.decision.threshold:g}"
     return fed
+
+
+def _decided(card: ModelCard) -> dict[str, str]:
+    return {name: _text(words) for name, words in decision_facts(card).items()}
 
 
 def _figures(card: ModelCard, evidence: Evidence) -> str:

@@ -1,7 +1,8 @@
 """A registered model in a process of its own: whether it loads and answers, how fast, and in how much memory.
 
 Run by path, and it imports nothing of evenpatch: the model brings its own code, and that is what is probed.
-Arguments are the model's folder, a file of patches [N, H, W, C], and the JSON file to write.
+Arguments are the model's folder, a .npz file of patches [N, H, W, C] and their tissue fractions [N], and the
+JSON file to write.
 """
 
 import io
@@ -24,8 +25,9 @@ def main(folder: str, patches: str, found: str) -> None:
     model = mlflow.pyfunc.load_model(folder)
     example = model.metadata.load_input_example(folder)
     answered = len(model.predict(example)) if example is not None else 0
-    patches_NHWC = np.load(patches, allow_pickle=False)
-    cells = pd.DataFrame({"patch": [_encoded(patch_HWC) for patch_HWC in patches_NHWC]})
+    with np.load(patches, allow_pickle=False) as asked:
+        cells = pd.DataFrame({"patch": [_encoded(patch_HWC) for patch_HWC in asked["patches_NHWC"]]})
+        cells["tissue_fraction"] = asked["tissue_fraction_N"]
     seconds = []
     for _ in range(_REPEATS):
         started = time.perf_counter()

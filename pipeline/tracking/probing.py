@@ -42,16 +42,17 @@ class Probe:
         return f"{self.answered} answers to the {self.examples} rows of its input example"
 
 
-def probe(model: Path, patches_NHWC: NDArray[Any]) -> Probe:
+def probe(model: Path, patches_NHWC: NDArray[Any], tissue_fraction_N: NDArray[np.float64]) -> Probe:
     """Load a downloaded model where nothing of evenpatch is imported but its own code, and ask it.
 
     Args:
         model: its folder, as the registry has it.
         patches_NHWC: raw patches, at least one.
+        tissue_fraction_N: of each; NaN where it is not known, which a model may refuse.
     """
     with tempfile.TemporaryDirectory() as folder:
-        patches, found = Path(folder) / "patches.npy", Path(folder) / "found.json"
-        np.save(patches, patches_NHWC, allow_pickle=False)
+        patches, found = Path(folder) / "patches.npz", Path(folder) / "found.json"
+        np.savez(patches, patches_NHWC=patches_NHWC, tissue_fraction_N=tissue_fraction_N)
         script = Path(__file__).with_name("probe.py")
         # -P: the script's folder is no place to import from.
         command = [sys.executable, "-P", *map(str, (script, model, patches, found))]

@@ -2,7 +2,8 @@
 
 Input is a table. Every cell of its binary column `patch` is one patch [H, W, C] in the raw dtype of the
 slides, as the bytes of a .npy file or of a picture (pipeline.tracking.cells); over HTTP such a table goes as
-`dataframe_split` with base64 cells. By a column `tissue_fraction` beside it, weak groups are told.
+`dataframe_split` with base64 cells. By a column `tissue_fraction` beside it, weak groups are told. A model
+whose decision needs it refuses a patch without: nothing else takes its place.
 """
 
 from pathlib import Path
@@ -16,9 +17,9 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
-from models.networks.card import ModelCard
+from models.networks.card import DecisionCard, ModelCard
 from models.networks.checkpoint import load_classifier
-from models.networks.decision import verdicts
+from models.networks.decision import needs_tissue, verdicts
 from models.networks.evidence import load_evidence
 from models.networks.reliability import notes
 from patching.errors import PatchError
@@ -41,15 +42,28 @@ SIGNATURE = ModelSignature(
         ]
     ),
 )
-COLUMNS = {
-    "patch": "in: one raw patch (H, W, C), as the bytes of .npy (numpy.save), PNG or TIFF; base64 in JSON",
-    "tissue_fraction": "in, may be left out: share of tissue, 0 to 1; by it weak groups are told",
-    "probability": "out: of the last class; with more than two classes, of the predicted one",
-    "prediction": "out: number of the class",
-    "class": "out: its name",
-    "note": "out: why the verdict is not to be trusted; empty where nothing speaks against it",
-}
-"""What the columns hold, in words; a signature has no place for them."""
+"""Of every model. Where a decision needs the tissue fraction, this module asks for it: MLflow would refuse
+the table without a reason, and cannot ask for a value in every row."""
+
+
+def columns_of(decision: DecisionCard) -> dict[str, str]:
+    """What the columns of a model hold, in words; a signature has no place for them."""
+    tissue = (
+        "in, needed of every patch: share of tissue, 0 to 1, as the model's own detector finds it on the "
+        "slide; the model decides by it"
+        if needs_tissue(decision)
+        else "in, may be left out: share of tissue, 0 to 1; by it weak groups are told"
+    )
+    return {
+        "patch": "in: one raw patch (H, W, C), as the bytes of .npy (numpy.save), PNG or TIFF; base64 in "
+        "JSON",
+        "tissue_fraction": tissue,
+        "probability": "out: of the last class, by the model's decision; with more than two classes, of the "
+        "predicted one",
+        "prediction": "out: number of the class",
+        "class": "out: its name",
+        "note": "out: why the verdict is not to be trusted; empty where nothing speaks against it",
+    }
 
 
 class PatchModel(PythonModel):
@@ -66,21 +80,22 @@ class PatchModel(PythonModel):
     ) -> pd.DataFrame:
         """One row per patch: `probability`, `prediction` (0, 1, ...), `class` (its name) and `note`.
 
-        The probability is that of class 1 (tumor); with more than two classes, that of the predicted one. A
-        note is empty where there is nothing to tell (models.networks.reliability).
+        The probability is that of class 1 (tumor) by the model's decision, and the class is 1 where it
+        exceeds the decision's threshold; with more than two classes, it is that of the predicted one. A note
+        is empty where there is nothing to tell (models.networks.reliability).
 
         Raises:
-            MlflowException: a cell is not a patch the model can take, or no tissue fraction; names the row.
-                A server answers with status 400.
+            MlflowException: a cell is not a patch the model can take, or no tissue fraction, or the decision
+                needs one and there is none; names the row. A server answers with status 400.
         """
-        tissue_fraction_N = _tissue_fractions(model_input)
+        tissue_fraction_N = _tissue_fractions(model_input, self._card.decision)
         patches_NHWC = _patches(model_input["patch"], raw_form(self._card))
         probability_NK = (
             self._classifier.predict_proba(patches_NHWC)
             if len(patches_NHWC)
             else np.empty((0, len(self._card.classes)), np.float32)
         )
-        probability_N, prediction_N = verdicts(self._card.decision, probability_NK)
+        probability_N, prediction_N = verdicts(self._card.decision, probability_NK, tissue_fraction_N)
         told_N = notes(
             self._card,
             self._evidence,
@@ -120,11 +135,19 @@ def _patches(cells: pd.Series, form: PatchForm) -> NDArray[Any]:
     return patches_NHWC
 
 
-def _tissue_fractions(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Of every row, NaN where it is not known."""
-    if "tissue_fraction" not in table:
-        return np.full(len(table), np.nan)
-    fraction_N = table["tissue_fraction"].to_numpy(np.float64, na_value=np.nan)
+def _tissue_fractions(table: pd.DataFrame, decision: DecisionCard) -> NDArray[np.float64]:
+    """Of every row, NaN where it is not known and not needed."""
+    fraction_N = np.full(len(table), np.nan)
+    if "tissue_fraction" in table:
+        fraction_N = table["tissue_fraction"].to_numpy(np.float64, na_value=np.nan)
+    missing = np.flatnonzero(np.isnan(fraction_N))
+    if missing.size and needs_tissue(decision):
+        needs = (
+            f"a number from 0 to 1: the model decides by the rule {decision.rule}, and a patch alone does "
+            "not tell how much of it is tissue; the detector needs the slide"
+        )
+        do = "give what the card's tissue detector finds, or predict whole slides with `evenpatch predict`"
+        raise _refused(int(missing[0]), "tissue_fraction", "nothing", needs, do)
     wrong = np.flatnonzero((fraction_N < 0) | (fraction_N > 1))
     if wrong.size:
         has = f"{fraction_N[wrong[0]]:g}"

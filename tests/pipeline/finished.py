@@ -196,6 +196,7 @@ def store_attributes(slide_id: str) -> StoreAttributes:
         dtype="uint16",
         brightfield=False,
         tissue_downsample=4.0,
+        tissue={"method": "otsu"},
         dropped={},
     )
 

@@ -13,8 +13,9 @@ import tifffile
 import torch
 
 from models.data.dataset import MemoryPatches
-from models.networks.card import TissueCard
+from models.networks.card import DecisionCard, TissueCard
 from models.networks.checkpoint import CARD, load_card, load_classifier
+from models.networks.decision import verdicts
 from patching.errors import CheckpointError
 from patching.store.reading import PatchStore
 from patching.tiling.settings import TileSettings
@@ -155,7 +156,7 @@ def test_predictions_are_those_of_stored_patches_beside_gaps(least: float, tmp_p
     np.testing.assert_array_equal(found["tissue_fraction"], places["tissue_fraction"])
     classifier, _ = load_classifier(model)
     torch.set_num_threads(1)
-    expected_N = classifier.predict_patches(MemoryPatches(images_NHWC))[:, 1].astype(np.float64)
+    expected_N, _ = verdicts(DecisionCard(), classifier.predict_patches(MemoryPatches(images_NHWC)))
     np.testing.assert_array_equal(found["probability"], expected_N)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.networks.checkpoint import load_card, load_classifier
+from models.networks.checkpoint import CARD, load_card, load_classifier
+from models.networks.decision import told, verdicts
 from patching.errors import RegistryError
 from pipeline.artifacts import Paths
 from pipeline.config import Context
@@ -18,6 +19,8 @@ from pipeline.deployment.challenger.evidence import Evidence, answers, gather_ev
 from pipeline.files import read_json
 from pipeline.tracking.probing import Probe
 from pipeline.tracking.registry import Registry, Version
+from tests.pipeline import challenged
+from tests.pipeline.rules import BY_TISSUE
 
 CANDIDATE, CHAMPION = (
     Version("2", "r2", {"evenpatch.run": "gerne-low"}),
@@ -51,9 +54,10 @@ def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
 def probed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The candidate as served, in this process: a process of its own takes ten seconds."""
 
-    def here(model: Path, patches_NHWC: Any) -> Probe:
-        probability_NK = load_classifier(model / "artifacts")[0].predict_proba(patches_NHWC)
-        return Probe("", 1, 1, tuple(probability_NK[:, 1].tolist()), 0.003, 700.0)
+    def here(model: Path, patches_NHWC: Any, tissue_fraction_N: Any) -> Probe:
+        classifier, card = load_classifier(model / "artifacts")
+        told_N, _ = verdicts(card.decision, classifier.predict_proba(patches_NHWC), tissue_fraction_N)
+        return Probe("", 1, 1, tuple(told_N.tolist()), 0.003, 700.0)
 
     monkeypatch.setattr(gate_evidence, "probe", here)
 
@@ -91,6 +95,51 @@ def test_every_model_is_judged_by_its_own_decision(cohort: Context) -> None:
     assert [after.champion[f"group_{g}"].estimate for g in range(4)] == [1, 1, 0, 0]
     assert after.champion["brier"] == before.champion["brier"]
     assert after.candidate == before.candidate
+
+
+def test_a_model_that_decides_by_tissue_is_judged_and_served_with_the_patches_tissue(cohort: Context) -> None:
+    plain = gathered(cohort, FolderRegistry(cohort.paths)).duel
+    for run in ("gerne-low", "erm-low"):
+        changed_card(cohort, run, decision=BY_TISSUE)
+    found = gathered(cohort, FolderRegistry(cohort.paths))
+    assert found.served_apart < 1e-5
+    logits = pd.read_parquet(cohort.paths.evaluation("gerne-low") / "predictions.parquet")
+    table = challenged.tested_patches(cohort, "low").merge(logits[["patch_id", "logit"]], on="patch_id")
+    told_N, class_N = told(BY_TISSUE, table["logit"], table["tissue_fraction"])
+    assert found.duel.candidate["average"].estimate == pytest.approx((class_N == table["label"]).mean())
+    assert found.duel.candidate["brier"].estimate == pytest.approx(((told_N - table["label"]) ** 2).mean())
+    assert found.duel.candidate["average"] != plain.candidate["average"]
+    assert found.duel.champion is not None
+    assert plain.champion is not None
+    assert found.duel.champion["brier"] != plain.champion["brier"]
+
+
+@pytest.mark.parametrize("run", ["gerne-low", "erm-low"])
+def test_other_tissue_fractions_are_asked_for_of_a_model_that_decides_by_them(
+    cohort: Context, run: str
+) -> None:
+    tissue = load_card(cohort.paths.training(run)).tissue
+    assert tissue is not None
+    other = tissue.model_copy(update={"settings": {"method": "signal", "channel": "SHG"}})
+    changed_card(cohort, run, tissue=other)
+    registry = FolderRegistry(cohort.paths)
+    assert gathered(cohort, registry).unscored == "", "a plain one judges the pixels alone"
+    changed_card(cohort, run, decision=BY_TISSUE)
+    words = "tissue fractions by channel SHG, method signal and not method otsu"
+    if run == "erm-low":
+        assert gathered(cohort, registry).unscored.endswith(words)
+    else:
+        with pytest.raises(RegistryError, match=words):
+            gathered(cohort, registry)
+
+
+def test_a_champion_with_a_card_of_an_earlier_version_is_not_scored(cohort: Context) -> None:
+    path = cohort.paths.training("erm-low") / CARD
+    path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 3'))
+    found = gathered(cohort, FolderRegistry(cohort.paths))
+    assert found.unscored.startswith("the champion, version 1 (erm-low), does not load: ")
+    assert "of schema 3" in found.unscored
+    assert found.duel.champion is None
 
 
 def test_a_difference_is_candidate_minus_champion(cohort: Context) -> None:
@@ -218,7 +267,7 @@ def test_a_version_that_answers_is_without_trouble(
 def test_a_served_model_that_answers_otherwise_is_measured(
     cohort: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate_evidence, "probe", lambda _, patches: Probe("", 1, 1, (0.5,) * len(patches)))
+    monkeypatch.setattr(gate_evidence, "probe", lambda _, patches, __: Probe("", 1, 1, (0.5,) * len(patches)))
     found = gathered(cohort, FolderRegistry(cohort.paths))
     assert 0 < found.served_apart <= 0.5
     monkeypatch.setattr(gate_evidence, "probe", lambda *_: Probe("exit code 1: boom"))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import grimp
 import mlflow
+import pandas as pd
 import pytest
 
 from models.networks.card import ModelCard
+from models.networks.decision import needs_tissue
 from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
 from pipeline.config import Context, load_cohort
@@ -19,9 +21,10 @@ from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore
 from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.requirements import REQUIREMENTS, pinned_requirements
-from pipeline.tracking.served import COLUMNS, SIGNATURE
+from pipeline.tracking.served import SIGNATURE, columns_of
 from pipeline.verbs import VERBS
 from tests.pipeline.finished import card
+from tests.pipeline.rules import RULES
 
 PACKAGES = ("patching", "models", "pipeline")
 UNSEEN = {"openslide-bin", "pyarrow"}
@@ -82,9 +85,74 @@ def test_pages_say_what_it_is_and_hold_no_markup_of_others(evidence: Evidence) -
 
 def test_every_column_of_the_signature_is_told_in_words(evidence: Evidence) -> None:
     names = [*SIGNATURE.inputs.input_names(), *SIGNATURE.outputs.input_names()]
-    assert list(COLUMNS) == names
-    page = pages_of(card("erm", "low"), evidence, model="m", version="1", seconds=1).version
-    assert all(f"| {name} | {words} |" in page for name, words in COLUMNS.items())
+    for decision in RULES.values():
+        columns = columns_of(decision)
+        assert list(columns) == names
+        told = card("erm", "low").model_copy(update={"decision": decision})
+        page = pages_of(told, evidence, model="m", version="1", seconds=1).version
+        assert all(f"| {name} | {words} |" in page for name, words in columns.items())
+        assert ("needed of every patch" in page) == needs_tissue(decision)
+
+
+SAID = {
+    "plain": ("plain: the network's log-odds", "log-odds over 1.7 (fitted on 3,400", "probability of 0.5 |"),
+    "threshold": (
+        "0.8 times the network's log-odds, plus -0.3 for every patch",
+        "none: not asked",
+        "0.47 (fit",
+    ),
+    "by_attribute": ("1.1 times the network's log-odds, plus -0.3 in little tissue, 0.1 in much tissue",),
+    "by_tissue": (
+        "plus -0.4 at a tissue fraction of 0.2, 0.05 at a tissue fraction of 0.6",
+        "12 patients; as",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "words"), SAID.items())
+def test_a_page_says_how_it_decides(rule: str, words: tuple[str, ...], evidence: Evidence) -> None:
+    told = card("erm", "low").model_copy(update={"decision": RULES[rule]})
+    pages = pages_of(told, evidence, model="m", version="1", seconds=1)
+    section = pages.version.partition("### How it decides")[2].partition("###")[0].replace("\\_", "_")
+    assert all(each in section for each in words)
+    assert pages.tags["evenpatch.decision"].startswith("tumor above a probability of 0.")
+
+
+def decided_evidence(context: Context, rule: str) -> Evidence:
+    cohort = load_cohort(context.configs, context.cohort)
+    decided = card("erm", "low").model_copy(update={"decision": RULES[rule]})
+    return gathered_evidence(context.paths, "erm-low", decided, cohort)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_limits_say_what_a_decision_needs_and_how_far_its_probabilities_hold(
+    tracked_cohort: Context, rule: str
+) -> None:
+    told = " ".join(decided_evidence(tracked_cohort, rule).limits)
+    assert ("not calibrated: not asked for" in told) == (rule == "threshold")
+    assert ("calibrated to the share of tumor" in told) == (rule != "threshold")
+    assert ("A patch alone gets no verdict" in told) == (rule in ("by_attribute", "by_tissue"))
+    assert ("Its verdicts are decided by" in told) == (rule != "plain")
+
+
+def test_beside_a_decision_stands_what_the_network_alone_reaches(tracked_cohort: Context) -> None:
+    paths = tracked_cohort.paths
+    predictions = pd.read_parquet(paths.evaluation("erm-low") / "predictions.parquet")
+    of_test = predictions[predictions["split"] == "test"]
+    right_N = (of_test["logit"] > 0) == (of_test["label"] == 1)
+    by_group = right_N.groupby(of_test["group"]).mean()
+    figures = decided_evidence(tracked_cohort, "by_tissue").figures
+    tested = read_json(paths.evaluation("erm-low") / "metrics.json", "evaluate")["test"]
+    judged = [g for g in range(4) if not isinstance(tested["groups"][f"group_{g}"]["accuracy"], str)]
+    assert judged
+    assert figures["plain_wga"].value == pytest.approx(by_group[judged].min())
+    assert figures["plain_gba"].value == pytest.approx(by_group[judged].mean())
+    assert figures["plain_average"].value == pytest.approx(right_N.mean())
+    page = pages_of(
+        card("erm", "low"), decided_evidence(tracked_cohort, "by_tissue"), model="m", version="1", seconds=1
+    )
+    assert f"by the network alone at 0.5 | {by_group[judged].min():.3f} |" in page.version
+    assert "plain_wga" not in decided_evidence(tracked_cohort, "plain").figures
 
 
 def test_a_table_of_a_page_keeps_its_columns(evidence: Evidence) -> None:

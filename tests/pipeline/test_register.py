@@ -502,7 +502,7 @@ def test_models_of_the_registry_are_scored_and_served_as_the_evaluation_says(coh
     assert where(cohort) == "gerne-low"
     empty = cohort.configs / "no model"
     empty.mkdir()
-    assert probe(empty, np.zeros((1, 2, 2, 1), np.uint8)).trouble.startswith("exit code 1: ")
+    assert probe(empty, np.zeros((1, 2, 2, 1), np.uint8), np.ones(1)).trouble.startswith("exit code 1: ")
 
 
 def test_unknown_names_are_errors(tracked_cohort: Context) -> None:

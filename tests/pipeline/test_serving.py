@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PyFuncModel
+from mlflow.models.utils import _enforce_schema
+from mlflow.pyfunc import PyFuncModel, PythonModelContext
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
+from models.networks.card import DecisionCard
+from models.networks.checkpoint import WEIGHTS, save_classifier
+from models.networks.decision import verdicts
 from models.networks.evidence import load_evidence
 from models.networks.reliability import notes
 from patching.store.reading import PatchStore
@@ -24,8 +28,9 @@ from pipeline.config import Context
 from pipeline.files import read_json
 from pipeline.tracking.cells import encode_patch
 from pipeline.tracking.connection import tracking_uri
-from pipeline.tracking.served import SIGNATURE
-from tests.pipeline.finished import CHANNELS, SIDE, card
+from pipeline.tracking.served import SIGNATURE, PatchModel
+from tests.pipeline.finished import CHANNELS, SIDE, card, tiny_classifier
+from tests.pipeline.rules import RULES
 
 
 def version_of(context: Context, run: str) -> str:
@@ -170,6 +175,70 @@ def test_what_is_wrong_is_told_with_its_row(
     with pytest.raises(MlflowException, match=message) as caught:
         model.predict(table)
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+class Folder:
+    """A model as MLflow gives it to its own code, without a registry."""
+
+    def __init__(self, folder: Path, decision: DecisionCard) -> None:
+        save_classifier(
+            folder, tiny_classifier(3), card("erm", "low").model_copy(update={"decision": decision})
+        )
+        self._place = PythonModelContext({"weights": str(folder / WEIGHTS)}, {})
+        self._model = PatchModel()
+        self._model.load_context(self._place)
+
+    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
+        return self._model.predict(self._place, table)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_served_verdict_is_the_decisions(
+    rule: str, served_patches: tuple[pd.DataFrame, np.ndarray], tmp_path: Path
+) -> None:
+    cells = served_patches[0]["patch"].tolist()
+    tissue_N = np.linspace(0.05, 1, len(cells))
+    told = Folder(tmp_path, RULES[rule]).predict(pd.DataFrame({"patch": cells, "tissue_fraction": tissue_N}))
+    patches_NHWC = np.stack([np.load(io.BytesIO(cell), allow_pickle=False) for cell in cells])
+    probability_N, class_N = verdicts(RULES[rule], tiny_classifier(3).predict_proba(patches_NHWC), tissue_N)
+    np.testing.assert_allclose(told["probability"], probability_N, atol=1e-6)
+    assert told["prediction"].tolist() == class_N.tolist()
+    assert told["prediction"].tolist() == (told["probability"] > RULES[rule].threshold).astype(int).tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("fractions", [None, [0.3, None], [0.3, float("nan")]])
+def test_without_a_tissue_fraction_a_decision_by_tissue_is_refused_and_no_other(
+    rule: str,
+    fractions: list[float | None] | None,
+    served_patches: tuple[pd.DataFrame, np.ndarray],
+    tmp_path: Path,
+) -> None:
+    table = served_patches[0].head(2)
+    if fractions is not None:
+        table = table.assign(tissue_fraction=fractions)
+    model = Folder(tmp_path, RULES[rule])
+    if rule in ("plain", "threshold"):
+        assert len(model.predict(table)) == 2
+        return
+    with pytest.raises(MlflowException) as caught:
+        model.predict(table)
+    row = 0 if fractions is None else 1
+    assert str(caught.value).startswith(
+        f"row {row} (the first is 0), column 'tissue_fraction'\nhas: nothing\n"
+    )
+    assert f"decides by the rule {rule}, and a patch alone does not tell" in str(caught.value)
+    assert "evenpatch predict" in str(caught.value)
+    assert caught.value.get_http_status_code() == 400
+
+
+def test_no_model_lets_mlflow_refuse_what_it_refuses_with_its_reason(
+    served_patches: tuple[pd.DataFrame, np.ndarray],
+) -> None:
+    cell = base64.b64encode(served_patches[0]["patch"].iloc[0]).decode()
+    content = {"dataframe_split": {"columns": ["patch"], "data": [[cell]]}}
+    parsed = infer_and_parse_data(content, SIGNATURE.inputs)
+    assert _enforce_schema(parsed, SIGNATURE.inputs).columns.tolist() == ["patch"]
 
 
 def test_no_patches_give_no_rows(model: PyFuncModel) -> None:

@@ -16,7 +16,7 @@ from models.determinism import deterministic
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import Classifier, Device, choose_device
-from models.networks.decision import verdicts
+from models.networks.decision import needs_tissue, verdicts
 from patching.errors import CheckpointError, RegistryError
 from patching.store.reading import StoreAttributes
 from pipeline.artifacts import SPLITS, Paths
@@ -92,12 +92,14 @@ def gather_evidence(
         holder, unscored = _holder(registry, champion, folder / "champion", challenger.card)
         scoring = _scoring(context)
         images = gathered(paths, tested, int(scoring.memory_limit_gib * 2**30)).images
-        own = _scored(challenger, images, scoring)
-        served = probe(challenger.folder, images.read(_probed(len(images))))
+        tissue_N = tested["tissue_fraction"].to_numpy(np.float64)
+        own = _scored(challenger, images, tissue_N, scoring)
+        asked = _probed(len(images))
+        served = probe(challenger.folder, images.read(asked), tissue_N[asked])
         seen = {"candidate": _seen(paths, registry, challenger, tested, folder)}
         if holder is not None:
             seen["champion"] = _seen(paths, registry, holder, tested, folder)
-        other = None if holder is None else _scored(holder, images, scoring)
+        other = None if holder is None else _scored(holder, images, tissue_N, scoring)
     return Evidence(
         candidate=candidate,
         champion=champion,
@@ -117,12 +119,12 @@ def answers(registry: Registry, version: Version, folder: Path) -> str:
     except RegistryError as error:
         return error.has
     shape, dtype = patch_form(found.card)
-    return probe(found.folder, np.zeros((1, *shape), dtype)).trouble
+    return probe(found.folder, np.zeros((1, *shape), dtype), np.zeros(1)).trouble
 
 
 def _challenger(registry: Registry, version: Version, folder: Path, present: StoreAttributes) -> _Contender:
     found = _loaded(registry, version, folder)
-    other = _difference(found.card, present.channels, present.spec, present.dtype)
+    other = _difference(found.card, present.channels, present.spec, present.dtype, present.tissue)
     if other:
         raise RegistryError(
             has=f"{version.told} for {other}",
@@ -142,7 +144,8 @@ def _holder(
         found = _loaded(registry, version, folder)
     except RegistryError as error:
         return None, f"the champion, {version.told}, does not load: {error.has}"
-    other = _difference(found.card, wanted.channels, wanted.patch, wanted.dtype)
+    tissue = None if wanted.tissue is None else wanted.tissue.settings
+    other = _difference(found.card, wanted.channels, wanted.patch, wanted.dtype, tissue)
     return (None, f"the champion, {version.told}, is for {other}") if other else (found, "")
 
 
@@ -160,14 +163,28 @@ def _loaded(registry: Registry, version: Version, folder: Path) -> _Contender:
     return _Contender(version, files, classifier, card)
 
 
-def _difference(card: ModelCard, channels: tuple[str, ...], spec: Mapping[str, object], dtype: str) -> str:
-    """What a model takes that these patches are not; empty where they fit."""
-    pairs = (
+def _difference(
+    card: ModelCard,
+    channels: tuple[str, ...],
+    spec: Mapping[str, object],
+    dtype: str,
+    tissue: Mapping[str, object] | None,
+) -> str:
+    """What a model takes that these patches are not; empty where they fit.
+
+    How tissue is found is asked only of a model that decides by it: any other judges the pixels alone.
+    """
+    pairs = [
         ("channels", ", ".join(card.channels), ", ".join(channels)),
         ("patches", _spec_told(card.patch), _spec_told(spec)),
         ("dtype", card.dtype, dtype),
         ("classes", str(len(card.classes)), str(_CLASSES)),
-    )
+    ]
+    if needs_tissue(card.decision):
+        own = None if card.tissue is None else card.tissue.settings
+        pairs.append(
+            ("tissue fractions by", *(_spec_told(each or {"method": "unknown"}) for each in (own, tissue)))
+        )
     return "; ".join(f"{name} {own} and not {other}" for name, own, other in pairs if own != other)
 
 
@@ -181,12 +198,14 @@ def _scoring(context: Context) -> Scoring:
     return validated(Scoring, known, str(context.configs / "evaluate.yaml"))
 
 
-def _scored(contender: _Contender, images: AbstractPatches, scoring: Scoring) -> Answers:
-    """P(tumor) of every patch, and the class by the decision of the model's card."""
+def _scored(
+    contender: _Contender, images: AbstractPatches, tissue_fraction_N: NDArray[np.float64], scoring: Scoring
+) -> Answers:
+    """P(tumor) of every patch and the class, both by the decision of the model's card."""
     device = choose_device(scoring.device)
     with deterministic(device):
         probability_NK = contender.classifier.to(device).predict_patches(images)
-    return Answers(*verdicts(contender.card.decision, probability_NK))
+    return Answers(*verdicts(contender.card.decision, probability_NK, tissue_fraction_N))
 
 
 def _probed(patches: int) -> NDArray[np.int64]:

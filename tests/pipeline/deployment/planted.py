@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.networks.card import DecisionCard
 from patching.geometry import Location, Mpp, Size
 from patching.grid import EdgeRule, grid_locations
 from pipeline.deployment.prediction import SlidePrediction
@@ -14,6 +15,7 @@ from pipeline.look.heatmap import TOP
 SIZE = Size(1234, 871)
 NO_BOUNDS, HALF = Location(0, 0), Mpp(0.5, 0.5)
 GRAY = 180
+PLAIN = DecisionCard()
 NOTE = "outside training: mean_shg; weak group"
 
 
@@ -27,6 +29,7 @@ def planted(
     mpp: Mpp | None = HALF,
     annotated: bool = True,
     name: str = "slide-7",
+    decision: DecisionCard = PLAIN,
 ) -> SlidePrediction:
     """A slide without its last row's first patch; every seventh patch has a note."""
     places_N2 = grid_locations(size, extent, stride, edge)
@@ -58,6 +61,7 @@ def planted(
         extent=extent,
         stride=stride,
         classes=("non-tumor", "tumor"),
+        decision=decision,
         patches=patches,
         thumbnail_HW3=np.full((90, 128, 3), GRAY, np.uint8),
         tissue_HW=np.zeros((88, 124), bool),

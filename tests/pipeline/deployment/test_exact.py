@@ -7,15 +7,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from mlflow.pyfunc import PythonModelContext
 
 from models.data.dataset import MemoryPatches
-from models.networks.card import NormalizationCard, Range, TissueCard, TrainingRanges
-from models.networks.checkpoint import load_classifier
+from models.networks.card import DecisionCard, NormalizationCard, Range, TissueCard, TrainingRanges
+from models.networks.checkpoint import CARD, WEIGHTS, load_card, load_classifier
+from models.networks.decision import verdicts
 from patching.grid import PatchSpec
+from patching.store.reading import PatchStore
 from patching.tiling.settings import TileSettings
 from pipeline.artifacts import Paths
 from pipeline.cli import main
+from pipeline.tracking.cells import encode_patch
+from pipeline.tracking.served import PatchModel
 from tests.pipeline.deployment.specimens import model_card, stored, write_model
+from tests.pipeline.rules import RULES
 
 COHORT = {
     "manifest": "data/tiny/raw/slides.csv",
@@ -60,9 +66,47 @@ def test_every_patch_that_evaluate_has_is_predicted_alike(tmp_path: Path) -> Non
     for workers in (1, 3):
         out = tmp_path / f"with-{workers}"
         evenpatch("predict", slides, "--model", paths.training("erm-low"), "--out", out, "--workers", workers)
-        both = evaluated.merge(tables(out), on="patch_id", how="left", suffixes=("", "_found"))
-        for column in ("probability", "prediction"):
-            np.testing.assert_array_equal(both[f"{column}_found"], both[column])
+        require_alike(evaluated, tables(out))
+    for rule, decision in RULES.items():
+        require_alike_everywhere(paths, rule, fitted_to(evaluated, decision))
+
+
+def fitted_to(evaluated: pd.DataFrame, decision: DecisionCard) -> DecisionCard:
+    """The decision with offsets around the log-odds that there are, so that both classes occur."""
+    middle = evaluated["logit"].median()
+    return decision.model_copy(update={"offsets": tuple(each - middle for each in decision.offsets)})
+
+
+def require_alike(evaluated: pd.DataFrame, found: pd.DataFrame) -> None:
+    both = evaluated.merge(found, on="patch_id", how="left", suffixes=("", "_found"))
+    for column in ("probability", "prediction"):
+        np.testing.assert_array_equal(both[f"{column}_found"], both[column])
+
+
+def require_alike_everywhere(paths: Paths, rule: str, decision: DecisionCard) -> None:
+    """Of the same model under another decision: `evaluate`, `predict` and the served model."""
+    training, out = paths.training("erm-low"), paths.root / rule
+    card = load_card(training).model_copy(update={"decision": decision})
+    (training / CARD).write_text(card.model_dump_json())
+    evenpatch(
+        "evaluate", "--cohort", "tiny", "--root", paths.root, "--algorithm", "erm", "--threshold", "low"
+    )
+    evaluated = pd.read_parquet(paths.evaluation("erm-low") / "predictions.parquet")
+    assert rule == "plain" or (evaluated["prediction"] != (evaluated["logit"] > 0)).any()
+    evenpatch("predict", paths.root / "data/tiny/raw/slides.csv", "--model", training, "--out", out)
+    require_alike(evaluated, tables(out))
+    asked = evaluated.merge(pd.read_parquet(paths.index), on="patch_id").head(20)
+    cells = [
+        encode_patch(PatchStore.open(paths.store(row.slide_id)).read([row.store_row])[0])
+        for row in asked.itertuples()
+    ]
+    model, place = PatchModel(), PythonModelContext({"weights": str(training / WEIGHTS)}, {})
+    model.load_context(place)
+    table = pd.DataFrame({"patch": cells, "tissue_fraction": asked["tissue_fraction"]})
+    served = model.predict(place, table)
+    np.testing.assert_allclose(served["probability"], asked["probability"], atol=1e-6)
+    sure_N = (asked["probability"] - decision.threshold).abs() > 1e-6
+    np.testing.assert_array_equal(served["prediction"][sure_N], asked["prediction"][sure_N])
 
 
 @pytest.mark.real_data
@@ -92,5 +136,5 @@ def test_real_cores_are_predicted_as_their_stored_patches_are(real_data: Path, t
         found = pd.read_parquet(tmp_path / "out" / core / "patches.parquet")
         assert len(found) > 10
         pd.testing.assert_frame_equal(found[["x", "y", "tissue_fraction"]], places)
-        expected_N = classifier.predict_patches(MemoryPatches(images_NHWC))[:, 1].astype(np.float64)
+        expected_N, _ = verdicts(DecisionCard(), classifier.predict_patches(MemoryPatches(images_NHWC)))
         np.testing.assert_array_equal(found["probability"], expected_N)

@@ -132,7 +132,7 @@ def large(mpp: Mpp | None = NON_SQUARE, bounds: Location = NO_BOUNDS) -> Placed:
     """300 x 610 pixels of noise with a hole, cells of 32 pixels."""
     image_HW = np.random.default_rng(4).integers(1, 2**16, (300, 610)).astype(np.uint16)
     image_HW[50:90, 20:44] = 0
-    return Placed("slide-7", image_HW, 32, mpp, bounds)
+    return Placed("slide-7", image_HW, 32, mpp, bounds, 0.375, "decided by tissue, calibrated")
 
 
 def test_ome_tiff_is_a_pyramid_for_tifffile_and_exact_for_openslide(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_ome_tiff_is_a_pyramid_for_tifffile_and_exact_for_openslide(tmp_path: Pa
 @pytest.mark.parametrize("shape", [(1, 1), (59, 79), (16, 257), (256, 256), (257, 300)])
 def test_openslide_reads_the_last_row_and_column(shape: tuple[int, int], tmp_path: Path) -> None:
     image_HW = np.random.default_rng(0).integers(1, 2**16, shape).astype(np.uint16)
-    write_ome_tiff(Placed("a", image_HW, 8, None, Location(0, 0)), tmp_path / "a.ome.tif")
+    write_ome_tiff(Placed("a", image_HW, 8, None, Location(0, 0), 0.5, "plain"), tmp_path / "a.ome.tif")
     with openslide.OpenSlide(tmp_path / "a.ome.tif") as slide:
         region_HW4 = np.asarray(slide.read_region((0, 0), 0, shape[::-1])).astype(int)
         sides = zip(slide.dimensions, shape[::-1], strict=True)
@@ -186,6 +186,8 @@ def test_ome_tiff_tells_pixel_size_origin_and_formula(tmp_path: Path) -> None:
     assert str(facts["LevelZeroPixelsPerPixel"]) == "32"
     assert (str(facts["QuPathOriginX"]), str(facts["QuPathOriginY"])) == ("37", "11")
     assert "probability (v - 1) / 65534" in told["Image"]["Description"]
+    assert "decided by tissue, calibrated; tumor above 0.375." in told["Image"]["Description"]
+    assert (facts["Decision"], str(facts["TumorAbove"])) == ("decided by tissue, calibrated", "0.375")
 
 
 def test_ome_tiff_without_a_pixel_size_tells_none(tmp_path: Path) -> None:
@@ -204,6 +206,7 @@ def test_ome_zarr_is_a_multiscale_image_in_place(tmp_path: Path) -> None:
     (scales,) = told["multiscales"]
     assert [axis["name"] for axis in scales["axes"]] == ["y", "x"]
     assert {axis["unit"] for axis in scales["axes"]} == {"micrometer"}
+    assert "decided by tissue, calibrated; tumor above 0.375;" in scales["metadata"]["description"]
     assert (group["0"][:] == heatmap.image_HW).all()
     assert group["0"].metadata.dimension_names == ("y", "x")
     previous = heatmap.image_HW

@@ -158,6 +158,10 @@ def test_the_summary_counts(tmp_path: Path) -> None:
         for a in (0, 1):
             chosen = (patches["prediction"] == k) & (patches["attribute"] == a)
             assert summary.groups[k][a] == chosen.sum()
+    assert (summary.decision, summary.threshold) == (
+        "tumor above 0.5; decided by the network alone, not calibrated",
+        0.5,
+    )
     noted = int((patches["note"] != "").sum())
     assert summary.not_reliable == noted > 3
     assert summary.notes == {"outside training": noted, "weak group": noted}

@@ -25,7 +25,8 @@ MODEL = ModelFacts(
     version="7",
     cohort="idc",
     trained_on="31 patients, 198 slides",
-    decision_threshold=0.4375,
+    threshold=0.4375,
+    decision=(("decision rule", "by_tissue: <shifted>"), ("verdict", "tumor above a probability of 0.4375")),
     layout=TISSUE,
     weak_groups=("tumor, little tissue",),
     others=(("Intended use", "research"),),
@@ -111,7 +112,9 @@ def test_it_says_what_model_and_what_for(page: str) -> None:
         "models:/evenpatch-&lt;idc&gt;, 7",
         "idc",
         "31 patients, 198 slides",
-        "0.4375",
+        "with 0.438 in the middle: what is brighter is predicted as tumor",
+        "by_tissue: &lt;shifted&gt;",
+        "tumor above a probability of 0.4375",
         "Intended use",
     ):
         assert word in text
@@ -207,7 +210,7 @@ def test_without_annotations_there_is_no_score(
 ) -> None:
     alone = [write_slide(planted(annotated=False), tmp_path, OutputOptions())]
     (tmp_path / SCORE).touch()
-    model = ModelFacts("m", "1", "c", "t", 0.5, NamedLayout(("non-tumor", "tumor"), ()))
+    model = ModelFacts("m", "1", "c", "t", 0.5, (), NamedLayout(("non-tumor", "tumor"), ()))
     page = written(tmp_path, alone, (), model)
     assert "Score against" not in page
     assert not (tmp_path / SCORE).exists(), "an earlier run's score is not this one's"

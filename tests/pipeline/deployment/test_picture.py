@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.networks.card import DecisionCard
 from patching.geometry import Size
 from patching.pictures.overlay import ANNOTATION, TISSUE
 from pipeline.deployment.outputs import content_of
 from pipeline.deployment.prediction import SlidePrediction
-from pipeline.look.heatmap import HeatGrid, painted
-from pipeline.look.heatmap_picture import HeatContent, draw_heat, ramp, with_legend
+from pipeline.look.heatmap import TOP, HeatGrid, painted
+from pipeline.look.heatmap_picture import HeatContent, colored, draw_heat, ramp, with_legend
 from tests.pipeline.deployment.planted import GRAY, SIZE, by_hand, planted, without_notes
+from tests.pipeline.rules import CALIBRATED
 
 SCALE = 32 / 96
 """Pixels of the picture per level-0 pixel."""
@@ -68,6 +70,39 @@ def test_the_scale_is_even_and_begins_dark() -> None:
     assert (np.diff(light_N) > -0.5).all()
     assert light_N[0] < 40
     assert light_N[-1] > 220
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.08, 0.93])
+def test_what_is_brighter_than_the_middle_of_the_scale_is_tumor(threshold: float) -> None:
+    probability_N = np.array([0, threshold / 2, threshold * 0.98, threshold * 1.02, (1 + threshold) / 2, 1])
+    heat_1N = (1 + np.rint(probability_N * TOP)).astype(np.uint16)[None]
+    black_1N3 = np.zeros((*heat_1N.shape, 3), np.uint8)
+    shown_N3 = colored(black_1N3, heat_1N, threshold)[0]
+    wanted_N3 = (
+        0.65 * ramp()[np.rint(np.interp(probability_N, (0, threshold, 1), (0, 127.5, 255))).astype(int)]
+    )
+    # Of two steps of the scale.
+    assert np.abs(shown_N3 - wanted_N3).max() <= 2
+    assert (np.diff(shown_N3 @ np.ones(3)) > 0).all()
+
+
+def test_the_legend_tells_the_threshold_and_how_it_was_decided() -> None:
+    prediction = planted()
+    shown_HW3 = draw_heat(content(prediction))[1]
+
+    def band(**changes: Any) -> NDArray[np.uint8]:
+        drawn = content(replace(prediction, decision=DecisionCard(**changes)))
+        return with_legend(shown_HW3, drawn)[len(shown_HW3) :]
+
+    plain_HW3 = band()
+    moved_HW3, calibrated_HW3 = band(threshold=0.123), band(**CALIBRATED)
+    differs_HW = (plain_HW3 != moved_HW3).any(axis=2)
+    # Under the middle of the scale alone, which begins at column 8 and is 160 wide.
+    rows, columns = np.nonzero(differs_HW)
+    assert 70 < columns.min() <= columns.max() < 108
+    assert rows.min() > 50
+    told_HW = (plain_HW3 != calibrated_HW3).any(axis=2)
+    assert np.nonzero(told_HW)[1].min() > 170
 
 
 def test_the_color_does_not_depend_on_the_stain() -> None:

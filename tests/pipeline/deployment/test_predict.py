@@ -15,6 +15,7 @@ import torch
 from models.data.dataset import MemoryPatches
 from models.networks.card import DecisionCard
 from models.networks.checkpoint import load_classifier, save_classifier
+from models.networks.decision import verdicts
 from patching.errors import ConfigError, MemoryShortageError
 from patching.grid import PatchSpec
 from patching.manifest import SlideRow
@@ -26,6 +27,7 @@ from pipeline.deployment.predicting import PredictSettings
 from pipeline.deployment.receipts import alone, key_of
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, stored, write_model, write_slide
+from tests.pipeline.rules import BY_TISSUE, RULES
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +73,29 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("workers", "rule"), [(1, "plain"), *((3, rule) for rule in RULES)])
 def test_probabilities_are_those_of_stored_patches_to_the_bit(
-    workers: int, model: Path, slides: Path, tmp_path: Path
+    workers: int, rule: str, slides: Path, tmp_path: Path
 ) -> None:
     """Whatever the batches: 205 patches of three slides beside each other, or each slide's by themselves."""
+    model = write_model(tmp_path / "model", model_card(decision=RULES[rule]))
     assert predict(slides, "--model", model, "--out", tmp_path / "out", "--workers", workers) == 0
     classifier, _ = load_classifier(model)
     torch.set_num_threads(1)
+    moved = 0
     for slide in sorted(slides.iterdir()):
         places, images_NHWC = stored(slide, tmp_path, TILED)
-        expected_N = classifier.predict_patches(MemoryPatches(images_NHWC))[:, 1].astype(np.float64)
+        probability_N2 = classifier.predict_patches(MemoryPatches(images_NHWC))
+        expected_N, class_N = verdicts(RULES[rule], probability_N2, places["tissue_fraction"])
         found = table(tmp_path / "out", slide.name.partition(".")[0])
         assert len(found) > 3
         pd.testing.assert_frame_equal(found[["x", "y", "tissue_fraction"]], places)
         np.testing.assert_array_equal(found["probability"], expected_N)
-        np.testing.assert_array_equal(found["prediction"], expected_N > 0.5)
+        np.testing.assert_array_equal(found["prediction"], class_N)
         np.testing.assert_array_equal(found["attribute"], places["tissue_fraction"] > 0.7)
+        assert 0 < class_N.mean() < 1
+        moved += int((class_N != probability_N2.argmax(axis=1)).sum())
+    assert (moved > 0) == (rule != "plain"), "else the rule would have had nothing to say"
 
 
 def test_channels_in_another_order_and_more_of_them_change_nothing_but_a_warning(
@@ -390,6 +398,17 @@ def test_each_process_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
 
 
+def test_a_faster_network_is_compared_by_what_the_decision_makes_of_it() -> None:
+    difference = Difference("a network", BY_TISSUE)
+    exact_N2, found_N2 = two_classes(0.55, 0.55), two_classes(0.56, 0.56)
+    # Log-odds of 0.2 and 0.24: only where the tissue's offset is near -0.15 does 0.51 lie between them.
+    tissue_N = np.array([0.42, 1.0])
+    difference.add(exact_N2, found_N2, tissue_N)
+    exact_N, found_N = (verdicts(BY_TISSUE, each_N2, tissue_N)[0] for each_N2 in (exact_N2, found_N2))
+    assert difference.found.largest == pytest.approx(np.abs(exact_N - found_N).max())
+    assert difference.found.flips == ((exact_N > 0.51) != (found_N > 0.51)).sum() == 1
+
+
 def test_bfloat16_tells_what_it_changes(model: Path, slides: Path, tmp_path: Path) -> None:
     first, out = slides / "first.ome.tif", tmp_path / "out"
     predict(first, "--model", model, "--out", tmp_path / "exact")
@@ -421,16 +440,20 @@ def test_a_gpu_without_room_is_told() -> None:
     network = Network(full, torch.device("cpu"), SIDE)
     (buffer,) = network.buffers(1, (SIDE, SIDE, 2), np.dtype(np.uint16))
     with pytest.raises(MemoryShortageError, match=r"Tried to allocate 2 GiB(.|\n)*--device cpu"):
-        network(buffer, 1)
+        network(buffer, np.ones(1))
+
+
+def two_classes(*tumor: float) -> np.ndarray[Any, Any]:
+    return np.stack([1 - np.array(tumor), tumor], axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize("exact", [0.25, float("nan")])
 def test_what_is_no_number_differs_as_much_as_can_be(exact: float) -> None:
     difference = Difference("a network", DecisionCard(), allowed=0.5)
-    difference.add(np.array([0.25], np.float32), np.array([0.5], np.float32))
-    assert difference.found == Compared("a network", patches=1, flips=0, largest=0.25)
+    difference.add(two_classes(0.25), two_classes(0.5), np.ones(1))
+    assert difference.found == Compared("a network", patches=1, flips=0, largest=pytest.approx(0.25))
     with pytest.raises(ConfigError, match="are 1 off"):
-        difference.add(np.array([0.5, exact], np.float32), np.array([0.5, float("nan")], np.float32))
+        difference.add(two_classes(0.5, exact), two_classes(0.5, float("nan")), np.ones(2))
 
 
 def test_onnx_runtime_gives_nearly_the_same(model: Path, slides: Path, tmp_path: Path) -> None:

@@ -28,10 +28,14 @@ class FakeRow:
 
 @dataclass
 class FakePlan:
-    """A slide of so many patches; patch n of slide s has the pixel 200 s + n."""
+    """A slide of so many patches; patch n of slide s has the pixel 200 s + n, and as much for its tissue."""
 
     number: int
     patches: int
+
+    @property
+    def tissue_fraction_N(self) -> NDArray[np.float64]:
+        return whole(self.number, self.patches).astype(np.float64)
 
     @property
     def row(self) -> FakeRow:
@@ -80,10 +84,16 @@ class FakeRun:
     batches: int = 0
     most_open: int = 0
 
-    def __call__(self, images_BHWC: NDArray[Any], rows: int) -> NDArray[np.float32]:
+    def __call__(
+        self, images_BHWC: NDArray[Any], tissue_fraction_B: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         with self.lock:
             self.batches += 1
-        return images_BHWC[:, 0, 0, 0].astype(np.float32)
+        pixel_B = images_BHWC[:, 0, 0, 0].astype(np.float32)
+        # A patch that could not be read leaves its row as it was.
+        if not self.unreadable:
+            np.testing.assert_array_equal(pixel_B[: len(tissue_fraction_B)], tissue_fraction_B)
+        return np.stack([-pixel_B, pixel_B], axis=1)
 
     def plan(self, number: int) -> tuple[Any, Any]:
         if number in self.unplannable:
@@ -95,14 +105,15 @@ class FakeRun:
         return FakePlan(number, self.sizes[number]), reader
 
     def write(
-        self, number: int, plan: Any, probability_N: NDArray[np.float32], quality_NQ: NDArray[np.float32]
+        self, number: int, plan: Any, probability_NK: NDArray[np.float32], quality_NQ: NDArray[np.float32]
     ) -> None:
         if self.defect is not None:
             raise self.defect
         if number in self.unwritable:
             raise refused("the files")
-        np.testing.assert_array_equal(quality_NQ[:, 0], probability_N)
-        self.written[number] = probability_N
+        np.testing.assert_array_equal(probability_NK[:, 0], -probability_NK[:, 1])
+        np.testing.assert_array_equal(quality_NQ[:, 0], probability_NK[:, 1])
+        self.written[number] = probability_NK[:, 1]
 
     def failed(self, number: int, error: EvenpatchError) -> None:
         assert number not in self.failures

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import shapely
 
+from models.networks.card import DecisionCard
 from patching.geometry import Location, Size
 from patching.grid import EdgeRule
 from pipeline.deployment.outputs import tiles_of
-from pipeline.look.geojson import NOTE, Tiles, write_tiles
+from pipeline.look.geojson import DECISION, NOTE, Tiles, write_tiles
 from tests.pipeline.deployment import planted as by
 from tests.pipeline.deployment.planted import planted
 from tests.pipeline.deployment.qupath import Feature, read_features
+from tests.pipeline.rules import BY_TISSUE, RULES
 
 
 def written(tiles: Tiles, folder: Path) -> list[Feature]:
@@ -91,6 +93,17 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     assert measured[1] == {"Tumor probability", "Reliable"}
     assert measured[2] == {"Tissue fraction", "Reliable"}
     assert len(measured[0]) == 3
+
+
+def test_a_tile_says_what_decided_it_where_that_is_not_plain_to_see(tmp_path: Path) -> None:
+    told = written(tiles_of(planted(decision=BY_TISSUE)), tmp_path)
+    decided = "tumor above 0.51; decided by tissue, calibrated"
+    assert told[0].properties.metadata == {DECISION: decided}
+    assert told[3].properties.metadata == {DECISION: decided, NOTE: by.NOTE}
+    plain = written(tiles_of(planted(decision=RULES["plain"])), tmp_path)
+    assert plain[0].properties.metadata == {}
+    moved = written(tiles_of(planted(decision=DecisionCard(threshold=0.3))), tmp_path)
+    assert moved[0].properties.metadata[DECISION].startswith("tumor above 0.3;")
 
 
 def test_names_and_notes_are_quoted(tmp_path: Path) -> None:
