@@ -56,6 +56,9 @@ VERBS = {
     "import": Verb(
         "pipeline.stages.import_images", "read a published benchmark's images as a cohort, ready to train"
     ),
+    "assemble": Verb(
+        "pipeline.stages.assemble", "rebuild whole slides from the public IDC set's patches", standalone=True
+    ),
     "ingest": Verb(
         "pipeline.stages.ingest",
         "check slides.csv and every slide; list what cannot be used, and why",

@@ -31,7 +31,18 @@ from pipeline.verbs import VERBS
 from tests.models.conftest import bound
 
 ROOT = Path(__file__).resolve().parent.parent
-COHORTS = ("idc", "lc25000", "pshg", "phantom", "cmnist", "waterbirds", "celeba", "cifar10c", "bffhq")
+COHORTS = (
+    "idc",
+    "idc-whole",
+    "lc25000",
+    "pshg",
+    "phantom",
+    "cmnist",
+    "waterbirds",
+    "celeba",
+    "cifar10c",
+    "bffhq",
+)
 """The shipped ones: users put their own beside them."""
 PACKAGES = ("patching", "models", "pipeline")
 WITH_SETTINGS = [name for name, verb in VERBS.items() if verb.settings]

@@ -1,5 +1,5 @@
-"""Published benchmarks of spurious correlations, read from their own files.
+"""Published benchmarks and sets of patches, read from their own files.
 
-One file a layout, named in `registry`; `import` makes a cohort of them.
+A benchmark is a file a layout, named in `registry`, for `import`; `assemble` rebuilds slides from patches.
 May enter: a layout that others have published.
 """

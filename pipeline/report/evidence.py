@@ -23,7 +23,7 @@ class Evidence:
     """One cohort's results.
 
     Attributes:
-        description: the cohort file's sentence.
+        description: the cohort file's sentence. limits: its own, a sentence each.
         is_phantom: whether the cohort is generated.
         error_budget: share of slides that may fail in ingest.
         slides: artifacts.SLIDES. excluded: artifacts.EXCLUDED of ingest and tile together.
@@ -36,6 +36,7 @@ class Evidence:
 
     paths: Paths
     description: str
+    limits: tuple[str, ...]
     is_phantom: bool
     error_budget: float
     slides: pd.DataFrame
@@ -98,6 +99,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     return Evidence(
         paths=paths,
         description=cohort.description,
+        limits=cohort.limits,
         is_phantom=is_generated(cohort, paths),
         error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
         slides=slides,

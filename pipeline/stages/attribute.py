@@ -46,11 +46,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
     write_json(paths.groups, {"thresholds": figures})
     for name, content in figures.items():
         logger.info(
-            "%s: tissue fraction > %.4f; training counts %s, Cramér's V %.2f",
+            "%s: tissue fraction > %.4f (%s); training counts %s, Cramér's V %.2f; %s",
             name,
             content["value"],
+            content["how"],
             content["counts"][TRAIN],
             content["cramers_v"][TRAIN],
+            _little(patches, content["value"]),
         )
 
 
@@ -63,6 +65,14 @@ def _write_tables(paths: Paths, table: pd.DataFrame, value_of: Mapping[str, floa
         written.add(path)
     for left_over in set(paths.attribute_table("any").parent.glob("*.parquet")) - written:
         left_over.unlink()
+
+
+def _little(patches: pd.DataFrame, value: float) -> str:
+    """How many tumor patches, and of how many patients, hold little tissue: the group that ERM fails in."""
+    tumor = patches[patches["label"] == 1]
+    little = tumor[tumor["tissue_fraction"] <= value]
+    patients = little["patient_id"].nunique()
+    return f"{len(little)} of {len(tumor)} tumor patches hold no more, of {patients} patients, in all splits"
 
 
 def with_splits(patches: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:

@@ -19,14 +19,15 @@ def page_of(
 
     Args:
         title: after the cohort's name.
-        remarks: sentences that stand before that.
+        remarks: sentences that stand before that, and before the cohort's own limits.
     """
+    cohort = load_cohort(context.configs, context.cohort)
     return Page(
         cohort=context.cohort,
         title=f"{context.cohort}: {title}",
-        description=load_cohort(context.configs, context.cohort).description,
+        description=cohort.description,
         chapters=tuple(chapter_of(board, terms) for board in boards),
-        notes=(*remarks, *_notes(boards, terms)),
+        notes=(*remarks, *cohort.limits, *_notes(boards, terms)),
         record=record_of(context.cohort, boards),
         version=versions()["evenpatch"],
     )

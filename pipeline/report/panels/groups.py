@@ -12,19 +12,25 @@ from pipeline.report.sources import Sources
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
-    """The association at every threshold, and the histogram of the training patches."""
+    """The association at every threshold, trained at or not, and the histogram of the training patches."""
     evidence = sources.evidence
     return {
         "thresholds": [
             {"name": name, **_association(evidence.groups["thresholds"][name])}
-            for name in evidence.thresholds
+            for name in _configured(sources)
         ],
         "histogram": drawing.svg_uri(histogram_figure(evidence.histogram, _lines(sources))),
     }
 
 
 def _lines(sources: Sources) -> dict[str, float]:
-    return {name: sources.evidence.threshold_value(name) for name in sources.evidence.thresholds}
+    return {name: sources.evidence.threshold_value(name) for name in _configured(sources)}
+
+
+def _configured(sources: Sources) -> list[str]:
+    """All thresholds of the attribute stage, by their value."""
+    evidence = sources.evidence
+    return sorted(evidence.groups["thresholds"], key=lambda name: (evidence.threshold_value(name), name))
 
 
 def _association(content: Mapping[str, Any]) -> dict[str, Any]:
