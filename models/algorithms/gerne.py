@@ -22,6 +22,11 @@ from patching.errors import AlgorithmError, BetaBoundsError
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 1e-9
+"""A beta this close to a bound is that bound, written in decimals; of bounds above 1, relative to them."""
+_RARE = 0.03
+"""A share that extrapolation brought below this leaves a loss that training can make grow without end."""
+
 
 class GerneSettings(QuotaSettings):
     """Settings of GERNE."""
@@ -65,6 +70,7 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
         # Rounding always to the same integers moves the distributions, and so the bounds.
         self.bounds = -1.0, _largest_beta(self.biased.effective(), self.less_biased.effective())
         self.beta = self._bounded(self.bounds[1])
+        self._warn_of_rare_groups()
         both = {"biased": -self.beta, "less_biased": 1 + self.beta}
         self._active = [coefficient != 0 for coefficient in both.values()]
         self.roles = tuple(role for role, coefficient in both.items() if coefficient != 0)
@@ -91,8 +97,7 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
             yield BatchPlan(np.concatenate([*drawn_b, *drawn_lb])[used_N], weights_RN[:, used_N])
 
     def expectation(self) -> Expectation:
-        biased_KA, less_biased_KA = self.biased.effective(), self.less_biased.effective()
-        p_ext_KA = (1 + self.beta) * less_biased_KA - self.beta * biased_KA
+        p_ext_KA = self._p_ext_KA()
         by_role = {
             "biased": self.biased.p_KA,
             "less_biased": self.less_biased.p_KA,
@@ -100,6 +105,13 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
         }
         share_N = self.train.per_sample(p_ext_KA / len(p_ext_KA))
         return Expectation(share_N, self.train.per_sample(self._samples_KA()), by_role)
+
+    def _p_ext_KA(self) -> NDArray[np.float64]:
+        """p_ext of the batches as they are rounded."""
+        p_KA: NDArray[np.float64] = (
+            1 + self.beta
+        ) * self.less_biased.effective() - self.beta * self.biased.effective()
+        return p_KA
 
     def _weights(
         self, quota_b_KA: NDArray[np.int64], quota_lb_KA: NDArray[np.int64], kept_KA: NDArray[np.int64]
@@ -124,18 +136,34 @@ class Gerne(AbstractAlgorithm[TrainGroups, GerneSettings]):
 
     def _bounded(self, largest: float) -> float:
         beta = self.settings.beta
-        if -1 <= beta <= largest:
-            return beta
+        legal = min(max(beta, -1.0), largest)
+        if abs(beta - legal) <= _ROUNDING * max(1.0, abs(legal)):
+            return legal
+        # Ten digits: fewer may tell a bound that is refused, or two numbers as the same.
         if self.settings.outside_bounds == "error":
             raise BetaBoundsError(
-                has=f"beta = {beta:g} at c = {self.settings.c:g}",
-                needs=f"beta from -1 to {largest:.6g} on these groups: above, p_ext leaves [0, 1]; "
+                has=f"beta = {beta:.10g} at c = {self.settings.c:.10g}",
+                needs=f"beta from -1 to {largest:.10g} on these groups: above, p_ext leaves [0, 1]; "
                 "below -1, GERNE adds to the bias",
                 do="change beta or c, or set outside_bounds: clamp",
             )
-        clamped = min(max(beta, -1.0), largest)
-        logger.warning("beta = %g is outside [-1, %.6g]: clamped to %.6g", beta, largest, clamped)
-        return clamped
+        logger.warning("beta = %.10g is outside [-1, %.10g]: clamped to %.10g", beta, largest, legal)
+        return legal
+
+    def _warn_of_rare_groups(self) -> None:
+        """Tell which frequent groups the extrapolation nearly takes out of the loss."""
+        p_ext_KA, uniform = self._p_ext_KA(), 1 / self.train.layout.n_attributes
+        # Groups that are rare in the training split, too, are no matter of beta.
+        rare_KA = (p_ext_KA < min(_RARE, uniform - _ROUNDING)) & (self.train.alpha_KA > uniform)
+        if rare_KA.any():
+            names = zip(self.train.layout.names, p_ext_KA.ravel(), rare_KA.ravel(), strict=True)
+            logger.warning(
+                "beta = %.10g is close to its bound of %.10g; training may diverge: p_ext below %g in %s",
+                self.beta,
+                self.bounds[1],
+                _RARE,
+                "; ".join(f"{name} ({max(share, 0):.3f})" for name, share, rare in names if rare),
+            )
 
 
 def less_biased_distribution(alpha: ArrayLike, c: float) -> NDArray[np.float64]:

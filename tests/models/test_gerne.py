@@ -1,6 +1,7 @@
 """GERNE's bounds, distributions and batches against METHOD's worked numbers and by hand."""
 
 import logging
+import re
 from itertools import islice
 
 import numpy as np
@@ -114,8 +115,60 @@ def test_what_is_no_distribution_is_refused(alpha: list[list[float]], c: float) 
 
 @pytest.mark.parametrize("beta", [-1.1, 3.3])
 def test_beta_outside_the_bounds_is_an_error_that_tells_them(beta: float) -> None:
-    with pytest.raises(BetaBoundsError, match=r"from -1 to 3\.22209"):
+    with pytest.raises(BetaBoundsError, match=r"from -1 to 3\.222088111 "):
         Gerne(train_groups([[3498, 184], [56, 1057]]), GerneSettings(c=0.5, beta=beta))
+
+
+ROUND_BOUNDS = [
+    (percent, c, (percent / 100 / (c * (percent - 50) / 100)) - 1)
+    for percent in (60, 70, 75, 80, 90, 95)
+    for c in (0.25, 0.5, 0.8, 1.0)
+]
+"""Share of the larger groups in %, c, and the bound as one computes it by hand."""
+
+
+@pytest.mark.parametrize(("percent", "c", "bound"), ROUND_BOUNDS)
+def test_a_beta_on_its_bound_is_taken(percent: int, c: float, bound: float) -> None:
+    groups = train_groups([[percent, 100 - percent], [100 - percent, percent]])
+    for beta in (bound, float(f"{bound:.10g}"), beta_bounds(groups.alpha_KA, c)[1]):
+        gerne = Gerne(groups, GerneSettings(c=c, beta=beta))
+        assert gerne.beta <= gerne.bounds[1]
+        assert gerne.beta == pytest.approx(bound, rel=1e-9)
+    assert Gerne(groups, GerneSettings(c=c, beta=-1 - 1e-12)).beta == -1
+
+
+@given(alphas(), st.floats(0.02, 1), st.floats(1.1e-9, 1e-3))
+def test_a_refusal_never_contradicts_itself(alpha_KA: np.ndarray, c: float, beyond: float) -> None:
+    """The bound that is told is taken, and what lies above it is told by another number."""
+    assume(np.abs(alpha_KA - 1 / alpha_KA.shape[1]).max() > 1e-3)
+    groups = train_groups(np.rint(1000 * alpha_KA).astype(int).clip(1).tolist())
+    largest = beta_bounds(groups.alpha_KA, c)[1]
+    assume(np.isfinite(largest))
+    with pytest.raises(BetaBoundsError) as refused:
+        Gerne(groups, GerneSettings(c=c, beta=largest + beyond * max(1.0, largest)))
+    found = re.search(r"beta = (\S+) at .*needs: beta from -1 to (\S+) ", str(refused.value), re.DOTALL)
+    assert found is not None
+    assert float(found[1]) > float(found[2])
+    Gerne(groups, GerneSettings(c=c, beta=float(found[2])))
+
+
+def test_a_beta_close_to_its_bound_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """p_ext of the larger groups is 0.9 - 0.2 (beta + 1) and 0.8 - 0.15 (beta + 1)."""
+    groups = train_groups([[90, 10], [20, 80]])
+    Gerne(groups, GerneSettings(c=0.5, beta=3.3))
+    assert not caplog.records
+    gerne = Gerne(groups, GerneSettings(c=0.5, beta=3.4))
+    list(islice(gerne.batches(np.random.default_rng(0)), 5))
+    told = "close to its bound of 3.5; training may diverge: p_ext below 0.03 in label 0, attribute 0 (0.020)"
+    assert [record.getMessage() for record in caplog.records] == [f"beta = 3.4 is {told}"]
+
+
+@pytest.mark.parametrize("beta", [-1.0, 0.0, 1.0])
+def test_what_is_rare_in_training_is_not_warned_of(beta: float, caplog: pytest.LogCaptureFixture) -> None:
+    Gerne(train_groups([[99, 1], [1, 99]]), GerneSettings(c=0.5, beta=beta))
+    # Resampling with many attribute values: each is rare, and none is taken out.
+    Gerne(train_groups([[200, *[1] * 39], [*[1] * 39, 200]]), GerneSettings(batch_size=80, c=1, beta=0))
+    assert not caplog.records
 
 
 def test_clamping_warns(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,7 +176,7 @@ def test_clamping_warns(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         gerne = Gerne(train_groups([[3498, 184], [56, 1057]]), settings)
     assert gerne.beta == pytest.approx(3.222088, abs=1e-6)
-    assert "clamped to 3.22209" in caplog.text
+    assert "clamped to 3.222088111" in caplog.text
     assert composition(gerne.expectation(), gerne.train).p_KA.min() == pytest.approx(0, abs=1e-12)
 
 

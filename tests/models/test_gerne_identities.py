@@ -128,6 +128,36 @@ def test_c_one_beta_zero_is_group_resampling_in_distribution_when_nested(groups:
     np.testing.assert_allclose(times_N, 3 / groups.counts_KA.ravel()[groups.group_N], rtol=0.08)
 
 
+def drawn(name: str, settings: dict[str, Any], groups: TrainGroups) -> list[list[int]]:
+    """Samples of a method's first steps."""
+    algorithm = make_algorithm(name, {"batch_size": 7, **settings}, groups)
+    return [
+        sorted(plan.indices_N.tolist()) for plan in islice(algorithm.batches(np.random.default_rng(11)), 6)
+    ]
+
+
+def test_only_one_special_case_sees_the_same_samples(groups: TrainGroups) -> None:
+    """c = 1, beta = 0 with independent draws; others equal their method in expectation alone."""
+    resampling = drawn("group_resampling", {}, groups)
+    assert drawn("gerne", {"c": 1, "beta": 0, "draws": "independent"}, groups) == resampling
+    assert drawn("gerne", {"c": 1, "beta": 0, "draws": "nested"}, groups) != resampling
+    assert drawn("gerne", {"beta": -1}, groups) != drawn("class_balanced", {}, groups)
+    assert drawn("gerne", {"beta": -1}, groups.labels.undivided) == drawn("class_balanced", {}, groups)
+
+
+@pytest.mark.parametrize("draws", ["nested", "independent"])
+@pytest.mark.parametrize("c", [0.25, 0.5])
+def test_position_one_is_group_resampling_in_expectation_alone(
+    groups: TrainGroups, c: float, draws: str
+) -> None:
+    settings = {"batch_size": 7, "c": c, "beta": 1 / c - 1, "draws": draws}
+    gerne = make_algorithm("gerne", settings, groups)
+    resampling = make_algorithm("group_resampling", {"batch_size": 7}, groups)
+    np.testing.assert_allclose(gerne.expectation().share_N, resampling.expectation().share_N)
+    assert gerne.samples_per_step > resampling.samples_per_step
+    assert drawn("gerne", settings, groups) != drawn("group_resampling", {}, groups)
+
+
 def plans(algorithm: AbstractAlgorithm[Any, Any]) -> Iterator[BatchPlan]:
     return islice(algorithm.batches(np.random.default_rng(5)), 3)
 

@@ -34,8 +34,11 @@ class AbstractResampler(AbstractAlgorithm[ViewT, QuotaSettingsT], ABC, Generic[V
 
     settings_type: ClassVar[type[AlgorithmSettings]] = QuotaSettings
     generator: ClassVar[int]
-    """Which of the two generators spawned from the run's draws the batches. GERNE's biased batch
-    uses 0 and its less biased batch 1, so that its special cases see the same samples."""
+    """Which of the two generators spawned from the run's draws the batches: 0 as GERNE's biased batch, 1 as
+    its independent less biased one. So GERNE at c = 1, beta = 0 with independent draws sees the very samples
+    of group resampling. No other special case sees the same ones. Nested draws take what both batches share
+    by generator 0. Class-balanced ERM, GERNE's beta = -1, knows no attributes and draws from whole classes.
+    At c (beta + 1) = 1 GERNE weighs other batches, to the same expectation as group resampling."""
 
     def __init__(self, train: ViewT, settings: QuotaSettingsT) -> None:
         super().__init__(train, settings)
