@@ -181,10 +181,9 @@ def _difference(
         ("classes", str(len(card.classes)), str(_CLASSES)),
     ]
     if needs_tissue(card.decision):
-        own = None if card.tissue is None else card.tissue.settings
-        pairs.append(
-            ("tissue fractions by", *(_spec_told(each or {"method": "unknown"}) for each in (own, tissue)))
-        )
+        unknown = {"method": "unknown"}
+        own = unknown if card.tissue is None else card.tissue.settings
+        pairs.append(("tissue fractions by", _spec_told(own), _spec_told(tissue or unknown)))
     return "; ".join(f"{name} {own} and not {other}" for name, own, other in pairs if own != other)
 
 
