@@ -19,7 +19,7 @@ from pipeline.training.settings import TrainStage
 RECIPE = 1
 """Raised by whoever changes what a training of equal settings gives."""
 _COLUMNS = ("patch_id", "slide_id", "patient_id", "x", "y", "extent", "label", "tissue_fraction")
-_NO_WEIGHTS = (*CHANGES_NO_RESULT, "memory_limit_gib", "log_gradients", "log_gradients_every")
+_NO_WEIGHTS = (*CHANGES_NO_RESULT, "decision", "memory_limit_gib", "log_gradients", "log_gradients_every")
 
 
 def digest(content: Any) -> str:

@@ -101,7 +101,7 @@ def test_what_decides_no_training_retrains_nothing(context: Context) -> None:
     train_here(context, cell)
     file = context.configs / "cohorts" / "small.yaml"
     content = yaml.safe_load(file.read_text())
-    content["train"] |= {"save_minutes": 3, "log_gradients": True, "schedule": "cosine"}
+    content["train"] |= {"save_minutes": 3, "log_gradients": True, "decision": {"rule": "by_tissue"}}
     content["attribute"] = {"bins": 31}
     file.write_text(yaml.safe_dump(content))
     index = pd.read_parquet(context.paths.index)
