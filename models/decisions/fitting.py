@@ -40,7 +40,7 @@ def fit_decision(
 
     Raises:
         AlgorithmError: these patches cannot carry the rule or the threshold that is asked for: a group or a
-            class has too few patients, the tissue fraction hardly varies, or the slope is not positive.
+            class has too few patients, or the slope is not positive.
         ConfigError: another rule than `plain` without tissue fractions.
     """
     patches = validation_patches(

@@ -10,6 +10,8 @@ from models.groups import GroupLayout
 from patching.errors import AlgorithmError, ConfigError
 
 _LAYOUT = GroupLayout(n_classes=2, n_attributes=2)
+_CLASSES = ("label 0", "label 1")
+_GROUPS = tuple(f"{label} and {tissue} tissue" for label in _CLASSES for tissue in ("little", "much"))
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class ValidationPatches:
             AlgorithmError: names the groups that have not.
             ConfigError: there are no groups.
         """
-        self._require(self.group_N, _LAYOUT.names, minimum_patients)
+        self._require(self.group_N, _GROUPS, minimum_patients)
 
     def require_classes(self, minimum_patients: int) -> None:
         """Check that both classes have patients enough for a temperature or a threshold.
@@ -85,7 +87,7 @@ class ValidationPatches:
         Raises:
             AlgorithmError: names the classes that have not.
         """
-        self._require(self.label_N, ("label 0", "label 1"), minimum_patients)
+        self._require(self.label_N, _CLASSES, minimum_patients)
 
     def _require(self, part_N: NDArray[np.int64], names: tuple[str, ...], minimum: int) -> None:
         counts = [len(np.unique(self.patient_N[part_N == k])) for k in range(len(names))]

@@ -30,7 +30,7 @@ def fit_rule(
     """Slope, offsets and knots of a rule other than `plain` (models.networks.card.DecisionCard).
 
     Raises:
-        AlgorithmError: the slope is not positive, or the tissue fraction hardly varies.
+        AlgorithmError: the slope is not positive.
         ConfigError: there are no groups.
     """
     places = _knots(rule, patches, knots)
@@ -55,16 +55,9 @@ def _knots(rule: Rule, patches: ValidationPatches, count: int) -> tuple[float, .
     if rule == "by_attribute":
         return () if patches.above is None else (patches.above,)
     levels = np.linspace(_OUTER, 1 - _OUTER, count)
-    found = np.unique(
-        np.quantile(patches.tissue_N, levels, weights=patches.weight_by_group_N, method="inverted_cdf")
-    )
-    if len(found) < 2:
-        raise AlgorithmError(
-            has=f"a tissue fraction of {found[0]:.3g} in nearly all validation patches",
-            needs="tissue fractions that differ",
-            do="decide by the rule threshold or plain",
-        )
-    return tuple(found.tolist())
+    # Half of the weight lies on either side of the attribute's threshold: two knots at least are apart.
+    found = np.quantile(patches.tissue_N, levels, weights=patches.weight_by_group_N, method="inverted_cdf")
+    return tuple(np.unique(found).tolist())
 
 
 def _basis(rule: Rule, tissue_N: NDArray[np.float64], knots: tuple[float, ...]) -> NDArray[np.float64]:

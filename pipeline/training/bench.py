@@ -105,7 +105,7 @@ class Bench:
         content = {
             "cohort": self.context.cohort,
             "threshold": self.threshold,
-            "train": self.stage.model_dump(mode="json"),
+            "train": self.stage.model_dump(mode="json", exclude={"decision"}),
             "data": dict(self.data),
             "versions": {name: version(name) for name in DECISIVE},
             **own,
