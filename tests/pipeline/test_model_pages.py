@@ -130,7 +130,8 @@ def test_limits_say_what_a_decision_needs_and_how_far_its_probabilities_hold(
 ) -> None:
     told = " ".join(decided_evidence(tracked_cohort, rule).limits)
     assert ("not calibrated: not asked for" in told) == (rule == "threshold")
-    assert ("calibrated to the share of tumor" in told) == (rule != "threshold")
+    assert ("calibrated on the validation patients" in told) == (rule == "plain")
+    assert ("calibrated as if all groups were equally frequent" in told) == (rule.startswith("by_"))
     assert ("A patch alone gets no verdict" in told) == (rule in ("by_attribute", "by_tissue"))
     assert ("Its verdicts are decided by" in told) == (rule != "plain")
 
