@@ -103,7 +103,7 @@ SAID = {
     ),
     "by_attribute": ("1.1 times the network's log-odds, plus -0.3 in little tissue, 0.1 in much tissue",),
     "by_tissue": (
-        "plus -0.4 at a tissue fraction of 0.2, 0.05 at a tissue fraction of 0.6",
+        ": the network's log-odds, plus -0.4 at a tissue fraction of 0.2, 0.05 at a tissue fraction of 0.6",
         "12 patients; as",
     ),
 }
