@@ -13,6 +13,7 @@ from benchmarks.serving import __doc__ as description
 from benchmarks.serving.load import refused, under_load
 from benchmarks.serving.server import served
 from models.networks.checkpoint import load_card
+from models.networks.decision import needs_tissue
 from pipeline.files import write_json
 from pipeline.tracking.connection import connect
 from pipeline.tracking.served import raw_form
@@ -34,11 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     connect(options.root)
     os.environ["MLFLOW_TRACKING_URI"] = mlflow.get_tracking_uri()
     folder = Path(mlflow.artifacts.download_artifacts(options.model))
-    form = raw_form(load_card(folder / "artifacts"))
+    card = load_card(folder / "artifacts")
+    form = raw_form(card)
     options.outputs.mkdir(parents=True, exist_ok=True)
     with served(options.model, options.outputs / "server.log") as server:
         load = under_load(server, form, requests=options.requests, clients=options.clients)
-        plague = refused(server, form, options.malformed)
+        plague = refused(server, form, options.malformed, by_tissue=needs_tissue(card.decision))
     results = {
         "load_average": os.getloadavg()[0],
         "cores": len(os.sched_getaffinity(0)),

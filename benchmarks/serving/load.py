@@ -69,11 +69,11 @@ def answered(status: int, body: bytes) -> bool:
     return set(row) == {"probability", "prediction", "class", "note"} and 0 <= row["probability"] <= 1
 
 
-def refused(server: Server, form: PatchForm, count: int) -> dict[str, Any]:
+def refused(server: Server, form: PatchForm, count: int, *, by_tissue: bool) -> dict[str, Any]:
     """Malformed requests one after the other: statuses by kind, and whether the server still answers."""
     by_kind: dict[str, Counter[int]] = {}
     for number in range(count):
-        name, request = malformed(form, number)
+        name, request = malformed(form, number, by_tissue=by_tissue)
         by_kind.setdefault(name, Counter())[post(server, request)[0]] += 1
     status, body = post(server, good(form, 0))
     return {

@@ -26,9 +26,18 @@ def good(form: PatchForm, seed: int) -> Request:
     return _table([[_text(cell), float(rng.random())]])
 
 
-def malformed(form: PatchForm, number: int) -> tuple[str, Request]:
-    """A request that is to be refused, of one of its kinds in turn; the same number gives the same bytes."""
+def malformed(form: PatchForm, number: int, *, by_tissue: bool) -> tuple[str, Request]:
+    """A request that is to be refused, of one of its kinds in turn; the same number gives the same bytes.
+
+    Args:
+        form: of the model's patches.
+        number: of the request.
+        by_tissue: whether the model's decision needs the tissue fraction.
+    """
     kinds = _kinds(form, np.random.default_rng(number))
+    if by_tissue:
+        cell = _text(encode_patch(_noise(form, np.random.default_rng(number))))
+        kinds += [("no tissue", _table([[cell]], ("patch",))), ("a null as tissue", _table([[cell, None]]))]
     return kinds[number % len(kinds)]
 
 

@@ -41,7 +41,8 @@ def decision_facts(card: ModelCard) -> dict[str, str]:
 def _rule(decision: DecisionCard, attribute: AttributeCard) -> str:
     if decision.rule == "plain":
         return "the network's log-odds, and tissue has no say"
-    shifted = f"{decision.slope:.3g} times the network's log-odds, plus"
+    times = "" if decision.slope == 1 else f"{decision.slope:.3g} times "
+    shifted = f"{times}the network's log-odds, plus"
     if decision.rule == "threshold":
         return f"{shifted} {decision.offsets[0]:.3g} for every patch"
     if decision.rule == "by_attribute":

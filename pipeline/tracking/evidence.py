@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from models.data.splitting import TEST
-from models.metrics import group_metrics
+from models.metrics.accuracy import group_metrics
 from models.networks.card import ModelCard
 from models.networks.decision import needs_tissue
 from models.networks.decision_words import briefly, decided_plainly, verdict_told
@@ -113,10 +113,15 @@ def _of_the_decision(card: ModelCard) -> Iterator[str]:
     decision = card.decision
     if decision.calibration is None:
         yield f"Its probabilities are not calibrated: {decision.uncalibrated}."
+    elif decision.rule == "plain":
+        yield (
+            "Its probabilities are calibrated on the validation patients: where tumor is rarer or more "
+            "frequent than among them, they are too high or too low."
+        )
     else:
         yield (
-            "Its probabilities are calibrated to the share of tumor among the validation patches; where "
-            "tumor is rarer or more frequent, they are too high or too low."
+            "Its probabilities are calibrated as if all groups were equally frequent: where tumor is rarer "
+            "than that, they are too high."
         )
     if not decided_plainly(decision):
         yield f"Its verdicts are {briefly(decision).partition(',')[0]}: {verdict_told(card)}."

@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import grimp
 import mlflow
@@ -15,7 +16,7 @@ from models.networks.decision import needs_tissue
 from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
 from pipeline.config import Context, load_cohort
-from pipeline.files import read_json
+from pipeline.files import read_json, read_table
 from pipeline.tracking.connection import connect
 from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore
@@ -103,7 +104,7 @@ SAID = {
     ),
     "by_attribute": ("1.1 times the network's log-odds, plus -0.3 in little tissue, 0.1 in much tissue",),
     "by_tissue": (
-        "plus -0.4 at a tissue fraction of 0.2, 0.05 at a tissue fraction of 0.6",
+        ": the network's log-odds, plus -0.4 at a tissue fraction of 0.2, 0.05 at a tissue fraction of 0.6",
         "12 patients; as",
     ),
 }
@@ -130,12 +131,19 @@ def test_limits_say_what_a_decision_needs_and_how_far_its_probabilities_hold(
 ) -> None:
     told = " ".join(decided_evidence(tracked_cohort, rule).limits)
     assert ("not calibrated: not asked for" in told) == (rule == "threshold")
-    assert ("calibrated to the share of tumor" in told) == (rule != "threshold")
+    assert ("calibrated on the validation patients" in told) == (rule == "plain")
+    assert ("calibrated as if all groups were equally frequent" in told) == (rule.startswith("by_"))
     assert ("A patch alone gets no verdict" in told) == (rule in ("by_attribute", "by_tissue"))
     assert ("Its verdicts are decided by" in told) == (rule != "plain")
 
 
-def test_beside_a_decision_stands_what_the_network_alone_reaches(tracked_cohort: Context) -> None:
+def test_beside_a_decision_stands_what_the_network_alone_reaches(
+    tracked_cohort: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decided_otherwise(*arguments: Any) -> pd.DataFrame:
+        return read_table(*arguments).assign(prediction=lambda table: 1 - table["prediction"])
+
+    monkeypatch.setattr("pipeline.tracking.evidence.read_table", decided_otherwise)
     paths = tracked_cohort.paths
     predictions = pd.read_parquet(paths.evaluation("erm-low") / "predictions.parquet")
     of_test = predictions[predictions["split"] == "test"]
