@@ -25,8 +25,8 @@ class SplitSettings(BaseModel):
     """`holdout` draws one test set; `folds` tests every patient once over `folds` runs."""
     validation: float = Field(default=0.2, gt=0, lt=1)
     """Share of validation: of all patients' patches with holdout, of those not in test with folds."""
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of test; holdout only."""
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """Share of test; holdout only. 0: nobody is tested but whom the manifest fixes, and all others train."""
     folds: int = Field(default=5, ge=2)
     """Number of folds."""
     fold: NonNegativeInt = 0
@@ -36,6 +36,11 @@ class SplitSettings(BaseModel):
     seed: NonNegativeInt = 0
     attempts: PositiveInt = 20
     """Random starts of the search; the best balanced one is taken."""
+
+    @property
+    def tests(self) -> bool:
+        """Whether patients are drawn for the test."""
+        return self.method == "folds" or self.test > 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -83,16 +88,16 @@ def assign_splits(patients: pd.DataFrame, settings: SplitSettings) -> pd.DataFra
     """
     patients = patients.sort_index()
     split_P = patients["fixed"].to_numpy(dtype=object, copy=True)
-    if settings.method == "holdout":
+    if settings.method == "holdout" and settings.tests:
         shares = [1 - settings.validation - settings.test, settings.validation, settings.test]
         split_P = _complete(patients, split_P, SPLITS, shares, settings, ())
     else:
-        split_P[_test_fold(patients, split_P, settings)] = TEST
+        if settings.method == "folds":
+            split_P[_test_fold(patients, split_P, settings)] = TEST
         rest = split_P != TEST
         shares = [1 - settings.validation, settings.validation]
-        split_P[rest] = _complete(
-            patients[rest], split_P[rest], (TRAIN, VALIDATION), shares, settings, (1, settings.fold)
-        )
+        key = (1, settings.fold) if settings.method == "folds" else ()
+        split_P[rest] = _complete(patients[rest], split_P[rest], (TRAIN, VALIDATION), shares, settings, key)
     _check_labels(patients, split_P, settings)
     return pd.DataFrame({"patient_id": patients.index, "split": split_P.astype(str)})
 
@@ -177,15 +182,16 @@ def _descend(
 
 def _check_labels(patients: pd.DataFrame, split_P: NDArray[np.object_], settings: SplitSettings) -> None:
     has_label_P2 = label_patients(patients)
-    counts = {split: has_label_P2[split_P == split].sum(axis=0) for split in SPLITS}
+    asked = SPLITS if settings.tests or (split_P == TEST).any() else (TRAIN, VALIDATION)
+    counts = {split: has_label_P2[split_P == split].sum(axis=0) for split in asked}
     if all(count.all() for count in counts.values()):
         return
     found = "; ".join(f"{split} {n0} and {n1}" for split, (n0, n1) in counts.items())
     without, with_tumor = has_label_P2.sum(axis=0)
-    needed = max(settings.folds, len(SPLITS)) if settings.method == "folds" else len(SPLITS)
+    needed = max(settings.folds, len(SPLITS)) if settings.method == "folds" else len(asked)
     raise GroupError(
         has=f"{len(patients)} patients, {without} with patches of label 0 and {with_tumor} with patches of "
         f"label 1 ({found})",
-        needs=f"patients of both labels in train, validation and test: at least {needed} of each",
+        needs=f"patients of both labels in {', '.join(asked[:-1])} and {asked[-1]}: at least {needed} of each",
         do="add patients, use fewer folds, or free patients whose split slides.csv fixes",
     )

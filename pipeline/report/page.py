@@ -23,6 +23,7 @@ def render(sources: Sources) -> str:
     panels = [
         {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}
         for panel in track(PANELS, description="report", transient=True)
+        if panel.tested in (None, bool(sources.boards))
     ]
     return environment.get_template("report.html").render(
         cohort=sources.evidence.paths.cohort,

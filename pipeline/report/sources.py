@@ -48,7 +48,8 @@ class Sources:
     """What every panel gets.
 
     Attributes:
-        boards: figures of the test split by threshold, low before high; all seeds of a run pooled.
+        boards: figures of the test split by threshold, low before high; all seeds of a run pooled. None where
+            the split has no test patients.
         study: of a repeated cross-validation; empty where there is none of the present patches.
     """
 
@@ -88,11 +89,17 @@ class Sources:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the report: `templates/<name>.html` rendered with `sources`, and its own `values` if any."""
+    """A part of the report: `templates/<name>.html` rendered with `sources`, and its own `values` if any.
+
+    Attributes:
+        tested: whether it is about test patients, and left out where there are none; False: it is there only
+            then; None: it is always there.
+    """
 
     name: str
     title: str
     values: Callable[[Sources], Mapping[str, Any]] | None = None
+    tested: bool | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:
@@ -108,10 +115,12 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
     tested = trained_alike([*evidence.runs, *(find_tested(context, seeds) if seeds else ())])
     study = find_tested(context, ["study"]) if present_study(context) else ()
     terms = terms_of(context, [*tested, *study], settings, references=settings.references)
-    boards = {board.threshold: board for board in scoreboards_of(tested, terms)}
+    # A split without test patients leaves nothing to put on a board.
+    with_patches = [one for one in tested if len(one.patches)]
+    boards = {board.threshold: board for board in scoreboards_of(with_patches, terms)}
     return Sources(
         evidence=evidence,
-        boards={threshold: boards[threshold] for threshold in evidence.thresholds},
+        boards={name: boards[name] for name in evidence.thresholds if name in boards},
         study=scoreboards_of(study, replace(terms, references=None)),
         terms=terms,
         settings=settings,

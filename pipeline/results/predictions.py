@@ -1,5 +1,6 @@
 """Test predictions to put side by side: of evaluated trainings, and of a study's repeats."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from pipeline.results.runs import (
     without_left_out,
 )
 from pipeline.results.studied import studied
-from pipeline.results.tested import NEEDED, Tested, joined
+from pipeline.results.tested import KNOWN, NEEDED, Tested, joined
+
+logger = logging.getLogger(__name__)
 
 ORACLE = "oracle"
 """Key of metrics.json for figures that were selected on the test patches."""
@@ -101,9 +104,36 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
         trials=trials,
         record=record,
         oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
-        patches=joined(folder.name, table[table["split"] == TEST], index),
+        patches=_tested_patches(folder.name, table, index),
         validation=_validated(folder.name, table[table["split"] == VALIDATION], index),
     )
+
+
+def _tested_patches(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """Those of the test; empty where the split has no test patients, as `split.test: 0` makes it."""
+    of_test = table[table["split"] == TEST]
+    if of_test.empty and (table["split"] == VALIDATION).any():
+        return pd.DataFrame(columns=list(dict.fromkeys((*NEEDED, *KNOWN))))
+    return joined(name, of_test, index)
+
+
+def with_test(tested: Sequence[Tested]) -> tuple[Tested, ...]:
+    """Those that were tested on patients; the others are logged.
+
+    Raises:
+        ArtifactError: none was.
+    """
+    kept = tuple(one for one in tested if len(one.patches))
+    left = [one.name for one in tested if not len(one.patches)]
+    if left:
+        logger.warning("%s: left out, for their split has no test patients", ", ".join(left))
+    if not kept:
+        raise ArtifactError(
+            has=f"{', '.join(left)}, trained with a split that has no test patients",
+            needs="figures of tested patients",
+            do="run `evenpatch study`, or give `split.test` a share and train again",
+        )
+    return kept
 
 
 def _validated(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:

@@ -92,6 +92,14 @@ def _left_over(paths: Paths, name: str) -> str:
     return stale(paths, name) if said else "its run.json does not say what it was trained on"
 
 
+def study_left_out(context: Context) -> str:
+    """Why there is no study of the present patches and settings; empty where there is one."""
+    files = [context.paths.study / name for name in ("predictions.parquet", "study.json")]
+    if not all(path.is_file() for path in files):
+        return "there is no finished study"
+    return _stale_study(context)
+
+
 def present_study(context: Context) -> bool:
     """Whether there is a finished study of the present patches and settings; logs why one does not count."""
     files = [context.paths.study / name for name in ("predictions.parquet", "study.json")]

@@ -19,7 +19,7 @@ from patching.errors import ConfigError
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
 from pipeline.report.sources import ReportSettings
-from pipeline.results.predictions import find_tested
+from pipeline.results.predictions import find_tested, with_test
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import Terms, terms_of
 from pipeline.results.tested import Tested
@@ -49,7 +49,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: nothing to compare, a file is missing, or runs are not of the same test patches.
         ConfigError: an unknown run or candidate, or seeds that were trained differently.
     """
-    tested = find_tested(context, options.runs)
+    tested = with_test(find_tested(context, options.runs))
     terms = _terms(context, tested, options.candidate)
     page = page_of(context, "methods side by side", scoreboards_of(tested, terms), terms)
     if options.oracle:

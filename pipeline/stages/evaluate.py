@@ -2,7 +2,8 @@
 
 Written are predictions.parquet (one row per patch) and metrics.json: per split the accuracy of every group
 with counts, worst-group (wga) and group-balanced accuracy (gba), average and AUROC, and their intervals by a
-bootstrap over patients. A figure that too few patches or patients stand behind is "not estimable".
+bootstrap over patients. A figure that too few patches or patients stand behind is "not estimable". Where the
+split has no test patients (`split.test: 0`), there are no test figures, and the log says so.
 """
 
 import argparse
@@ -70,8 +71,14 @@ def run(context: Context, options: argparse.Namespace) -> None:
     metrics = {
         split: split_metrics(predictions[predictions["split"] == split], settings, layout)
         for split in (VALIDATION, TEST)
+        if (predictions["split"] == split).any()
     }
     write_json(paths.evaluation(name) / "metrics.json", metrics)
+    if TEST not in metrics:
+        logger.warning(
+            "%s: no test patients (split.test: 0), so no test figures; those of validation chose the step",
+            name,
+        )
     for split, figures in metrics.items():
         logger.info("%s, %s: WGA %s, GBA %s", name, split, *(shown(figures[key]) for key in ("wga", "gba")))
 

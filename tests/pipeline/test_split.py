@@ -122,6 +122,28 @@ def test_both_labels_everywhere_come_before_balance() -> None:
     assert all(label_patients(patients[splits == split]).sum(axis=0).tolist() == [1, 1] for split in SPLITS)
 
 
+def test_without_a_test_all_others_train_or_validate() -> None:
+    patients = patients_table(patches_of(40))
+    splits = assign_splits(patients, SplitSettings(validation=0.25, test=0))
+    assert set(splits["split"]) == {"train", "validation"}
+    found = shares(patients, splits)
+    np.testing.assert_allclose(found.loc["validation"], 0.25, atol=0.05)
+    # Two patients of each label are enough, for there are two parts.
+    few = patients_table(patches_of(4).assign(label=lambda table: (table["patient_id"] < "002").astype(int)))
+    assert len(assign_splits(few, SplitSettings(test=0))) == 4
+    with pytest.raises(GroupError, match=r"in train and validation: at least 2 of each"):
+        assign_splits(few[1:], SplitSettings(test=0))
+
+
+def test_without_a_test_whom_the_manifest_fixes_is_tested() -> None:
+    fixed = pd.Series({"000": "test", "001": "train", "002": "validation"})
+    patients = patients_table(patches_of(30), fixed)
+    splits = assign_splits(patients, SplitSettings(test=0)).set_index("patient_id")["split"]
+    assert splits[splits == "test"].index.tolist() == ["000"]
+    assert splits[["001", "002"]].tolist() == ["train", "validation"]
+    assert len(splits) == 30
+
+
 def test_too_few_patients_of_a_label_are_counted() -> None:
     patches = patches_of(9, mixed=False)
     patches["label"] = (patches["patient_id"] < "002").astype(int)
@@ -135,7 +157,7 @@ def test_too_few_patients_of_a_label_are_counted() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"method": "folds", "folds": 3, "fold": 3}, {"validation": 0.5, "test": 0.5}, {"test": 0}, {"tset": 1}],
+    [{"method": "folds", "folds": 3, "fold": 3}, {"validation": 0.5, "test": 0.5}, {"test": -0.1}, {"tset": 1}],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

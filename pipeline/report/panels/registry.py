@@ -14,16 +14,17 @@ from pipeline.report.panels import (
 from pipeline.report.sources import Panel
 
 PANELS = (
-    Panel("verdict", "Verdict", verdict.values),
+    Panel("untested", "No test patients", tested=False),
+    Panel("verdict", "Verdict", verdict.values, tested=True),
     Panel("cohort", "Patients, slides and patches", cohort.values),
     Panel("groups", "Tissue, tumor and the four groups", groups.values),
     Panel("sheets", "What the groups look like", sheets.values),
-    Panel("group_table", "Accuracy in every group"),
-    Panel("side_by_side", "The algorithms side by side"),
+    Panel("group_table", "Accuracy in every group", tested=True),
+    Panel("side_by_side", "The algorithms side by side", tested=True),
     Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
-    Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
+    Panel("structure", "Accuracy against tumor and tissue fraction", structure.values, tested=True),
     Panel("curves", "Training", curves.values),
-    Panel("examples", "Example patches", examples.values),
+    Panel("examples", "Example patches", examples.values, tested=True),
     Panel("provenance", "Provenance", provenance.values),
     Panel("glossary", "Words and limits"),
 )

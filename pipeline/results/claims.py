@@ -1,0 +1,142 @@
+"""What a study says of a model from which no patient was kept apart: figures of models trained alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.networks.card import ModelCard
+from models.training.making import candidates, checked_settings
+from patching.errors import ArtifactError
+from pipeline.artifacts import run_name
+from pipeline.config import Context, load_algorithm, load_stage, stage_mapping, validated
+from pipeline.files import read_json
+from pipeline.results.figures import Method, Scoreboard
+from pipeline.results.predictions import find_tested
+from pipeline.results.runs import study_left_out, tuning_trials
+from pipeline.results.scoreboards import scoreboards_of
+from pipeline.results.terms import JudgingSettings, terms_of
+from pipeline.results.tested import Tested
+from pipeline.training.identity import train_identity
+from pipeline.training.patches import table_fingerprints
+from pipeline.training.settings import TrainStage
+
+
+@dataclass(frozen=True)
+class StudyClaim:
+    """The figures of a study's models that were trained as a model was, on parts of its patients.
+
+    Attributes:
+        algorithm: the method.
+        board: of its figures.
+        folds, repeats: of the cross-validation.
+        trials: of `evenpatch tune`, which chose the settings from patients that the study tests; 0 without.
+    """
+
+    algorithm: str
+    board: Scoreboard
+    folds: int
+    repeats: int
+    trials: int
+
+    @property
+    def method(self) -> Method:
+        """The method on the board."""
+        return next(each for each in self.board.methods if each.algorithm == self.algorithm)
+
+    @property
+    def told(self) -> str:
+        """What the figures are of, in words."""
+        repeats = f"{self.repeats} {'repeat' if self.repeats == 1 else 'repeats'}"
+        return (
+            f"Cross-validation by patient, {self.folds} folds, {repeats}: figures of models trained alike on "
+            "parts of these patients, not of these weights."
+        )
+
+
+def study_claim(context: Context, card: ModelCard, record: Mapping[str, Any]) -> StudyClaim:
+    """What the cohort's present study says of a training.
+
+    Args:
+        context: of the cohort.
+        card: of the training's model.
+        record: its run.json.
+
+    Raises:
+        ArtifactError: there is no study of these patches, settings, threshold and method; says what differs.
+    """
+    reason = study_left_out(context) or _of_other_data(context, card) or _of_other_settings(context, record)
+    reason = reason or _of_another_decision(card)
+    tested = [] if reason else find_tested(context, ["study"])
+    own = [one for one in tested if (one.algorithm, one.threshold) == (card.algorithm, card.threshold)]
+    if not own:
+        raise ArtifactError(
+            has=reason or f"the study has no figures of {card.algorithm} at threshold {card.threshold}",
+            needs="a finished study of these patches, settings, method and threshold: nobody was kept apart",
+            do=f"run `evenpatch study --cohort {context.cohort}`, or give `split.test` a share and train",
+        )
+    settings = read_json(context.paths.study / "study.json", "study").get("settings", {})
+    return StudyClaim(
+        algorithm=card.algorithm,
+        board=_board(context, own, card),
+        folds=int(settings["folds"]),
+        repeats=len(own),
+        trials=tuning_trials(
+            context.paths.trials("tune", run_name(card.algorithm, card.threshold)), card.algorithm_settings
+        ),
+    )
+
+
+def _board(context: Context, own: Sequence[Tested], card: ModelCard) -> Scoreboard:
+    content = stage_mapping(context.configs, context.cohort, "report")
+    known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
+    judging = validated(JudgingSettings, known, str(context.configs / "report.yaml"))
+    terms = terms_of(context, own, judging, candidate=card.algorithm, references=())
+    (board,) = scoreboards_of(own, terms)
+    return board
+
+
+def _of_other_data(context: Context, card: ModelCard) -> str:
+    present = table_fingerprints(context.paths, card.threshold)
+    changed = [file for file, digest in card.fingerprints.items() if present.get(file) != digest]
+    if not card.fingerprints:
+        return "the model's card does not say what it was trained on"
+    return f"{', '.join(changed)} changed since the model was trained" if changed else ""
+
+
+def _of_other_settings(context: Context, record: Mapping[str, Any]) -> str:
+    """The present settings are those of the study; how the training's differ from them."""
+    changed = [*_train_changed(context, record), *_algorithm_changed(context, record)]
+    return f"{', '.join(changed)} changed since the model was trained" if changed else ""
+
+
+def _train_changed(context: Context, record: Mapping[str, Any]) -> list[str]:
+    present = load_stage(context.configs, context.cohort, "train", TrainStage)
+    try:
+        then = train_identity(TrainStage.model_validate(record["train_settings"]))
+    except (ValidationError, KeyError):
+        return ["settings that this version does not read"]
+    # Each of a study's trainings has a seed of its own.
+    now = train_identity(present.model_copy(update={"seed": TrainStage().seed}))
+    return sorted(f"train.{key}" for key in {*now, *then} if now.get(key) != then.get(key))
+
+
+def _algorithm_changed(context: Context, record: Mapping[str, Any]) -> list[str]:
+    name = str(record["algorithm"])
+    present = load_algorithm(context.configs, context.cohort, name)
+    overrides = candidates(present)
+    tried = [trial.get("override") for trial in record.get("trials", ())]
+    if tried != list(overrides):
+        return [f"the candidates of {name}"]
+    chosen = checked_settings(name, {**present, **overrides[int(record["chosen"])]})
+    now, then = chosen.model_dump(mode="json", exclude={"candidates"}), record["algorithm_settings"]
+    return sorted(f"{name}.{key}" for key in {*now, *then} if now.get(key) != then.get(key))
+
+
+def _of_another_decision(card: ModelCard) -> str:
+    """A study's classes are those of the larger probability."""
+    own = card.decision
+    if own.rule == "plain" and own.threshold == 0.5:
+        return ""
+    return f"the model decides by the rule {own.rule} at {own.threshold:g}, the study's models plainly at 0.5"
