@@ -10,7 +10,7 @@ from models.algorithms.base import AbstractAlgorithm
 from models.algorithms.parts.composition import Composition, composition
 from models.algorithms.parts.first_model import FirstModel, FirstStage
 from models.groups import TrainGroups
-from models.metrics.selection import Score, resolved_rule
+from models.metrics.selection import LAST, Choice, Score, resolved_rule
 from models.networks.classifier import Classifier
 from models.training.first_models import FirstModels, second_settings
 from models.training.keeping import TrainResult
@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 Announce = Callable[[Mapping[str, Any], Composition], None]
 
 
+Failure = AlgorithmError | EmptyGroupError | DivergenceError
+"""What may come of a candidate in place of a classifier."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One candidate: what it changed, and what it reached on validation.
@@ -31,9 +35,11 @@ class Trial:
     Attributes:
         override: settings laid over the algorithm's.
         score: what the selection compares; none if it diverged or could not run.
-        figures: the validation row of its best step; empty if it failed.
-        history: of its training; empty if it failed.
+        figures: the validation row of its kept step; empty if it failed, or was trained in inner folds alone.
+        history: of its training; empty likewise.
         failure: why it failed, or empty.
+        out_of_fold: figures of the training patches, each scored by the inner training that did not see its
+            patient; empty without cross-validation.
     """
 
     override: Mapping[str, Any]
@@ -41,6 +47,7 @@ class Trial:
     figures: Mapping[str, float]
     history: tuple[dict[str, float], ...]
     failure: str = ""
+    out_of_fold: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,11 @@ class FitResult:
         algorithm_settings: of the chosen candidate, complete.
         history: of the chosen candidate, one row per validation (`TrainResult.history`).
         composition: of the chosen candidate, by the true groups.
-        trials: every candidate in the order of the settings.
+        trials: every candidate that was tried, in the order of the settings.
         chosen: its position in `trials`.
         oracle: the best test figures that any state of any candidate reached, each by itself: what a
             selection that looks at the test split would report. Empty unless asked for; chosen by nothing.
+        choice: what chose the state and the candidate, and why it.
     """
 
     classifier: Classifier
@@ -67,6 +75,7 @@ class FitResult:
     trials: tuple[Trial, ...]
     chosen: int
     oracle: Mapping[str, float]
+    choice: Choice
 
 
 @dataclass
@@ -75,7 +84,7 @@ class _Tried:
 
     trials: list[Trial] = field(default_factory=list)
     best: tuple[int, Score, Classifier, AbstractAlgorithm[Any, Any]] | None = None
-    cannot_run: list[AlgorithmError | EmptyGroupError] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def note(
         self,
@@ -90,7 +99,7 @@ class _Tried:
 
     def result(self, setup: Setup) -> FitResult:
         if self.best is None:
-            raise self._failure()
+            raise no_candidate(self.failures)
         chosen, _, classifier, method = self.best
         rows = [row for trial in self.trials for row in trial.history]
         oracle = {key: max(row[key] for row in rows) for key in rows[0] if key.startswith("oracle_")}
@@ -103,18 +112,19 @@ class _Tried:
             trials=tuple(self.trials),
             chosen=chosen,
             oracle=oracle,
+            choice=setup.choice,
         )
 
-    def _failure(self) -> DivergenceError | AlgorithmError | EmptyGroupError:
-        """Why there is no classifier; where nothing diverged, with the last candidate's own advice."""
-        if len(self.cannot_run) == len(self.trials):
-            return self.cannot_run[-1]
-        return DivergenceError(
-            has=f"{len(self.trials)} of {len(self.trials)} candidates failed; the last: "
-            f"{self.trials[-1].failure}",
-            needs="one training that stays finite",
-            do="lower learning_rate, set clip_norm, or lower beta",
-        )
+
+def no_candidate(failures: Sequence[Failure]) -> Failure:
+    """Why there is no classifier; where nothing diverged, with the last candidate's own advice."""
+    if not any(isinstance(error, DivergenceError) for error in failures):
+        return failures[-1]
+    return DivergenceError(
+        has=f"{len(failures)} of {len(failures)} candidates failed; the last: {failures[-1].in_one_line}",
+        needs="one training that stays finite",
+        do="lower learning_rate, set clip_norm, or lower beta",
+    )
 
 
 def _true_groups(setup: Setup) -> TrainGroups:
@@ -126,19 +136,24 @@ class Attempts:
     """The candidates of one method, one after the other.
 
     Args:
-        views: setups that differ in the attributes of their validation patches alone; several only for a
-            method that sees no attribute.
+        views: setups that differ in the attributes of their validation patches alone.
         name: of the method.
         settings: its YAML, `candidates` included.
         announce: called with a candidate's override and composition before it is trained.
+        kept: number of the validation whose state is kept, where cross-validation found it.
     """
 
     def __init__(
-        self, views: Mapping[str, Setup], name: str, settings: Mapping[str, Any], announce: Announce | None
+        self,
+        views: Mapping[str, Setup],
+        name: str,
+        settings: Mapping[str, Any],
+        announce: Announce | None = None,
+        kept: float = LAST,
     ) -> None:
         self.views, self.setup = views, next(iter(views.values()))
-        self.name, self.settings, self.announce = name, settings, announce
-        self.overrides = candidates(settings)
+        self.name, self.settings, self.announce, self.kept = name, settings, announce, kept
+        self.overrides = self._overrides()
         self.first_models = FirstModels(self.setup, name, self._beside(tuple(views)))
         self.tried = {name: _Tried() for name in views}
 
@@ -156,6 +171,17 @@ class Attempts:
         for number, method in enumerate(bound):
             self._attempt(number, method)
         return {name: tried.result(self.views[name]) for name, tried in self.tried.items()}
+
+    def _overrides(self) -> tuple[dict[str, Any], ...]:
+        """The candidates; where nothing chooses, the first alone."""
+        found, choice = candidates(self.settings), self.setup.choice
+        if choice.by != "last":
+            return found
+        level = logging.WARNING if self.setup.settings.choose_by == "auto" else logging.INFO
+        logger.log(level, "%s: the last step is kept (%s)", self.name, choice.why)
+        if len(found) > 1:
+            logger.warning("%s: the first of %d candidates is taken: %s", self.name, len(found), found[0])
+        return found[:1]
 
     def _beside(self, names: Sequence[str]) -> dict[str, Setup]:
         return {name: self.views[name] for name in names[1:]}
@@ -198,8 +224,7 @@ class Attempts:
             what = "diverged" if diverged else "cannot run"
             logger.warning("%s %s %s: %s", self._title(number), dict(override), what, error)
             for tried in (self.tried[name] for name in names):
-                if not isinstance(error, DivergenceError):
-                    tried.cannot_run.append(error)
+                tried.failures.append(error)
                 tried.trials.append(Trial(override, None, {}, (), failure=error.in_one_line))
 
     def _title(self, number: int) -> str:
@@ -211,12 +236,15 @@ class Attempts:
             self.announce(override, composition(method.expectation(), _true_groups(setup)))
         wanted, settings = self._first(override), setup.settings
         trainer = setup.trainer(
-            method, second_settings(settings, wanted) if wanted else settings, beside=self._beside(names)
+            method,
+            second_settings(settings, wanted) if wanted else settings,
+            beside=self._beside(names),
+            kept=self.kept,
         )
         result = setup.run(trainer, f"{self.name}-{number}", title)
         found = {names[0]: (trainer.classifier, result)}
         found |= {name: trainer.restored(name) for name in names[1:]}
         for name, (classifier, result) in found.items():
             figures = trainer.judge.short(result.best)
-            logger.info("%s %s: best at step %d, %s", title, dict(override), result.best_step, figures)
+            logger.info("%s %s: step %d kept, %s", title, dict(override), result.best_step, figures)
             self.tried[name].note(override, result, classifier, method)

@@ -107,27 +107,44 @@ class FirstModels:
         return held_N
 
     def _folds(self, folds: int) -> NDArray[np.int64]:
-        """Fold of every training sample: patients in random order, each into the fold that has the fewest
-        samples of the patient's most frequent class so far, so that every fold has every class."""
-        train, n_classes = self.setup.train, self.setup.layout.n_classes
-        patient_N = train.patient_N
-        n_patients = 0 if patient_N is None else len(np.unique(patient_N))
-        if patient_N is None or n_patients < folds:
-            raise AlgorithmError(
-                has=f"{n_patients} known training patients, {folds} folds of {self.name}'s first model",
-                needs="at least one patient per fold, so that no model scores a patient it has seen",
-                do="lower the number of folds, or score in sample (folds: 1, held_out: 0)",
-            )
-        names, number_N = np.unique(patient_N, return_inverse=True)
-        size_PK = np.zeros((len(names), n_classes), np.int64)
-        np.add.at(size_PK, (number_N, train.label_N), 1)
-        fold_P, filled_FK = np.zeros(len(names), np.int64), np.zeros((folds, n_classes), np.int64)
-        for patient in np.random.default_rng(self.setup.seed).permutation(len(names)):
-            of_class_F = filled_FK[:, size_PK[patient].argmax()]
-            fold_P[patient] = np.lexsort((filled_FK.sum(axis=1), of_class_F))[0]
-            filled_FK[fold_P[patient]] += size_PK[patient]
-        fold_N: NDArray[np.int64] = fold_P[number_N]
-        return fold_N
+        train = self.setup.train
+        owner = f"{self.name}'s first model"
+        return patient_folds(train.patient_N, train.label_N, folds, self.setup.seed, owner)
+
+
+def patient_folds(
+    patient_N: NDArray[np.str_] | None, stratum_N: NDArray[np.int64], folds: int, seed: int, owner: str
+) -> NDArray[np.int64]:
+    """Fold of every sample: patients in random order, each into the fold that has the fewest samples of the
+    patient's most frequent stratum so far, so that every fold has every one.
+
+    Args:
+        patient_N: patient of every sample; none: not known.
+        stratum_N: what shall be alike in all folds: class or group, from 0.
+        folds: how many.
+        seed: of the order.
+        owner: whose folds they are, for the error.
+
+    Raises:
+        AlgorithmError: fewer patients than folds.
+    """
+    n_patients = 0 if patient_N is None else len(np.unique(patient_N))
+    if patient_N is None or n_patients < folds:
+        raise AlgorithmError(
+            has=f"{n_patients} known training patients, {folds} folds of {owner}",
+            needs="at least one patient per fold, so that no model scores a patient it has seen",
+            do="lower the number of folds, or score in sample (folds: 1, held_out: 0)",
+        )
+    names, number_N = np.unique(patient_N, return_inverse=True)
+    size_PS = np.zeros((len(names), int(stratum_N.max()) + 1), np.int64)
+    np.add.at(size_PS, (number_N, stratum_N), 1)
+    fold_P, filled_FS = np.zeros(len(names), np.int64), np.zeros((folds, size_PS.shape[1]), np.int64)
+    for patient in np.random.default_rng(seed).permutation(len(names)):
+        of_stratum_F = filled_FS[:, size_PS[patient].argmax()]
+        fold_P[patient] = np.lexsort((filled_FS.sum(axis=1), of_stratum_F))[0]
+        filled_FS[fold_P[patient]] += size_PS[patient]
+    fold_N: NDArray[np.int64] = fold_P[number_N]
+    return fold_N
 
 
 def first_settings(settings: TrainSettings, wanted: FirstStage, seen: float = 1.0) -> TrainSettings:

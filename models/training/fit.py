@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.training.attempts import Announce, Attempts, FitResult
+from models.training.cross_validation import cross_validated
 from models.training.making import sees_attributes
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError
@@ -21,6 +22,8 @@ def fit(
 ) -> FitResult:
     """Train every candidate of `algorithm` with the same budget and seed; keep the best on validation.
 
+    `TrainSettings.choose_by` has other ways of choosing; `FitResult.choice` tells which it was.
+
     Args:
         setup: what is trained on, and how.
         algorithm: a key of models.algorithms.registry.ALGORITHMS.
@@ -32,6 +35,8 @@ def fit(
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
         DivergenceError: every candidate failed, and not all for that reason.
     """
+    if setup.settings.choose_by == "cross_validation":
+        return cross_validated(setup, algorithm, algorithm_settings, announce)
     return Attempts({"": setup}, algorithm, algorithm_settings, announce).run()[""]
 
 
@@ -73,8 +78,19 @@ def fit_each(
             needs="one that sees none, so that its training is the same whatever they are",
             do="call `fit` for each",
         )
+    if setup.settings.choose_by == "cross_validation":
+        raise ConfigError(
+            has="choose_by: cross_validation, which chooses by the training samples' attributes",
+            needs="a choice by the validation split, or none",
+            do="call `fit` for each",
+        )
     views = {
         name: replace(setup, validation=replace(setup.validation, attribute_N=attribute_N))
         for name, attribute_N in validation_attributes.items()
     }
-    return Attempts(views, algorithm, algorithm_settings, None).run()
+    found: dict[str, FitResult] = {}
+    # The attributes may differ in whether every label has a group of patients enough.
+    for by in ("validation", "last"):
+        alike = {name: view for name, view in views.items() if view.choice.by == by}
+        found |= Attempts(alike, algorithm, algorithm_settings).run() if alike else {}
+    return {name: found[name] for name in views}

@@ -50,15 +50,16 @@ class Kept:
 
 
 def keep(kept: Keeps, judge: Judge, row: Mapping[str, float], weights: Tensors) -> None:
-    """Note a validation, and copy its weights if no earlier one was as good."""
+    """Note a validation, and copy its weights if the judge prefers it to the best so far."""
     kept.history.append(dict(row))
-    if not kept.best or judge.score(kept.history) > _score(kept, judge):
+    if not kept.best or judge.prefers(kept.history, kept.best_step):
         kept.best, kept.best_step = copied(weights), int(row["step"])
 
 
 def outcome(kept: Keeps, judge: Judge) -> TrainResult:
     """The result of a finished training."""
-    return TrainResult(tuple(kept.history), kept.best_step, _score(kept, judge))
+    until = [row for row in kept.history if row["step"] <= kept.best_step]
+    return TrainResult(tuple(kept.history), kept.best_step, judge.score(until))
 
 
 def check_in_memory(state_path: Path | None, beside: Mapping[str, Judge]) -> None:
@@ -73,8 +74,3 @@ def check_in_memory(state_path: Path | None, beside: Mapping[str, Judge]) -> Non
             needs="one judge, for the best states of the others are in memory alone",
             do="leave the working folder out, or train for one set of attributes at a time",
         )
-
-
-def _score(kept: Keeps, judge: Judge) -> Score:
-    """Score of the best state so far."""
-    return judge.score([row for row in kept.history if row["step"] <= kept.best_step])

@@ -1,4 +1,5 @@
-"""The next steps' patches, read and augmented in the background while the network works on this one's."""
+"""The next steps' patches: dealt out to processes and parts, each group and role evenly; then read and
+augmented in the background while the network works on this step's."""
 
 import os
 from collections import deque
@@ -17,9 +18,56 @@ from models.data.augment import Augmenter
 from models.data.dataset import LabelledPatches
 from models.determinism import seed_of_step
 from models.training.settings import TrainSettings
-from models.training.sharing import Sharing
+from patching.errors import AlgorithmError
 
 MOST_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How a step's samples are dealt out; without arguments, all to one process at once.
+
+    The samples are sorted by their stratum (group) and the roles that they serve, then dealt like cards: of
+    every group, two processes get numbers that differ by one at most, and so do two parts of a step.
+
+    Attributes:
+        strata_N: group of every training sample.
+        rank: of this process, from 0.
+        processes: how many there are.
+        micro_batch: samples of one forward pass, at most; none: all that the process has.
+    """
+
+    strata_N: NDArray[np.int64]
+    rank: int = 0
+    processes: int = 1
+    micro_batch: int | None = None
+
+    def parts(self, plan: BatchPlan) -> list[NDArray[np.int64]]:
+        """Positions in the plan, ascending, of every part of this process; equally many parts in all.
+
+        Raises:
+            AlgorithmError: fewer samples than processes.
+        """
+        count = self._count(len(plan))
+        hands = count * self.processes
+        bits_R = 2 ** np.arange(len(plan.weights_RN))
+        served_N = bits_R @ (plan.weights_RN != 0)
+        order_N = np.lexsort((served_N, self.strata_N[plan.indices_N]))
+        # The part is the slower digit of the hand: a process's hands together are a hand of a deal to
+        # processes alone.
+        return [np.sort(order_N[part * self.processes + self.rank :: hands]) for part in range(count)]
+
+    def _count(self, samples: int) -> int:
+        if samples < self.processes:
+            raise AlgorithmError(
+                has=f"a step of {samples} samples, and {self.processes} processes",
+                needs="at least one sample for every process",
+                do="raise the algorithm's batch_size, or start fewer processes",
+            )
+        share = -(-samples // self.processes)
+        wanted = -(-share // (self.micro_batch or share))
+        # A process with one sample less than others still needs one for each of its parts.
+        return min(wanted, samples // self.processes)
 
 
 @dataclass(frozen=True)

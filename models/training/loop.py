@@ -3,7 +3,7 @@
 import logging
 import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from models.metrics.selection import Judge
 from models.networks.classifier import Classifier
 from models.training.interruption import StopRequest, StopRequested, stop_requests
 from models.training.keeping import Kept, TrainResult, check_in_memory, keep, outcome
-from models.training.loading import Loader, steps_ahead
+from models.training.loading import Loader, Sharing, steps_ahead
 from models.training.optimization import evenly_spaced, make_optimizer, move_average
 from models.training.processes import (
     check_agreement,
@@ -36,7 +36,6 @@ from models.training.processes import (
 )
 from models.training.resume import StateFile, TrainingState, copied, without_prefix
 from models.training.settings import TrainSettings
-from models.training.sharing import Sharing
 from models.training.step import Stepper, mean_figures
 
 logger = logging.getLogger(__name__)
@@ -56,6 +55,7 @@ class Trainer:
         beside: further judges of the same patches, by other attributes. Each has its best state kept in
             memory (`restored`), as if it were the only one.
         oracle: a judge of test patches, for columns `oracle_*` of the history that nothing is chosen by.
+        listen: called with the logits of every validation.
 
     Raises:
         ConfigError: the algorithm or BatchNorm cannot do with a step in parts, or with several processes.
@@ -73,9 +73,10 @@ class Trainer:
         companions: Mapping[str, Classifier] | None = None,
         beside: Mapping[str, Judge] | None = None,
         oracle: Judge | None = None,
+        listen: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> None:
         self.classifier, self.algorithm, self.settings, self.seed = classifier, algorithm, settings, seed
-        self.data, self.judge, self.oracle = train, judge, oracle
+        self.data, self.judge, self.oracle, self.listen = train, judge, oracle, listen
         self.companions, self.beside = dict(companions or {}), dict(beside or {})
         self.kept: dict[str, Kept] = {}
         self.accelerator = make_accelerator(settings)
@@ -228,6 +229,8 @@ class Trainer:
             keep(state, self.judge, row, judged)
             for name, judge in self.beside.items():
                 keep(self.kept[name], judge, {**position, **judge.figures(logits_NK), **tested}, judged)
+        if self.listen:
+            self.listen(logits_NK)
         state.window = []
         self.classifier.load_state_dict(state.model)
         return row

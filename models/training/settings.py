@@ -15,12 +15,14 @@ from pydantic import (
 
 from models.data.augment import Augmentation
 from models.data.normalization import Transform
-from models.metrics.selection import Regime, SelectionRule
+from models.metrics.selection import ChooseBy, Regime, SelectionRule
 from models.networks.batchnorm import BatchNormPolicy
 from models.networks.classifier import Device
 
 CHANGES_NO_RESULT = ("prefetch", "save_minutes")
 """Settings with which the same training goes on."""
+ADDED = ("choose_by", "minimum_validation_patients", "inner_folds")
+"""Settings that others came before: at their defaults, they are no part of a training's identity."""
 
 
 class TrainSettings(BaseModel):
@@ -69,6 +71,14 @@ class TrainSettings(BaseModel):
     selection: SelectionRule = "auto"
     minimum_validation_patches: NonNegativeInt = 10
     """Groups with fewer validation patches have no say in the selection."""
+    choose_by: ChooseBy = "auto"
+    """What chooses the step and the candidate. `auto`: validation, where every label has a group of
+    `minimum_validation_patients`; else nothing does, and the last step of the first candidate is kept.
+    `validation`: in any case. `last`: nothing. `cross_validation`: within the training split."""
+    minimum_validation_patients: NonNegativeInt = 4
+    """For `auto`: groups of fewer have no say. Where patients are not known, that of patches has to do."""
+    inner_folds: int = Field(default=5, ge=2)
+    """Of `cross_validation`: each costs a training of every candidate."""
     selection_smoothing: PositiveInt = 1
     """Validations over which the selection's figures are averaged."""
     validate_every: PositiveFloat = 1.0
@@ -88,3 +98,9 @@ class TrainSettings(BaseModel):
     """Log every role's gradient norm, and the cosine between the first and the last role's gradient."""
     log_gradients_every: PositiveInt = 10
     """Steps between two such measurements, each as costly as one more backward pass per role."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings as JSON, without those of `ADDED` that have their defaults."""
+        defaults = TrainSettings()
+        same = {key for key in ADDED if getattr(self, key) == getattr(defaults, key)}
+        return self.model_dump(mode="json", exclude=same)

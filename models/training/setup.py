@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,7 +18,7 @@ from models.data.dataset import LabelledPatches, PatchData
 from models.data.normalization import Normalization, measure_normalization
 from models.determinism import deterministic
 from models.groups import GroupLayout, TrainGroups, TrainLabels
-from models.metrics.selection import Judge
+from models.metrics.selection import LAST, Choice, Judge, choice_of
 from models.networks.backbones.registry import make_backbone
 from models.networks.classifier import Classifier
 from models.networks.heads import only_head
@@ -40,6 +40,7 @@ class Setup:
         oracle: test patches for figures under that name (`FitResult.oracle`); none: no such figures.
         working_folder: where interrupted trainings are saved and taken up again.
         quiet: no progress bars.
+        listen: called with the logits of every validation of every training but first models'.
     """
 
     train: PatchData
@@ -50,6 +51,7 @@ class Setup:
     oracle: PatchData | None = None
     working_folder: Path | None = None
     quiet: bool = False
+    listen: Callable[[NDArray[np.float32]], None] | None = None
 
     @cached_property
     def known(self) -> TrainGroups | TrainLabels:
@@ -64,15 +66,40 @@ class Setup:
         weight_N = self.train.tissue_fraction_N if known else np.ones(len(self.train))
         return measure_normalization(self.train.images, weight_N, self.settings.transform)
 
-    def judge(self, settings: TrainSettings, patches: PatchData | LabelledPatches | None = None) -> Judge:
-        """Of the validation split, without its attributes where the regime has none, or of other patches."""
-        known = self.validation.labelled if settings.attributes == "nowhere" else self.validation
+    @property
+    def _validation(self) -> PatchData | LabelledPatches:
+        """As far as it is known."""
+        return self.validation.labelled if self.settings.attributes == "nowhere" else self.validation
+
+    @property
+    def choice(self) -> Choice:
+        """What chooses the state and the candidate."""
+        own = self.settings
+        return choice_of(self._validation, self.layout, own.choose_by, own.minimum_validation_patients)
+
+    def judge(
+        self,
+        settings: TrainSettings,
+        patches: PatchData | LabelledPatches | None = None,
+        kept: float = LAST,
+    ) -> Judge:
+        """Of the validation split, without its attributes where the regime has none, or of other patches,
+        which choose in any case.
+
+        Args:
+            settings: of the training.
+            patches: in place of the validation split.
+            kept: what cross-validation found (`Judge`).
+        """
         return Judge(
-            known if patches is None else patches,
+            self._validation if patches is None else patches,
             self.layout,
             settings.selection,
             settings.minimum_validation_patches,
             settings.selection_smoothing,
+            choose_by=settings.choose_by if patches is None else "validation",
+            minimum_patients=settings.minimum_validation_patients,
+            kept=kept,
         )
 
     def classifier(self, algorithm: AbstractAlgorithm[Any, Any], seed: int | None = None) -> Classifier:
@@ -100,6 +127,7 @@ class Setup:
         data: LabelledPatches | None = None,
         judged_on: PatchData | LabelledPatches | None = None,
         beside: Mapping[str, "Setup"] | None = None,
+        kept: float = LAST,
     ) -> Trainer:
         """A training of a fresh classifier, or of the first model's.
 
@@ -110,6 +138,7 @@ class Setup:
             judged_on: what decides which state is kept; by default the validation split.
             beside: the same setup with other attributes of the validation patches, by each of which the best
                 state is kept too.
+            kept: what cross-validation found (`Judge`).
         """
         if algorithm.trains == "head":
             settings = settings.model_copy(update={"batch_norm": "frozen"})
@@ -120,12 +149,13 @@ class Setup:
             self.classifier(algorithm),
             algorithm,
             self.train.labelled if data is None else data,
-            self.judge(settings, judged_on),
+            self.judge(settings, judged_on, kept),
             settings,
             self.seed,
             companions=companions,
             beside={name: other.judge(settings, judged_on) for name, other in (beside or {}).items()},
             oracle=self._oracle(settings),
+            listen=self.listen if data is None else None,
         )
 
     def run(self, trainer: Trainer, name: str, title: str) -> TrainResult:
@@ -148,7 +178,7 @@ class Setup:
         """Of everything a training depends on: only a state with the same one may be taken up again."""
         algorithm = trainer.algorithm
         content = {
-            "settings": trainer.settings.model_dump(mode="json", exclude=set(CHANGES_NO_RESULT)),
+            "settings": {k: v for k, v in trainer.settings.identity().items() if k not in CHANGES_NO_RESULT},
             "algorithm": [type(algorithm).__name__, algorithm.settings.model_dump(mode="json")],
             "normalization": asdict(trainer.classifier.normalization),
             "seed": trainer.seed,
@@ -156,6 +186,8 @@ class Setup:
             "rows": len(trainer.data),
             "oracle": self.oracle is not None,
         }
+        if trainer.judge.choice.by != "validation":
+            content["kept"] = str(trainer.judge.kept)
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         # Who is trained on, and what chooses the state, may differ between first models of one fit.
         columns: list[NDArray[Any]] = [trainer.data.label_N, trainer.judge.patches.label_N]

@@ -1,7 +1,8 @@
 """Train one algorithm at one threshold: outputs/<cohort>/train/<algorithm>-<threshold>/.
 
 Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
-the candidate. Written are model.safetensors, model.json, history.csv, composition.json and run.json.
+the candidate; where they are too few, the last step of the first candidate is kept (`choose_by`).
+Written are model.safetensors, model.json, history.csv, composition.json and run.json.
 With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
 A training that was interrupted (Ctrl-C, SIGTERM) saves the step it is at, and the same command goes on there;
 one that was killed goes on where it was last saved. Several GPUs: docs/scale.md.
@@ -13,6 +14,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -99,7 +101,7 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
     override = dict(result.trials[result.chosen].override)
-    print(f"{name}: {len(result.trials)} trial(s); chosen by validation: {override or 'the only one'}")
+    print(f"{name}: {len(result.trials)} trial(s); {result.choice.told}: {override or 'the only one'}")
     print(f"{name}: {_in_words(decision)}")
 
 
@@ -160,6 +162,7 @@ def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds:
         "best_step": best["step"],
         "n_trials": len(result.trials),
         "chosen": result.chosen,
+        "choice": asdict(result.choice),
         "algorithm_settings": card.algorithm_settings,
         "train_settings": card.train_settings,
         "validation": _validation_figures(best),
@@ -175,6 +178,7 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
     return {
         "override": dict(trial.override),
         "validation": _validation_figures(trial.figures),
+        "out_of_fold": {key: finite_or(value, NOT_ESTIMABLE) for key, value in trial.out_of_fold.items()},
         "failure": trial.failure,
     }
 

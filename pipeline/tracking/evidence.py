@@ -102,10 +102,18 @@ def _brier(of_test: pd.DataFrame) -> float | None:
 
 def _chosen(record: Mapping[str, Any]) -> str:
     selection = record["train_settings"].get("selection", "auto")
-    return (
-        f"One split by patient. The validation patients chose the step ({record['best_step']}) and one of "
-        f"{record['n_trials']} candidates, by `{selection}`; the test patients decided nothing."
+    choice = record.get("choice", {"by": "validation"})
+    step, one = (
+        f"the step ({record['best_step']})",
+        f"one of {record['n_trials']} candidates, by `{selection}`",
     )
+    how = {
+        "validation": f"The validation patients chose {step} and {one}",
+        "last": f"Nothing chose {step}, which is the last, or the candidate, which is the first: "
+        f"{choice.get('why')}",
+        "cross_validation": f"Inner folds of the training patients chose {step} and {one}",
+    }[choice["by"]]
+    return f"One split by patient. {how}; the test patients decided nothing."
 
 
 def _of_the_decision(card: ModelCard) -> Iterator[str]:

@@ -6,6 +6,7 @@ They are made of training and validation patches; test patches are read where a 
 import fcntl
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,16 +19,18 @@ from typing import Any
 from models.data.dataset import PatchData
 from models.data.splitting import TRAIN, VALIDATION
 from models.groups import TrainGroups, TrainLabels
-from models.metrics.selection import FIGURES, Judge
+from models.metrics.selection import FIGURES, Choice, Judge
 from models.training.attempts import FitResult
 from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
-from patching.errors import AlgorithmError, ArtifactError, DivergenceError, EmptyGroupError
+from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.config import Context, load_stage, validated
 from pipeline.training.layout import NamedLayout, read_layout
 from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
 from pipeline.training.settings import TrainStage
+
+logger = logging.getLogger(__name__)
 
 DECISIVE = ("torch", "monai", "numpy")
 """Packages whose versions tell one training from another."""
@@ -94,6 +97,11 @@ class Bench:
         judge = Judge(patches, self.layout.groups, own.selection, own.minimum_validation_patches, 1)
         return FIGURES[judge.rule]
 
+    @cached_property
+    def choice(self) -> Choice:
+        """What chooses the state of every training."""
+        return self._setup(self.settings, None).choice
+
     @property
     def validation_counts(self) -> dict[str, int]:
         """Validation patches of every group, by its name."""
@@ -105,11 +113,13 @@ class Bench:
         content = {
             "cohort": self.context.cohort,
             "threshold": self.threshold,
-            "train": self.stage.model_dump(mode="json", exclude={"decision"}),
+            "train": {key: value for key, value in self.stage.identity().items() if key != "decision"},
             "data": dict(self.data),
             "versions": {name: version(name) for name in DECISIVE},
             **own,
         }
+        if self.choice.by != "validation":
+            content["kept"] = self.choice.by
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def attempt(
@@ -129,22 +139,26 @@ class Bench:
         started = time.monotonic()
         result, failure, diverged = None, "", False
         try:
-            setup = Setup(
-                self.train,
-                self.validation,
-                settings=self.settings.model_copy(update=changes),
-                seed=self.stage.seed,
-                layout=self.layout.groups,
-                # What was saved for other data or settings is not found there.
-                working_folder=working_folder / self.identity()[:12],
-                quiet=True,
-            )
+            # What was saved for other data or settings is not found there.
+            own_folder = working_folder / self.identity()[:12]
+            setup = self._setup(self.settings.model_copy(update=changes), own_folder)
             result = fit(setup, algorithm, {**algorithm_settings, "candidates": ({},)})
         except DivergenceError as error:
             failure, diverged = error.in_one_line, True
         except (AlgorithmError, EmptyGroupError) as error:
             failure = error.in_one_line
         return Attempt(result, failure, diverged, round(time.monotonic() - started, 1))
+
+    def _setup(self, settings: TrainSettings, working_folder: Path | None) -> Setup:
+        return Setup(
+            self.train,
+            self.validation,
+            settings=settings,
+            seed=self.stage.seed,
+            layout=self.layout.groups,
+            working_folder=working_folder,
+            quiet=True,
+        )
 
 
 def load_bench(context: Context, threshold: str, epochs: float | None = None) -> Bench:
@@ -160,12 +174,19 @@ def load_bench(context: Context, threshold: str, epochs: float | None = None) ->
         ConfigError, StoreError: a wrong setting, or patches that do not fit together.
     """
     stage = load_stage(context.configs, context.cohort, "train", TrainStage)
+    if stage.choose_by == "cross_validation":
+        raise ConfigError(
+            has="choose_by: cross_validation, and a search or sweep over many trainings",
+            needs="trainings that are compared by the same validation patients, whatever their steps",
+            do="set choose_by to auto, validation or last in the cohort's `train:` section while searching, "
+            "or list the settings as `candidates` of the algorithm and run `evenpatch train`",
+        )
     if epochs is not None:
         stage = validated(TrainStage, stage.model_dump() | {"epochs": epochs}, "epochs")
     paths = context.paths
     train, validation = (read_split(context, threshold, split, stage) for split in (TRAIN, VALIDATION))
     store = store_attributes(paths, patch_table(paths, threshold))
-    return Bench(
+    bench = Bench(
         context=context,
         threshold=threshold,
         train=train,
@@ -178,6 +199,12 @@ def load_bench(context: Context, threshold: str, epochs: float | None = None) ->
             "patch": {"spec": dict(store.spec), "channels": list(store.channels), "dtype": store.dtype},
         },
     )
+    if bench.choice.by == "last":
+        logger.warning(
+            "every training keeps its last step (%s); they are compared by validation figures all the same",
+            bench.choice.why,
+        )
+    return bench
 
 
 def read_split(context: Context, threshold: str, split: str, stage: TrainStage) -> PatchData:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from models.algorithms.parts.plans import BatchPlan
 from models.data.augment import Augmenter
 from models.data.dataset import LabelledPatches, MemoryPatches
-from models.training.loading import LoadedStep, Loader, steps_ahead
+from models.training.loading import LoadedStep, Loader, Sharing, steps_ahead
 from models.training.settings import TrainSettings
-from models.training.sharing import Sharing
 
 N = 24
 IMAGES = np.random.default_rng(0).integers(0, 900, (N, 16, 16, 2)).astype(np.uint16)

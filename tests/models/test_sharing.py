@@ -15,10 +15,10 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import PatchData
 from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
+from models.training.loading import Sharing
 from models.training.processes import check_divisible
 from models.training.settings import TrainSettings
 from models.training.setup import new_classifier
-from models.training.sharing import Sharing
 from patching.errors import AlgorithmError, ConfigError
 from tests.models.conftest import bound
 from tests.models.newcomers import NEWCOMERS

@@ -26,6 +26,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
             (sources.named(run.algorithm), run, _chosen(run.record), unheard(run.record))
             for run in evidence.runs
         ],
+        "rules": {run.name: _rule(run.record) for run in evidence.runs},
         "runs": [run.name for run in evidence.runs],
         "common": {name: row[0] for name, row in rows.items() if _alike(row)},
         "different": {name: row for name, row in rows.items() if not _alike(row)},
@@ -40,6 +41,15 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _alike(row: list[Any]) -> bool:
     return all(value == row[0] for value in row)
+
+
+def _rule(record: Mapping[str, Any]) -> str:
+    """The figure that chose, and whose; or why none did."""
+    rule = record["train_settings"]["selection"].replace("_", " ")
+    choice = record.get("choice", {"by": "validation"})
+    if choice["by"] == "last":
+        return f"last step of the first candidate ({choice['why']})"
+    return rule if choice["by"] == "validation" else f"{rule}, {choice['why']}"
 
 
 def _chosen(record: Mapping[str, Any]) -> str:
