@@ -5,20 +5,22 @@ Patches of one patient are not independent: a draw takes patients with replaceme
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.metrics.accuracy import checked_groups, estimable_groups, ratio
 from models.metrics.auroc import Ranking, ranking
+from models.metrics.spread import Shares, effective_patients, shares_of
 from patching.errors import GroupError
 
 
 class PatientSums(Protocol):
     """Per-patient sums whose metrics can be bootstrapped: P patients, R repeats (seeds), G groups, M metrics.
 
-    The first G metrics are the groups' own; their intervals are Bonferroni's over the estimable ones.
+    The first G metrics are the groups' own; their intervals are Bonferroni's over the estimable ones. Metrics
+    are shares, in 0..1, but those whose names begin with `slope`.
     """
 
     @property
@@ -30,6 +32,18 @@ class PatientSums(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]: ...
+
+
+class Behind(NamedTuple):
+    """How many patients a metric stands on: of the group that has the fewest.
+
+    Attributes:
+        effective: those of equally many patches that tell as much (`effective_patients`); NaN below two.
+        fewest: their number.
+    """
+
+    effective: float
+    fewest: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,10 @@ class PatientStatistics:
         ranked = ("auroc", *strata, "auroc_within") if self.rankings else ()
         return (*groups, "wga", "gba", "average", *ranked)
 
+    def shares(self) -> Shares:
+        """The groups' accuracies, with what every patient adds to them."""
+        return shares_of(self.correct_PRG, self.count_PRG, self.estimable_G)
+
     def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
         """Every metric of every draw and repeat, [D, R, M]; NaN where undefined.
 
@@ -86,6 +104,29 @@ class PatientStatistics:
         both_A = self.estimable_G.reshape(2, -1).all(axis=0)
         strata_DRA = np.where(both_A, found_DRS[..., 1:], np.nan)
         return [found_DRS[..., :1], strata_DRA, strata_DRA.mean(axis=-1, keepdims=True)]
+
+
+def patients_behind(statistics: PatientSums, m: int) -> Behind:
+    """The patients that metric m stands on.
+
+    A group's own; for WGA, GBA and the AUROC within strata, of the smallest estimable group; for an AUROC, of
+    the smaller class; for all else, all patients.
+    """
+    count_PG = statistics.count_PRG.mean(axis=1)
+    n_groups, name = count_PG.shape[1], statistics.names[m]
+    parts_XP = [count_PG.sum(axis=1)]
+    if m < n_groups:
+        parts_XP = [count_PG[:, m]]
+    elif name in ("wga", "gba", "auroc_within"):
+        parts_XP = list(count_PG[:, statistics.estimable_G].T)
+    elif name == "auroc":
+        parts_XP = list(count_PG.reshape(len(count_PG), 2, -1).sum(axis=2).T)
+    elif name.startswith("auroc_"):
+        parts_XP = list(count_PG.reshape(len(count_PG), 2, -1)[:, :, int(name.removeprefix("auroc_"))].T)
+    if not parts_XP:
+        return Behind(np.nan, 0)
+    counts_PX = np.stack(parts_XP, axis=1)
+    return Behind(float(effective_patients(counts_PX).min()), int((counts_PX > 0).sum(axis=0).min()))
 
 
 def patient_statistics(

@@ -1,0 +1,63 @@
+"""Metrics of patients drawn with replacement, and the ends of an interval that these draws give."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+
+from models.metrics.patients import PatientSums
+from models.metrics.spread import Spread, mean_of_defined, together
+
+_CELLS = 2**22
+"""Draws times patients that are held at once: 32 MiB."""
+
+
+def drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float64]:
+    """Every metric of every draw, averaged over the repeats, [D, M]; NaN where undefined.
+
+    The draws are those of the seed and of the number of patients.
+    """
+    rng, n_patients = np.random.default_rng(seed), len(statistics.patients)
+    chance_P, rows = np.full(n_patients, 1 / n_patients), max(1, _CELLS // n_patients)
+    found = []
+    for first in range(0, n_draws, rows):
+        draws_DP = rng.multinomial(n_patients, chance_P, size=min(rows, n_draws - first))
+        values_DRM = statistics.metrics(draws_DP.astype(np.float64))
+        found.append(mean_of_defined(values_DRM.swapaxes(0, 1)))
+    return np.concatenate(found)
+
+
+def drawn_ends(
+    values_D: NDArray[np.float64],
+    estimate: float,
+    tail: float,
+    patients: float,
+    trainings: Sequence[Spread],
+) -> tuple[float, float]:
+    """Expanded percentiles (Hesterberg 2015), stretched for other trainings; NaN where there are none.
+
+    Percentiles of draws of n patients are as narrow as a normal interval with the variance divided by n; the
+    tail is moved outwards until they are those of Student's t with n - 1.
+
+    Args:
+        values_D: the metric of every draw.
+        estimate: on all patients.
+        tail: chance beyond each end.
+        patients: effective number behind the metric.
+        trainings: variances of the estimate that draws of patients do not hold.
+    """
+    defined_D = values_D[~np.isnan(values_D)]
+    if not defined_D.size or np.isnan(patients):
+        return np.nan, np.nan
+    inflation, t = patients / (patients - 1), float(stdtrit(patients - 1, tail))
+    moved = float(ndtr(np.sqrt(inflation) * t))
+    low, high = np.quantile(defined_D, [moved, 1 - moved])
+    if not trainings:
+        return float(low), float(high)
+    over_patients = Spread(np.array(defined_D.var() * inflation), np.array(patients - 1))
+    reach = float(together([over_patients, *trainings]).reach(tail))
+    if over_patients.variance == 0:
+        return estimate - reach, estimate + reach
+    stretch = reach / float(over_patients.reach(tail))
+    return estimate + stretch * (float(low) - estimate), estimate + stretch * (float(high) - estimate)
