@@ -5,14 +5,19 @@ their patches. Every metric is a function of per-patient sums, so that a draw is
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from models.metrics.accuracy import checked_groups, estimable_groups, ratio
-from models.metrics.auroc import ordered_pairs, resampled_auroc
+from models.metrics.accuracy import ratio
+from models.metrics.patients import PatientStatistics as PatientStatistics
+from models.metrics.patients import PatientSums as PatientSums
+from models.metrics.patients import patient_statistics as patient_statistics
 from patching.errors import GroupError
+
+_CELLS = 2**22
+"""Draws times patients that are held at once: 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Interval:
         level: coverage of this interval, 0..1; for groups after Bonferroni's correction.
         undefined_share: share of draws left out because the metric was undefined in them.
         spread: standard deviation of the repeats (seeds) on all patients; NaN for one repeat.
+        holds: what the interval accounts for: that other patients might have been tested, or also that other
+            trainings might have been made.
     """
 
     estimate: float
@@ -33,131 +40,12 @@ class Interval:
     level: float
     undefined_share: float
     spread: float
+    holds: Literal["patients", "patients and training"] = "patients"
 
     @property
     def excludes_zero(self) -> bool:
         """Whether a difference is told from 0 at this level."""
         return self.low > 0 or self.high < 0
-
-
-class PatientSums(Protocol):
-    """Per-patient sums whose metrics can be bootstrapped: P patients, R repeats (seeds), G groups, M metrics.
-
-    The first G metrics are the groups' own; their intervals are Bonferroni's over the estimable ones.
-    """
-
-    @property
-    def patients(self) -> tuple[str, ...]: ...
-    @property
-    def count_PRG(self) -> NDArray[np.float64]: ...
-    @property
-    def estimable_G(self) -> NDArray[np.bool_]: ...
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]: ...
-
-
-@dataclass(frozen=True)
-class PatientStatistics:
-    """Per-patient sums of P patients, R repeats (seeds) and G groups.
-
-    Attributes:
-        patients: identifiers, ascending.
-        correct_PRG, count_PRG: correct and all patches.
-        wins_RPP: pairs (positive patch of patient p, negative patch of patient q) in the right
-            order of probability, ties counting half; for the AUROC.
-        pairs_RPP: all such pairs; both are [R, 0, 0] where there is no probability.
-        estimable_G: groups that WGA and GBA range over.
-    """
-
-    patients: tuple[str, ...]
-    correct_PRG: NDArray[np.float64]
-    count_PRG: NDArray[np.float64]
-    wins_RPP: NDArray[np.float64]
-    pairs_RPP: NDArray[np.float64]
-    estimable_G: NDArray[np.bool_]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the metrics in the order of `metrics`."""
-        groups = tuple(f"group_{g}" for g in range(len(self.estimable_G)))
-        return (*groups, "wga", "gba", "average", "auroc")
-
-    def metrics(self, weights_DP: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Every metric of every draw and repeat, [D, R, G + 4]; NaN where undefined.
-
-        Args:
-            weights_DP: how often every patient is in a draw.
-        """
-        shape = (len(weights_DP), *self.count_PRG.shape[1:])
-        n_patients = len(self.patients)
-        correct_DRG = (weights_DP @ self.correct_PRG.reshape(n_patients, -1)).reshape(shape)
-        count_DRG = (weights_DP @ self.count_PRG.reshape(n_patients, -1)).reshape(shape)
-        accuracy_DRG = np.where(self.estimable_G, ratio(correct_DRG, count_DRG), np.nan)
-        estimable_DRE = accuracy_DRG[..., self.estimable_G]
-        if not estimable_DRE.shape[-1]:
-            estimable_DRE = np.full((*shape[:2], 1), np.nan)
-        average_DR = ratio(correct_DRG.sum(axis=-1), count_DRG.sum(axis=-1))
-        auroc_DR = resampled_auroc(weights_DP, self.wins_RPP, self.pairs_RPP)
-        summary = [estimable_DRE.min(axis=-1), estimable_DRE.mean(axis=-1), average_DR, auroc_DR]
-        return np.concatenate([accuracy_DRG, np.stack(summary, axis=-1)], axis=-1)
-
-
-def patient_statistics(
-    label: ArrayLike,
-    prediction: ArrayLike,
-    group: ArrayLike,
-    patient: ArrayLike,
-    n_groups: int,
-    *,
-    probability: ArrayLike | None = None,
-    minimum_patches: int = 1,
-    minimum_patients: int = 2,
-) -> PatientStatistics:
-    """Sums per patient of N patches, predicted once or in R repeats.
-
-    Args:
-        label: true class of every patch, [N].
-        prediction: predicted class, [N] or [R, N]; -1 where a repeat did not test the patch.
-        group: group number of every patch, [N].
-        patient: patient of every patch, [N].
-        n_groups: how many groups there are.
-        probability: P(label = 1), [N] or [R, N], for the AUROC; without it that is NaN.
-        minimum_patches: a group with fewer is not estimable.
-        minimum_patients: a group of fewer patients is not estimable; below 2 an interval over
-            patients says nothing.
-
-    Raises:
-        GroupError: arrays of different length, or group numbers outside 0..n_groups-1.
-    """
-    label_N, prediction_RN = np.asarray(label), np.atleast_2d(np.asarray(prediction))
-    names_P, patient_N = np.unique(np.asarray(patient).astype(str), return_inverse=True)
-    group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N)
-    tested_RN = prediction_RN >= 0
-    cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
-    # Tables of all pairs of patients are large: where thousands of single images are the patients, too large.
-    wins_RPP = pairs_RPP = np.zeros((len(prediction_RN), 0, 0))
-    if probability is not None:
-        score_RN = np.atleast_2d(np.asarray(probability))
-        checked_groups(group, n_groups, score_RN)
-        rows = zip(score_RN, tested_RN, strict=True)
-        pairs = [ordered_pairs(label_N[t], score_N[t], patient_N[t], len(names_P)) for score_N, t in rows]
-        wins_RPP, pairs_RPP = (np.stack(table) for table in zip(*pairs, strict=True))
-    seen_N = tested_RN.any(axis=0)
-    return PatientStatistics(
-        patients=tuple(names_P.tolist()),
-        correct_PRG=_counts(cell_N, tested_RN & (prediction_RN == label_N), shape),
-        count_PRG=_counts(cell_N, tested_RN, shape),
-        wins_RPP=wins_RPP,
-        pairs_RPP=pairs_RPP,
-        estimable_G=estimable_groups(
-            group_N[seen_N],
-            n_groups,
-            patient=patient_N[seen_N],
-            minimum_patches=minimum_patches,
-            minimum_patients=minimum_patients,
-        ),
-    )
 
 
 def bootstrap(
@@ -168,8 +56,7 @@ def bootstrap(
     A repeat's metric is computed inside each draw, then averaged over the repeats. WGA is biased
     down by its minimum, in every draw again: read it beside the groups' intervals.
     """
-    draws_DP = _patient_draws(len(statistics.patients), n_draws, seed)
-    values_DM = _mean_over_repeats(statistics.metrics(draws_DP))
+    values_DM = _drawn(statistics, n_draws, seed)
     whole_RM = statistics.metrics(np.ones((1, len(statistics.patients))))[0]
     return _intervals(statistics, whole_RM, values_DM, level)
 
@@ -196,8 +83,7 @@ def paired_difference(
             needs="predictions of the same patches by both methods",
             do="compare runs on the same split and threshold",
         )
-    draws_DP = _patient_draws(len(first.patients), n_draws, seed)
-    one, two = (_mean_over_repeats(statistics.metrics(draws_DP)) for statistics in (first, second))
+    one, two = (_drawn(statistics, n_draws, seed) for statistics in (first, second))
     whole_DP = np.ones((1, len(first.patients)))
     whole_one, whole_two = (statistics.metrics(whole_DP)[0] for statistics in (first, second))
     if whole_one.shape != whole_two.shape:
@@ -206,17 +92,15 @@ def paired_difference(
     return _intervals(first, whole_one - whole_two, one - two, level)
 
 
-def _counts(
-    cell_N: NDArray[np.int64], chosen_RN: NDArray[np.bool_], shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Chosen patches of every patient, repeat and group, [P, R, G]."""
-    tables = [np.bincount(cell_N[row], minlength=shape[0] * shape[1]).reshape(shape) for row in chosen_RN]
-    return np.stack(tables, axis=1).astype(np.float64)
-
-
-def _patient_draws(n_patients: int, n_draws: int, seed: int) -> NDArray[np.float64]:
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n_draws).astype(np.float64)
+def _drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float64]:
+    """Every metric of every draw, [D, M]; the draws are those of the seed and the number of patients."""
+    rng, n_patients = np.random.default_rng(seed), len(statistics.patients)
+    chance_P, rows = np.full(n_patients, 1 / n_patients), max(1, _CELLS // n_patients)
+    found = []
+    for first in range(0, n_draws, rows):
+        draws_DP = rng.multinomial(n_patients, chance_P, size=min(rows, n_draws - first))
+        found.append(_mean_over_repeats(statistics.metrics(draws_DP.astype(np.float64))))
+    return np.concatenate(found)
 
 
 def _mean_over_repeats(values_DRM: NDArray[np.float64]) -> NDArray[np.float64]:

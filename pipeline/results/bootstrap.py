@@ -6,8 +6,6 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipeline.config import Context, Settings, stage_mapping, validated
 
-MOST_RANKED = 3000
-"""Patients up to which the AUROC is bootstrapped: it takes a table of all pairs of patients."""
 OVERRIDES = ("minimum_patches", "minimum_patients", "draws", "level")
 """What `study:` may set apart for a study, whose own `seed` is that of the folds."""
 

@@ -15,7 +15,7 @@ from models.metrics.along_attribute import AttributeBins, attribute_bins
 from models.metrics.intervals import PatientStatistics, PatientSums, patient_statistics
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
-from pipeline.results.bootstrap import MOST_RANKED, BootstrapSettings
+from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.tested import Tested
 from pipeline.training.layout import TISSUE, NamedLayout
 
@@ -178,12 +178,8 @@ def bins_of(tested: Sequence[Tested], layout: GroupLayout) -> AttributeBins | No
 
 
 def is_ranked(tested: Sequence[Tested], layout: GroupLayout) -> bool:
-    """Whether the AUROC is told: of two classes with probabilities, and not of too many patients."""
-    return (
-        layout.n_classes == 2
-        and all("probability" in run.patches for run in tested)
-        and tested[0].patches["patient_id"].nunique() <= MOST_RANKED
-    )
+    """Whether the AUROC is told: of two classes with probabilities."""
+    return layout.n_classes == 2 and all("probability" in run.patches for run in tested)
 
 
 def statistics_of(

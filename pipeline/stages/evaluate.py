@@ -29,7 +29,7 @@ from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
-from pipeline.results.bootstrap import MOST_RANKED, BootstrapSettings
+from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.training.layout import read_layout
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
 
@@ -126,7 +126,7 @@ def split_metrics(
         group_N,
         patient_N,
         layout.n_groups,
-        probability=probability_N if patients <= MOST_RANKED else None,
+        probability=probability_N,
         **minimum,
     )
     intervals = bootstrap(statistics, **settings.drawn)

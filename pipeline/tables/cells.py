@@ -182,4 +182,4 @@ def _not_estimable(board: Scoreboard) -> Iterator[str]:
     if n_groups > MOST_GROUPS:
         yield f"The figures of all {n_groups} groups are in table.json."
     if board.layout.groups.n_classes == 2 and all(metric.key != "auroc" for metric in board.metrics):
-        yield "The AUROC is left out: no probabilities, or too many patients for the table of their pairs."
+        yield "The AUROC is left out: the predictions hold no probabilities."

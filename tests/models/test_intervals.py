@@ -52,6 +52,9 @@ def test_a_draw_is_what_a_loop_over_resampled_patches_gives(seed: int) -> None:
     ):
         label_N, group_N = data.label_N[chosen], data.group_N[chosen]
         metrics = group_metrics(label_N, prediction_N[chosen], group_N, 4)
+        strata = [
+            auroc(label_N[of_a], probability_N[chosen][of_a]) for a in (0, 1) for of_a in [group_N % 2 == a]
+        ]
         whole = metrics.estimable_G[statistics.estimable_G].all()
         expected = [
             *metrics.accuracy_G,
@@ -59,6 +62,8 @@ def test_a_draw_is_what_a_loop_over_resampled_patches_gives(seed: int) -> None:
             metrics.gba if whole else np.nan,
             metrics.average,
             auroc(label_N, probability_N[chosen]),
+            *strata,
+            np.mean(strata),
         ]
         np.testing.assert_allclose(values_RM[r], expected, atol=1e-12)
 
@@ -70,7 +75,10 @@ def test_estimates_are_means_over_repeats_and_spread_is_theirs() -> None:
     assert found["wga"].estimate == pytest.approx(np.mean([m.wga for m in single]))
     assert found["wga"].spread == pytest.approx(np.std([m.wga for m in single], ddof=1))
     assert found["group_2"].estimate == pytest.approx(np.mean([m.accuracy_G[2] for m in single]))
-    assert set(found) == {"group_0", "group_1", "group_2", "group_3", "wga", "gba", "average", "auroc"}
+    ranked = ["auroc", "auroc_0", "auroc_1", "auroc_within"]
+    assert list(found) == [*(f"group_{g}" for g in range(4)), "wga", "gba", "average", *ranked]
+    within = [found["auroc_0"].estimate, found["auroc_1"].estimate]
+    assert found["auroc_within"].estimate == pytest.approx(np.mean(within))
     assert np.isnan(bootstrap(Predictions(3, repeats=1).statistics(), n_draws=5)["wga"].spread)
 
 
@@ -103,8 +111,7 @@ def test_draws_without_a_group_are_left_out_and_their_share_told() -> None:
     assert found["wga"].undefined_share == found["group_1"].undefined_share
     assert found["average"].undefined_share == 0
     assert found["group_1"].estimate == 0
-    assert np.isnan(found["auroc"].estimate)
-    assert found["auroc"].undefined_share == 1
+    assert "auroc" not in found
 
 
 def test_groups_of_one_patient_are_not_estimable() -> None:

@@ -1,0 +1,172 @@
+"""Predictions as sums per patient, of which every metric of a draw of patients is made.
+
+Patches of one patient are not independent: a draw takes patients with replacement, each with all patches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models.metrics.accuracy import checked_groups, estimable_groups, ratio
+from models.metrics.auroc import Ranking, ranking
+from patching.errors import GroupError
+
+
+class PatientSums(Protocol):
+    """Per-patient sums whose metrics can be bootstrapped: P patients, R repeats (seeds), G groups, M metrics.
+
+    The first G metrics are the groups' own; their intervals are Bonferroni's over the estimable ones.
+    """
+
+    @property
+    def patients(self) -> tuple[str, ...]: ...
+    @property
+    def count_PRG(self) -> NDArray[np.float64]: ...
+    @property
+    def estimable_G(self) -> NDArray[np.bool_]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class PatientStatistics:
+    """Per-patient sums of P patients, R repeats (seeds) and G groups.
+
+    Attributes:
+        patients: identifiers, ascending.
+        correct_PRG, count_PRG: correct and all patches.
+        rankings: of every repeat's patches, for the AUROC; none where there is no probability.
+        estimable_G: groups that WGA and GBA range over.
+    """
+
+    patients: tuple[str, ...]
+    correct_PRG: NDArray[np.float64]
+    count_PRG: NDArray[np.float64]
+    rankings: tuple[Ranking, ...]
+    estimable_G: NDArray[np.bool_]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the metrics in the order of `metrics`.
+
+        `auroc_<a>` ranks the patches of attribute value a alone, `auroc_within` is the mean of those: what
+        moves the threshold of a value does not change them.
+        """
+        groups = tuple(f"group_{g}" for g in range(len(self.estimable_G)))
+        strata = [f"auroc_{a}" for a in range(len(groups) // 2)]
+        ranked = ("auroc", *strata, "auroc_within") if self.rankings else ()
+        return (*groups, "wga", "gba", "average", *ranked)
+
+    def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
+        """Every metric of every draw and repeat, [D, R, M]; NaN where undefined.
+
+        Args:
+            weights_DP: how often every patient is in a draw.
+        """
+        correct_DRG, count_DRG = (
+            np.tensordot(weights_DP, part_PRG, axes=1) for part_PRG in (self.correct_PRG, self.count_PRG)
+        )
+        accuracy_DRG = np.where(self.estimable_G, ratio(correct_DRG, count_DRG), np.nan)
+        estimable_DRE = accuracy_DRG[..., self.estimable_G]
+        if not estimable_DRE.shape[-1]:
+            estimable_DRE = np.full((*estimable_DRE.shape[:2], 1), np.nan)
+        average_DR = ratio(correct_DRG.sum(axis=-1), count_DRG.sum(axis=-1))
+        summary = [estimable_DRE.min(axis=-1), estimable_DRE.mean(axis=-1), average_DR]
+        return np.concatenate([accuracy_DRG, np.stack(summary, axis=-1), *self._ranked(weights_DP)], axis=-1)
+
+    def _ranked(self, weights_DP: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Of all patches, of every stratum, and the strata's mean, which is told where all of them are."""
+        if not self.rankings:
+            return []
+        found_DRS = np.stack([each.auroc(weights_DP) for each in self.rankings], axis=1)
+        both_A = self.estimable_G.reshape(2, -1).all(axis=0)
+        strata_DRA = np.where(both_A, found_DRS[..., 1:], np.nan)
+        return [found_DRS[..., :1], strata_DRA, strata_DRA.mean(axis=-1, keepdims=True)]
+
+
+def patient_statistics(
+    label: ArrayLike,
+    prediction: ArrayLike,
+    group: ArrayLike,
+    patient: ArrayLike,
+    n_groups: int,
+    *,
+    probability: ArrayLike | None = None,
+    minimum_patches: int = 1,
+    minimum_patients: int = 2,
+) -> PatientStatistics:
+    """Sums per patient of N patches, predicted once or in R repeats.
+
+    Args:
+        label: true class of every patch, [N].
+        prediction: predicted class, [N] or [R, N]; -1 where a repeat did not test the patch.
+        group: group number of every patch, [N].
+        patient: patient of every patch, [N].
+        n_groups: how many groups there are.
+        probability: P(label = 1), [N] or [R, N], or what ranks as it does, for the AUROC; the groups then are
+            those of two classes, g = label * (n_groups // 2) + a.
+        minimum_patches: a group with fewer is not estimable.
+        minimum_patients: a group of fewer patients is not estimable; below 2 an interval over
+            patients says nothing.
+
+    Raises:
+        GroupError: arrays of different length, group numbers outside 0..n_groups-1, or probabilities with
+            groups that are not of two classes.
+    """
+    label_N, prediction_RN = np.asarray(label), np.atleast_2d(np.asarray(prediction))
+    names_P, patient_N = np.unique(np.asarray(patient).astype(str), return_inverse=True)
+    group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N)
+    tested_RN = prediction_RN >= 0
+    cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
+    seen_N = tested_RN.any(axis=0)
+    score_RN = None if probability is None else np.atleast_2d(np.asarray(probability, dtype=np.float64))
+    return PatientStatistics(
+        patients=tuple(names_P.tolist()),
+        correct_PRG=_counts(cell_N, tested_RN & (prediction_RN == label_N), shape),
+        count_PRG=_counts(cell_N, tested_RN, shape),
+        rankings=_rankings(score_RN, tested_RN, label_N, group_N, patient_N, shape),
+        estimable_G=estimable_groups(
+            group_N[seen_N],
+            n_groups,
+            patient=patient_N[seen_N],
+            minimum_patches=minimum_patches,
+            minimum_patients=minimum_patients,
+        ),
+    )
+
+
+def _rankings(
+    score_RN: NDArray[np.float64] | None,
+    tested_RN: NDArray[np.bool_],
+    label_N: NDArray[np.int64],
+    group_N: NDArray[np.int64],
+    patient_N: NDArray[np.int64],
+    shape: Sequence[int],
+) -> tuple[Ranking, ...]:
+    if score_RN is None:
+        return ()
+    n_patients, n_groups = shape
+    checked_groups(group_N, n_groups, score_RN)
+    n_attributes = n_groups // 2
+    if n_groups % 2 or not np.array_equal(group_N // n_attributes, label_N):
+        raise GroupError(
+            has=f"probabilities, and {n_groups} groups that do not begin with those of label 0",
+            needs="two classes, and groups numbered as label * n_attributes + attribute",
+            do="leave the probabilities out: there is an AUROC of two classes only",
+        )
+    return tuple(
+        ranking(row_N[t], group_N[t], patient_N[t], n_patients=n_patients, n_attributes=n_attributes)
+        for row_N, t in zip(score_RN, tested_RN, strict=True)
+    )
+
+
+def _counts(
+    cell_N: NDArray[np.int64], chosen_RN: NDArray[np.bool_], shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Chosen patches of every patient, repeat and group, [P, R, G]."""
+    tables = [np.bincount(cell_N[row], minlength=shape[0] * shape[1]).reshape(shape) for row in chosen_RN]
+    return np.stack(tables, axis=1).astype(np.float64)
