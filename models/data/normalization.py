@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.data.dataset import AbstractPatches
+from models.data.transforms import Transform as Transform
 
 logger = logging.getLogger(__name__)
-
-Transform = Literal["none", "sqrt", "log1p"]
 
 # Photon counts are never negative, but augmentation may make them so.
 TRANSFORMS: dict[Transform, Callable[[torch.Tensor], torch.Tensor]] = {

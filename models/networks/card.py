@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from models.data.normalization import Transform
+from models.data.transforms import Transform
 
 CARD_SCHEMA = 4
 

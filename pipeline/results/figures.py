@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -14,10 +14,11 @@ from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.seeds import Pool
 from pipeline.results.tested import Source
 from pipeline.results.verdict import Reading
-from pipeline.training.layout import NamedLayout
+from pipeline.training.layout import GIVEN, NamedLayout
 
 ALWAYS = ("group_resampling", "class_balanced")
-"""The candidate minus these is told in every table: most of a gain may be that of balancing."""
+"""The candidate minus these, and minus the control (pipeline.results.terms), is told in every table: most of
+a gain may be that of balancing, or of a moved threshold."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,20 @@ class Metric:
     figure: str
 
 
+FAMILY = "wga"
+"""The metric whose differences are judged, with a correction for their number; all others are exploratory."""
+WITHIN = "auroc_within"
+"""The metric that tells a better representation from a moved threshold: AUROC where tissue is alike."""
+RANKING = ("auroc", WITHIN)
+"""Metrics that no threshold moves: areas, not shares of patches."""
 METRICS = (
     Metric("wga", "Worst group (WGA)", "WGA", "groups", "wga"),
+    Metric("wga_cross_fitted", "WGA, cross-fitted", "WGA cross-fitted", "groups", "wga_cross_fitted"),
     Metric("gba", "Group-balanced (GBA)", "GBA", "groups", "gba"),
     Metric("average", "Average", "average", "groups", "average"),
     Metric("worst_class", "Worst class", "worst class", "classes", "wga"),
     Metric("auroc", "AUROC", "AUROC", "groups", "auroc"),
+    Metric(WITHIN, "AUROC within strata", "AUROC within strata", "groups", "auroc_within"),
     Metric("worst_bin", "Worst tissue bin", "worst tissue bin", "bins", "wga"),
 )
 
@@ -51,6 +60,7 @@ class Method:
     Attributes:
         figures: by the metric's key.
         groups, bins, slopes: by group, bin and label; the last two are empty without a tissue fraction.
+        strata: AUROC within each attribute value; empty where the AUROC is not told.
     """
 
     pool: Pool
@@ -60,6 +70,7 @@ class Method:
     groups: tuple[Interval, ...]
     bins: tuple[Interval, ...]
     slopes: tuple[Interval, ...]
+    strata: tuple[Interval, ...]
 
     @property
     def algorithm(self) -> str:
@@ -81,27 +92,38 @@ class Contrast:
     """Candidate minus reference on the same draws of the same patients.
 
     Attributes:
-        figures, readings: by the metric's key.
-        groups: by group.
+        figures: by the metric's key.
+        readings: what each of these allows to say by itself.
+        groups, strata: by group, and AUROC by attribute value.
+        primary: whether it is the one comparison that was fixed before the run.
+        verdict: what may be said of the worst group: of the primary its reading, of any other what is left
+            of it beside all others (pipeline.results.family).
+        sums: of both over the groups, of the repeats that both have.
     """
 
     candidate: Method
     reference: Method
     figures: Mapping[str, Interval]
     groups: tuple[Interval, ...]
+    strata: tuple[Interval, ...]
     readings: Mapping[str, Reading]
+    primary: bool
+    verdict: Reading
+    sums: tuple[PatientSums, PatientSums]
 
 
 class GroupSize(NamedTuple):
     """How much stands behind a group's figures.
 
     Attributes:
+        title: the name with the threshold's value.
         patches: test patches, a mean over the repeats of a study.
         patients: that hold some of them.
         estimable: whether that is enough; WGA and GBA leave the others out.
     """
 
     name: str
+    title: str
     patches: float
     patients: int
     estimable: bool
@@ -112,17 +134,20 @@ class Scoreboard:
     """All methods at one threshold of one source of predictions: figures of the same groups.
 
     Attributes:
+        above: lowest and highest tissue fraction above which the attribute is 1: of a study, over its folds;
+            none where that is not known, or the attribute is not made of tissue.
         metrics: the columns.
         patients_K: test patients with patches of each class.
         judged: whether these are enough to call a difference better or worse.
         sizes: of the test groups, in the order of their numbers.
+        family: how many differences the verdicts of this source of predictions are corrected for.
         absent: ALWAYS-told differences that the runs do not hold, in words.
         remarks: what a reader must know of these figures.
     """
 
     source: Source
     threshold: str
-    value: float | None
+    above: tuple[float, float] | None
     settings: BootstrapSettings
     layout: NamedLayout
     metrics: tuple[Metric, ...]
@@ -134,6 +159,7 @@ class Scoreboard:
     bins: AttributeBins | None
     methods: tuple[Method, ...]
     contrasts: tuple[Contrast, ...]
+    family: int
     absent: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -141,6 +167,34 @@ class Scoreboard:
     def missing(self) -> tuple[GroupSize, ...]:
         """Groups that WGA and GBA leave out."""
         return tuple(size for size in self.sizes if not size.estimable)
+
+    @property
+    def value(self) -> float | None:
+        """The threshold on the tissue fraction, where it is one."""
+        return self.above[0] if self.above and self.above[0] == self.above[1] else None
+
+    @property
+    def told(self) -> NamedLayout:
+        """The layout with the threshold's value in the attribute's names, which say little without it."""
+        if self.above is None:
+            return self.layout
+        little, much = self.layout.attributes
+        names = (f"{little} (up to {self.told_value})", f"{much} (above {self.told_value})")
+        return replace(self.layout, attributes=names)
+
+    @property
+    def told_value(self) -> str:
+        """The threshold's value for tables: of a study, the range over its folds; empty without one."""
+        values = dict.fromkeys(f"{value:.3g}" for value in self.above or ())
+        return "–".join(values)
+
+    @property
+    def told_threshold(self) -> str:
+        """The threshold's name with its value."""
+        if self.threshold == GIVEN:
+            return "Attribute given"
+        value = f" (tissue fraction {self.told_value})" if self.above else ""
+        return f"Threshold “{self.threshold}”{value}"
 
     @property
     def single(self) -> bool:

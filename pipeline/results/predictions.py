@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from models.data.splitting import TEST, VALIDATION
+from models.networks.card import DecisionCard
+from models.networks.decision import told
 from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context
@@ -14,6 +16,7 @@ from pipeline.files import read_json, read_table
 from pipeline.results.runs import (
     identity,
     present_study,
+    run_decision,
     run_record,
     stale,
     tuning_trials,
@@ -95,6 +98,9 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
     # The best trial of a search is trained again as one candidate, or among some.
     tuned = max(tuning_trials(search, record.get("algorithm_settings", {})) - 1, 0)
     trials = (int(record["n_trials"]) + tuned,) if "n_trials" in record else ()
+    decision = run_decision(folder)
+    if decision is not None:
+        table = _decided_plainly(folder, table)
     return Tested(
         name=folder.name,
         source="split",
@@ -106,6 +112,7 @@ def _evaluated(folder: Path, index: pd.DataFrame) -> Tested:
         oracle=read_json(metrics, "evaluate").get(ORACLE, {}) if metrics.is_file() else {},
         patches=_tested_patches(folder.name, table, index),
         validation=_validated(folder.name, table[table["split"] == VALIDATION], index),
+        decision=decision,
     )
 
 
@@ -134,6 +141,18 @@ def with_test(tested: Sequence[Tested]) -> tuple[Tested, ...]:
             do="run `evenpatch study`, or give `split.test` a share and train again",
         )
     return kept
+
+
+def _decided_plainly(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Predictions as the network's own log-odds make them, without the rule of its card."""
+    if "logit" not in table or table["logit"].isna().any():
+        raise ArtifactError(
+            has=f"{folder / 'predictions.parquet'} without log-odds, of a model that decides by a rule",
+            needs="the network's log-odds of every patch",
+            do="evaluate the training again",
+        )
+    probability_N, prediction_N = told(DecisionCard(), table["logit"])
+    return table.assign(probability=probability_N, prediction=prediction_N)
 
 
 def _validated(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:

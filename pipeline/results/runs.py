@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from models.networks.card import DecisionCard
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context, load_algorithm, load_cohort, load_stage, load_yaml
@@ -37,6 +40,24 @@ def run_record(evaluation: Path) -> dict[str, Any]:
     """run.json of the training beside an evaluation's folder; empty where predictions came without one."""
     path = evaluation.resolve().parent.parent / "train" / evaluation.name / "run.json"
     return read_json(path, "train") if path.is_file() else {}
+
+
+def run_decision(evaluation: Path) -> DecisionCard | None:
+    """The decision of the model beside an evaluation's folder, where it is another than the plain one."""
+    path = evaluation.resolve().parent.parent / "train" / evaluation.name / "model.json"
+    content = read_json(path, "train").get("decision", {}) if path.is_file() else {}
+    if content.get("version", 1) == 1:
+        # The plain one: there was no other.
+        return None
+    try:
+        decision = DecisionCard.model_validate(content)
+    except ValidationError as error:
+        raise ArtifactError(
+            has=f"{path} with a decision that cannot be read: {error.errors()[0]['msg']}",
+            needs="a model of this version",
+            do="train again",
+        ) from error
+    return None if decision.rule == "plain" and decision.threshold == 0.5 else decision
 
 
 def listed_runs(context: Context) -> tuple[str, ...]:

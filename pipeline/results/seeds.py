@@ -1,10 +1,10 @@
 """The seeds of one algorithm pooled, and the check that algorithms were tested on the same patches."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from models.metrics.intervals import PatientStatistics, PatientSums, patient_sta
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
 from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.names import base_of, rule_of
 from pipeline.results.tested import Tested
 from pipeline.training.layout import TISSUE, NamedLayout
 
@@ -57,9 +58,15 @@ class Pool:
         own_RN = np.arange(len(self.runs))[:, None] == self.rows["run"].to_numpy()
         return np.where(own_RN, self.rows[column].to_numpy(), missing)
 
+    def of(self, seeds: Collection[int]) -> Self:
+        """The pool of these seeds alone."""
+        return replace(self, runs=tuple(run for run in self.runs if run.seed in seeds))
+
 
 def pools_of(tested: Sequence[Tested], order: Sequence[str]) -> tuple[Pool, ...]:
     """Pool runs by algorithm, those in `order` first; one run per seed.
+
+    An algorithm that is decided by a rule follows the plain one.
 
     Raises:
         ArtifactError: the runs are not of the same test patches.
@@ -67,7 +74,9 @@ def pools_of(tested: Sequence[Tested], order: Sequence[str]) -> tuple[Pool, ...]
     """
     _require_same_patches(tested)
     rank = {name: place for place, name in enumerate(order)}
-    names = sorted({run.algorithm for run in tested}, key=lambda name: (rank.get(name, len(rank)), name))
+    names = sorted(
+        {run.algorithm for run in tested}, key=lambda name: (rank.get(base_of(name), len(rank)), name)
+    )
     return tuple(_pool(name, [run for run in tested if run.algorithm == name]) for name in names)
 
 
@@ -116,7 +125,10 @@ def trained_alike(tested: Sequence[Tested]) -> tuple[Tested, ...]:
 
 
 def _require_same_patches(tested: Sequence[Tested]) -> None:
-    """Every run on the same patches of the same groups; of a study, repeat by repeat."""
+    """Every run on the same patches of the same groups; of a study, repeat by repeat.
+
+    A decision that could not be fitted in some repeats is set against the others in those that both have.
+    """
     references: dict[int, Tested] = {}
     for run in tested:
         place = run.seed if run.source == "study" else 0
@@ -125,7 +137,8 @@ def _require_same_patches(tested: Sequence[Tested]) -> None:
             raise _not_the_same(f"{references[place].name} and {run.name}: {changed}")
     by_name: dict[str, set[int]] = {}
     for run in tested:
-        by_name.setdefault(run.algorithm, set()).add(run.seed)
+        if rule_of(run.algorithm) is None:
+            by_name.setdefault(run.algorithm, set()).add(run.seed)
     repeats = {name: sorted(seeds) for name, seeds in by_name.items()}
     if tested[0].source == "study" and len({tuple(seeds) for seeds in repeats.values()}) > 1:
         raise _not_the_same("; ".join(f"{name}: repeats {seeds}" for name, seeds in repeats.items()))

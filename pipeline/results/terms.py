@@ -2,15 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Self
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from pipeline.artifacts import Paths
 from pipeline.config import Context, Settings
 from pipeline.files import read_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
+from pipeline.results.names import CONTROL, DecidedRule, base_of, decided_name, decided_title, rule_of
 from pipeline.results.tested import Source, Tested
 from pipeline.training.layout import NamedLayout, read_layout
+
+
+class PrimarySettings(Settings):
+    """The one comparison that was fixed before the run, and that no other one corrects."""
+
+    candidate: str = Field(min_length=1)
+    """Of this algorithm,"""
+    reference: str = Field(min_length=1)
+    """against this one;"""
+    metric: Literal["wga"]
+    """by the worst group, which all other differences that are judged are about too;"""
+    threshold: str = Field(min_length=1)
+    """at this threshold of the attribute stage."""
+
+    @model_validator(mode="after")
+    def _are_two(self) -> Self:
+        if self.candidate == self.reference:
+            raise ValueError("the candidate is its own reference; name two algorithms")
+        return self
 
 
 class JudgingSettings(Settings):
@@ -22,6 +43,20 @@ class JudgingSettings(Settings):
     """The algorithm under test."""
     minimum_test_patients: PositiveInt
     """No verdict where fewer test patients hold tumor, or fewer hold patches without."""
+    primary: PrimarySettings
+    """The comparison that is read without a correction; all others are corrected together."""
+    decided: tuple[DecidedRule, ...]
+    """Decision rules that every method is shown with as well, fitted on its validation patients."""
+
+    minimum_validation_patients: PositiveInt
+    """Validation patients that such a rule takes in every group, of every fold of a study."""
+
+    @field_validator("decided")
+    @classmethod
+    def _with_the_control(cls, rules: tuple[DecidedRule, ...]) -> tuple[DecidedRule, ...]:
+        if CONTROL not in rules or len(rules) != len(set(rules)):
+            raise ValueError(f"name each rule once, and {CONTROL}: it is the control of every gain")
+        return rules
 
 
 @dataclass(frozen=True)
@@ -35,6 +70,7 @@ class Terms:
         references: what it is compared with, in order; none: every other method.
         thresholds: value of the tissue fraction by the threshold's name, in order; may be incomplete.
         layouts: names of classes and attribute values by the threshold's name; may be incomplete.
+        decided: rules that every method is shown with as well.
     """
 
     judging: JudgingSettings
@@ -43,14 +79,34 @@ class Terms:
     references: tuple[str, ...] | None
     thresholds: Mapping[str, float]
     layouts: Mapping[str, NamedLayout]
+    decided: tuple[DecidedRule, ...]
 
     def named(self, algorithm: str) -> str:
-        """The name of an algorithm to print."""
-        return self.judging.names.get(algorithm, algorithm.replace("_", " "))
+        """The name of an algorithm to print; of one with a decision rule, with the rule in words."""
+        base = base_of(algorithm)
+        return decided_title(self.judging.names.get(base, base.replace("_", " ")), rule_of(algorithm))
+
+    def place(self, algorithm: str) -> tuple[int, str]:
+        """What sorts algorithms: as the names are listed, others after them; with a rule after the plain."""
+        order = list(self.judging.names)
+        base = base_of(algorithm)
+        return (order.index(base) if base in order else len(order), algorithm)
 
     def is_candidate(self, algorithm: str) -> bool:
+        """Whether it is under test; with a decision rule of its own it is not."""
         candidate = self.judging.candidate
-        return algorithm == candidate or (self.variants and algorithm.startswith(f"{candidate}_"))
+        varied = self.variants and algorithm.startswith(f"{candidate}_") and rule_of(algorithm) is None
+        return algorithm == candidate or varied
+
+    def is_primary(self, candidate: str, reference: str, threshold: str) -> bool:
+        """Whether this comparison of the worst group was fixed before the run."""
+        fixed = self.judging.primary
+        return (candidate, reference, threshold) == (fixed.candidate, fixed.reference, fixed.threshold)
+
+    @property
+    def control(self) -> str:
+        """The primary reference decided by tissue, which every candidate is compared with."""
+        return decided_name(self.judging.primary.reference, CONTROL)
 
 
 def terms_of(
@@ -81,6 +137,7 @@ def terms_of(
         layouts={
             name: read_layout(paths, name) for name in thresholds if paths.attribute_table(name).is_file()
         },
+        decided=judging.decided,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from models.networks.card import DecisionCard
 from patching.errors import ArtifactError
 
 Source = Literal["split", "study"]
@@ -34,6 +35,8 @@ class Tested:
         validation: the same of the patches that the state was chosen on; of a study, of every fold's, so
             that a patch occurs in several. Empty where predictions hold none.
         above: of a study, the threshold's value in every fold.
+        decision: of the model's own card, where it is another than the plain one; predictions and
+            probabilities of `patches` and `validation` are the plain ones all the same.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Tested:
     patches: pd.DataFrame
     validation: pd.DataFrame = field(default_factory=pd.DataFrame)
     above: Mapping[int, float] = field(default_factory=dict)
+    decision: DecisionCard | None = None
 
     @cached_property
     def shared(self) -> dict[str, Any]:

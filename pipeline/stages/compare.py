@@ -88,6 +88,7 @@ def _oracle_chapter(oracle: Mapping[str, Mapping[str, Any]]) -> Chapter:
     return Chapter(
         title="Oracle: selected on the test patches",
         lead="Too good by construction: no estimate of a performance, and comparable with oracles alone.",
+        statements=(),
         blocks=(block,) if rows else (),
         remarks=() if rows else ("No run holds an oracle figure (`oracle` in metrics.json).",),
     )

@@ -34,10 +34,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Chapter:
-    """The tables of one scoreboard, or others that belong together."""
+    """The tables of one scoreboard, or others that belong together.
+
+    Attributes:
+        statements: the verdict in words; may be empty.
+    """
 
     title: str
     lead: str
+    statements: tuple[str, ...]
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...]
 

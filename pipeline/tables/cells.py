@@ -1,86 +1,82 @@
 """A scoreboard as text in cells: what every written form of it says, whatever its markup."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
-from models.metrics.intervals import Interval
 from pipeline.files import NOT_ESTIMABLE
-from pipeline.results.figures import Contrast, Method, Scoreboard
+from pipeline.results.answers import answer, why
+from pipeline.results.figures import RANKING, Method, Scoreboard
 from pipeline.results.terms import Terms
-from pipeline.results.verdict import READINGS, SURE, Reading, estimable
+from pipeline.results.verdict import estimable
 from pipeline.tables.blocks import Block, Cell, Chapter, Row
-from pipeline.training.layout import GIVEN
+from pipeline.tables.differences import MOST_STRATA, difference_blocks
+from pipeline.tables.numbers import figure_cell, kind_of
 
 MOST_GROUPS = 8
 """More groups are told in table.json alone."""
-Kind = Literal["percent", "area", "slope"]
-_SCALES: dict[Kind, tuple[float, int]] = {"percent": (100, 1), "area": (1, 3), "slope": (10, 1)}
-"""Factor and digits; slopes are percentage points per 10 points more tissue."""
 
 
 def chapter_of(board: Scoreboard, terms: Terms) -> Chapter:
-    """The tables of a scoreboard: figures, differences, tissue fraction, groups."""
+    """The tables of a scoreboard: figures, ranking, differences, tissue fraction, groups."""
     blocks = [_figures(board, terms)]
+    if board.methods[0].strata:
+        blocks.append(ranking_block(board, terms))
     if board.contrasts:
-        blocks.append(_differences(board))
+        blocks += difference_blocks(board)
     if board.bins is not None:
         blocks.append(_tissue(board, terms))
     if len(board.sizes) <= MOST_GROUPS:
         blocks.append(_groups(board, terms))
-    what = "Attribute given" if board.threshold == GIVEN else f"Threshold “{board.threshold}”"
     kind = "one split" if board.source == "split" else "repeated cross-validation"
     return Chapter(
-        title=f"{what}, {kind}",
+        title=f"{board.told_threshold}, {kind}",
         lead=_lead(board),
+        statements=tuple(filter(None, (answer(board, terms), why(board, terms)))),
         blocks=tuple(blocks),
         remarks=(*board.absent, *_not_estimable(board), *board.remarks),
     )
 
 
-def figure_cell(interval: Interval, kind: Kind, *, signed: bool = False, reading: Reading = "open") -> Cell:
-    """Estimate, interval, and the spread over seeds where there is one; what it is read as, if certain."""
-    if not estimable(interval):
-        return Cell((NOT_ESTIMABLE,))
-    low, high = (number(value, kind, signed=signed) for value in (interval.low, interval.high))
-    lines = [number(interval.estimate, kind, signed=signed), f"[{low}, {high}]"]
-    if interval.spread == interval.spread:
-        lines.append(f"± {number(interval.spread, kind)}")
-    strong = reading in SURE
-    return Cell((*lines, *([READINGS[reading]] if strong else [])), strong)
-
-
-def number(value: float, kind: Kind, *, signed: bool = False) -> str:
-    """A figure in its unit, with a true minus sign.
-
-    >>> number(0.8245, "percent"), number(-0.00001, "percent", signed=True), number(0.9, "area")
-    ('82.5', '+0.0', '0.900')
-    """
-    factor, digits = _SCALES[kind]
-    # Adding 0 makes the negative zero of a rounded figure positive.
-    rounded = round(factor * value, digits) + 0.0
-    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
-
-
-def _kind(key: str) -> Kind:
-    return "area" if key == "auroc" else "percent"
-
-
 def _figures(board: Scoreboard, terms: Terms) -> Block:
     seeds = "Seeds" if board.source == "split" else "Repeats"
-    metrics = [metric for metric in board.metrics if metric.key != "worst_bin"]
+    metrics = [metric for metric in board.metrics if metric.key not in (*RANKING, "worst_bin")]
     rows = [
         (
             Cell((str(len(method.pool.runs)),)),
             Cell((_trials(method),)),
-            *(figure_cell(method.figures[metric.key], _kind(metric.key)) for metric in metrics),
+            *(figure_cell(method.figures[metric.key], kind_of(metric)) for metric in metrics),
         )
         for method in board.methods
     ]
     return Block(
         "Figures on the test patients.",
-        "Accuracy in %, AUROC from 0 to 1.",
+        "Accuracy in %.",
         ("Method", seeds, "Trials", *(metric.title for metric in metrics)),
         ("", seeds.lower(), "trials", *(metric.short for metric in metrics)),
+        _rows(board, terms, rows),
+    )
+
+
+def ranking_block(board: Scoreboard, terms: Terms) -> Block:
+    """AUROC over all patches, and within strata of the attribute; of a scoreboard that has it."""
+    metrics = [metric for metric in board.metrics if metric.key in RANKING]
+    strata = board.told.attributes if len(board.told.attributes) <= MOST_STRATA else ()
+    rows = [
+        tuple(
+            figure_cell(figure, "area")
+            for figure in (
+                *(method.figures[metric.key] for metric in metrics),
+                *method.strata[: len(strata)],
+            )
+        )
+        for method in board.methods
+    ]
+    return Block(
+        "Ranking: AUROC from 0 to 1.",
+        "Over all patches, and within strata of the attribute (their mean, and each): there a moved "
+        "threshold, or one for each attribute value, changes nothing, so that only a better representation "
+        "raises it.",
+        ("Method", *(metric.title for metric in metrics), *strata),
+        ("", *(metric.short for metric in metrics), *strata),
         _rows(board, terms, rows),
     )
 
@@ -96,31 +92,6 @@ def _trials(method: Method) -> str:
     return (
         "not recorded" if not numbers else "–".join(str(n) for n in dict.fromkeys((numbers[0], numbers[-1])))
     )
-
-
-def _differences(board: Scoreboard) -> Block:
-    return Block(
-        "Paired differences.",
-        "Percentage points; of the AUROC, its own units. Above 0, the first is better.",
-        ("Difference", *(metric.title for metric in board.metrics), "By the worst group"),
-        ("", *(metric.short for metric in board.metrics), "by WGA"),
-        tuple(_difference(board, contrast) for contrast in board.contrasts),
-    )
-
-
-def _difference(board: Scoreboard, contrast: Contrast) -> Row:
-    cells = [
-        figure_cell(
-            contrast.figures[metric.key],
-            _kind(metric.key),
-            signed=True,
-            reading=contrast.readings[metric.key],
-        )
-        for metric in board.metrics
-    ]
-    reading = contrast.readings["wga"]
-    verdict = Cell((READINGS[reading],), reading in SURE)
-    return Row(f"{contrast.candidate.name} − {contrast.reference.name}", (*cells, verdict))
 
 
 def _tissue(board: Scoreboard, terms: Terms) -> Block:
@@ -151,12 +122,12 @@ def _place(board: Scoreboard, method: Method) -> str:
 
 
 def _groups(board: Scoreboard, terms: Terms) -> Block:
-    titles = [f"{size.name} ({size.patches:,.0f})" for size in board.sizes]
+    titles = [f"{size.title}, {size.patches:,.0f} patches" for size in board.sizes]
     rows = [tuple(figure_cell(group, "percent") for group in method.groups) for method in board.methods]
     return Block(
         "Every group.",
-        "Accuracy in %; in parentheses the group's test patches. The intervals hold for all groups together "
-        "(Bonferroni): WGA, a minimum, is biased down, and is read beside them.",
+        "Accuracy in %. The intervals hold for all groups together (Bonferroni): WGA, a minimum, is biased "
+        "down, and is read beside them.",
         ("Method", *titles),
         ("", *titles),
         _rows(board, terms, rows),
@@ -164,14 +135,15 @@ def _groups(board: Scoreboard, terms: Terms) -> Block:
 
 
 def _lead(board: Scoreboard) -> str:
-    attribute = "" if board.value is None else f" “Much tissue” is a tissue fraction above {board.value:.3g}."
     each = " Every patient is tested once per repeat." if board.source == "study" else ""
+    own = "; every fold has its own value, from its training patients" if board.source == "study" else ""
+    attribute = f" “Much tissue” is a tissue fraction above {board.told_value}{own}." if board.above else ""
     return f"{board.patients:,} test patients, {board.patches:,} test patches.{each}{attribute}"
 
 
 def _not_estimable(board: Scoreboard) -> Iterator[str]:
     n_groups, left_out = len(board.sizes), f"{NOT_ESTIMABLE}, and left out of"
-    missing = [f"{size.name} ({size.patches:g} patches)" for size in board.missing]
+    missing = [f"{size.title} ({size.patches:g} patches)" for size in board.missing]
     if 0 < len(missing) <= MOST_GROUPS:
         yield f"{'; '.join(missing)}: {left_out} WGA and GBA."
     elif missing:

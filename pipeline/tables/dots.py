@@ -29,7 +29,7 @@ def dot_plot(
         for axes, board in zip(grid[0], boards, strict=True):
             for method in board.methods:
                 _row(axes, rows.index(method.algorithm), method, drawing.color(place(method.algorithm)))
-            axes.set_title(f"threshold {board.threshold}")
+            axes.set_title(board.told_threshold)
             axes.set_xlabel("accuracy on test patches, %")
             drawing.percent_axis(axes)
         grid[0, 0].set_yticks(range(len(rows)), names.values())

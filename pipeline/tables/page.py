@@ -5,11 +5,19 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import Context, load_cohort
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.provenance import versions
-from pipeline.results.figures import Scoreboard
+from pipeline.results.family import first_level
+from pipeline.results.figures import FAMILY, Scoreboard
+from pipeline.results.names import CONTROL, rule_of
 from pipeline.results.terms import Terms
 from pipeline.tables.blocks import Page
 from pipeline.tables.cells import chapter_of
 from pipeline.tables.record import record_of
+
+_HOLDS = {
+    "patients": "other test patients, and not for other trainings",
+    "patients and training": "other test patients and other trainings",
+}
+"""What an interval may hold (models.metrics.intervals.Interval), in words."""
 
 
 def page_of(
@@ -33,20 +41,63 @@ def page_of(
     )
 
 
-def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
-    for level, draws in dict.fromkeys((each.settings.level, each.settings.draws) for each in boards):
-        yield (
-            f"Figures are means over seeds. Brackets are {100 * level:g} % intervals of a bootstrap over the "
-            f"test patients ({draws:,} draws), each figure's by itself: what other patients would change. "
-            "± is the standard deviation over seeds (of a study, over repeats): what another training would "
-            "change. Neither holds the other."
-        )
+def _held(boards: Sequence[Scoreboard]) -> Iterator[str]:
+    """What the intervals account for."""
+    found: dict[str, list[str]] = {}
+    for board in boards:
+        for method in board.methods:
+            found.setdefault(method.figures[FAMILY].holds, []).append(method.name)
+    for holds, names in found.items():
+        whose = "Every interval" if len(found) == 1 else f"The interval of {', '.join(dict.fromkeys(names))}"
+        yield f"{whose} accounts for {_HOLDS[holds]}."
+
+
+def _read(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
+    """How differences are read, and which one is primary."""
+    primary = terms.judging.primary
+    words = f"{terms.named(primary.candidate)} − {terms.named(primary.reference)} at “{primary.threshold}”"
+    there = any(contrast.primary for board in boards for contrast in board.contrasts)
     yield (
         "Differences are of the same patients in every draw. “Better” and “worse” are said only where the "
         "interval excludes 0, and only where at least "
-        f"{terms.judging.minimum_test_patients} test patients have patches of each class. They are not "
-        "corrected for the number of comparisons."
+        f"{terms.judging.minimum_test_patients} test patients have patches of each class. "
+        + (
+            f"The primary comparison, fixed before the run, is {words} by the worst group."
+            if there
+            else f"The primary comparison, {words} by the worst group, is not among these runs."
+        )
     )
+    for source, size, level in dict.fromkeys(
+        (b.source, b.family, b.settings.level) for b in boards if b.family
+    ):
+        where = {"split": "one split", "study": "cross-validation"}[source]
+        yield (
+            f"All other differences of the worst group ({where}: {size}, at every threshold) are read "
+            f"together, so that in {100 * level:g} % of such tables none of them is called better or worse "
+            f"without reason (Holm): the first is read at {100 * first_level(size, level):.4g} %. Every "
+            "other figure’s difference is exploratory."
+        )
+
+
+def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
+    for level, draws in dict.fromkeys((each.settings.level, each.settings.draws) for each in boards):
+        yield (
+            f"Figures are means over seeds. Brackets are {100 * level:g} % intervals of a bootstrap over "
+            f"the test patients ({draws:,} draws), each figure’s by itself. ± is the standard deviation "
+            "over seeds (of a study, over repeats)."
+        )
+    yield from _held(boards)
+    yield (
+        "WGA is the lowest of several noisy accuracies, and so lies below what the worst group would have "
+        "on more patients. Cross-fitted, the worst group is found on one half of the patients and scored on "
+        "the other, which is nearly unbiased."
+    )
+    if any(rule_of(method.algorithm) == CONTROL for board in boards for method in board.methods):
+        yield (
+            "“Decided by tissue”: the log-odds of the same trained networks, with a decision that depends "
+            "on the tissue fraction, fitted on validation patients. A moved threshold reaches that alone."
+        )
+    yield from _read(boards, terms)
     yield (
         "Trials: candidates that each training chose from, on validation patients. The more there are, the "
         "better the best one looks there; the test patients chose nothing."

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.metrics.intervals import Interval
-from pipeline.results.figures import Contrast, Method, Scoreboard
+from pipeline.results.figures import FAMILY, Contrast, Method, Scoreboard
 from pipeline.results.verdict import interval_record
 
 
@@ -18,13 +18,15 @@ def _scoreboard(board: Scoreboard) -> dict[str, Any]:
         "source": board.source,
         "threshold": board.threshold,
         "tissue_fraction_above": board.value,
+        "tissue_fraction_above_range": None if board.above is None else list(board.above),
         "patients": board.patients,
         "patients_per_class": dict(zip(board.layout.classes, board.patients_K, strict=True)),
         "patches": board.patches,
         "groups": {size.name: size.patches for size in board.sizes},
         "settings": board.settings.model_dump(),
         "methods": [_method(board, method) for method in board.methods],
-        "differences": [_contrast(contrast) for contrast in board.contrasts],
+        "differences": [_contrast(board, contrast) for contrast in board.contrasts],
+        "corrected_for": board.family,
         "absent": list(board.absent),
         "remarks": list(board.remarks),
     }
@@ -41,6 +43,7 @@ def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
         "selection": runs[0].shared.get("selection"),
         "figures": {key: interval_record(interval) for key, interval in method.figures.items()},
         "groups": _named(board.layout.names, method.groups),
+        "strata": _named(board.layout.attributes if method.strata else (), method.strata),
     }
     if board.bins is not None:
         places = zip(board.bins.places, method.bins, strict=True)
@@ -52,14 +55,17 @@ def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
     return content
 
 
-def _contrast(contrast: Contrast) -> dict[str, Any]:
+def _contrast(board: Scoreboard, contrast: Contrast) -> dict[str, Any]:
     return {
         "candidate": contrast.candidate.algorithm,
         "reference": contrast.reference.algorithm,
+        "primary": contrast.primary,
+        "verdict": contrast.verdict,
         "figures": {
-            key: interval_record(interval) | {"reading": contrast.readings[key]}
+            key: interval_record(interval) | {"reading": contrast.readings[key], "exploratory": key != FAMILY}
             for key, interval in contrast.figures.items()
         },
+        "strata": _named(board.layout.attributes if contrast.strata else (), contrast.strata),
     }
 
 

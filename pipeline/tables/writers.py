@@ -51,6 +51,7 @@ def markdown(page: Page) -> str:
     lines = [f"# {markdown_text(page.title)}", "", markdown_text(page.description)]
     for chapter in page.chapters:
         lines += ["", f"## {markdown_text(chapter.title)}", "", markdown_text(chapter.lead)]
+        lines += [f"\n**{markdown_text(statement)}**" for statement in chapter.statements]
         for block in chapter.blocks:
             lines += ["", f"**{markdown_text(block.caption)}** {markdown_text(block.explanation)}", ""]
             lines += markdown_rows(block)
@@ -76,6 +77,7 @@ def latex(page: Page) -> str:
     r"""One `table` per block, to \input into a document that loads booktabs."""
     lines = [r"% Needs \usepackage{booktabs} in the preamble."]
     for chapter in page.chapters:
+        lines += [rf"\par\noindent \textbf{{{latex_text(each)}}}" for each in chapter.statements]
         for block in chapter.blocks:
             lines += _latex_table(page, chapter, block)
         lines += [rf"\par\noindent {latex_text(remark)}" for remark in chapter.remarks]
@@ -140,6 +142,7 @@ def printed(page: Page, width: int) -> Group:
     parts: list[RenderableType] = []
     for chapter in page.chapters:
         parts += [Text(f"{page.cohort}: {chapter.title}", style="bold"), Text(chapter.lead)]
+        parts += [Text(statement, style="bold") for statement in chapter.statements]
         parts += [printed_block(block, width) for block in chapter.blocks]
         parts += [Text(remark) for remark in chapter.remarks]
         parts.append(Text())

@@ -22,7 +22,8 @@ from pipeline.config import Context
 from pipeline.results.predictions import find_tested
 from pipeline.results.seeds import layout_of, pools_of
 from pipeline.results.studied import CELL
-from pipeline.tables.cells import Cell, figure_cell, number
+from pipeline.tables.blocks import Cell
+from pipeline.tables.numbers import figure_cell, number
 from pipeline.tables.writers import WRITERS, latex_text, markdown_text
 from pipeline.training.layout import GIVEN, TISSUE, NamedLayout, write_attributes
 
@@ -146,7 +147,8 @@ def test_figures_and_differences_by_hand(three: Context) -> None:
     assert first["figures"]["wga"]["spread"] == "not estimable"
     assert second["figures"]["wga"]["estimate"] == pytest.approx(0.7 - 0.1)
     assert second["figures"]["average"]["estimate"] == pytest.approx((0.8 + 0.825) / 2 - 0.6)
-    assert section["absent"] == []
+    control = "GERNE − ERM, decided by tissue: ERM, decided by tissue is not among the runs."
+    assert section["absent"] == [control]
     assert method(section, "gerne")["seeds"] == [0, 4]
     assert method(section, "gerne")["trials"] == [2]
     assert method(section, "gerne")["runs"] == ["gerne-low", "gerne-low-s4"]
@@ -182,10 +184,11 @@ def test_differences_are_paired_on_the_same_patients(context: Context) -> None:
 def test_what_is_always_told_is_told_to_be_missing(three: Context) -> None:
     content = compare(three, "gerne-low", "class_balanced-low")
     assert content["sections"][0]["absent"] == [
-        "GERNE − group resampling: group resampling is not among the runs."
+        "GERNE − group resampling: group resampling is not among the runs.",
+        "GERNE − ERM, decided by tissue: ERM, decided by tissue is not among the runs.",
     ]
     content = compare(three, "group_resampling-low")
-    assert len(content["sections"][0]["absent"]) == 2
+    assert len(content["sections"][0]["absent"]) == 3
     assert content["sections"][0]["differences"] == []
     assert "GERNE is not among the runs" in (three.paths.results / "table.html").read_text()
 
@@ -403,7 +406,9 @@ def test_classes_and_attributes_of_an_imported_benchmark(context: Context) -> No
     told = (context.paths.results / "table.md").read_text()
     assert "Attribute given, one split" in told
     assert "all 12 groups are in table.json" in told
-    assert "tissue" not in told
+    # Of tissue is said no more than that there is none.
+    (remark,) = [line for line in told.splitlines() if "tissue" in line]
+    assert remark.startswith("group resampling, decided by tissue; GERNE, decided by tissue: not estimable (")
 
 
 def test_groups_that_are_too_small_are_named(three: Context) -> None:
@@ -479,7 +484,11 @@ def test_every_written_form_says_the_same(strange: Context, name: str) -> None:
     for remark in section["remarks"]:
         assert remark in told
     assert STRANGE in told
-    assert "not corrected for the number of comparisons" in told
+    for each in section["differences"]:
+        assert each["verdict"] == "better"
+    assert "corrected (Holm) for 2 differences" in told
+    assert "Exploratory: paired differences" in told
+    assert "is not among these runs" in told
 
 
 def test_names_of_groups_do_not_break_a_markdown_table(strange: Context) -> None:
@@ -499,7 +508,7 @@ def test_the_page_is_escaped_and_complete_in_itself(strange: Context) -> None:
     assert "<b>|" not in page
     assert "&lt;b&gt;|" in page
     assert not re.findall(r"(?:src|href)=|url\(|<script", page)
-    assert page.count("<table>") == page.count("</table>") == 4
+    assert page.count("<table>") == page.count("</table>") == 7
 
 
 def test_the_latex_is_balanced_and_escaped(strange: Context) -> None:

@@ -14,8 +14,9 @@ from pipeline.config import Context
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.figures import GroupSize, Method, Scoreboard
+from pipeline.results.names import CONTROL
 from pipeline.results.scoreboards import scoreboards_of
-from pipeline.results.terms import JudgingSettings, Terms
+from pipeline.results.terms import JudgingSettings, PrimarySettings, Terms
 from pipeline.results.tested import KNOWN, NEEDED, Tested
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import NamedLayout, read_layout
@@ -96,12 +97,23 @@ def _tested(name: str, threshold: str, table: pd.DataFrame, answers: Answers) ->
 
 def _terms(threshold: str, layout: NamedLayout, settings: BootstrapSettings) -> Terms:
     return Terms(
-        judging=JudgingSettings(names={}, candidate=CHALLENGER, minimum_test_patients=1),
+        judging=JudgingSettings(
+            names={},
+            candidate=CHALLENGER,
+            minimum_test_patients=1,
+            primary=PrimarySettings(
+                candidate=CHALLENGER, reference=HOLDER, metric="wga", threshold=threshold
+            ),
+            decided=(CONTROL,),
+            minimum_validation_patients=1,
+        ),
         bootstrap={"split": settings},
         variants=False,
         references=(HOLDER,),
         thresholds={},
         layouts={threshold: layout},
+        # Both models are asked for their own decisions.
+        decided=(),
     )
 
 

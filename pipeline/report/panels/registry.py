@@ -8,6 +8,7 @@ from pipeline.report.panels import (
     provenance,
     reliability,
     sheets,
+    side_by_side,
     structure,
     verdict,
 )
@@ -20,7 +21,7 @@ PANELS = (
     Panel("groups", "Tissue, tumor and the four groups", groups.values),
     Panel("sheets", "What the groups look like", sheets.values),
     Panel("group_table", "Accuracy in every group", tested=True),
-    Panel("side_by_side", "The algorithms side by side", tested=True),
+    Panel("side_by_side", "The algorithms side by side", side_by_side.values, tested=True),
     Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values, tested=True),
     Panel("curves", "Training", curves.values),

@@ -5,15 +5,10 @@ from typing import Any
 
 from pipeline.look import plots as drawing
 from pipeline.report.sources import Sources
-from pipeline.results.figures import Contrast, Scoreboard
-from pipeline.results.verdict import READINGS, SURE, Reading, estimable
+from pipeline.results.answers import answer, why
+from pipeline.results.figures import WITHIN, Contrast
+from pipeline.results.verdict import READINGS, SURE, estimable
 
-_PHRASES: dict[Reading, str] = {
-    "better": "better than {}",
-    "worse": "worse than {}",
-    "open": "not shown to differ from {}",
-    "unknown": f"not comparable with {{}}: worst-group accuracy is {READINGS['unknown']}",
-}
 _FEW_PATIENTS = 10
 
 
@@ -29,7 +24,12 @@ def values(sources: Sources) -> Mapping[str, Any]:
     ]
     return {
         "candidate": sources.named(sources.settings.candidate),
-        "statements": [{"board": board, "answer": answer(sources, board)} for board in boards],
+        "statements": [
+            {"board": board, "answer": answer(board, sources.terms), "why": why(board, sources.terms)}
+            for board in boards
+        ],
+        "primary": sources.terms.judging.primary,
+        "within": WITHIN,
         "readings": READINGS,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
         "judged": all(board.judged for board in boards if board.contrasts),
@@ -37,35 +37,14 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
 
 
-def answer(sources: Sources, board: Scoreboard) -> str:
-    """The verdict at one threshold in one sentence; "better" only where the interval excludes 0."""
-    candidate = sources.named(sources.settings.candidate)
-    if not board.contrasts:
-        return f"There is no {candidate} run with a reference at this threshold, so nothing is compared."
-    if not board.judged:
-        return "Too few test patients to judge."
-    names = {
-        reading: [each.reference.name for each in board.contrasts if each.readings["wga"] == reading]
-        for reading in _PHRASES
-    }
-    phrases = [_PHRASES[reading].format(_listed(found)) for reading, found in names.items() if found]
-    n_groups = len(board.sizes)
-    judged = n_groups - len(board.missing)
-    scope = f" of the {judged} (of {n_groups}) that can be judged" if 0 < judged < n_groups else ""
-    return f"By its worst group{scope}, {candidate} is {'; '.join(phrases)}."
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
-
-
 def _forest(sources: Sources, differences: list[tuple[str, Contrast]]) -> bytes:
     """Differences of worst-group accuracy with their intervals, one row each, 0 marked."""
-    labels = [f"− {contrast.reference.name}, {threshold}" for threshold, contrast in differences]
+    candidate = sources.settings.candidate
+    labels = [_label(contrast, threshold, candidate) for threshold, contrast in differences]
     with drawing.canvas(7.4, 0.75 + 0.34 * len(differences)) as (figure, grid):
         axes = grid[0, 0]
         for row, (_, contrast) in enumerate(differences):
-            wga, sure = contrast.figures["wga"], contrast.readings["wga"] in SURE
+            wga, sure = contrast.figures["wga"], contrast.verdict in SURE
             tone = drawing.ACCENT if sure else drawing.MUTED
             axes.plot([100 * wga.low, 100 * wga.high], [row, row], color=tone, linewidth=2)
             axes.plot(100 * wga.estimate, row, "o", color=tone, markerfacecolor=tone if sure else "white")
@@ -73,6 +52,14 @@ def _forest(sources: Sources, differences: list[tuple[str, Contrast]]) -> bytes:
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        candidate = sources.named(sources.settings.candidate)
-        axes.set_xlabel(f"difference of worst-group accuracy, {candidate} minus the other, percentage points")
+        axes.set_xlabel(
+            f"difference of worst-group accuracy, {sources.named(candidate)} minus the other, percentage "
+            "points"
+        )
         return drawing.svg(figure, "forest")
+
+
+def _label(contrast: Contrast, threshold: str, candidate: str) -> str:
+    """The reference alone, but where another than the candidate is compared with it."""
+    whose = "" if contrast.candidate.algorithm == candidate else f"{contrast.candidate.name} "
+    return f"{whose}− {contrast.reference.name}, {threshold}"

@@ -1,0 +1,130 @@
+"""The verdict in words: whether the worst group improved, and why, no more than is shown.
+
+A method that ranks tumor above the rest better where the tissue is alike has learned something that no
+threshold gives. One whose worst group is not told from that of the reference's own log-odds, decided by
+tissue, may have moved a threshold and done nothing else. The rules stand in docs/compare.md.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline.files import NOT_ESTIMABLE
+from pipeline.results.figures import WITHIN, Contrast, Scoreboard
+from pipeline.results.names import rule_of
+from pipeline.results.terms import Terms
+from pipeline.results.verdict import READINGS, SURE, Reading
+
+_PHRASES: dict[Reading, str] = {
+    "better": "better than {}",
+    "worse": "worse than {}",
+    "open": "not shown to differ from {}",
+    "unknown": f"not comparable with {{}}: worst-group accuracy is {READINGS['unknown']}",
+}
+
+
+def answer(board: Scoreboard, terms: Terms) -> str:
+    """Whether the candidate's worst group is better, in one sentence; "better" only where it is shown.
+
+    What it is against the control, `why` tells.
+    """
+    name = terms.named(terms.judging.candidate)
+    contrasts = [each for each in _of_candidate(board, terms) if rule_of(each.reference.algorithm) is None]
+    if not contrasts:
+        return f"There is no {name} run with a reference at this threshold, so nothing is compared."
+    if not board.judged:
+        return "Too few test patients to judge."
+    names = {
+        verdict: [_reference(each) for each in contrasts if each.verdict == verdict] for verdict in _PHRASES
+    }
+    phrases = [_PHRASES[verdict].format(_listed(found)) for verdict, found in names.items() if found]
+    n_groups = len(board.sizes)
+    judged = n_groups - len(board.missing)
+    scope = f" of the {judged} (of {n_groups}) that can be judged" if 0 < judged < n_groups else ""
+    return f"By its worst group{scope}, {name} is {'; '.join(phrases)}."
+
+
+def why(board: Scoreboard, terms: Terms) -> str:
+    """Why the candidate's worst group is better than the primary reference's; empty where nothing is said."""
+    found = {each.reference.algorithm: each for each in _of_candidate(board, terms)}
+    reference = found.get(terms.judging.primary.reference)
+    if reference is None:
+        return ""
+    control = found.get(terms.control)
+    names = Names(reference.candidate.name, reference.reference.name, terms.named(terms.control))
+    return reason_of(
+        names,
+        reference.verdict,
+        reference.readings.get(WITHIN, "unknown"),
+        "unknown" if control is None else control.verdict,
+    )
+
+
+def _of_candidate(board: Scoreboard, terms: Terms) -> list[Contrast]:
+    return [each for each in board.contrasts if each.candidate.algorithm == terms.judging.candidate]
+
+
+def _reference(contrast: Contrast) -> str:
+    return f"{contrast.reference.name}{' (primary)' if contrast.primary else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+
+
+class Names(NamedTuple):
+    """The methods of the sentence; `control` is the reference, decided by tissue."""
+
+    candidate: str
+    reference: str
+    control: str
+
+
+_RANKING: dict[Reading, str] = {
+    "better": "within strata of tissue it ranks better than {reference} (exploratory)",
+    "worse": "within strata of tissue it ranks worse than {reference} (exploratory)",
+    "open": "within strata of tissue it is not shown to rank otherwise than {reference} (exploratory)",
+    "unknown": f"its ranking within strata of tissue is {NOT_ESTIMABLE}",
+}
+_CONTROL: dict[Reading, str] = {
+    "better": "its worst group is better than that of {control}",
+    "worse": "its worst group is worse than that of {control}",
+    "open": "its worst group is not shown to differ from that of {control}",
+    "unknown": f"its difference to {{control}} is {NOT_ESTIMABLE}",
+}
+_REPRESENTATION: dict[Reading, str] = {
+    "better": "a better representation is shown, and more than a moved threshold",
+    "worse": "a better representation is shown, but a moved threshold alone has the better worst group",
+    "open": "a better representation is shown, but not that the worst group needs it",
+    "unknown": "a better representation is shown",
+}
+_NO_REPRESENTATION: dict[Reading, str] = {
+    "better": "more than a moved threshold is shown, but not a better representation",
+    "worse": "a moved threshold alone has the better worst group",
+    "open": "nothing beyond a moved threshold is shown",
+    "unknown": "a better representation is not shown",
+}
+
+
+def reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -> str:
+    """A sentence on why; empty where nothing may be said of the worst group at all.
+
+    Args:
+        names: of the methods.
+        gain: of the candidate's worst-group accuracy against the reference.
+        ranking: of its AUROC within strata against the reference.
+        control: of its worst-group accuracy against the reference decided by tissue; `unknown` where that
+            is not there.
+    """
+    readings: set[Reading] = {*SURE, "open", "unknown"}
+    if gain not in (*SURE, "open") or not {ranking, control} <= readings:
+        return ""
+    seen = f"{_RANKING[ranking]}, and {_CONTROL[control]}".format(**names._asdict())
+    if gain != "better":
+        return f"No gain over {names.reference} is there to explain: {seen}."
+    if ranking == "better":
+        conclusion = _REPRESENTATION[control]
+    elif ranking == control == "unknown":
+        conclusion = "why is not told"
+    else:
+        conclusion = _NO_REPRESENTATION[control]
+    return f"Why it is better than {names.reference}: {conclusion}, for {seen}."
