@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.cmnist.published import PUBLISHED
 from benchmarks.cmnist.settings import Method, Settings
 from pipeline.files import replacing
-from pipeline.look.plots import canvas, color
+from pipeline.look.plots import canvas
+from pipeline.look.styles import styles_of
 
 Records = Mapping[tuple[str, float], Sequence[Mapping[str, Any]]]
 PARTS = {
@@ -95,6 +96,7 @@ def draw(settings: Settings, records: Records, path: Path) -> None:
     """A PNG: our means and seeds as points, the published mean as an open ring, one panel per ratio."""
     ratios = settings.published_ratios
     methods = list(settings.methods.items())
+    styles = styles_of(settings.methods)
     with canvas(2.2 * len(ratios) + 1.6, 3.4, columns=len(ratios), sharex=True, sharey=True) as (
         figure,
         axes,
@@ -103,9 +105,16 @@ def draw(settings: Settings, records: Records, path: Path) -> None:
             for row, (name, _) in enumerate(methods):
                 found = records.get((name, ratio), ())
                 values = [100 * record["gba"] for record in found if "failure" not in record]
-                axis.plot(values, [row] * len(values), "o", color=color(row), markersize=4)
+                axis.plot(values, [row] * len(values), linestyle="none", **styles[name].marked(5))
                 if name in PUBLISHED:
-                    axis.plot(PUBLISHED[name][ratio][0], row, "o", color="black", markerfacecolor="none")
+                    axis.plot(
+                        PUBLISHED[name][ratio][0],
+                        row,
+                        "o",
+                        color="black",
+                        markerfacecolor="none",
+                        markersize=9,
+                    )
             axis.set(title=f"{100 * ratio:g} % conflicting", xlim=(0, 100), xlabel="GBA, %")
             axis.set_yticks(range(len(methods)), [_label(method) for _, method in methods])
         axes[0, 0].invert_yaxis()

@@ -192,6 +192,7 @@ def _check_labels(patients: pd.DataFrame, split_P: NDArray[np.object_], settings
     raise GroupError(
         has=f"{len(patients)} patients, {without} with patches of label 0 and {with_tumor} with patches of "
         f"label 1 ({found})",
-        needs=f"patients of both labels in {', '.join(asked[:-1])} and {asked[-1]}: at least {needed} of each",
+        needs=f"patients of both labels in {', '.join(asked[:-1])} and {asked[-1]}: at least {needed} "
+        "of each",
         do="add patients, use fewer folds, or free patients whose split slides.csv fixes",
     )

@@ -122,7 +122,7 @@ def write(
     with replacing(folder / "table.md") as part:
         part.write_text(markdown(page), encoding="utf-8")
     names = {method.algorithm: method.name for method in boards[0].methods}
-    with replacing(folder / "study.png") as part, dot_plot(boards, names, list(names).index) as figure:
+    with replacing(folder / "study.png") as part, dot_plot(boards, names) as figure:
         figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
 
 

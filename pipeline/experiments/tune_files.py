@@ -81,7 +81,16 @@ def write(folder: Path, tuning: Tuning) -> None:
             f"best of {len(tuning.trials)} trials"
         )
         titles = {k: name + " (decides)" * (k == tuning.bench.rule) for k, name in tuning.shown.items()}
-        draw(tuning.trials, tuning.best, tuning.references, titles, tuning.searched, title, part)
+        draw(
+            tuning.trials,
+            tuning.best,
+            tuning.references,
+            titles,
+            tuning.searched,
+            title,
+            part,
+            algorithm=tuning.algorithm,
+        )
 
 
 def trials_table(tuning: Tuning) -> pd.DataFrame:

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.look import plots as drawing
+from pipeline.look.styles import styles_of
 
-Series = tuple[str, int, pd.DataFrame, int]
-"""Name to print, place in the palette, history (one row per validation), step kept."""
+Series = tuple[str, str, pd.DataFrame, int]
+"""Algorithm, name to print, history (one row per validation), step kept."""
 
 _LOSS = ("train_loss", "training loss")
 _OF_GROUPS = (_LOSS, ("validation_wga", "validation WGA, %"), ("validation_gba", "validation GBA, %"))
@@ -25,19 +26,20 @@ _OF_CLASSES = (
 def curves_figure(series: Sequence[Series], name: str) -> bytes:
     """Three panels over the epochs as SVG; the epoch kept is marked on every line."""
     panels = curves_of([history for _, _, history, _ in series])
+    styles = styles_of([algorithm for algorithm, *_ in series])
     with drawing.canvas(7.4, 2.7, 1, len(panels)) as (figure, grid):
         for axes, (column, title) in zip(grid[0], panels, strict=True):
-            for label, place, history, best in series:
-                tone = drawing.color(place)
-                axes.plot(history["epoch"], history[column], color=tone, label=label, linewidth=1.3)
+            for algorithm, label, history, best in series:
+                look = styles[algorithm].marked(7)
+                axes.plot(history["epoch"], history[column], color=look["color"], linewidth=1.3)
                 kept = history[history["step"] == best]
-                axes.plot(kept["epoch"], kept[column], drawing.marker(place), color=tone, markersize=7)
+                axes.plot(kept["epoch"], kept[column], label=label, linestyle="none", **look)
             axes.set_title(title)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if column != "train_loss":
                 drawing.percent_axis(axes, "y")
-        drawing.legend_below(figure, grid[0, 0], [label for label, *_ in series])
+        drawing.legend_below(figure, grid[0, 0], [label for _, label, *_ in series])
         return drawing.svg(figure, name)
 
 

@@ -16,10 +16,7 @@ MUTED = "#5d6b78"
 RULE = "#d5dce2"
 ACCENT = "#0b5a83"
 TUMOR, NORMAL = "#b5541c", "#0b5a83"
-# Okabe and Ito's palette, darkened where thin lines need it: told apart by color-blind readers.
-_SERIES = ("#6d7780", "#c98500", "#00845f", ACCENT, "#a8527f", "#b5541c", "#2f8fc4", "#3b3b3b")
 _FONTS = b"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans'"
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # The stubs list every key as a literal type; a plain mapping of settings does not satisfy them.
 _STYLE: Any = {
@@ -48,16 +45,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
-
-
-def color(position: int) -> str:
-    """Color of the series at a position; the same method has the same color in every picture."""
-    return _SERIES[position % len(_SERIES)]
-
-
-def marker(position: int) -> str:
-    """Marker of the series at a position, so that color is never the only difference."""
-    return _MARKERS[position % len(_MARKERS)]
 
 
 @contextmanager

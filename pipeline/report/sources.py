@@ -77,11 +77,11 @@ class Sources:
         """A picture of scoreboards as a data URI; `name` tells it from the report's others."""
         present = {method.algorithm for board in boards for method in board.methods}
         order = sorted(present, key=lambda algorithm: (self.position(algorithm), algorithm))
-        with dot_plot(boards, {each: self.named(each) for each in order}, self.position) as figure:
+        with dot_plot(boards, {each: self.named(each) for each in order}) as figure:
             return svg_uri(svg(figure, name))
 
     def position(self, algorithm: str) -> int:
-        """Place of an algorithm in the palette."""
+        """Place of an algorithm in the report's order."""
         known = list(self.settings.names)
         known += [name for name in (*self.evidence.algorithms, algorithm) if name not in known]
         return known.index(algorithm)

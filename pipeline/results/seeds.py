@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.groups import GroupLayout
-from models.metrics.along_attribute import AttributeBins, attribute_bins
+from models.metrics.along_attribute import AttributeBins
 from models.metrics.intervals import PatientStatistics, PatientSums, patient_statistics
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
@@ -183,11 +183,9 @@ def layout_of(tested: Sequence[Tested]) -> NamedLayout:
 
 
 def bins_of(tested: Sequence[Tested], layout: GroupLayout) -> AttributeBins | None:
-    """Quantile bins of the tissue fraction, the same for every run; none where patches have none."""
-    patches = pd.concat([run.patches for run in tested]).drop_duplicates("patch_id")
-    if not np.isfinite(patches["tissue_fraction"].to_numpy(np.float64)).all():
-        return None
-    return attribute_bins(patches["label"], patches["tissue_fraction"], layout.n_classes)
+    """Bins of the tissue fraction, of one width; none where patches have none."""
+    known = all(np.isfinite(run.patches["tissue_fraction"].to_numpy(np.float64)).all() for run in tested)
+    return AttributeBins(layout.n_classes) if known else None
 
 
 def is_ranked(tested: Sequence[Tested], layout: GroupLayout) -> bool:

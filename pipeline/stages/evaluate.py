@@ -20,7 +20,6 @@ from models.data.splitting import TEST, VALIDATION
 from models.determinism import deterministic
 from models.groups import GroupLayout
 from models.metrics.accuracy import auroc, group_metrics, patients_per_group
-from models.metrics.along_attribute import attribute_curve
 from models.metrics.intervals import bootstrap, patient_statistics
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
@@ -30,6 +29,7 @@ from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
+from pipeline.results.along import along_tissue
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.training.layout import read_layout
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
@@ -156,56 +156,13 @@ def split_metrics(
             }
             for g in range(layout.n_groups)
         },
-        **_along_tissue(predictions, settings),
+        **along_tissue(predictions, layout.n_classes, settings),
         "intervals": {
             figure: {"low": interval.low, "high": interval.high, "level": interval.level}
             for figure, interval in intervals.items()
             if math.isfinite(interval.low)
         },
     }
-
-
-def _along_tissue(predictions: pd.DataFrame, settings: EvaluateSettings) -> dict[str, Any]:
-    """`tissue_fraction`: worst_bin with label, bin and accuracy; per `label_<y>` slope, area and `bins`.
-
-    Nothing where patches have no tissue fraction, as those of a published benchmark.
-    """
-    value = predictions.get("tissue_fraction")
-    if value is None or value.isna().any() or predictions.empty:
-        return {}
-    curve = attribute_curve(
-        predictions["label"],
-        predictions["prediction"],
-        value,
-        LAYOUT.n_classes,
-        patient=predictions["patient_id"].astype(str),
-        **settings.minimums(),
-    )
-    rows = [
-        {
-            "low": low,
-            "high": high,
-            "accuracy": _figure(curve.metrics.accuracy_G[b]),
-            "correct": int(curve.metrics.correct_G[b]),
-            "patches": int(curve.metrics.count_G[b]),
-            "patients": int(curve.patients_B[b]),
-        }
-        for b, (_, low, high) in enumerate(curve.bins.places)
-    ]
-    labels = {
-        f"label_{y}": {
-            "slope": _figure(curve.slope_K[y]),
-            "area": _figure(curve.area_K[y]),
-            "bins": {f"bin_{i}": rows[b] for i, b in enumerate(curve.bins.of_label(y))},
-        }
-        for y in range(LAYOUT.n_classes)
-    }
-    worst: dict[str, Any] = {"accuracy": NOT_ESTIMABLE}
-    if curve.worst_bin is not None:
-        label = curve.bins.places[curve.worst_bin][0]
-        place = curve.bins.of_label(label).index(curve.worst_bin)
-        worst = {"label": label, "bin": place, "accuracy": rows[curve.worst_bin]["accuracy"]}
-    return {"tissue_fraction": {"worst_bin": worst, **labels}}
 
 
 def _figure(value: float) -> float | str:

@@ -105,7 +105,7 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
         "cohort": paths.cohort,
     }
     sources = {"fingerprint": digest, "data": data, "commit": git_commit(paths.root)}
-    curves = curves_figure([(card.algorithm, 3, history, int(record["best_step"]))], name)
+    curves = curves_figure([(card.algorithm, card.algorithm, history, int(record["best_step"]))], name)
     return TrainingRecord(
         # MLflow's table of runs shows names and no figures, until one asks for them.
         name=f"{name} (WGA {shown(evidence.figures['wga'])})",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from models.metrics.along_attribute import sizes_of
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.answers import answer, why
 from pipeline.results.figures import RANKING, Method, Scoreboard
@@ -106,8 +107,9 @@ def _tissue(board: Scoreboard, terms: Terms) -> Block:
     ]
     return Block(
         "Along the tissue fraction, without a threshold.",
-        "Worst bin: the lowest accuracy in a fifth of a class's patches, from least to most tissue. Slope: "
-        "percentage points of accuracy per 10 points more tissue; near 0 where tissue area is not used.",
+        "Worst bin: the lowest accuracy of a class in a tenth of the range of tissue, 0–10 %, 10–20 % and so "
+        "on, the same for all; a minimum, it is biased down. Slope: percentage points of accuracy per 10 "
+        "points more tissue; near 0 where tissue area is not used.",
         ("Method", *titles),
         ("", *titles),
         _rows(board, terms, rows),
@@ -118,7 +120,9 @@ def _place(board: Scoreboard, method: Method) -> str:
     if method.worst_bin is None or board.bins is None:
         return NOT_ESTIMABLE
     label, low, high = board.bins.places[method.worst_bin]
-    return f"{board.layout.classes[label]}, {100 * low:.0f}–{100 * high:.0f} % tissue"
+    patches_B, patients_B = sizes_of(method.statistics["bins"])
+    stands_on = f"{patches_B[method.worst_bin]:,.0f} patches, {patients_B[method.worst_bin]:,} patients"
+    return f"{board.layout.classes[label]}, {100 * low:.0f}–{100 * high:.0f} % tissue ({stands_on})"
 
 
 def _groups(board: Scoreboard, terms: Terms) -> Block:

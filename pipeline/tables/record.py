@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.metrics.along_attribute import sizes_of
 from models.metrics.intervals import Interval
 from pipeline.results.figures import FAMILY, Contrast, Method, Scoreboard
 from pipeline.results.verdict import interval_record
@@ -46,10 +47,11 @@ def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
         "strata": _named(board.layout.attributes if method.strata else (), method.strata),
     }
     if board.bins is not None:
-        places = zip(board.bins.places, method.bins, strict=True)
+        places = zip(board.bins.places, method.bins, *sizes_of(method.statistics["bins"]), strict=True)
         content["tissue_bins"] = [
-            {"class": board.layout.classes[label], "low": low, "high": high, **interval_record(interval)}
-            for (label, low, high), interval in places
+            {"class": board.layout.classes[label], "from": low, "to": high}
+            | {"patches": float(patches), "patients": int(patients), **interval_record(interval)}
+            for (label, low, high), interval, patches, patients in places
         ]
         content["slopes"] = _named(board.layout.classes, method.slopes)
     return content

@@ -428,9 +428,17 @@ def test_the_tissue_fraction_without_a_threshold(context: Context) -> None:
     (section,) = compare(context)["sections"]
     found = method(section, "erm")
     assert found["slopes"]["tumor"]["low"] > 0 > found["slopes"]["non-tumor"]["high"]
-    assert len(found["tissue_bins"]) == 10
+    bins = {(each["class"], each["from"]): each for each in found["tissue_bins"]}
+    assert len(bins) == 20
+    # Little tissue lies below 0.41, much above 0.51.
+    assert bins["non-tumor", 0.0]["estimate"] == bins["tumor", 0.7]["estimate"] == 1
+    assert bins["non-tumor", 0.6]["estimate"] == bins["tumor", 0.3]["estimate"] == 0
+    # Every patient has the tissue of ten patches of a class in steps of 0.04: 0.03, 0.07, 0.11 ...
+    assert (bins["tumor", 0.0]["patches"], bins["tumor", 0.0]["patients"]) == (16, 8)
+    assert bins["tumor", 0.0]["estimate"] == "not estimable"
     assert found["figures"]["worst_bin"]["estimate"] == 0
-    assert found["tissue_bins"][0]["estimate"] == 1
+    told = (context.paths.results / "table.md").read_text()
+    assert "non-tumor, 60–70 % tissue (24 patches, 8 patients)" in told
 
 
 class _Text(HTMLParser):

@@ -108,18 +108,21 @@ def test_figures_follow_from_the_predictions(context: Context) -> None:
 
 def test_figures_along_the_tissue_follow_from_the_predictions(context: Context) -> None:
     predictions, metrics = run(context)
-    tissue = pd.read_parquet(context.paths.index).set_index("patch_id")["tissue_fraction"]
+    index = pd.read_parquet(context.paths.index).set_index("patch_id")
+    tissue, patient = index["tissue_fraction"], index["patient_id"]
     test = predictions[predictions["split"] == "test"].assign(right=lambda t: t["label"] == t["prediction"])
     test["tissue"] = tissue[test["patch_id"]].to_numpy()
     found = metrics["test"]["tissue_fraction"]
     lowest = []
     for label, part in test.groupby("label"):
         bins = list(found[f"label_{label}"]["bins"].values())
-        assert len(bins) == 5
+        assert [(each["low"], each["high"]) for each in bins] == [(i / 10, (i + 1) / 10) for i in range(10)]
         assert sum(each["patches"] for each in bins) == len(part)
         for each in bins[:-1]:
             inside = part[(part["tissue"] >= each["low"]) & (part["tissue"] < each["high"])]
             assert (each["correct"], each["patches"]) == (inside["right"].sum(), len(inside))
+            assert each["patients"] == inside["patch_id"].map(patient).nunique()
+            assert ("interval" in each) == (each["accuracy"] != NOT_ESTIMABLE)
         slope = np.polyfit(part["tissue"], part["right"].astype(float), 1)[0]
         assert found[f"label_{label}"]["slope"] == pytest.approx(slope, abs=1e-9)
         lowest += [each["accuracy"] for each in bins if each["accuracy"] != NOT_ESTIMABLE]
@@ -173,12 +176,19 @@ def test_small_groups_are_not_estimable_and_out_of_the_worst() -> None:
 
 def test_too_small_bins_of_tissue_are_not_estimable() -> None:
     table = predictions_of(["a", "b"] * 10, [0] * 10 + [2] * 10, [1] * 19 + [0])
-    table["tissue_fraction"] = np.linspace(0, 1, 20)
+    table["tissue_fraction"] = np.repeat([0.05, 0.15, 0.25, 0.35, 0.45], 2).tolist() * 2
     found = split_metrics(table, EvaluateSettings(minimum_patches=2, minimum_patients=2, draws=10))
-    assert found["tissue_fraction"]["worst_bin"] == {"label": 1, "bin": 4, "accuracy": 0.5}
+    worst = found["tissue_fraction"]["worst_bin"]
+    assert [worst[key] for key in ("label", "bin", "low", "high")] == [1, 4, 0.4, 0.5]
+    assert [worst[key] for key in ("accuracy", "patches", "patients")] == [0.5, 2, 2]
+    assert found["tissue_fraction"]["label_0"]["bins"]["bin_9"] == {
+        "low": 0.9, "high": 1, "accuracy": NOT_ESTIMABLE, "correct": 0, "patches": 0, "patients": 0,
+    }  # fmt: skip
+    assert found["tissue_fraction"]["label_1"]["mean"] == pytest.approx(0.9)
+    assert found["tissue_fraction"]["label_1"]["bins_judged"] == 5
     few = split_metrics(table, EvaluateSettings(minimum_patches=3, minimum_patients=2, draws=10))
     assert few["tissue_fraction"]["worst_bin"] == {"accuracy": NOT_ESTIMABLE}
-    assert few["tissue_fraction"]["label_0"]["area"] == NOT_ESTIMABLE
+    assert few["tissue_fraction"]["label_0"]["mean"] == NOT_ESTIMABLE
     assert few["tissue_fraction"]["label_0"]["slope"] == 0
     json.dumps(few, allow_nan=False)
     missing = split_metrics(table.assign(tissue_fraction=np.nan), EvaluateSettings(draws=10))

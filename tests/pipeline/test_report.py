@@ -16,21 +16,25 @@ import pytest
 import yaml
 
 from models.data.splitting import TEST
+from models.metrics.along_attribute import AttributeCurve
 from models.metrics.intervals import Interval
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage, load_yaml
 from pipeline.look.curves import curves_of
 from pipeline.look.patches import composite, intensity_range, picture_pair
+from pipeline.look.plots import canvas
 from pipeline.report.page import render
 from pipeline.report.panels import sheets
 from pipeline.report.panels.examples import choose
-from pipeline.report.panels.structure import binned_accuracy
+from pipeline.report.panels.structure import draw_curves
 from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.results.along import curve_along
 from pipeline.results.answers import answer
 from pipeline.results.figures import Contrast, Scoreboard
 from pipeline.results.names import rule_of
 from pipeline.results.runs import study_fingerprints
+from pipeline.results.seeds import Pool
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
@@ -420,13 +424,61 @@ def test_examples_are_fixed_and_of_different_patients() -> None:
     assert chosen[chosen["group"] == 0]["correct"].tolist() == [True, True, False, False, False]
 
 
-def test_accuracy_in_bins() -> None:
-    value_N = np.repeat([0.1, 0.2, 0.9], [20, 20, 5])
-    means, accuracy = binned_accuracy(value_N, value_N < 0.15, bins=2, fewest=10)
-    assert means == pytest.approx([0.1, (20 * 0.2 + 5 * 0.9) / 25])
-    assert accuracy == [1.0, 0.0]
-    assert binned_accuracy(np.ones(30), np.ones(30, bool)) == ([1.0], [1.0])
-    assert binned_accuracy(np.empty(0), np.empty(0, bool)) == ([], [])
+def phantom_like() -> dict[str, AttributeCurve]:
+    """ERM fails on tumor patches with little tissue, GERNE does not; from 90 % on there are too few."""
+    rng = np.random.default_rng(0)
+    tissue_N = np.concatenate([rng.uniform(0.01, 0.9, 900), rng.uniform(0.9, 1, 5)])
+    patient_N = np.arange(905) % 9
+    lost_N = np.where(tissue_N < 0.1, 1.0, np.where(tissue_N < 0.2, 0.6, 0.05))
+    erm_N, gerne_N = (rng.random(905) >= lost_N).astype(int), (rng.random(905) > 0.1).astype(int)
+    rows = pd.DataFrame({"label": 1, "tissue_fraction": tissue_N, "patient_id": patient_N})
+    settings = EvaluateSettings(draws=200)
+    return {
+        name: curve_along("tissue_fraction", rows, prediction_N, 2, settings)
+        for name, prediction_N in (("erm", erm_N), ("gerne", gerne_N))
+    }
+
+
+def test_a_failure_at_little_tissue_is_drawn_with_its_interval_and_count() -> None:
+    curves = phantom_like()
+    with canvas(7, 2) as (_, grid):
+        axes = grid[0, 0]
+        draw_curves(axes, curves, 1, {"erm": "ERM", "gerne": "GERNE"})
+        marked = {line.get_label(): line.get_ydata() for line in axes.lines}
+        assert marked["ERM"][0] == 0
+        assert 0.2 < marked["ERM"][1] < 0.6
+        assert np.nanmin(marked["GERNE"]) > 0.7
+        # Too few patches: no mark, gray, and their number; the marks of both are beside each other.
+        assert np.isnan([marked[name][9] for name in ("ERM", "GERNE")]).all()
+        gray = [patch.get_x() for patch in axes.patches]
+        assert gray == [0.9]
+        told = [text.get_text().split("\n") for text in axes.get_xticklabels()]
+        assert told[9] == ["90–100 %", "5", "5"]
+        count = int(curves["erm"].count_B[10])
+        assert told[0] == ["0–10 %", str(count), "9"]
+        places = {line.get_label(): line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 10}
+        assert (places["GERNE"] - places["ERM"] > 0).all()
+        bars = [line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1]
+        interval = curves["erm"].interval_B[11]
+        assert [interval.low, interval.high] in [list(bar) for bar in bars]
+
+
+def test_the_report_pools_seeds_along_the_tissue(sources: Sources) -> None:
+    """A method with two seeds has one curve, the mean of both."""
+    board = sources.boards["low"]
+    pool = next(method.pool for method in board.methods if method.algorithm == "erm")
+    other = replace(pool.runs[0], seed=7, patches=pool.runs[0].patches.assign(prediction=1))
+    both = Pool("erm", (pool.runs[0], other), ())
+    one, two, mean = (
+        curve_along(
+            "tissue_fraction", each.rows, each.by_run("prediction", -1), 2, EvaluateSettings(draws=20)
+        )
+        for each in (pool, Pool("erm", (other,), ()), both)
+    )
+    known = mean.estimable_B
+    assert known.any()
+    np.testing.assert_allclose(mean.accuracy_B[known], ((one.accuracy_B + two.accuracy_B) / 2)[known])
+    np.testing.assert_array_equal(mean.count_B, one.count_B)
 
 
 def test_channels_become_colors() -> None:

@@ -157,7 +157,12 @@ def test_too_few_patients_of_a_label_are_counted() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"method": "folds", "folds": 3, "fold": 3}, {"validation": 0.5, "test": 0.5}, {"test": -0.1}, {"tset": 1}],
+    [
+        {"method": "folds", "folds": 3, "fold": 3},
+        {"validation": 0.5, "test": 0.5},
+        {"test": -0.1},
+        {"tset": 1},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -18,8 +18,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
                     curves_figure(
                         [
                             (
+                                run.algorithm,
                                 sources.named(run.algorithm),
-                                sources.position(run.algorithm),
                                 sources.evidence.histories[run.name],
                                 int(run.record["best_step"]),
                             )

@@ -1,4 +1,4 @@
-"""Accuracy against tumor fraction and tissue fraction: what the groups leave out."""
+"""Accuracy along the tumor fraction and the tissue fraction: what the groups leave out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from models.metrics.along_attribute import AttributeCurve
 from pipeline.look import plots as drawing
+from pipeline.look.styles import Style, styles_of
 from pipeline.report.sources import Sources
-from pipeline.results.tested import Tested
+from pipeline.results.along import curve_along
+from pipeline.results.figures import Scoreboard
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
@@ -18,48 +21,20 @@ _VIEWS = (
     ("non-tumor patches", 0, "tissue_fraction"),
 )
 """Title, label, and column of the horizontal axis."""
-_BINS = 5
-_FEWEST = 10
+_SPREAD = 0.7
+"""Share of a bin's width over which the methods' marks are spread."""
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """One picture per threshold."""
     return {
-        "fewest": _FEWEST,
+        "minimum": sources.intervals,
         "tumor_fractions": has_tumor_fractions(sources.evidence.index),
         "pictures": [
-            (threshold, drawing.svg_uri(_picture(sources, threshold)))
-            for threshold in sources.evidence.thresholds
+            (threshold, drawing.svg_uri(_picture(sources, board)))
+            for threshold, board in sources.boards.items()
         ],
     }
-
-
-def binned_accuracy(
-    value_N: NDArray[np.float64], correct_N: NDArray[np.bool_], bins: int = _BINS, fewest: int = _FEWEST
-) -> tuple[list[float], list[float]]:
-    """Mean value and accuracy inside quantile bins of `value_N`; bins under `fewest` samples are left out."""
-    edges = np.unique(np.quantile(value_N, np.linspace(0, 1, bins + 1))) if value_N.size else np.empty(0)
-    place_N = np.searchsorted(edges[1:-1], value_N, side="right")
-    kept = [place_N == bin_ for bin_ in np.unique(place_N) if (place_N == bin_).sum() >= fewest]
-    return [float(value_N[rows].mean()) for rows in kept], [float(correct_N[rows].mean()) for rows in kept]
-
-
-def _picture(sources: Sources, threshold: str) -> bytes:
-    runs = [run for run in sources.evidence.runs if run.threshold == threshold]
-    views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
-    with drawing.canvas(7.4, 2.9, 1, len(views), sharey=True) as (figure, grid):
-        for axes, (title, label, column) in zip(grid[0], views, strict=True):
-            for run in runs:
-                _line(sources, axes, run, label, column)
-            axes.set_title(title)
-            axes.set_xlabel(f"{column.replace('_', ' ')}, %")
-            if column == "tissue_fraction":
-                value = 100 * sources.evidence.threshold_value(threshold)
-                axes.axvline(value, color=drawing.MUTED, linestyle=(0, (4, 2)), linewidth=1)
-        drawing.percent_axis(grid[0, 0], "y")
-        grid[0, 0].set_ylabel("accuracy on test patches, %")
-        drawing.legend_below(figure, grid[0, -1], [sources.named(run.algorithm) for run in runs])
-        return drawing.svg(figure, f"structure-{threshold}")
 
 
 def has_tumor_fractions(index: pd.DataFrame) -> bool:
@@ -67,14 +42,80 @@ def has_tumor_fractions(index: pd.DataFrame) -> bool:
     return index.loc[index["label"] == 1, "tumor_fraction"].nunique() > 1
 
 
-def _line(sources: Sources, axes: Axes, run: Tested, label: int, column: str) -> None:
-    part = run.patches[run.patches["label"] == label]
-    correct_N = (part["prediction"] == part["label"]).to_numpy(bool)
-    place = sources.position(run.algorithm)
-    axes.plot(
-        *binned_accuracy(100 * part[column].to_numpy(np.float64), correct_N),
-        color=drawing.color(place),
-        marker=drawing.marker(place),
-        markersize=4.5,
-        label=sources.named(run.algorithm),
-    )
+def _picture(sources: Sources, board: Scoreboard) -> bytes:
+    views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
+    curves = {share: _curves(board, share) for share in dict.fromkeys(share for *_, share in views)}
+    names = {method.algorithm: method.name for method in board.methods}
+    with drawing.canvas(7.4, 0.4 + 2.0 * len(views), len(views), 1, sharey=True) as (figure, grid):
+        for axes, (title, label, share) in zip(grid[:, 0], views, strict=True):
+            draw_curves(axes, curves[share], label, names)
+            axes.set_title(f"{title} by {share.replace('_', ' ')}")
+            axes.set_ylabel("accuracy, %")
+            drawing.percent_axis(axes, "y")
+            if share == "tissue_fraction":
+                value = sources.evidence.threshold_value(board.threshold)
+                axes.axvline(value, color=drawing.MUTED, linestyle=(0, (4, 2)), linewidth=1)
+        drawing.legend_below(figure, grid[-1, 0], list(names.values()))
+        return drawing.svg(figure, f"structure-{board.threshold}")
+
+
+def _curves(board: Scoreboard, share: str) -> dict[str, AttributeCurve]:
+    return {
+        method.algorithm: curve_along(
+            share,
+            method.pool.rows,
+            method.pool.by_run("prediction", -1),
+            board.layout.groups.n_classes,
+            board.settings,
+        )
+        for method in board.methods
+    }
+
+
+def draw_curves(
+    axes: Axes, curves: Mapping[str, AttributeCurve], label: int, names: Mapping[str, str]
+) -> None:
+    """Accuracy of every method in every bin of a label, with its interval; below, how much stands behind it.
+
+    A bin with patches that is not estimable is gray.
+
+    Args:
+        curves: by algorithm, all of the same patches.
+        names: to print, by algorithm.
+    """
+    first, styles = next(iter(curves.values())), styles_of(curves)
+    own, edges_E = first.bins.of_label(label), first.bins.edges
+    centers_I = (edges_E[1:] + edges_E[:-1]) / 2
+    for place, b in enumerate(own):
+        if first.count_B[b] and not first.estimable_B[b]:
+            axes.axvspan(edges_E[place], edges_E[place + 1], color=drawing.RULE, alpha=0.6, zorder=0)
+    offsets = _SPREAD / first.bins.n_bins * (np.arange(len(curves)) + 0.5) / len(curves)
+    for offset, (algorithm, curve) in zip(offsets, curves.items(), strict=True):
+        place_I = centers_I - _SPREAD / 2 / first.bins.n_bins + offset
+        _draw_curve(axes, curve, own, place_I, styles[algorithm], names[algorithm])
+    counts = zip(edges_E, edges_E[1:], first.count_B[own], first.patients_B[own], strict=False)
+    told = [f"{100 * low:.0f}–{100 * high:.0f} %\n{n:,.0f}\n{p:,}" for low, high, n, p in counts]
+    axes.set_xticks(centers_I, told, fontsize=7)
+    # As far below the axis as the labels, whose first line is the range.
+    beside: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "ha": "right",
+        "va": "top",
+    }
+    axes.annotate("\npatches\npatients", (0, 0), (-4, -3.5), fontsize=7, **beside)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(0, 1)
+    axes.grid(axis="x", visible=False)
+    for edge in edges_E[1:-1]:
+        axes.axvline(edge, color="#e7ebef", linewidth=0.8, zorder=0)
+
+
+def _draw_curve(
+    axes: Axes, curve: AttributeCurve, own: range, place_I: NDArray[np.float64], style: Style, name: str
+) -> None:
+    look = style.marked(5)
+    for place, b in zip(place_I, own, strict=True):
+        interval = curve.interval_B[b]
+        axes.plot([place, place], [interval.low, interval.high], color=style.color, linewidth=1.2, zorder=2)
+    axes.plot(place_I, curve.accuracy_B[list(own)], label=name, linewidth=0.7, zorder=3, **look)
