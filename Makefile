@@ -28,10 +28,10 @@ report: $(READY) ## write the report again, with other seeds and a study: make r
 	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item --force report
 
-study: $(READY) ## repeated patient-level cross-validation: make study [COHORT=...], by default of the selected cohort
+study: $(READY) ## repeated patient-level cross-validation of the selected cohort, or make study COHORT=... (ARGS="--minutes 50": in slices)
 	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro tile
-	$(BIN)/evenpatch study
+	$(BIN)/evenpatch study --archive docs/studies $(ARGS)
 
 test: $(READY) lint ## linters, types, import arrow and all tests
 	$(BIN)/pytest -n 2 --dist worksteal
