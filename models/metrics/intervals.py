@@ -18,6 +18,7 @@ from models.metrics.patients import PatientSums as PatientSums
 from models.metrics.patients import patient_statistics as patient_statistics
 from models.metrics.patients import patients_behind
 from models.metrics.spread import mean_of_defined, over_trainings
+from models.metrics.worst_group import Ends as GroupEnds
 from models.metrics.worst_group import (
     Pair,
     difference_ends,
@@ -83,7 +84,8 @@ def bootstrap(
         return told.intervals({}, None)
     shares, tails = statistics.shares(), told.tails
     ends = group_ends(shares, tails.group, training=told.training)
-    worst = worst_ends(shares.of(statistics.estimable_G), tails.one, training=told.training)
+    judged = shares.of(statistics.estimable_G)
+    worst = worst_ends(judged, tails.one, training=told.training) if statistics.estimable_G.any() else None
     return told.intervals(_named(ends, worst), _cross_fitted(statistics, seed))
 
 
@@ -115,7 +117,7 @@ def paired_difference(
         return told.intervals({}, None)
     both_G, tails = first.estimable_G & second.estimable_G, told.tails
     pair = Pair(first.shares(), second.shares(), told.training, by_repeat)
-    worst = worst_difference_ends(pair.of(both_G), tails.one)
+    worst = worst_difference_ends(pair.of(both_G), tails.one) if both_G.any() else None
     found = [_cross_fitted(statistics, seed) for statistics in (first, second)]
     change_R = found[0] - found[1] if by_repeat else mean_of_defined(found[0]) - mean_of_defined(found[1])
     return told.intervals(_named(difference_ends(pair, tails.group), worst), np.atleast_1d(change_R))
@@ -218,10 +220,11 @@ def _cross_fitted(statistics: PatientStatistics, seed: int) -> NDArray[np.float6
     return cross_fitted_worst(statistics.correct_PRG[..., own_G], statistics.count_PRG[..., own_G], seed)
 
 
-def _named(groups: tuple[NDArray[np.float64], NDArray[np.float64]], worst: Ends) -> dict[str, Ends]:
-    """Ends by the names of metrics."""
+def _named(groups: GroupEnds, worst: GroupEnds | None) -> dict[str, Ends]:
+    """Ends by the names of metrics; those of the worst group are not there without an estimable one."""
     ends = zip(*(part_G.tolist() for part_G in groups), strict=True)
-    return {**{f"group_{g}": pair for g, pair in enumerate(ends)}, WORST: worst}
+    found = {f"group_{g}": pair for g, pair in enumerate(ends)}
+    return found | {WORST: (np.nan, np.nan) if worst is None else (float(worst[0]), float(worst[1]))}
 
 
 def _deviation(values_R: NDArray[np.float64]) -> float:

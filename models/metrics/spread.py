@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from models.metrics.accuracy import ratio
@@ -27,17 +27,19 @@ class Spread(NamedTuple):
     variance: NDArray[np.float64]
     freedom: NDArray[np.float64]
 
-    def reach(self, tail: float) -> NDArray[np.float64]:
+    def reach(self, tail: ArrayLike) -> NDArray[np.float64]:
         """How far an end lies from the estimate, by Student's t; `tail` is the chance beyond it."""
         return self.quantile(tail) * np.sqrt(self.variance)
 
-    def quantile(self, tail: float) -> NDArray[np.float64]:
+    def quantile(self, tail: ArrayLike) -> NDArray[np.float64]:
         """Of Student's t, positive."""
-        return np.asarray(-stdtrit(self.freedom, tail), dtype=np.float64)
+        return np.asarray(-stdtrit(self.freedom, np.asarray(tail)), dtype=np.float64)
 
 
 class Shares(NamedTuple):
     """Accuracies of G groups in R repeats, over P patients; NaN where a group is not estimable.
+
+    Arrays may have further axes before that of the groups, for cohorts that are simulated together.
 
     Attributes:
         accuracy_RG: of every repeat.
@@ -59,6 +61,14 @@ class Shares(NamedTuple):
     def of(self, chosen_G: NDArray[np.bool_]) -> "Shares":
         """Those of some groups."""
         return Shares(*(part[..., chosen_G] for part in self))
+
+    def alone(self, group: NDArray[np.int64]) -> "Shares":
+        """One group, to stand against any number; of cohorts simulated together, one of each."""
+        parts = []
+        for part in self:
+            places = (1,) * (part.ndim - 1 - group.ndim)
+            parts.append(np.take_along_axis(part, group.reshape(*places, *group.shape, 1), axis=-1))
+        return Shares(*parts)
 
 
 def shares_of(
@@ -114,8 +124,10 @@ def over_trainings(values_RX: NDArray[np.float64]) -> Spread:
 
 def together(spreads: Sequence[Spread]) -> Spread:
     """Independent variances added, with Satterthwaite's (1946) degrees of freedom."""
-    variance = np.sum([each.variance for each in spreads], axis=0)
-    uncertain = np.sum([ratio(each.variance**2, each.freedom) for each in spreads], axis=0)
+    variance, uncertain = np.zeros(()), np.zeros(())
+    for each in spreads:
+        variance = variance + each.variance
+        uncertain = uncertain + ratio(each.variance**2, each.freedom)
     # Without any variance there is nothing to be uncertain of.
     return Spread(variance, np.where(variance > 0, ratio(variance**2, uncertain), spreads[0].freedom))
 
@@ -125,7 +137,7 @@ def wilson(
     spread: Spread,
     patients_G: NDArray[np.float64],
     patches_G: NDArray[np.float64],
-    tail: float,
+    tail: ArrayLike,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both ends of Wilson's (1927) interval of shares of clustered patches, inside 0..1.
 
