@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr
 
 from models.metrics.patients import PatientSums
 from models.metrics.spread import Spread, mean_of_defined, together
@@ -50,14 +50,14 @@ def drawn_ends(
     defined_D = values_D[~np.isnan(values_D)]
     if not defined_D.size or np.isnan(patients):
         return np.nan, np.nan
-    inflation, t = patients / (patients - 1), float(stdtrit(patients - 1, tail))
-    moved = float(ndtr(np.sqrt(inflation) * t))
+    inflation = patients / (patients - 1)
+    own = Spread(np.array(defined_D.var() * inflation), np.array(patients - 1))
+    both = together([own, *trainings])
+    moved = float(ndtr(-np.sqrt(inflation) * both.quantile(tail)))
     low, high = np.quantile(defined_D, [moved, 1 - moved])
     if not trainings:
         return float(low), float(high)
-    over_patients = Spread(np.array(defined_D.var() * inflation), np.array(patients - 1))
-    reach = float(together([over_patients, *trainings]).reach(tail))
-    if over_patients.variance == 0:
-        return estimate - reach, estimate + reach
-    stretch = reach / float(over_patients.reach(tail))
+    if own.variance == 0:
+        return estimate - float(both.reach(tail)), estimate + float(both.reach(tail))
+    stretch = float(np.sqrt(both.variance / own.variance))
     return estimate + stretch * (float(low) - estimate), estimate + stretch * (float(high) - estimate)

@@ -136,8 +136,9 @@ def test_figures_and_differences_by_hand(three: Context) -> None:
     assert gerne["wga"]["spread"] == pytest.approx(np.std([0.8, 0.6], ddof=1))
     assert gerne["gba"]["estimate"] == pytest.approx((0.8 + 0.825) / 2)
     assert gerne["worst_class"]["estimate"] == pytest.approx((0.8 + 0.75) / 2)
-    # All patients are alike, so that no draw of them differs.
-    assert (gerne["wga"]["low"], gerne["wga"]["high"]) == pytest.approx((0.7, 0.7))
+    # All patients are alike, and two trainings of 0.8 and 0.6 are not: another one may be anything.
+    assert gerne["wga"]["low"] < 0.1
+    assert gerne["wga"]["high"] > 0.9
     first, second = section["differences"]
     assert (first["candidate"], first["reference"]) == ("gerne", "group_resampling")
     assert second["reference"] == "class_balanced"
@@ -178,7 +179,8 @@ def test_differences_are_paired_on_the_same_patients(context: Context) -> None:
     own = method(section, "gerne")["figures"]["wga"]
     assert own["high"] - own["low"] > 0.2
     difference = section["differences"][0]["figures"]["wga"]
-    assert (difference["low"], difference["high"]) == pytest.approx((0.1, 0.1))
+    assert (difference["low"] + difference["high"]) / 2 == pytest.approx(0.1)
+    assert 0 < difference["high"] - difference["low"] < 0.1
 
 
 def test_what_is_always_told_is_told_to_be_missing(three: Context) -> None:
