@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -47,6 +47,9 @@ benchmark-train-step: $(READY) ## time of a training step beside its network alo
 
 benchmark-predict: $(READY) ## what predict costs beside its decoder and network, and other tools (ARGS="--quick", ...)
 	$(BIN)/python -m benchmarks.predict $(ARGS)
+
+benchmark-decisions: $(READY) ## how stable a fitted decision is beside a search on a grid (ARGS="--cells ... --index ...": on a study)
+	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full|predict-kill|predict-disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full predict-kill predict-disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)

@@ -12,12 +12,17 @@ import torch
 import yaml
 
 from models.algorithms.registry import ALGORITHMS
+from models.decisions.fitting import fit_decision
+from models.decisions.settings import DecisionSettings, FitSettings
+from models.networks.card import Rule
 from models.networks.checkpoint import load_classifier
+from models.networks.decision import told
 from patching.errors import ArtifactError, ConfigError, EmptyGroupError
 from pipeline.artifacts import Paths, run_name
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml
-from pipeline.stages import train
+from pipeline.stages import evaluate, train
+from pipeline.training.layout import read_tissue_threshold
 from pipeline.training.settings import TrainStage
 from tests.models.test_processes import launch
 
@@ -71,6 +76,8 @@ def test_writes_the_whole_run(context: Context, capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "p_less_biased" in out
     assert "2 trial(s)" in out
+    assert card.decision.calibration is not None
+    assert f"temperature {card.decision.calibration.temperature:.3g}" in out
     assert not (context.paths.outputs / "interrupted" / "gerne-low").exists()
 
 
@@ -153,10 +160,81 @@ def test_empty_group_and_unknown_key_end_with_code_2(
     assert "epoch = 3" in error
 
 
+def decide_by(context: Context, **decision: Any) -> None:
+    file = context.configs / "cohorts" / "small.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["train"] = QUICK | {"decision": decision}
+    file.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("rule", ["plain", "by_tissue"])
+def test_a_decision_is_fitted_to_validation_and_applied_as_fitted(context: Context, rule: Rule) -> None:
+    decide_by(context, rule=rule, ridge=20, operating="balanced", minimum_patients=2)
+    decision = load_classifier(run(context, "erm"))[1].decision
+    evaluate.run(context, Namespace(algorithm="erm", threshold="low", seed=None))
+    predictions = pd.read_parquet(context.paths.evaluation("erm-low") / "predictions.parquet")
+    known = pd.read_parquet(context.paths.index)[["patch_id", "patient_id", "tissue_fraction"]]
+    rows = predictions.merge(known, on="patch_id")
+    probability_N, prediction_N = told(decision, rows["logit"], rows["tissue_fraction"])
+    np.testing.assert_array_equal(rows["probability"], probability_N)
+    np.testing.assert_array_equal(rows["prediction"], prediction_N)
+    own = rows[rows["split"] == "validation"]
+    expected = fit_decision(
+        rule,
+        logit_N=own["logit"],
+        label_N=own["label"],
+        tissue_fraction_N=own["tissue_fraction"],
+        above=read_tissue_threshold(context.paths.attribute_table("low")),
+        patient_N=own["patient_id"],
+        settings=FitSettings(ridge=20, operating="balanced", minimum_patients=2),
+    )
+    assert decision.rule == rule
+    assert decision.operating == expected.operating is not None
+    found, wanted = (
+        [card.slope, *card.offsets, *card.knots, card.threshold] for card in (decision, expected)
+    )
+    assert found == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("decision", "train_settings", "said"),
+    [
+        ({"rule": "by_attribute", "minimum_patients": 99}, {}, "99 or more"),
+        ({"rule": "threshold", "minimum_patients": 1}, {"attributes": "nowhere"}, "attributes: nowhere"),
+        ({"operating": {"sensitivity": 1.5}}, {}, "sensitivity = 1.5"),
+    ],
+)
+def test_a_decision_that_cannot_be_fitted_is_refused_before_the_training(
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: dict[str, Any],
+    train_settings: dict[str, Any],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    decide_by(context, **decision)
+    file = context.configs / "train.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | train_settings))
+    monkeypatch.delattr(train, "fit")
+    arguments = ["train", "--cohort", "small", "--root", str(context.paths.root), "--algorithm", "erm"]
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_attribute_that_tissue_does_not_make_has_the_plain_rule_alone(context: Context) -> None:
+    path = context.paths.attribute_table("low")
+    pd.read_parquet(path).to_parquet(path, index=False)  # without its threshold
+    decide_by(context, rule="by_tissue", minimum_patients=1)
+    with pytest.raises(ConfigError, match="an attribute that tissue does not make"):
+        run(context, "erm")
+
+
 def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
     content = load_yaml(repository / "configs" / "train.yaml")
     TrainStage.model_validate(content)
     assert set(content) == set(TrainStage.model_fields)
+    assert set(content["decision"]) == set(DecisionSettings.model_fields)
+    assert TrainStage.model_validate(content).decision == DecisionSettings()
 
 
 def test_starting_weights_are_resolved_against_the_root(tmp_path: Path) -> None:
