@@ -113,15 +113,7 @@ def predicted_slide(
     _require_numbers(probability_NK, plan.row.slide_id)
     sampling, mpp, tissue_N = plan.survey.sampling, plan.survey.mpp, plan.tissue_fraction_N
     probability_N, prediction_N = verdicts(card.decision, probability_NK, tissue_N)
-    names = quality_names(card.channels) if quality_NQ.shape[1] else ()
-    note_N = notes(
-        card,
-        evidence,
-        prediction_N,
-        tissue_fraction_N=tissue_N,
-        quality=dict(zip(names, quality_NQ.T, strict=True)),
-        mpp=None if mpp is None else mpp.mean * sampling.downsample,
-    )
+    note_N = _notes(plan, card, evidence, prediction_N, quality_NQ)
     above = card.attribute.above
     columns: dict[str, Any] = {
         "x": plan.locations_N2[:, 0],
@@ -152,6 +144,25 @@ def predicted_slide(
         tissue_downsample=plan.survey.tissue.downsample,
         outlines=() if plan.annotated is None else plan.annotated.outlines,
         warnings=plan.warnings,
+    )
+
+
+def _notes(
+    plan: SlidePlan,
+    card: ModelCard,
+    evidence: Evidence | None,
+    prediction_N: NDArray[np.int64],
+    quality_NQ: NDArray[np.float32],
+) -> NDArray[np.str_]:
+    names = quality_names(card.channels) if quality_NQ.shape[1] else ()
+    mpp = plan.survey.mpp
+    return notes(
+        card,
+        evidence,
+        prediction_N,
+        tissue_fraction_N=plan.tissue_fraction_N,
+        quality=dict(zip(names, quality_NQ.T, strict=True)),
+        mpp=None if mpp is None else mpp.mean * plan.survey.sampling.downsample,
     )
 
 
