@@ -226,8 +226,8 @@ def resolved_rule(rule: SelectionRule, *, grouped: bool) -> SelectionRule:
         return "worst_group" if grouped else "worst_class"
     if rule in OF_GROUPS and not grouped:
         raise ConfigError(
-            has=f"selection: {rule}, and patches to choose by without attributes (attributes: nowhere, or "
-            "first_judged_on: training)",
+            has=f"selection: {rule}, and patches to choose by without attributes (attributes: nowhere, "
+            "first_judged_on: training, or cross_validation where training attributes are not known)",
             needs="a rule that needs no attributes",
             do="set selection to auto, worst_class, class_balanced or average",
         )

@@ -62,7 +62,7 @@ def fit_each(
     Raises:
         ConfigError: no attributes, a working folder, or as `fit`.
         GroupError: attributes of another number of patches.
-        AlgorithmError: the method sees attributes, so that it trains differently for each.
+        AlgorithmError: the method sees attributes, or cross-validation does: each is another training.
         EmptyGroupError, DivergenceError: as `fit`, where it is so for any of the attributes.
     """
     if not validation_attributes or setup.working_folder is not None:
@@ -72,16 +72,12 @@ def fit_each(
             needs="at least one set, and no working folder: best states beside the first are not saved",
             do="name the attributes, and leave the working folder out or call `fit` for each",
         )
-    if sees_attributes(algorithm, algorithm_settings):
+    inner = setup.settings.choose_by == "cross_validation"
+    if inner or sees_attributes(algorithm, algorithm_settings):
+        by = "is chosen by" if inner else "is given"
         raise AlgorithmError(
-            has=f"algorithm {algorithm}, which is given the training samples' attributes",
+            has=f"algorithm {algorithm}, which {by} the training samples' attributes",
             needs="one that sees none, so that its training is the same whatever they are",
-            do="call `fit` for each",
-        )
-    if setup.settings.choose_by == "cross_validation":
-        raise ConfigError(
-            has="choose_by: cross_validation, which chooses by the training samples' attributes",
-            needs="a choice by the validation split, or none",
             do="call `fit` for each",
         )
     views = {

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -188,15 +188,19 @@ class Setup:
         }
         if trainer.judge.choice.by != "validation":
             content["kept"] = str(trainer.judge.kept)
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         # Who is trained on, and what chooses the state, may differ between first models of one fit.
         columns: list[NDArray[Any]] = [trainer.data.label_N, trainer.judge.patches.label_N]
         if trainer.data.patient_N is not None:
             columns.append(trainer.data.patient_N)
-        for data in (self.train, self.validation):
-            columns += [data.label_N, data.attribute_N, data.tissue_fraction_N]
         if algorithm.first is not None:
             columns += [algorithm.first.logits_NK, algorithm.first.unseen_N]
+        return self.digest(content, columns)
+
+    def digest(self, content: Any, columns: Sequence[NDArray[Any]]) -> str:
+        """SHA-256 of some JSON, of arrays, and of what is known of the patches of both splits."""
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        for data in (self.train, self.validation):
+            columns = [*columns, data.label_N, data.attribute_N, data.tissue_fraction_N]
         for column in columns:
             digest.update(np.ascontiguousarray(column).tobytes())
         return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from itertools import product
@@ -230,6 +230,7 @@ def _outcome(result: FitResult) -> dict[str, Any]:
     chosen = result.trials[result.chosen]
     return {
         "n_trials": len(result.trials),
+        "choice": asdict(result.choice),
         "chosen": dict(chosen.override),
         "best_step": chosen.figures["step"],
         # A figure that is not estimable counts as -inf.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from models.data.dataset import MemoryPatches, PatchData
 from models.groups import GroupLayout
-from models.metrics.selection import FIGURES, Judge, Score, SelectionRule
+from models.metrics.selection import FIGURES, Choice, ChooseBy, Judge, Score, SelectionRule
 
 LABEL_N = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
 ATTRIBUTE_N = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1])  # groups of 4, 2, 1 and 3
@@ -85,3 +86,106 @@ def test_logits_are_only_read(logits_NK: np.ndarray) -> None:
     before = torch.tensor(logits_NK)
     judge().figures(logits_NK)
     assert torch.equal(torch.tensor(logits_NK), before)
+
+
+def of_patients(
+    patient_N: list[str] | None,
+    label_N: list[int],
+    attribute_N: list[int],
+    minimum: int = 2,
+    choose_by: ChooseBy = "auto",
+    **changes: Any,
+) -> Judge:
+    data = PatchData(
+        MemoryPatches(np.zeros((len(label_N), 2, 2, 1), np.uint8)),
+        np.array(label_N),
+        np.array(attribute_N),
+        np.ones(len(label_N)),
+        None if patient_N is None else np.array(patient_N),
+    )
+    shown = data.labelled if changes.pop("nowhere", False) else data
+    rule: SelectionRule = "worst_group" if isinstance(shown, PatchData) else "worst_class"
+    return Judge(
+        shown, GroupLayout(2, 2), rule, 1, 1, choose_by=choose_by, minimum_patients=minimum, **changes
+    )
+
+
+# Label 0: two patients with attribute 0, one with 1; label 1: one with 0, and two with 1, of many patches.
+FEW = (["a", "a", "b", "a", "c", "c", "d"], [0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 0, 1])
+
+
+def test_a_label_without_a_group_of_enough_patients_leaves_the_choice_to_nothing() -> None:
+    assert of_patients(*FEW).choice == Choice(
+        "validation", "every label has a group of at least 2 validation patients"
+    )
+    found = of_patients(*FEW, minimum=3).choice
+    assert found.by == "last"
+    assert found.why == (
+        "the largest group of label 0 has 2 validation patient(s), fewer than minimum_validation_patients: 3"
+    )
+    one_less = ([*FEW[0][:-1], "c"], *FEW[1:])
+    assert of_patients(*one_less).choice.why.startswith("the largest group of label 1 has 1 validation")
+    absent = (FEW[0][:4], FEW[1][:4], FEW[2][:4])
+    assert of_patients(*absent).choice.why.startswith("the largest group of label 1 has 0 validation")
+    for minimum in (0, 1):
+        assert of_patients(*FEW, minimum=minimum).choice.by == "validation"
+
+
+def test_patients_of_a_label_count_where_attributes_are_known_nowhere() -> None:
+    assert of_patients(*FEW, nowhere=True).choice.by == "validation"
+    found = of_patients(*FEW, minimum=3, nowhere=True).choice
+    assert found.why.startswith("label 0 has 2 validation patient(s), fewer")
+    # Three patients with label 0, though no more than two in one group.
+    more = (["e", *FEW[0], "f"], [0, *FEW[1], 1], [1, *FEW[2], 0])
+    assert of_patients(*more, minimum=3, nowhere=True).choice.by == "validation"
+    assert of_patients(*more, minimum=3).choice.by == "last"
+
+
+def test_groups_of_few_patients_have_no_say_and_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    # Right but for the only patch of (0, 1), and one of two of (1, 0) and (1, 1) each.
+    predicted_N = np.array([0, 0, 0, 1, 1, 0, 0])
+    logits_NK = (2.0 * np.eye(2)[predicted_N]).astype(np.float32)
+    found = of_patients(*FEW).figures(logits_NK)
+    assert "label 0, attribute 1: 1 validation patients, below 2" in caplog.text
+    assert "label 1, attribute 0: 1 validation patients, below 2" in caplog.text
+    assert found["validation_wga"] == 0.5
+    assert found["validation_gba"] == 0.75
+    assert math.isnan(found["validation_accuracy_g1"])
+    right, wrong = math.log1p(math.exp(-2)), math.log1p(math.exp(2))
+    assert found["validation_loss"] == pytest.approx((right + (right + wrong) / 2) / 2)
+
+
+@pytest.mark.parametrize("choose_by", ["validation", "last", "cross_validation"])
+def test_patients_are_asked_for_by_auto_alone(choose_by: ChooseBy, caplog: pytest.LogCaptureFixture) -> None:
+    found = of_patients(*FEW, minimum=9, choose_by=choose_by)
+    assert found.choice == Choice(choose_by, f"choose_by: {choose_by}")
+    logits_NK = np.eye(2, dtype=np.float32)[np.array(FEW[1])]
+    assert found.figures(logits_NK)["validation_accuracy_g1"] == 1
+    assert not caplog.text
+    told = of_patients(*FEW, minimum=9).figures(logits_NK)
+    assert told == found.figures(logits_NK), "figures are told by patches where nothing is chosen"
+
+
+def test_unknown_patients_are_not_asked_for() -> None:
+    found = of_patients(None, *FEW[1:], minimum=9)
+    assert found.choice.by == "validation"
+    assert "not known" in found.choice.why
+    assert found.figures(np.eye(2, dtype=np.float32)[np.array(FEW[1])])["validation_wga"] == 1
+
+
+def preferred(made: Judge, wga: list[float]) -> list[bool]:
+    history = [row(figure, figure, 1.0) | {"step": step} for step, figure in enumerate(wga, 1)]
+    best, found = 1, []
+    for step in range(2, len(wga) + 1):
+        found.append(made.prefers(history[:step], best))
+        best = step if found[-1] else best
+    return found
+
+
+def test_a_fixed_state_is_kept_whatever_the_figures() -> None:
+    wga = [0.2, 0.6, 0.6, 0.1, 0.7]
+    assert preferred(of_patients(*FEW), wga) == [True, False, False, True]
+    assert preferred(of_patients(*FEW, minimum=3), wga) == [True, True, True, True]
+    third = of_patients(*FEW, choose_by="cross_validation", kept=3)
+    assert preferred(third, wga) == [True, True, False, False]
+    assert preferred(of_patients(*FEW, choose_by="cross_validation", kept=1), wga) == [False] * 4
