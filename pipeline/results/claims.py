@@ -46,6 +46,14 @@ class StudyClaim:
         return next(each for each in self.board.methods if each.algorithm == self.algorithm)
 
     @property
+    def tuned(self) -> str:
+        """Why the figures are too good, in words; empty where they are not."""
+        if not self.trials:
+            return ""
+        chosen = f"the settings are the best of {self.trials} trials of `evenpatch tune`"
+        return f"{chosen}, chosen on patients that the study tests"
+
+    @property
     def told(self) -> str:
         """What the figures are of, in words."""
         repeats = f"{self.repeats} {'repeat' if self.repeats == 1 else 'repeats'}"
