@@ -1,7 +1,7 @@
 """What a study says of a model from which no patient was kept apart: figures of models trained alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -101,7 +101,8 @@ def _board(context: Context, own: Sequence[Tested], card: ModelCard) -> Scoreboa
     known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
     judging = validated(JudgingSettings, known, str(context.configs / "report.yaml"))
     terms = terms_of(context, own, judging, candidate=card.algorithm, references=())
-    (board,) = scoreboards_of(own, terms)
+    # Of the method as it was trained: rules that are laid over it are another model's.
+    (board,) = scoreboards_of(own, replace(terms, decided=()))
     return board
 
 
