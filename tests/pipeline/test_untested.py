@@ -141,15 +141,15 @@ def spoil(context: Context, how: str) -> None:
             change(context, train=QUICK | {"learning_rate": 0.01})
         case "a training of other settings":
             content = json.loads(record.read_text())
-            content["train_settings"]["learning_rate"] = 0.01
+            content["settings"]["train"] = "0" * 64
             record.write_text(json.dumps(content))
-        case "a training of other candidates":
+        case "a training of other settings of its method":
             content = json.loads(record.read_text())
-            content["trials"].append(content["trials"][0] | {"override": {"batch_size": 64}})
+            content["settings"]["algorithms.erm"] = "0" * 64
             record.write_text(json.dumps(content))
-        case "a training of another method's settings":
+        case "a training of an earlier version":
             content = json.loads(record.read_text())
-            content["algorithm_settings"] |= {"batch_size": 3}
+            del content["settings"]
             record.write_text(json.dumps(content))
         case "a training of other patients":
             splits = pd.read_csv(context.paths.splits, dtype=str)
@@ -168,9 +168,9 @@ def spoil(context: Context, how: str) -> None:
 SPOILED = {
     "no study": "there is no finished study",
     "a study of other settings": "train changed since",
-    "a training of other settings": r"train\.learning_rate changed since the model was trained",
-    "a training of other candidates": "the candidates of erm changed",
-    "a training of another method's settings": r"erm\.batch_size changed",
+    "a training of other settings": "train of the training are other settings",
+    "a training of other settings of its method": r"algorithms\.erm of the training are other settings",
+    "a training of an earlier version": "does not say which settings",
     "a training of other patients": r"splits\.csv changed since the model was trained",
     "a study of another threshold": "no figures of erm at threshold low",
     "a rule of its own": "decides by the rule plain at 0.4",
@@ -319,7 +319,10 @@ def test_the_record_of_a_promotion_says_what_it_rests_on(trained: Context) -> No
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("no study", "no finished study"), ("a training of other settings", r"train\.learning_rate changed")],
+    [
+        ("no study", "no finished study"),
+        ("a training of other settings", "train of the training are other settings"),
+    ],
 )
 def test_without_a_study_of_models_trained_alike_there_is_no_candidate(
     cohort: Context, how: str, words: str
