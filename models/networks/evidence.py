@@ -9,6 +9,8 @@ from models.networks.card import ModelCard
 from patching.errors import CheckpointError
 
 EVIDENCE = "evidence.json"
+STUDY, UNTESTED = "study", "none"
+"""Splits of evidence from models trained alike (`Evidence.split`), and of none."""
 
 
 class _Part(BaseModel):
@@ -46,7 +48,7 @@ class GroupEvidence(_Part):
 
 
 class Evidence(_Part):
-    """How a model did on patients that it was not trained on."""
+    """How a model did on patients that it was not trained on, or how models did that were trained alike."""
 
     schema_version: Literal[1] = 1
     training: str
@@ -55,7 +57,8 @@ class Evidence(_Part):
     description: str
     """Of the cohort, in a sentence."""
     split: str
-    """Whose patches were predicted; those of `test` decided nothing."""
+    """Whose patches were predicted; those of `test` decided nothing. `study`: a cross-validation by patient
+    of models trained alike, on parts of the patients that this one was trained on. `none`: nobody's."""
     chosen: str
     """How the weights were chosen, in words."""
     patches: NonNegativeInt

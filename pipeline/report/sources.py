@@ -69,6 +69,12 @@ class Sources:
         """Whether every figure of the test split is of one training."""
         return all(board.single for board in self.boards.values())
 
+    def told_threshold(self, threshold: str) -> str:
+        """A threshold's name with its value, trained at or not."""
+        if threshold in self.boards:
+            return self.boards[threshold].told_threshold
+        return f"Threshold “{threshold}” (tissue fraction {self.evidence.threshold_value(threshold):.3g})"
+
     def named(self, algorithm: str) -> str:
         """The name of an algorithm to print."""
         return self.terms.named(algorithm)

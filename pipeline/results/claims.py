@@ -1,16 +1,13 @@
 """What a study says of a model from which no patient was kept apart: figures of models trained alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from models.networks.card import ModelCard
-from models.training.making import candidates, checked_settings
 from patching.errors import ArtifactError
 from pipeline.artifacts import run_name
-from pipeline.config import Context, load_algorithm, load_stage, stage_mapping, validated
+from pipeline.config import Context, stage_mapping, validated
 from pipeline.files import read_json
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
@@ -18,9 +15,7 @@ from pipeline.results.runs import study_left_out, tuning_trials
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import JudgingSettings, terms_of
 from pipeline.results.tested import Tested
-from pipeline.training.identity import train_identity
 from pipeline.training.patches import table_fingerprints
-from pipeline.training.settings import TrainStage
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,14 @@ class StudyClaim:
     def method(self) -> Method:
         """The method on the board."""
         return next(each for each in self.board.methods if each.algorithm == self.algorithm)
+
+    @property
+    def tuned(self) -> str:
+        """Why the figures are too good, in words; empty where they are not."""
+        if not self.trials:
+            return ""
+        chosen = f"the settings are the best of {self.trials} trials of `evenpatch tune`"
+        return f"{chosen}, chosen on patients that the study tests"
 
     @property
     def told(self) -> str:
@@ -93,7 +96,8 @@ def _board(context: Context, own: Sequence[Tested], card: ModelCard) -> Scoreboa
     known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
     judging = validated(JudgingSettings, known, str(context.configs / "report.yaml"))
     terms = terms_of(context, own, judging, candidate=card.algorithm, references=())
-    (board,) = scoreboards_of(own, terms)
+    # Of the method as it was trained: rules that are laid over it are another model's.
+    (board,) = scoreboards_of(own, replace(terms, decided=()))
     return board
 
 
@@ -106,32 +110,13 @@ def _of_other_data(context: Context, card: ModelCard) -> str:
 
 
 def _of_other_settings(context: Context, record: Mapping[str, Any]) -> str:
-    """The present settings are those of the study; how the training's differ from them."""
-    changed = [*_train_changed(context, record), *_algorithm_changed(context, record)]
-    return f"{', '.join(changed)} changed since the model was trained" if changed else ""
-
-
-def _train_changed(context: Context, record: Mapping[str, Any]) -> list[str]:
-    present = load_stage(context.configs, context.cohort, "train", TrainStage)
-    try:
-        then = train_identity(TrainStage.model_validate(record["train_settings"]))
-    except (ValidationError, KeyError):
-        return ["settings that this version does not read"]
-    # Each of a study's trainings has a seed of its own.
-    now = train_identity(present.model_copy(update={"seed": TrainStage().seed}))
-    return sorted(f"train.{key}" for key in {*now, *then} if now.get(key) != then.get(key))
-
-
-def _algorithm_changed(context: Context, record: Mapping[str, Any]) -> list[str]:
-    name = str(record["algorithm"])
-    present = load_algorithm(context.configs, context.cohort, name)
-    overrides = candidates(present)
-    tried = [trial.get("override") for trial in record.get("trials", ())]
-    if tried != list(overrides):
-        return [f"the candidates of {name}"]
-    chosen = checked_settings(name, {**present, **overrides[int(record["chosen"])]})
-    now, then = chosen.model_dump(mode="json", exclude={"candidates"}), record["algorithm_settings"]
-    return sorted(f"{name}.{key}" for key in {*now, *then} if now.get(key) != then.get(key))
+    """How the training's settings differ from those of the study's trainings."""
+    made = record.get("settings")
+    if not made:
+        return "the training's run.json does not say which settings it was made with; train again"
+    used = read_json(context.paths.study / "study.json", "study").get("fingerprints", {})
+    changed = sorted(name for name, own in made.items() if name in used and used[name] != own)
+    return f"{', '.join(changed)} of the training are other settings than the study's" if changed else ""
 
 
 def _of_another_decision(card: ModelCard) -> str:

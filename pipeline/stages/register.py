@@ -19,9 +19,10 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.deployment.challenger.choice import choose, shown
 from pipeline.deployment.challenger.evidence import gather_evidence
+from pipeline.deployment.challenger.findings import failing, weak
 from pipeline.deployment.challenger.promotion import Aliases, one_at_a_time, promote, publish
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_path, gate_table, now
-from pipeline.deployment.challenger.rules import Claim, failing, judge, weak
+from pipeline.deployment.challenger.rules import Claim, judge
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import read_json, write_json
 from pipeline.tracking.models import Logged, ModelStore

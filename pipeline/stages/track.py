@@ -1,12 +1,14 @@
 """Log every evaluated training of a cohort to MLflow, once, and register its model.
 
 A training is known by the fingerprint of its weights and figures: a second call finds it logged and does
-nothing, also where DVC restored the outputs without running a stage. The store is mlflow.db with
-mlartifacts/ beside it, or the server that MLFLOW_TRACKING_URI names. The receipt is
-outputs/<cohort>/track/runs.json.
+nothing, also where DVC restored the outputs without running a stage. A training from which no patient was
+kept apart (`split.test: 0`) carries the figures of the cohort's study, if that is of the same patches and
+settings. The store is mlflow.db with mlartifacts/ beside it, or the server that MLFLOW_TRACKING_URI names.
+The receipt is outputs/<cohort>/track/runs.json.
 """
 
 import argparse
+import hashlib
 import logging
 from typing import Any
 
@@ -14,10 +16,11 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
+from models.data.splitting import TEST
 from models.networks.checkpoint import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
-from pipeline.config import CohortFile, Context, load_cohort
+from pipeline.config import Context
 from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.look.curves import curves_figure
@@ -25,10 +28,10 @@ from pipeline.provenance import git_commit
 from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
 from pipeline.tracking.connection import without_secrets
-from pipeline.tracking.evidence import gathered_evidence
 from pipeline.tracking.models import ModelStore, TrainingRecord
-from pipeline.tracking.pages import group_figures, pages_of, shown
+from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.served import columns_of, patch_form
+from pipeline.tracking.study_evidence import evidence_of, study_figures, wga_told
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +52,19 @@ def run(context: Context, options: argparse.Namespace) -> None:
     paths = context.paths
     names = listed_runs(context)
     store = ModelStore(paths.root, context.cohort)
-    cohort = load_cohort(context.configs, context.cohort)
-    receipts = [_tracked(store, paths, name, cohort) for name in track(names, "track", transient=True)]
+    receipts = [_tracked(store, context, name) for name in track(names, "track", transient=True)]
     write_json(paths.tracked, {"runs": receipts})
     logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, without_secrets(store.uri))
 
 
-def _tracked(store: ModelStore, paths: Paths, name: str, cohort: CohortFile) -> dict[str, Any]:
+def _tracked(store: ModelStore, context: Context, name: str) -> dict[str, Any]:
     """Receipt of one training, logged now or before."""
-    digest = training_fingerprint(paths, name)
+    paths = context.paths
     record = read_json(paths.training(name) / "run.json", "train")
     card = load_card(paths.training(name))
-    evidence = gathered_evidence(paths, name, card, cohort)
+    evidence = evidence_of(context, name, card)
     save_evidence(paths.evidence(name), evidence)
+    digest = training_fingerprint(paths, name, evidence)
     logged = store.find(digest)
     if logged is None:
         logged = store.log(training_record(paths, name, digest, evidence))
@@ -84,10 +87,17 @@ def _tracked(store: ModelStore, paths: Paths, name: str, cohort: CohortFile) -> 
     }
 
 
-def training_fingerprint(paths: Paths, name: str) -> str:
-    """SHA-256 of what makes a training: its weights, its card and its figures."""
+def training_fingerprint(paths: Paths, name: str, evidence: Evidence) -> str:
+    """SHA-256 of what makes a training: its weights, its card and its figures.
+
+    Figures of a study are no part of its evaluation, and may come when it is logged already.
+    """
     training, evaluation = paths.training(name), paths.evaluation(name)
-    return file_fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
+    own = file_fingerprint([training / WEIGHTS, training / CARD, evaluation / "metrics.json"])
+    if evidence.split == TEST:
+        return own
+    claimed = evidence.model_dump_json(include={"split", "patches", "patients", "groups", "figures"})
+    return hashlib.sha256(f"{own} {claimed}".encode()).hexdigest()
 
 
 def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) -> TrainingRecord:
@@ -108,14 +118,14 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     curves = curves_figure([(card.algorithm, card.algorithm, history, int(record["best_step"]))], name)
     return TrainingRecord(
         # MLflow's table of runs shows names and no figures, until one asks for them.
-        name=f"{name} (WGA {shown(evidence.figures['wga'])})",
+        name=f"{name} ({wga_told(evidence)})",
         fingerprint=digest,
         tags=_prefixed(identities | sources),
         version_tags=_prefixed(
             identities | sources | {"validation_wga": metrics.get("validation/wga", "none")}
         ),
         params={key: str(value) for key, value in flat({key: record[key] for key in _PARAMS}).items()},
-        metrics=_shown_first(metrics) | group_figures(card, evidence) | metrics,
+        metrics=_shown_first(metrics) | group_figures(card, evidence) | study_figures(evidence) | metrics,
         history=history,
         seconds=record["seconds"],
         files=(

@@ -38,6 +38,7 @@ from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
 from pipeline.training.card import data_card
 from pipeline.training.decision import Deciding
+from pipeline.training.identity import training_identity
 from pipeline.training.layout import read_layout, read_tissue_threshold
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
 from pipeline.training.settings import TrainStage
@@ -98,7 +99,8 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
     card = _card(data | {"decision": decision}, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)
-    _write_records(paths.training(name), result, card, seconds=time.monotonic() - started)
+    made = training_identity(stage, options.algorithm, algorithm_settings)
+    _write_records(paths.training(name), result, card, made, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
     override = dict(result.trials[result.chosen].override)
     print(f"{name}: {len(result.trials)} trial(s); {result.choice.told}: {override or 'the only one'}")
@@ -146,7 +148,9 @@ def _in_words(decision: DecisionCard) -> str:
     return f"decides by the rule {decision.rule} above {decision.threshold:.3g}; {temperature}"
 
 
-def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds: float) -> None:
+def _write_records(
+    folder: Path, result: FitResult, card: ModelCard, made: Mapping[str, str], *, seconds: float
+) -> None:
     with replacing(folder / "history.csv") as part:
         pd.DataFrame(result.history).to_csv(part, index=False, lineterminator="\n")
     composition = {
@@ -168,6 +172,8 @@ def _write_records(folder: Path, result: FitResult, card: ModelCard, *, seconds:
         "validation": _validation_figures(best),
         "trials": [_trial_record(trial) for trial in result.trials],
         "fingerprints": card.fingerprints,
+        # By them a study is known to be of models trained alike.
+        "settings": dict(made),
         "seconds": round(seconds, 1),
     }
     for name, content in (("composition.json", composition), ("run.json", record)):

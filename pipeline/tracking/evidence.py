@@ -11,17 +11,23 @@ from models.metrics.accuracy import group_metrics
 from models.networks.card import ModelCard
 from models.networks.decision import needs_tissue
 from models.networks.decision_words import briefly, decided_plainly, verdict_told
-from models.networks.evidence import Estimate, Evidence, GroupEvidence
+from models.networks.evidence import STUDY, UNTESTED, Estimate, Evidence, GroupEvidence
 from models.networks.reliability import group_name, weak_groups
 from pipeline.artifacts import PREDICTIONS, Paths
 from pipeline.config import CohortFile
 from pipeline.files import read_json, read_table
 from pipeline.training.layout import GIVEN
 
-_FIGURES = ("wga", "gba", "average", "worst_class", "auroc")
+FIGURES = ("wga", "gba", "average", "worst_class", "auroc")
 _BRIER = "brier"
 _FEW_PATIENTS = 20
 """Test patients under which the figures are said to stand on few."""
+_OF_THE_SPLIT = {
+    TEST: "The figures are of one split; another split of the same patients gives others.",
+    STUDY: "The figures are of models trained alike on parts of its patients, and not of these weights: no "
+    "patient was kept apart from them.",
+    UNTESTED: "It was tested on nobody: no patient was kept apart from its training.",
+}
 
 
 def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFile) -> Evidence:
@@ -38,7 +44,7 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
     """
     record = read_json(paths.training(name) / "run.json", "train")
     tested = read_json(paths.evaluation(name) / "metrics.json", "evaluate")[TEST]
-    figures = {key: _estimate(tested, key, tested[key]) for key in _FIGURES}
+    figures = {key: _estimate(tested, key, tested[key]) for key in FIGURES}
     groups = _groups(tested, card)
     if len(card.classes) == 2:
         predictions = read_table(paths.evaluation(name) / "predictions.parquet", PREDICTIONS, "evaluate")
@@ -59,7 +65,7 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
         intended_use=cohort.intended_use,
         limits=(),
     )
-    return evidence.model_copy(update={"limits": (*_limits(card, evidence), *cohort.limits)})
+    return evidence.model_copy(update={"limits": (*limits_of(card, evidence), *cohort.limits)})
 
 
 def _groups(tested: Mapping[str, Any], card: ModelCard) -> tuple[GroupEvidence, ...]:
@@ -137,15 +143,15 @@ def _of_the_decision(card: ModelCard) -> Iterator[str]:
         yield "A patch alone gets no verdict: the tissue fraction is needed, whose detector needs the slide."
 
 
-def _limits(card: ModelCard, evidence: Evidence) -> tuple[str, ...]:
+def limits_of(card: ModelCard, evidence: Evidence) -> tuple[str, ...]:
     """What follows from the training and its figures, a sentence each."""
     cut, trained = card.attribute.above, sum(map(sum, card.counts))
     found = [
         f"Trained on {trained} patches of the cohort {evidence.cohort}, and not tried on any other.",
         *_of_the_decision(card),
-        "The figures are of one split; another split of the same patients gives others.",
+        _OF_THE_SPLIT[evidence.split],
     ]
-    if evidence.patients < _FEW_PATIENTS:
+    if 0 < evidence.patients < _FEW_PATIENTS:
         found.append(f"The figures stand on {evidence.patients} test patients.")
     weak = [group_name(card, group.label, group.attribute) for group in weak_groups(evidence)]
     if weak:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.networks.card import ModelCard, Range
 from models.networks.decision_words import briefly, decision_facts, verdict_told
-from models.networks.evidence import Estimate, Evidence
+from models.networks.evidence import STUDY, UNTESTED, Estimate, Evidence
 from models.networks.reliability import group_name
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.tracking.served import columns_of
@@ -23,6 +23,8 @@ _FIGURES = {
     "auroc": "area under the ROC curve",
     "brier": "Brier score (lower is better)",
 }
+_WHERE = {STUDY: "of models trained alike, in the study", UNTESTED: "tested on nobody"}
+"""Words for evidence that is not of the model's own test patients."""
 _LONGEST = 5000
 """Characters of a tag's value that every store of MLflow's takes."""
 # MLflow refuses anything else in a metric's name, and a slash would open another section of its page.
@@ -62,6 +64,8 @@ def pages_of(card: ModelCard, evidence: Evidence, *, model: str, version: str, s
 
 def _version_page(card: ModelCard, evidence: Evidence, uri: str) -> str:
     wga = f"WGA {_interval(evidence.figures['wga'])} on {evidence.patients} patients"
+    if where := _WHERE.get(evidence.split):
+        wga = f"{where}: {wga}" if evidence.patients else where
     return _page(
         # The first words are all that a list of versions shows.
         f"{_text(evidence.training)}: {wga} of the cohort {_text(evidence.cohort)}. "
@@ -114,7 +118,7 @@ def _shared_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
 def _own_tags(card: ModelCard, evidence: Evidence) -> dict[str, str]:
     return {
         "decision": f"{verdict_told(card)}; {briefly(card.decision)}",
-        "test_wga": _interval(evidence.figures["wga"]),
+        "test_wga": " ".join(filter(None, (_interval(evidence.figures["wga"]), _WHERE.get(evidence.split)))),
         "limits": " ".join((evidence.intended_use, *evidence.limits))[:_LONGEST],
     }
 
@@ -164,8 +168,15 @@ def _decided(card: ModelCard) -> dict[str, str]:
 
 
 def _figures(card: ModelCard, evidence: Evidence) -> str:
+    if evidence.split == UNTESTED:
+        return "It was tested on nobody. The limits say why."
+    whose = (
+        "each tested by models trained alike without it: the figures are not of these weights"
+        if evidence.split == STUDY
+        else f"of the split `{evidence.split}`"
+    )
     told = (
-        f"On {evidence.patches} patches of {evidence.patients} patients of the split `{evidence.split}`. "
+        f"On {evidence.patches} patches of {evidence.patients} patients, {whose}. "
         "Brackets are intervals over patients; those of groups hold together (Bonferroni)."
     )
     groups = [

@@ -7,6 +7,7 @@ weights for the same settings, must raise RECIPE (tests/pipeline/study_defaults.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from models.data.attributes import ThresholdRule
@@ -46,6 +47,17 @@ def patches_identity(paths: Paths) -> str:
 def train_identity(stage: TrainStage) -> dict[str, Any]:
     """Settings of the train stage that are not at their defaults and change weights."""
     return stage.model_dump(mode="json", exclude_defaults=True, exclude=set(_NO_WEIGHTS))
+
+
+def training_identity(stage: TrainStage, algorithm: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the settings that a training is made with, by the names that a study gives them.
+
+    Args:
+        stage: settings of the train stage.
+        algorithm: its name.
+        settings: of the algorithm, `candidates` included.
+    """
+    return {"train": digest(train_identity(stage)), f"algorithms.{algorithm}": digest(settings)}
 
 
 def rule_identity(rule: ThresholdRule) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from rich.console import Console
 from patching.errors import ConfigError
 from pipeline.config import Context
 from pipeline.deployment.challenger.evidence import Evidence
+from pipeline.deployment.challenger.findings import failing, weak
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_table, gate_tags
-from pipeline.deployment.challenger.rules import Claim, failing, judge, weak
+from pipeline.deployment.challenger.rules import Claim, judge
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.tracking.probing import Probe
 from pipeline.tracking.registry import Version

@@ -13,6 +13,7 @@ from models.metrics.intervals import Interval, bootstrap, paired_difference
 from pipeline.config import Context
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
+from pipeline.results.claims import StudyClaim
 from pipeline.results.figures import GroupSize, Method, Scoreboard
 from pipeline.results.names import CONTROL
 from pipeline.results.scoreboards import scoreboards_of
@@ -146,6 +147,20 @@ def _difference(
 
 def _numbered(groups: tuple[Interval, ...]) -> Figures:
     return {f"group_{g}": interval for g, interval in enumerate(groups)}
+
+
+def claimed(claim: StudyClaim) -> Duel:
+    """The figures of a study's models that were trained as the candidate was; there is nobody beside it."""
+    board, method = claim.board, claim.method
+    return Duel(
+        patches=board.patches,
+        patients=board.patients,
+        patients_K=board.patients_K,
+        sizes=board.sizes,
+        candidate={**method.figures, **_numbered(method.groups)},
+        champion=None,
+        difference=None,
+    )
 
 
 def told(figure: Interval | float | str, *, signed: bool = False) -> str:

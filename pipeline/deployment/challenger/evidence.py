@@ -8,21 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import PositiveFloat
 
-from models.data.dataset import AbstractPatches
 from models.data.splitting import TEST, VALIDATION
-from models.determinism import deterministic
-from models.networks.card import ModelCard
-from models.networks.checkpoint import load_classifier
-from models.networks.classifier import Classifier, Device, choose_device
-from models.networks.decision import needs_tissue, verdicts
-from patching.errors import CheckpointError, RegistryError
-from patching.store.reading import StoreAttributes
+from patching.errors import ArtifactError, RegistryError
 from pipeline.artifacts import SPLITS, Paths
-from pipeline.config import Context, Settings, stage_mapping, validated
-from pipeline.deployment.challenger.duel import Answers, Duel, duel_of
-from pipeline.files import file_fingerprint, read_table
+from pipeline.config import Context
+from pipeline.deployment.challenger.contenders import (
+    Contender,
+    challenger_at_hand,
+    champion_at_hand,
+    loaded,
+    scored,
+    scoring_of,
+)
+from pipeline.deployment.challenger.duel import Duel, claimed, duel_of
+from pipeline.files import file_fingerprint, read_json, read_table
+from pipeline.results.claims import StudyClaim, study_claim
 from pipeline.tracking.probing import Probe, probe
 from pipeline.tracking.registry import Registry, Version
 from pipeline.tracking.served import patch_form
@@ -31,13 +32,7 @@ from pipeline.training.patches import gathered, patch_table, store_attributes
 _PROBED = 32
 """Patches that the served model is asked for."""
 _CLASSES = 2
-
-
-class Scoring(Settings):
-    """How patches are scored: keys of configs/evaluate.yaml."""
-
-    device: Device
-    memory_limit_gib: PositiveFloat
+_NOBODY = "no patient was kept apart from the candidate, so that there is nobody to compare it on"
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,8 @@ class Evidence:
         validation_patients_K: validation patients with patches of each class.
         probe: the candidate as it is served.
         served_apart: largest difference of a served probability from the judged one; NaN without an answer.
+        claim: where no patient was kept apart from the candidate, what the cohort's study says of it: the
+            candidate's figures of `duel` are those then; else None.
     """
 
     candidate: Version
@@ -62,16 +59,7 @@ class Evidence:
     validation_patients_K: tuple[int, ...]
     probe: Probe
     served_apart: float
-
-
-@dataclass(frozen=True)
-class _Contender:
-    """A version at hand: its folder, network and card."""
-
-    version: Version
-    folder: Path
-    classifier: Classifier
-    card: ModelCard
+    claim: StudyClaim | None = None
 
 
 def gather_evidence(
@@ -79,27 +67,106 @@ def gather_evidence(
 ) -> Evidence:
     """Score both on the present test patients, and try the candidate as it is served.
 
+    Where the split has no test patients, the cohort's study stands for the candidate, nobody is compared with
+    it, and it is asked for validation patches as it is served.
+
     Raises:
         ArtifactError, StoreError: patches or tables are missing.
-        RegistryError: the candidate does not load, or is of other patches.
+        RegistryError: the candidate does not load, or is of other patches; or there are neither test patients
+            nor a study of models trained alike.
     """
-    paths = context.paths
-    table = patch_table(paths, threshold)
+    table = patch_table(context.paths, threshold)
     tested = table[table["split"] == TEST].reset_index(drop=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        challenger = _challenger(registry, candidate, folder / "candidate", store_attributes(paths, tested))
-        holder, unscored = _holder(registry, champion, folder / "champion", challenger.card)
-        scoring = _scoring(context)
-        images = gathered(paths, tested, int(scoring.memory_limit_gib * 2**30)).images
-        tissue_N = tested["tissue_fraction"].to_numpy(np.float64)
-        own = _scored(challenger, images, tissue_N, scoring)
-        asked = _probed(len(images))
-        served = probe(challenger.folder, images.read(asked), tissue_N[asked])
-        seen = {"candidate": _seen(paths, registry, challenger, tested, folder)}
-        if holder is not None:
-            seen["champion"] = _seen(paths, registry, holder, tested, folder)
-        other = None if holder is None else _scored(holder, images, tissue_N, scoring)
+        if tested.empty:
+            return _studied(context, registry, threshold, table, (candidate, champion), folder)
+        return _on_test_patients(context, registry, threshold, table, (candidate, champion), folder)
+
+
+def _studied(
+    context: Context,
+    registry: Registry,
+    threshold: str,
+    table: pd.DataFrame,
+    versions: tuple[Version, Version | None],
+    folder: Path,
+) -> Evidence:
+    """What the study says of the candidate, which is tried as it is served on validation patches."""
+    (candidate, champion), paths = versions, context.paths
+    chosen = table[table["split"] == VALIDATION].reset_index(drop=True)
+    challenger = challenger_at_hand(
+        registry, candidate, folder / "candidate", store_attributes(paths, chosen)
+    )
+    claim = _claim(context, registry, threshold, challenger, folder)
+    asked = chosen.iloc[_probed(len(chosen))].reset_index(drop=True)
+    scoring = scoring_of(context)
+    images = gathered(paths, asked, int(scoring.memory_limit_gib * 2**30)).images
+    tissue_N = asked["tissue_fraction"].to_numpy(np.float64)
+    own = scored(challenger, images, tissue_N, scoring)
+    served = probe(challenger.folder, images.read(np.arange(len(asked))), tissue_N)
+    return Evidence(
+        candidate=candidate,
+        champion=champion,
+        duel=claimed(claim),
+        unscored="there is no champion yet" if champion is None else _NOBODY,
+        seen={},
+        validation_patients_K=_patients(chosen),
+        probe=served,
+        served_apart=_apart(served, own.probability_N),
+        claim=claim,
+    )
+
+
+def _claim(
+    context: Context, registry: Registry, threshold: str, contender: Contender, folder: Path
+) -> StudyClaim:
+    """What the study says of the candidate, whose training the registry recorded."""
+    logged = registry.run_file(contender.version, "training/run.json", folder)
+    try:
+        if logged is None:
+            raise ArtifactError(
+                has="its run holds no run.json", needs="how it was trained", do="train and track again"
+            )
+        if contender.card.threshold != threshold:
+            raise ArtifactError(
+                has=f"a study tests it at its threshold, {contender.card.threshold}",
+                needs=f"a model trained at {threshold}",
+                do=f"give --threshold {contender.card.threshold}",
+            )
+        return study_claim(context, contender.card, read_json(logged, "track"))
+    except ArtifactError as error:
+        raise RegistryError(
+            has=f"{contender.version.told}, from which no patient was kept apart: {error.has}",
+            needs=error.needs,
+            do=error.do,
+        ) from error
+
+
+def _on_test_patients(
+    context: Context,
+    registry: Registry,
+    threshold: str,
+    table: pd.DataFrame,
+    versions: tuple[Version, Version | None],
+    folder: Path,
+) -> Evidence:
+    (candidate, champion), paths = versions, context.paths
+    tested = table[table["split"] == TEST].reset_index(drop=True)
+    challenger = challenger_at_hand(
+        registry, candidate, folder / "candidate", store_attributes(paths, tested)
+    )
+    holder, unscored = champion_at_hand(registry, champion, folder / "champion", challenger.card)
+    scoring = scoring_of(context)
+    images = gathered(paths, tested, int(scoring.memory_limit_gib * 2**30)).images
+    tissue_N = tested["tissue_fraction"].to_numpy(np.float64)
+    own = scored(challenger, images, tissue_N, scoring)
+    asked = _probed(len(images))
+    served = probe(challenger.folder, images.read(asked), tissue_N[asked])
+    seen = {"candidate": _seen(paths, registry, challenger, tested, folder)}
+    if holder is not None:
+        seen["champion"] = _seen(paths, registry, holder, tested, folder)
+    other = None if holder is None else scored(holder, images, tissue_N, scoring)
     return Evidence(
         candidate=candidate,
         champion=champion,
@@ -115,96 +182,11 @@ def gather_evidence(
 def answers(registry: Registry, version: Version, folder: Path) -> str:
     """Why a version cannot be served, in words; empty where it loads and answers its own example."""
     try:
-        found = _loaded(registry, version, folder / "version")
+        found = loaded(registry, version, folder / "version")
     except RegistryError as error:
         return error.has
     shape, dtype = patch_form(found.card)
     return probe(found.folder, np.zeros((1, *shape), dtype), np.zeros(1)).trouble
-
-
-def _challenger(registry: Registry, version: Version, folder: Path, present: StoreAttributes) -> _Contender:
-    found = _loaded(registry, version, folder)
-    other = _difference(found.card, present.channels, present.spec, present.dtype, present.tissue)
-    if other:
-        raise RegistryError(
-            has=f"{version.told} for {other}",
-            needs="a model of the present patches",
-            do="tile the cohort as for its training, or train, evaluate and track again",
-        )
-    return found
-
-
-def _holder(
-    registry: Registry, version: Version | None, folder: Path, wanted: ModelCard
-) -> tuple[_Contender | None, str]:
-    """The champion at hand, or why it cannot be scored on the candidate's patches."""
-    if version is None:
-        return None, "there is no champion yet"
-    try:
-        found = _loaded(registry, version, folder)
-    except RegistryError as error:
-        return None, f"the champion, {version.told}, does not load: {error.has}"
-    tissue = None if wanted.tissue is None else wanted.tissue.settings
-    other = _difference(found.card, wanted.channels, wanted.patch, wanted.dtype, tissue)
-    return (None, f"the champion, {version.told}, is for {other}") if other else (found, "")
-
-
-def _loaded(registry: Registry, version: Version, folder: Path) -> _Contender:
-    folder.mkdir()
-    files = registry.download(version, folder)
-    try:
-        classifier, card = load_classifier(files / "artifacts")
-    except CheckpointError as error:
-        raise RegistryError(
-            has=f"{version.told}, which does not load: {error.has}",
-            needs=error.needs,
-            do="track the training again, or let the alias be",
-        ) from error
-    return _Contender(version, files, classifier, card)
-
-
-def _difference(
-    card: ModelCard,
-    channels: tuple[str, ...],
-    spec: Mapping[str, object],
-    dtype: str,
-    tissue: Mapping[str, object] | None,
-) -> str:
-    """What a model takes that these patches are not; empty where they fit.
-
-    How tissue is found is asked only of a model that decides by it: any other judges the pixels alone.
-    """
-    pairs = [
-        ("channels", ", ".join(card.channels), ", ".join(channels)),
-        ("patches", _spec_told(card.patch), _spec_told(spec)),
-        ("dtype", card.dtype, dtype),
-        ("classes", str(len(card.classes)), str(_CLASSES)),
-    ]
-    if needs_tissue(card.decision):
-        unknown = {"method": "unknown"}
-        own = unknown if card.tissue is None else card.tissue.settings
-        pairs.append(("tissue fractions by", _spec_told(own), _spec_told(tissue or unknown)))
-    return "; ".join(f"{name} {own} and not {other}" for name, own, other in pairs if own != other)
-
-
-def _spec_told(spec: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted(spec.items()) if value is not None)
-
-
-def _scoring(context: Context) -> Scoring:
-    content = stage_mapping(context.configs, context.cohort, "evaluate")
-    known = {name: content[name] for name in Scoring.model_fields if name in content}
-    return validated(Scoring, known, str(context.configs / "evaluate.yaml"))
-
-
-def _scored(
-    contender: _Contender, images: AbstractPatches, tissue_fraction_N: NDArray[np.float64], scoring: Scoring
-) -> Answers:
-    """P(tumor) of every patch and the class, both by the decision of the model's card."""
-    device = choose_device(scoring.device)
-    with deterministic(device):
-        probability_NK = contender.classifier.to(device).predict_patches(images)
-    return Answers(*verdicts(contender.card.decision, probability_NK, tissue_fraction_N))
 
 
 def _probed(patches: int) -> NDArray[np.int64]:
@@ -217,7 +199,7 @@ def _apart(served: Probe, judged_N: NDArray[np.float64]) -> float:
     return float(np.abs(np.array(served.probability) - judged_N[_probed(len(judged_N))]).max())
 
 
-def _seen(paths: Paths, registry: Registry, contender: _Contender, tested: pd.DataFrame, folder: Path) -> str:
+def _seen(paths: Paths, registry: Registry, contender: Contender, tested: pd.DataFrame, folder: Path) -> str:
     """Why the test patients of now may not be new to a model; empty where they are.
 
     The splits that it was trained with are the present ones, or were logged with its run.

@@ -14,7 +14,8 @@ from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
 from pipeline.deployment.challenger.duel import Figures, told
 from pipeline.deployment.challenger.evidence import Evidence
-from pipeline.deployment.challenger.rules import Claim, Finding, Verdict, failing, weak
+from pipeline.deployment.challenger.findings import Finding, Verdict, failing, weak
+from pipeline.deployment.challenger.rules import Claim
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import NOT_ESTIMABLE, finite_or
 from pipeline.results.verdict import interval_record
@@ -84,6 +85,7 @@ def gate_json(judgement: Judgement, model: str) -> dict[str, Any]:
         "champion": _version(evidence.champion) if evidence.champion else None,
         "unscored": evidence.unscored,
         "threshold": judgement.threshold,
+        "test_evidence": evidence.claim.told if evidence.claim else "its own test patients",
         "test": {
             "patches": duel.patches,
             "patients": duel.patients,
@@ -114,6 +116,7 @@ def gate_tags(judgement: Judgement) -> dict[str, str]:
         f"{GATE}.at": judgement.at.isoformat(),
         f"{GATE}.champion": f"{compared} ({evidence.unscored})" if evidence.unscored else compared,
         f"{GATE}.test_wga": told(evidence.duel.candidate["wga"]),
+        f"{GATE}.test_evidence": evidence.claim.told if evidence.claim else "its own test patients",
         f"{GATE}.wga_difference": told(difference["wga"], signed=True) if difference else "no comparison",
         FORCED: "" if judgement.reasons else judgement.accepted,
         APPROVED: "" if judgement.reasons else judgement.claim.approved,

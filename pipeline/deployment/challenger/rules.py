@@ -3,46 +3,17 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from models.metrics.intervals import Interval
 from pipeline.deployment.challenger.duel import told
 from pipeline.deployment.challenger.evidence import Evidence
+from pipeline.deployment.challenger.findings import Finding, Verdict, asked
 from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.verdict import estimable
 
-Verdict = Literal["holds", "weak", "fails", "told", "does not apply"]
 _ROUNDING = 1e-9
 """A difference of two shares that is its bound, but for the last digits."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule says.
-
-    Attributes:
-        rule: its key in gate.json. title: its words.
-        figure: what was found, a number, an interval, or words.
-        bound: what it is held against, in words.
-        verdict: `holds`; `weak`, which `--force` accepts; `fails`, which nothing does but other settings or
-            another model; `told`, where no bound is set; `does not apply`.
-        reason: in words, where the verdict is not that it holds.
-        unit: of a number that has one.
-    """
-
-    rule: str
-    title: str
-    figure: Interval | float | str
-    bound: str
-    verdict: Verdict
-    reason: str = ""
-    unit: str = ""
-
-    @property
-    def shown(self) -> str:
-        """The figure in words."""
-        return f"{told(self.figure, signed=self.rule.endswith('_difference'))} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -71,18 +42,8 @@ def judge(evidence: Evidence, settings: RegisterSettings, claim: Claim) -> tuple
     )
 
 
-def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Those that hold the candidate back, whoever forces."""
-    return tuple(each for each in findings if each.verdict == "fails")
-
-
-def weak(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Those that ask for `--force`."""
-    return tuple(each for each in findings if each.verdict == "weak")
-
-
 def _of_the_choice(evidence: Evidence, settings: RegisterSettings, claim: Claim) -> Iterator[Finding]:
-    yield _asked(
+    yield asked(
         ("choice", "chosen by validation"),
         claim.validation,
         "the best of the tracked runs",
@@ -92,7 +53,7 @@ def _of_the_choice(evidence: Evidence, settings: RegisterSettings, claim: Claim)
     least = settings.validation.minimum_patients
     yield _enough(("validation_patients", "validation patients"), evidence.validation_patients_K, least)
     taken = evidence.candidate.tags.get("evenpatch.rolled_back", "")
-    yield _asked(
+    yield asked(
         ("rolled_back", "not rolled back before"),
         taken or "never",
         "never",
@@ -103,9 +64,10 @@ def _of_the_choice(evidence: Evidence, settings: RegisterSettings, claim: Claim)
 
 def _of_the_test(evidence: Evidence, settings: RegisterSettings) -> Iterator[Finding]:
     duel, own = evidence.duel, settings.test
+    yield _whose(evidence, settings)
     yield _enough(("test_patients", "test patients"), duel.patients_K, own.minimum_patients)
     missing = "; ".join(size.name for size in duel.sizes if not size.estimable)
-    yield _asked(
+    yield asked(
         ("test_groups", "every test group estimable"),
         f"{NOT_ESTIMABLE}: {missing}" if missing else f"{len(duel.sizes)} groups",
         "all",
@@ -113,7 +75,7 @@ def _of_the_test(evidence: Evidence, settings: RegisterSettings) -> Iterator[Fin
         f"WGA does not speak for these groups, which are {NOT_ESTIMABLE}: {missing}" if missing else "",
     )
     for who, seen in evidence.seen.items():
-        yield _asked(
+        yield asked(
             (f"unseen_by_{who}", f"test patients new to the {who}"),
             seen or "all of them",
             "all of them",
@@ -126,12 +88,25 @@ def _of_the_test(evidence: Evidence, settings: RegisterSettings) -> Iterator[Fin
     yield _reaching("floor", "WGA above the floor, lower end", wga, own.minimum_low, "fails")
 
 
+def _whose(evidence: Evidence, settings: RegisterSettings) -> Finding:
+    """Whether the figures are the candidate's own, or a study's of models trained alike."""
+    named, claim = ("test_evidence", "test evidence"), evidence.claim
+    if claim is None:
+        return asked(named, "its own test patients", "its own, or a study", "weak", "")
+    words = f"study: {claim.told[0].lower()}{claim.told[1:].rstrip('.')}"
+    if claim.tuned:
+        return asked(named, words, "a study that is not too good", "weak", f"of the study, {claim.tuned}")
+    weak_here = settings.test.study == "weak"
+    bound = "its own test patients" if weak_here else "its own, or a study"
+    return asked(named, words, bound, "weak", words if weak_here else "")
+
+
 def _reaching(rule: str, title: str, figure: Interval, least: float | None, otherwise: Verdict) -> Finding:
     if least is None:
         return Finding(rule, title, figure, "none set", "told")
     below = not figure.low >= least - _ROUNDING
     reason = f"WGA {told(figure)} begins below {least:g}" if estimable(figure) else f"WGA is {NOT_ESTIMABLE}"
-    return _asked((rule, title), figure, f"at least {least:g}", otherwise, reason if below else "")
+    return asked((rule, title), figure, f"at least {least:g}", otherwise, reason if below else "")
 
 
 def _beside_the_champion(evidence: Evidence, settings: RegisterSettings) -> Iterator[Finding]:
@@ -153,7 +128,7 @@ def _comparison(evidence: Evidence) -> Finding:
     if evidence.champion is None:
         return Finding(rule, title, evidence.unscored, bound, "does not apply", evidence.unscored)
     reason = f"no comparison: {evidence.unscored}" if evidence.unscored else ""
-    return _asked((rule, title), evidence.unscored or evidence.champion.told, bound, "weak", reason)
+    return asked((rule, title), evidence.unscored or evidence.champion.told, bound, "weak", reason)
 
 
 def _wga_difference(evidence: Evidence, settings: RegisterSettings) -> Finding:
@@ -167,7 +142,7 @@ def _wga_difference(evidence: Evidence, settings: RegisterSettings) -> Finding:
     holds = figure.low > own.margin if superior else figure.low >= -own.margin - _ROUNDING
     both = f"{told(duel.candidate['wga'])} against the champion's {told(duel.champion['wga'])}"
     reason = f"WGA {both}: the difference is {told(figure, signed=True)}, needs a {bound}"
-    return _asked((key, title), figure, bound, "fails", "" if holds else reason)
+    return asked((key, title), figure, bound, "fails", "" if holds else reason)
 
 
 def _not_lower(
@@ -183,7 +158,7 @@ def _not_lower(
         return Finding(rule, title, figure, bound, "told")
     loss = figure.estimate if higher_is_worse else -figure.estimate
     reason = f"{title.removesuffix(': no worse')} {told(figure, signed=True)}, allowed {bound}"
-    return _asked((rule, title), figure, bound, "fails", reason if loss > most + _ROUNDING else "")
+    return asked((rule, title), figure, bound, "fails", reason if loss > most + _ROUNDING else "")
 
 
 def _without_a_shown_loss(found: Finding) -> Finding:
@@ -199,7 +174,7 @@ def _without_a_shown_loss(found: Finding) -> Finding:
 def _as_served(evidence: Evidence, settings: RegisterSettings) -> Iterator[Finding]:
     own, found = settings.service, evidence.probe
     named = ("loads", "loads and answers its own example")
-    yield _asked(named, found.trouble or "yes", "yes", "fails", found.trouble)
+    yield asked(named, found.trouble or "yes", "yes", "fails", found.trouble)
     if found.failure:
         return
     yield _at_most("served", "served as judged, difference", evidence.served_apart, own.tolerance)
@@ -222,7 +197,7 @@ def _at_most(rule: str, title: str, figure: float, most: float | None, unit: str
 
 def _approval(settings: RegisterSettings, claim: Claim) -> Finding:
     wanted = settings.approval == "required"
-    return _asked(
+    return asked(
         ("approval", "approved"),
         claim.approved or "by nobody",
         "by somebody" if wanted else "not asked for",
@@ -235,11 +210,4 @@ def _enough(named: tuple[str, str], patients_K: tuple[int, ...], least: int) -> 
     without, with_tumor = patients_K
     found = f"{with_tumor} with tumor, {without} without"
     short = min(patients_K) < least
-    return _asked(named, found, f"{least} of each", "weak", f"{named[1]}: {found}" if short else "")
-
-
-def _asked(
-    named: tuple[str, str], figure: Interval | float | str, bound: str, otherwise: Verdict, reason: str
-) -> Finding:
-    """A finding that holds where there is no reason against it."""
-    return Finding(*named, figure, bound, otherwise if reason else "holds", reason)
+    return asked(named, found, f"{least} of each", "weak", f"{named[1]}: {found}" if short else "")

@@ -41,6 +41,8 @@ class CandidateRule(Settings):
     """With tumor, and without: fewer test patients are weak evidence."""
     chance: float | None = Share
     """A WGA whose interval begins below it is weak evidence; none: not asked."""
+    study: Literal["accepted", "weak"] = "accepted"
+    """The cohort's study, where no patient was kept apart: as good as test patients, or weak evidence."""
     minimum_low: float | None = Share
     """The lower end of WGA's interval must reach it; none: it is told only."""
 
