@@ -97,7 +97,7 @@ class Contrast:
         groups, strata: by group, and AUROC by attribute value.
         primary: whether it is the one comparison that was fixed before the run.
         verdict: what may be said of the worst group: of the primary its reading, of any other what is left
-            of it beside all others (pipeline.results.family).
+            of it beside all others (pipeline.results.contrasts).
         sums: of both over the groups, of the repeats that both have.
     """
 

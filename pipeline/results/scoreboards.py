@@ -8,9 +8,8 @@ from models.metrics.accuracy import patients_per_group
 from models.metrics.intervals import PatientSums, bootstrap
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.contrasts import absent, contrasts_of, numbered
+from pipeline.results.contrasts import absent, contrasts_of, corrected, numbered
 from pipeline.results.decided import with_decided
-from pipeline.results.family import corrected
 from pipeline.results.figures import METRICS, RANKING, WITHIN, GroupSize, Method, Metric, Scoreboard
 from pipeline.results.names import rule_of
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import Context, load_cohort
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.provenance import versions
-from pipeline.results.family import first_level
+from pipeline.results.contrasts import first_level
 from pipeline.results.figures import FAMILY, Scoreboard
 from pipeline.results.names import CONTROL, rule_of
 from pipeline.results.terms import Terms
