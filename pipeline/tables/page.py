@@ -95,7 +95,7 @@ def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
     if any(rule_of(method.algorithm) == CONTROL for board in boards for method in board.methods):
         yield (
             "“Decided by tissue”: the log-odds of the same trained networks, with a decision that depends "
-            "on the tissue fraction, fitted on validation patients. A moved threshold reaches that alone."
+            "on the tissue fraction, fitted on validation patients. A moved threshold alone reaches that."
         )
     yield from _read(boards, terms)
     yield (
