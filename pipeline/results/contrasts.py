@@ -5,10 +5,10 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from models.metrics.intervals import Interval, PatientSums, paired_difference
+from models.metrics.intervals import Interval, PatientStatistics, PatientSums, paired_difference
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.figures import ALWAYS, FAMILY, WITHIN, Contrast, Method, Metric, Scoreboard
+from pipeline.results.figures import ALWAYS, FAMILY, Contrast, Method, Metric, Scoreboard
 from pipeline.results.names import CONTROL, base_of, decided_name, rule_of
 from pipeline.results.seeds import Pool
 from pipeline.results.terms import Terms
@@ -105,7 +105,7 @@ def _contrast(
         reference=other,
         figures=figures,
         groups=numbered(found["groups"], "group"),
-        strata=numbered(found["groups"], "auroc") if WITHIN in figures else (),
+        strata=numbered(found["groups"], "auroc"),
         readings=readings,
         primary=False,
         verdict=readings[FAMILY],
@@ -177,7 +177,12 @@ def _excludes_zero(contrast: Contrast, settings: BootstrapSettings, level: float
         # An interval of a higher level holds the one that is read by itself, and so its 0.
         return False
     drawn = settings.drawn | {"level": level}
-    return paired_difference(*contrast.sums, **drawn)[FAMILY].excludes_zero
+    return paired_difference(*map(_without_ranking, contrast.sums), **drawn)[FAMILY].excludes_zero
+
+
+def _without_ranking(sums: PatientSums) -> PatientSums:
+    """The same without what takes longest, and has no say in a group's accuracy."""
+    return replace(sums, rankings=()) if isinstance(sums, PatientStatistics) else sums
 
 
 def told_together(excludes: Sequence[Excludes], level: float) -> tuple[bool, ...]:
