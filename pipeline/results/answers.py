@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.figures import WITHIN, Contrast, Scoreboard
-from pipeline.results.names import rule_of
 from pipeline.results.terms import Terms
+from pipeline.results.tested import rule_of
 from pipeline.results.verdict import READINGS, SURE, Reading
 
 _PHRASES: dict[Reading, str] = {

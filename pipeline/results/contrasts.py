@@ -9,9 +9,9 @@ from models.metrics.intervals import Interval, PatientStatistics, PatientSums, p
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import ALWAYS, FAMILY, Contrast, Method, Metric, Scoreboard
-from pipeline.results.names import CONTROL, base_of, decided_name, rule_of
 from pipeline.results.seeds import Pool
 from pipeline.results.terms import Terms
+from pipeline.results.tested import CONTROL, base_of, decided_name, rule_of
 from pipeline.results.verdict import SURE, reading_of
 from pipeline.training.layout import GIVEN
 

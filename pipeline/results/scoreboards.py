@@ -11,10 +11,9 @@ from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.contrasts import absent, contrasts_of, corrected, numbered
 from pipeline.results.decided import with_decided
 from pipeline.results.figures import METRICS, GroupSize, Method, Scoreboard
-from pipeline.results.names import rule_of
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
 from pipeline.results.terms import Terms
-from pipeline.results.tested import Tested
+from pipeline.results.tested import Tested, rule_of
 from pipeline.results.verdict import estimable
 
 

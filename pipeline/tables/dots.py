@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pipeline.look import plots as drawing
 from pipeline.look.styles import Style, styles_of
 from pipeline.results.figures import Method, Scoreboard
-from pipeline.results.names import CONTROL, decided_name, rule_of
+from pipeline.results.tested import CONTROL, decided_name, rule_of
 
 # Strokes, because every closed shape is the mark of some method.
 _MARKS = {"gba": ("x", "group-balanced (GBA)"), "average": ("+", "average")}

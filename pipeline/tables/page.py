@@ -7,8 +7,8 @@ from pipeline.files import NOT_ESTIMABLE
 from pipeline.provenance import versions
 from pipeline.results.contrasts import first_level
 from pipeline.results.figures import FAMILY, Scoreboard
-from pipeline.results.names import CONTROL, rule_of
 from pipeline.results.terms import Terms
+from pipeline.results.tested import CONTROL, rule_of
 from pipeline.tables.blocks import Page
 from pipeline.tables.cells import chapter_of
 from pipeline.tables.record import record_of

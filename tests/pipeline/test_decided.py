@@ -11,9 +11,9 @@ from models.networks.card import DecisionCard
 from models.networks.decision import told as told_by
 from pipeline.results.decided import with_decided
 from pipeline.results.figures import Scoreboard
-from pipeline.results.names import base_of, decided_name, rule_of
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import pools_of
+from pipeline.results.tested import base_of, decided_name, rule_of
 from pipeline.tables.dots import decided_plot
 from tests.pipeline.simulated import ABOVE, Run, run_of, study_of, terms_for
 
