@@ -1,4 +1,4 @@
-"""A study's settings, and what it writes: predictions.parquet, study.json, table.md and study.png."""
+"""A study's settings, and what it writes: predictions.parquet, study.json, table.md and two pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.results.figures import Scoreboard
 from pipeline.results.runs import study_fingerprints
 from pipeline.results.verdict import interval_record
 from pipeline.tables.blocks import Page
-from pipeline.tables.dots import dot_plot
+from pipeline.tables.dots import decided_plot, dot_plot
 from pipeline.tables.writers import markdown
 
 
@@ -92,8 +92,9 @@ def write(
     records: Sequence[Mapping[str, Any]],
     boards: Sequence[Scoreboard],
     page: Page,
+    control: str,
 ) -> None:
-    """Write all four files, each whole or not at all.
+    """Write all files, each whole or not at all.
 
     Args:
         context: of the cohort.
@@ -103,6 +104,7 @@ def write(
         records: of all cells.
         boards: figures at every threshold.
         page: their tables.
+        control: name of the method that decided.png compares with (pipeline.results.terms).
     """
     content = {
         "settings": settings.model_dump() | boards[0].settings.model_dump(exclude={"seed"}),
@@ -121,9 +123,13 @@ def write(
         predictions.to_parquet(part, index=False)
     with replacing(folder / "table.md") as part:
         part.write_text(markdown(page), encoding="utf-8")
-    names = {method.algorithm: method.name for method in boards[0].methods}
-    with replacing(folder / "study.png") as part, dot_plot(boards, names) as figure:
-        figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
+    names = {method.algorithm: method.name for board in boards for method in board.methods}
+    for name, picture in (
+        ("study.png", dot_plot(boards, names)),
+        ("decided.png", decided_plot(boards, names, control)),
+    ):
+        with replacing(folder / name) as part, picture as figure:
+            figure.savefig(part, format="png", dpi=150, metadata={"Software": None})
 
 
 def _figures(board: Scoreboard, candidate: str) -> dict[str, Any]:
@@ -131,7 +137,9 @@ def _figures(board: Scoreboard, candidate: str) -> dict[str, Any]:
         "patches_per_group": [round(size.patches, 1) for size in board.sizes],
         "algorithms": {each.algorithm: _intervals(each.figures, each.groups) for each in board.methods},
         "differences": {
-            each.reference.algorithm: _intervals(each.figures, each.groups) for each in board.contrasts
+            each.reference.algorithm: _intervals(each.figures, each.groups)
+            for each in board.contrasts
+            if each.candidate.algorithm == candidate
         },
         "candidate": candidate,
     }

@@ -1,8 +1,9 @@
 """The verdict in words: whether the worst group improved, and why, no more than is shown.
 
-A method that ranks tumor above the rest better where the tissue is alike has learned something that no
-threshold gives. One whose worst group is not told from that of the reference's own log-odds, decided by
-tissue, may have moved a threshold and done nothing else. The rules stand in docs/compare.md.
+A method that ranks tumor above the rest better within strata of tissue has learned something that no moved
+threshold gives; as tissue still varies inside a stratum, it must do so beside the reference decided by tissue
+as well. One whose worst group is not told from that of this control may have moved a threshold and done
+nothing else. The rules stand in docs/compare.md.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ from typing import NamedTuple
 
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.figures import WITHIN, Contrast, Scoreboard
-from pipeline.results.names import rule_of
 from pipeline.results.terms import Terms
+from pipeline.results.tested import rule_of
 from pipeline.results.verdict import READINGS, SURE, Reading
 
 _PHRASES: dict[Reading, str] = {
@@ -54,9 +55,18 @@ def why(board: Scoreboard, terms: Terms) -> str:
     return reason_of(
         names,
         reference.verdict,
-        reference.readings.get(WITHIN, "unknown"),
+        ranking_of(
+            *(each.readings.get(WITHIN, "unknown") if each else "unknown" for each in (reference, control))
+        ),
         "unknown" if control is None else control.verdict,
     )
+
+
+def ranking_of(plain: Reading, decided: Reading) -> Reading:
+    """What two differences of the AUROC within strata say together: the same of both, or nothing."""
+    if "unknown" in (plain, decided):
+        return "unknown"
+    return plain if plain == decided else "open"
 
 
 def _of_candidate(board: Scoreboard, terms: Terms) -> list[Contrast]:
@@ -80,10 +90,12 @@ class Names(NamedTuple):
 
 
 _RANKING: dict[Reading, str] = {
-    "better": "within strata of tissue it ranks better than {reference} (exploratory)",
-    "worse": "within strata of tissue it ranks worse than {reference} (exploratory)",
-    "open": "within strata of tissue it is not shown to rank otherwise than {reference} (exploratory)",
-    "unknown": f"its ranking within strata of tissue is {NOT_ESTIMABLE}",
+    "better": "within strata of tissue it ranks better than {reference}, plainly and decided by tissue",
+    "worse": "within strata of tissue it ranks worse than {reference}, plainly and decided by tissue",
+    "open": "within strata of tissue it is not shown to rank better than {reference}, both plainly and "
+    "decided by tissue",
+    "unknown": "its ranking within strata of tissue, beside {reference} plainly and decided by tissue, is "
+    f"{NOT_ESTIMABLE}",
 }
 _CONTROL: dict[Reading, str] = {
     "better": "its worst group is better than that of {control}",
@@ -111,14 +123,14 @@ def reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -
     Args:
         names: of the methods.
         gain: of the candidate's worst-group accuracy against the reference.
-        ranking: of its AUROC within strata against the reference.
+        ranking: of its AUROC within strata against the reference, see `ranking_of`.
         control: of its worst-group accuracy against the reference decided by tissue; `unknown` where that
             is not there.
     """
     readings: set[Reading] = {*SURE, "open", "unknown"}
     if gain not in (*SURE, "open") or not {ranking, control} <= readings:
         return ""
-    seen = f"{_RANKING[ranking]}, and {_CONTROL[control]}".format(**names._asdict())
+    seen = f"{_RANKING[ranking]} (exploratory), and {_CONTROL[control]}".format(**names._asdict())
     if gain != "better":
         return f"No gain over {names.reference} is there to explain: {seen}."
     if ranking == "better":

@@ -1,20 +1,23 @@
-"""Which methods are set against each other, and their paired differences."""
+"""Which methods are set against each other, their paired differences, and what these say together."""
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from models.metrics.intervals import Interval, PatientSums, paired_difference
+from models.metrics.intervals import Interval, PatientStatistics, PatientSums, paired_difference
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.figures import ALWAYS, FAMILY, WITHIN, Contrast, Method, Metric
-from pipeline.results.names import CONTROL, base_of, decided_name, rule_of
+from pipeline.results.figures import ALWAYS, FAMILY, Contrast, Method, Metric, Scoreboard
 from pipeline.results.seeds import Pool
 from pipeline.results.terms import Terms
-from pipeline.results.verdict import reading_of
+from pipeline.results.tested import CONTROL, base_of, decided_name, rule_of
+from pipeline.results.verdict import SURE, reading_of
 from pipeline.training.layout import GIVEN
 
 Sums = Mapping[str, PatientSums]
+Excludes = Callable[[float], bool]
+"""Whether a difference's interval of a level excludes 0; of a higher level only where of a lower one."""
 
 
 def contrasts_of(
@@ -102,7 +105,7 @@ def _contrast(
         reference=other,
         figures=figures,
         groups=numbered(found["groups"], "group"),
-        strata=numbered(found["groups"], "auroc") if WITHIN in figures else (),
+        strata=numbered(found["groups"], "auroc"),
         readings=readings,
         primary=False,
         verdict=readings[FAMILY],
@@ -142,3 +145,69 @@ def absent(methods: Sequence[Method], terms: Terms, threshold: str) -> tuple[str
 def _why_not(name: str, present: Container[str]) -> str:
     # The reason stands in the remarks (pipeline.results.decided).
     return NOT_ESTIMABLE if base_of(name) in present else "not among the runs"
+
+
+def corrected(boards: Sequence[Scoreboard]) -> tuple[Scoreboard, ...]:
+    """The scoreboards of one source with the verdicts that their differences allow together.
+
+    The family are the differences of the worst-group accuracy in all of them, whatever the threshold; without
+    the primary comparison, and without those that cannot be read.
+    """
+    family = [
+        (contrast, board.settings)
+        for board in boards
+        for contrast in board.contrasts
+        if not contrast.primary and contrast.readings[FAMILY] in (*SURE, "open")
+    ]
+    if not family:
+        return tuple(boards)
+    told = told_together([partial(_excludes_zero, *member) for member in family], family[0][1].level)
+    lost = [contrast for (contrast, _), sure in zip(family, told, strict=True) if not sure]
+
+    def judged(contrast: Contrast) -> Contrast:
+        return replace(contrast, verdict="open") if any(contrast is one for one in lost) else contrast
+
+    return tuple(
+        replace(board, family=len(family), contrasts=tuple(map(judged, board.contrasts))) for board in boards
+    )
+
+
+def _excludes_zero(contrast: Contrast, settings: BootstrapSettings, level: float) -> bool:
+    if contrast.readings[FAMILY] not in SURE:
+        # An interval of a higher level holds the one that is read by itself, and so its 0.
+        return False
+    drawn = settings.drawn | {"level": level}
+    return paired_difference(*map(_without_ranking, contrast.sums), **drawn)[FAMILY].excludes_zero
+
+
+def _without_ranking(sums: PatientSums) -> PatientSums:
+    """The same without what takes longest, and has no say in a group's accuracy."""
+    return replace(sums, rankings=()) if isinstance(sums, PatientStatistics) else sums
+
+
+def told_together(excludes: Sequence[Excludes], level: float) -> tuple[bool, ...]:
+    """Which differences are told from 0, all of them together at `level`.
+
+    Holm, A simple sequentially rejective multiple test procedure (1979): of m differences the first is told
+    at 1 - (1 - level) / m, and each one that is told lets the others be read at a lower level. The p-value
+    of a difference is one minus the highest level whose interval excludes 0; asked for the levels that
+    Holm needs, the intervals say the same without naming it.
+
+    >>> told_together([lambda level: level < 0.98, lambda level: level < 0.96], 0.95)
+    (True, True)
+    >>> told_together([lambda level: level < 0.96, lambda level: level < 0.97], 0.95)
+    (False, False)
+    """
+    told: set[int] = set()
+    while len(told) < len(excludes):
+        step = first_level(len(excludes) - len(told), level)
+        found = {i for i, excluded in enumerate(excludes) if i not in told and excluded(step)}
+        if not found:
+            break
+        told |= found
+    return tuple(i in told for i in range(len(excludes)))
+
+
+def first_level(n_differences: int, level: float) -> float:
+    """Level at which the first of so many differences is told from 0."""
+    return 1 - (1 - level) / n_differences

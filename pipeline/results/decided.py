@@ -16,9 +16,8 @@ from models.networks.card import DecisionCard
 from models.networks.decision import told
 from patching.errors import AlgorithmError
 from pipeline.files import NOT_ESTIMABLE
-from pipeline.results.names import ITS_CARD, DecidedRule, decided_name
 from pipeline.results.terms import Terms
-from pipeline.results.tested import Tested
+from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, decided_name
 
 _AGAIN = "evaluate the training, or run the study, again"
 

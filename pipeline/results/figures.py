@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.metrics.along_attribute import AttributeBins
-from models.metrics.intervals import Interval, PatientSums
+from models.metrics.intervals import FEW_PATIENTS, Interval, PatientSums
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.seeds import Pool
 from pipeline.results.tested import Source
@@ -97,7 +97,7 @@ class Contrast:
         groups, strata: by group, and AUROC by attribute value.
         primary: whether it is the one comparison that was fixed before the run.
         verdict: what may be said of the worst group: of the primary its reading, of any other what is left
-            of it beside all others (pipeline.results.family).
+            of it beside all others (pipeline.results.contrasts).
         sums: of both over the groups, of the repeats that both have.
     """
 
@@ -167,6 +167,11 @@ class Scoreboard:
     def missing(self) -> tuple[GroupSize, ...]:
         """Groups that WGA and GBA leave out."""
         return tuple(size for size in self.sizes if not size.estimable)
+
+    @property
+    def few(self) -> tuple[GroupSize, ...]:
+        """Groups that are estimable, from too few patients to lean on their intervals."""
+        return tuple(size for size in self.sizes if size.estimable and size.patients < FEW_PATIENTS)
 
     @property
     def value(self) -> float | None:

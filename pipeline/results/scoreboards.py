@@ -5,17 +5,15 @@ from dataclasses import replace
 from itertools import groupby
 
 from models.metrics.accuracy import patients_per_group
-from models.metrics.intervals import PatientSums, bootstrap
+from models.metrics.intervals import FEW_PATIENTS, PatientSums, bootstrap
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.contrasts import absent, contrasts_of, numbered
+from pipeline.results.contrasts import absent, contrasts_of, corrected, numbered
 from pipeline.results.decided import with_decided
-from pipeline.results.family import corrected
-from pipeline.results.figures import METRICS, RANKING, WITHIN, GroupSize, Method, Metric, Scoreboard
-from pipeline.results.names import rule_of
+from pipeline.results.figures import METRICS, GroupSize, Method, Scoreboard
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
 from pipeline.results.terms import Terms
-from pipeline.results.tested import Tested
+from pipeline.results.tested import Tested, rule_of
 from pipeline.results.verdict import estimable
 
 
@@ -55,12 +53,8 @@ def _scoreboard(plain: Sequence[Tested], terms: Terms) -> Scoreboard:
     def sums_of(pool: Pool) -> Mapping[str, PatientSums]:
         return statistics_of(pool, layout, bins, settings, ranked=ranked)
 
-    sums = [sums_of(pool) for pool in pools]
-    metrics = _metrics(sums[0], ranked=ranked)
-    methods = tuple(
-        _method(pool, terms.named(pool.algorithm), own, metrics, settings)
-        for pool, own in zip(pools, sums, strict=True)
-    )
+    methods = tuple(_method(pool, terms.named(pool.algorithm), sums_of(pool), settings) for pool in pools)
+    metrics = tuple(metric for metric in METRICS if metric.key in methods[0].figures)
     patients = first.patches.groupby("label")["patient_id"].nunique()
     patients_K = tuple(int(patients.get(label, 0)) for label in range(layout.n_classes))
     judged = min(patients_K) >= terms.judging.minimum_test_patients
@@ -83,18 +77,8 @@ def _scoreboard(plain: Sequence[Tested], terms: Terms) -> Scoreboard:
         absent=absent(methods, terms, first.threshold),
         remarks=(*told, *_remarks(methods)),
     )
-    return replace(board, sizes=_sizes(board))
-
-
-def _metrics(sums: Mapping[str, PatientSums], *, ranked: bool) -> tuple[Metric, ...]:
-    """The columns that these statistics hold; areas only where patches are ranked by a probability."""
-    return tuple(
-        metric
-        for metric in METRICS
-        if metric.table in sums
-        and metric.figure in sums[metric.table].names
-        and (ranked or metric.key not in RANKING)
-    )
+    board = replace(board, sizes=_sizes(board))
+    return replace(board, remarks=(*board.remarks, *_few(board)))
 
 
 def _above(tested: Sequence[Tested], terms: Terms) -> tuple[float, float] | None:
@@ -122,22 +106,22 @@ def _sizes(board: Scoreboard) -> tuple[GroupSize, ...]:
 
 
 def _method(
-    pool: Pool,
-    name: str,
-    statistics: Mapping[str, PatientSums],
-    metrics: Sequence[Metric],
-    settings: BootstrapSettings,
+    pool: Pool, name: str, statistics: Mapping[str, PatientSums], settings: BootstrapSettings
 ) -> Method:
     found = {table: bootstrap(sums, **settings.drawn) for table, sums in statistics.items()}
     return Method(
         pool=pool,
         name=name,
         statistics=statistics,
-        figures={metric.key: found[metric.table][metric.figure] for metric in metrics},
+        figures={
+            metric.key: found[metric.table][metric.figure]
+            for metric in METRICS
+            if metric.figure in found.get(metric.table, ())
+        },
         groups=numbered(found["groups"], "group"),
         bins=numbered(found.get("bins", {}), "group"),
         slopes=numbered(found.get("slopes", {}), "slope"),
-        strata=numbered(found["groups"], "auroc") if WITHIN in {metric.key for metric in metrics} else (),
+        strata=numbered(found["groups"], "auroc"),
     )
 
 
@@ -161,6 +145,16 @@ def _remarks(methods: Sequence[Method]) -> Iterator[str]:
     undefined = max(each.figures["wga"].undefined_share for each in methods)
     if 0 < undefined < 1:
         yield f"Up to {100 * undefined:.1f} % of the draws lack a group, and do not count for WGA and GBA."
+
+
+def _few(board: Scoreboard) -> Iterator[str]:
+    """A warning of groups whose interval says little; see docs/intervals.md."""
+    found = [f"{size.title} ({size.patients})" for size in board.few]
+    if found:
+        yield (
+            f"Under {FEW_PATIENTS} test patients: {'; '.join(found)}. Intervals of so few say little, and a "
+            "difference has to be large to be told."
+        )
 
 
 def _common(shared: Sequence[Mapping[str, object]]) -> set[str]:

@@ -16,8 +16,7 @@ from models.metrics.intervals import PatientStatistics, PatientSums, patient_sta
 from models.metrics.slopes import slope_statistics
 from patching.errors import ArtifactError, ConfigError
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.names import base_of, rule_of
-from pipeline.results.tested import Tested
+from pipeline.results.tested import Tested, base_of, rule_of
 from pipeline.training.layout import TISSUE, NamedLayout
 
 logger = logging.getLogger(__name__)

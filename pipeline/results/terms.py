@@ -10,8 +10,16 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context, Settings
 from pipeline.files import read_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
-from pipeline.results.names import CONTROL, DecidedRule, base_of, decided_name, decided_title, rule_of
-from pipeline.results.tested import Source, Tested
+from pipeline.results.tested import (
+    CONTROL,
+    DecidedRule,
+    Source,
+    Tested,
+    base_of,
+    decided_name,
+    decided_title,
+    rule_of,
+)
 from pipeline.training.layout import NamedLayout, read_layout
 
 

@@ -1,4 +1,4 @@
-"""Test predictions of one training or repeat, with what its validation patches say beside them."""
+"""Test predictions of a training or repeat, its validation patches beside them, and what methods are called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,19 @@ NEEDED = ("patch_id", "label", "attribute", "group", "prediction")
 KNOWN = ("patient_id", "slide_id", "store_row", "tissue_fraction", "tumor_fraction")
 OWN = ("probability", "logit", "fold")
 """Columns that predictions may have: P(label = 1) as it is told, the network's log-odds, a study's fold."""
+DecidedRule = Literal["threshold", "by_attribute", "by_tissue"]
+"""Rules of models.networks.card that differ from the plain one."""
+CONTROL: DecidedRule = "by_tissue"
+"""The rule that tells a better representation from a moved threshold."""
+ITS_CARD = "card"
+"""In place of a rule: what a training's own card decides, where no name above says it."""
+_MARK = "+"
+_TITLES = {
+    "threshold": "{}, moved threshold",
+    "by_attribute": "{}, decided by attribute",
+    "by_tissue": "{}, decided by tissue",
+    ITS_CARD: "{}, as its card decides",
+}
 
 
 @dataclass(frozen=True)
@@ -92,3 +105,35 @@ def joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
             do="name each run or study cell once, and evaluate again where that is not it",
         )
     return joined.astype(dict.fromkeys(NEEDED[1:], np.int64)).sort_values("patch_id", ignore_index=True)
+
+
+def decided_name(algorithm: str, rule: str) -> str:
+    """The name of an algorithm whose logits are decided by a rule."""
+    return f"{algorithm}{_MARK}{rule}"
+
+
+def base_of(algorithm: str) -> str:
+    """The algorithm without a rule.
+
+    >>> base_of("erm+by_tissue"), base_of("erm")
+    ('erm', 'erm')
+    """
+    return algorithm.partition(_MARK)[0]
+
+
+def rule_of(algorithm: str) -> str | None:
+    """The rule in the name; none where the method is decided plainly.
+
+    >>> rule_of("erm+by_tissue"), rule_of("erm")
+    ('by_tissue', None)
+    """
+    return algorithm.partition(_MARK)[2] or None
+
+
+def decided_title(title: str, rule: str | None) -> str:
+    """A printed name with the rule in words.
+
+    >>> decided_title("ERM", "by_tissue"), decided_title("ERM", None)
+    ('ERM, decided by tissue', 'ERM')
+    """
+    return title if rule is None else _TITLES.get(rule, f"{{}}, {rule}").format(title)

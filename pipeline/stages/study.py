@@ -3,8 +3,9 @@
 For few patients one split says little. Here every patient is tested once per repeat, by a model that never
 saw the patient: thresholds come from the fold's training patients, step and candidate from its validation
 patients. Written are one pair of files per result under cells/, predictions.parquet, study.json, table.md
-and study.png, the figures with intervals over patients; those of `others:` in a folder others/. An
-interrupted study goes on where it was, and with --archive also in another checkout.
+and two pictures: study.png, the figures with intervals over patients, and decided.png, the same networks
+decided by tissue; those of `others:` in a folder others/. An interrupted study goes on where it was, and with
+--archive also in another checkout.
 """
 
 import argparse
@@ -157,7 +158,7 @@ def summarize(
     terms = terms_of(context, tested, report, candidate=settings.candidate)
     boards = scoreboards_of(tested, terms)
     page = page_of(context, "repeated cross-validation", boards, terms, remarks)
-    write(context, folder, settings, predictions, records, boards, page)
+    write(context, folder, settings, predictions, records, boards, page, terms.control)
     console = Console()
     console.print(printed(page, console.width))
 

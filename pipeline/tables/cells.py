@@ -73,9 +73,9 @@ def ranking_block(board: Scoreboard, terms: Terms) -> Block:
     ]
     return Block(
         "Ranking: AUROC from 0 to 1.",
-        "Over all patches, and within strata of the attribute (their mean, and each): there a moved "
-        "threshold, or one for each attribute value, changes nothing, so that only a better representation "
-        "raises it.",
+        "Over all patches, and within strata of the attribute (their mean, and each). There a moved "
+        "threshold changes nothing, one for each attribute value neither; a decision by tissue changes no "
+        "more than what the tissue inside a stratum says.",
         ("Method", *(metric.title for metric in metrics), *strata),
         ("", *(metric.short for metric in metrics), *strata),
         _rows(board, terms, rows),
@@ -140,7 +140,7 @@ def _groups(board: Scoreboard, terms: Terms) -> Block:
 
 def _lead(board: Scoreboard) -> str:
     each = " Every patient is tested once per repeat." if board.source == "study" else ""
-    own = "; every fold has its own value, from its training patients" if board.source == "study" else ""
+    own = "" if board.value is not None else "; every fold has its own value, from its training patients"
     attribute = f" “Much tissue” is a tissue fraction above {board.told_value}{own}." if board.above else ""
     return f"{board.patients:,} test patients, {board.patches:,} test patches.{each}{attribute}"
 

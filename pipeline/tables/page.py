@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pipeline.config import Context, load_cohort
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.provenance import versions
-from pipeline.results.family import first_level
+from pipeline.results.contrasts import first_level
 from pipeline.results.figures import FAMILY, Scoreboard
-from pipeline.results.names import CONTROL, rule_of
 from pipeline.results.terms import Terms
+from pipeline.results.tested import CONTROL, rule_of
 from pipeline.tables.blocks import Page
 from pipeline.tables.cells import chapter_of
 from pipeline.tables.record import record_of
@@ -82,20 +82,21 @@ def _read(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
 def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
     for level, draws in dict.fromkeys((each.settings.level, each.settings.draws) for each in boards):
         yield (
-            f"Figures are means over seeds. Brackets are {100 * level:g} % intervals of a bootstrap over "
-            f"the test patients ({draws:,} draws), each figure’s by itself. ± is the standard deviation "
-            "over seeds (of a study, over repeats)."
+            f"Figures are means over seeds. Brackets are {100 * level:g} % intervals over the test "
+            "patients, each figure’s by itself: of groups, the worst one and their differences in closed "
+            f"form, of other figures from {draws:,} draws of patients (docs/intervals.md). ± is the "
+            "standard deviation over seeds (of a study, over repeats)."
         )
     yield from _held(boards)
     yield (
         "WGA is the lowest of several noisy accuracies, and so lies below what the worst group would have "
         "on more patients. Cross-fitted, the worst group is found on one half of the patients and scored on "
-        "the other, which is nearly unbiased."
+        "the other, which is nearly unbiased. Both have one interval, made for the worst group itself."
     )
     if any(rule_of(method.algorithm) == CONTROL for board in boards for method in board.methods):
         yield (
             "“Decided by tissue”: the log-odds of the same trained networks, with a decision that depends "
-            "on the tissue fraction, fitted on validation patients. A moved threshold reaches that alone."
+            "on the tissue fraction, fitted on validation patients. A moved threshold alone reaches that."
         )
     yield from _read(boards, terms)
     yield (

@@ -32,9 +32,9 @@ from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.along import curve_along
 from pipeline.results.answers import answer
 from pipeline.results.figures import Contrast, Scoreboard
-from pipeline.results.names import rule_of
 from pipeline.results.runs import study_fingerprints
 from pipeline.results.seeds import Pool
+from pipeline.results.tested import rule_of
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics

@@ -15,10 +15,9 @@ from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.claims import StudyClaim
 from pipeline.results.figures import GroupSize, Method, Scoreboard
-from pipeline.results.names import CONTROL
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import JudgingSettings, PrimarySettings, Terms
-from pipeline.results.tested import KNOWN, NEEDED, Tested
+from pipeline.results.tested import CONTROL, KNOWN, NEEDED, Tested
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import NamedLayout, read_layout
 
