@@ -19,7 +19,6 @@ import threadpoolctl
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from scipy.special import expit
 
 from models.data.attributes import LAYOUT, ThresholdRule
 from models.metrics.intervals import bootstrap, patient_statistics
@@ -42,6 +41,7 @@ from pipeline.artifacts import INDEX, STATISTICS, Paths
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.files import NOT_ESTIMABLE, file_fingerprint, finite_or, read_table, replacing, write_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
+from pipeline.results.verdict import interval_record
 from pipeline.training.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
             "patients": patches.n_patients,
             "patients_of_one_label": int((~patches.labels_P2.all(axis=1)).sum()),
             "statistics": patches.statistics_NS.shape[1],
-            "thresholds": {name: {"how": rule.how, **thresholds[name]} for name, rule in rules.items()},
+            "thresholds": {
+                name: {"rule": rule.model_dump(), **thresholds[name]} for name, rule in rules.items()
+            },
         },
     )
     for name, told in thresholds.items():
@@ -131,8 +133,8 @@ def in_words(told: Mapping[str, Any]) -> str:
     return (
         f"WGA of tissue alone {_shown(wga['tissue_by_patch'])} by patch and "
         f"{_shown(wga['tissue_by_patient'])} by patient mean; of a linear model {_shown(wga['linear'])}, "
-        f"with permuted labels {_shown(null['mean'])} on average and {_shown(null['quantile'])} at most in 95 %, "
-        f"p = {_shown(null['p'])}"
+        f"with permuted labels {_shown(null['mean'])} on average and {_shown(null['quantile'])} at most in "
+        f"95 %, p = {_shown(null['p'])}"
     )
 
 
@@ -167,17 +169,12 @@ def _figures(
         LAYOUT.group(patches.label_N, answers.attribute_N),
         patches.patient,
         LAYOUT.n_groups,
-        # Of scores only their order counts.
-        probability=expit(answers.score_N),
+        # For ranking any score will do.
+        probability=answers.score_N,
         **intervals.minimums(),
     )
-    return {
-        name: {
-            key: finite_or(value, NOT_ESTIMABLE)
-            for key, value in (("estimate", found.estimate), ("low", found.low), ("high", found.high))
-        }
-        for name, found in bootstrap(statistics, **intervals.drawn).items()
-    }
+    found = bootstrap(statistics, **intervals.drawn)
+    return {name: interval_record(interval) for name, interval in found.items()}
 
 
 def _null_table(null: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:

@@ -80,16 +80,17 @@ def cross_validated(
 def figures_of(
     patches: CheckedPatches, label_N: NDArray[np.int64], answers: Answers, minimums: Mapping[str, int]
 ) -> NDArray[np.float64]:
-    """FIGURES of answers: WGA, GBA, and the mean of the AUROCs among patches of one attribute value."""
+    """FIGURES of answers: WGA, GBA, and the mean of the AUROCs among patches of one attribute value, which is
+    NaN unless every group is estimable."""
     group_N = LAYOUT.group(label_N, answers.attribute_N)
     metrics = group_metrics(
         label_N, answers.prediction_N, group_N, LAYOUT.n_groups, patient=patches.patient_N, **minimums
     )
-    within = [
-        auroc(label_N[answers.attribute_N == a], answers.score_N[answers.attribute_N == a])
-        for a in range(LAYOUT.n_attributes)
-    ]
-    return np.array([metrics.wga, metrics.gba, np.mean(within)])
+    within = np.nan
+    if metrics.estimable_G.all():
+        strata = [answers.attribute_N == a for a in range(LAYOUT.n_attributes)]
+        within = float(np.mean([auroc(label_N[a_N], answers.score_N[a_N]) for a_N in strata]))
+    return np.array([metrics.wga, metrics.gba, within])
 
 
 def against_null(observed: float, null_M: NDArray[np.float64], level: float = 0.95) -> dict[str, float]:

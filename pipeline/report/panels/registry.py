@@ -9,6 +9,7 @@ from pipeline.report.panels import (
     reliability,
     sheets,
     side_by_side,
+    shortcuts,
     structure,
     verdict,
 )
@@ -24,6 +25,8 @@ PANELS = (
     Panel("side_by_side", "The algorithms side by side", side_by_side.values, tested=True),
     Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
     Panel("structure", "Accuracy against tumor and tissue fraction", structure.values, tested=True),
+    Panel("shortcuts", "Without a network: tissue alone, and hand-made statistics", shortcuts.values),
+    Panel("structure", "Accuracy against tumor and tissue fraction", structure.values),
     Panel("curves", "Training", curves.values),
     Panel("examples", "Example patches", examples.values, tested=True),
     Panel("provenance", "Provenance", provenance.values),
