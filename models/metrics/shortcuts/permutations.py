@@ -16,14 +16,15 @@ FIGURES = ("wga", "gba", "auroc_within")
 def permuted_labels(
     label_N: NDArray[np.int64], patient_N: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Every patient gets the labels of another one, all of them together and in their order.
+    """Every patient gets the labels of another one, all of them together, begun at a random place.
 
     Labels of one patient go together, so that patches are not exchangeable and patients are: these are what
     is permuted (Good 2005, Permutation, Parametric and Bootstrap Tests of Hypotheses; Ojala and Garriga 2010,
     JMLR 11:1833, test 1: the classifier's figure is the statistic). A patient keeps the number of its
-    patches: the giver's labels are stretched or thinned to it, patch k of n takes the label at the same
-    relative place. A giver of one label hands on that label. The runs and the tumor share of a slide's labels
-    are kept, and their tie to pixels, tissue and number of patches is broken.
+    patches: the giver's labels, closed to a ring, are stretched or thinned to it and turned by a random share
+    of it. A giver of one label hands on that label. The runs and the tumor share of a slide's labels are
+    kept; their tie to pixels, to tissue, to the number of patches and to the place in a slide is broken, the
+    last by turning: labels that lie alike in every patient would else fit every patient.
 
     Args:
         label_N: labels in the order in which patches lie in their patients' slides.
@@ -36,6 +37,7 @@ def permuted_labels(
     taker_N = patient_N[order_N]
     giver_N = giver_P[taker_N]
     place_N = (np.arange(len(order_N)) - start_P[taker_N] + 0.5) / count_P[taker_N]
+    place_N = (place_N + rng.random(len(count_P))[taker_N]) % 1
     source_N = start_P[giver_N] + np.floor(place_N * count_P[giver_N]).astype(np.int64)
     permuted_N = np.empty_like(label_N)
     permuted_N[order_N] = label_N[order_N][source_N]

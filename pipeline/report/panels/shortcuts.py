@@ -101,7 +101,7 @@ def _numbers(figure: Mapping[str, Any]) -> dict[str, float]:
 
 
 def null_picture(null: pd.DataFrame, found: Mapping[str, Any]) -> bytes:
-    """WGA of every permutation as a histogram, a panel a threshold, with that of the true labels as a line."""
+    """WGA of every permutation as a histogram, a panel a threshold, that of the true labels as a line."""
     with drawing.canvas(7.4, 2.3, 1, len(found), sharey=True) as (figure, grid):
         for axes, (name, each) in zip(grid[0], found.items(), strict=True):
             drawn = null.loc[null["threshold"] == name, "wga"].dropna().to_numpy(np.float64)
