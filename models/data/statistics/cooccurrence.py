@@ -28,7 +28,7 @@ def channel_cooccurrence(
     ]
     # The properties take any number of distances: all patches' are put side by side.
     together = np.concatenate(tables, axis=2)
-    found = {}
+    found: dict[str, NDArray[np.float64]] = {}
     for name in _PROPERTIES:
         value_MD = graycoprops(together, name).mean(axis=1).reshape(n, channels, len(distances))
         found |= {f"{name}_{distance}": value_MD[..., d] for d, distance in enumerate(distances)}

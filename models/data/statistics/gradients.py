@@ -31,7 +31,7 @@ def channel_gradients(
     above_NCHW = images_NCHW - images_NCHW[:, :, :1, :1]
     for scale in scales:
         smooth_NCHW = ndimage.gaussian_filter(above_NCHW, scale, axes=_PLANE, mode="nearest")
-        dy_NCHW, dx_NCHW = np.gradient(smooth_NCHW, axis=_PLANE)
+        dy_NCHW, dx_NCHW = (np.gradient(smooth_NCHW, axis=axis) for axis in _PLANE)
         found[f"gradient_{scale:g}"] = np.hypot(dy_NCHW, dx_NCHW).mean(axis=_PLANE)
         curved_NCHW = ndimage.laplace(smooth_NCHW, axes=_PLANE, mode="nearest")
         found[f"laplacian_{scale:g}"] = np.sqrt((curved_NCHW**2).mean(axis=_PLANE))
