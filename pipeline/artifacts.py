@@ -38,6 +38,8 @@ INDEX = (
     "tumor_fraction",
     "label",
 )
+STATISTICS = ("patch_id",)
+"""The rest of the columns are named after the cohort's channels (docs/shortcuts.md)."""
 SPLITS = ("patient_id", "split")
 ATTRIBUTES = ("patch_id", "threshold", "attribute", "group")
 PREDICTIONS = (
@@ -74,11 +76,15 @@ class Paths:
         """<slide_id>.jpg: thumbnail, tissue, grid, annotation; cohort.html and sheets/ over all of them."""
         self.tile_receipts: Final = self.data / ".tile"
         """What each patch store was made from, beside the outputs: a resumed run reads it."""
+        self.statistics: Final = self.data / "statistics" / "statistics.parquet"
+        """Hand-made statistics of every patch (STATISTICS and one column each), in the index's order."""
         self.splits: Final = self.data / "splits.csv"
         self.attributes: Final = self.data / "attributes"
         """Folder of the attribute stage: tables/ (`attribute_table`), groups.json, histogram.csv."""
         self.groups: Final = self.attributes / "groups.json"
         self.histogram: Final = self.attributes / "histogram.csv"
+        self.shortcuts: Final = self.outputs / "shortcuts"
+        """Folder of the shortcuts stage: shortcuts.json, null.parquet."""
         self.report: Final = self.outputs / "report" / "report.html"
         self.tracked: Final = self.outputs / "track" / "runs.json"
         """The track stage's receipt: MLflow run and model version of every training."""

@@ -71,6 +71,11 @@ VERBS = {
         "pipeline.stages.tile.TileStageSettings",
         needs_section=True,
     ),
+    "statistics": Verb(
+        "pipeline.stages.statistics",
+        "measure hand-made statistics of every patch",
+        "models.data.statistics.settings.StatisticsSettings",
+    ),
     "verify": Verb("pipeline.stages.verify", "check every chunk of the patch stores against its checksum"),
     "split": Verb(
         "pipeline.stages.split",
@@ -83,6 +88,11 @@ VERBS = {
         "binarize the tissue fraction into attribute and group",
         "pipeline.training.thresholds.AttributeSettings",
         needs_section=True,
+    ),
+    "shortcuts": Verb(
+        "pipeline.stages.shortcuts",
+        "tell how far tissue alone, or a linear model, gets; against permuted labels",
+        "models.metrics.shortcuts.patches.ShortcutSettings",
     ),
     "train": Verb(
         "pipeline.stages.train",
