@@ -42,8 +42,7 @@ from pipeline.training.thresholds import AttributeSettings
 
 _DIGITS = 3
 """Decimals of a logit that are kept: more tell no patch from another, and triple the files."""
-_SMALLEST = 10.0**-_DIGITS
-"""What is nearer to 0 is kept as this, on its own side: a logit and its class always agree."""
+_SMALLEST = 10.0**-_DIGITS  # A logit and its class always agree: what is nearer to 0 is kept as this.
 
 
 @dataclass(frozen=True)

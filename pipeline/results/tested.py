@@ -1,4 +1,4 @@
-"""Test predictions of a training or repeat, its validation patches beside them, and what methods are called."""
+"""Test predictions of a training or repeat, its validation patches, and what methods are called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
