@@ -36,6 +36,7 @@ def reading_of(difference: Interval, *, judged: bool) -> Reading:
 
 
 def interval_record(interval: Interval) -> dict[str, float | str]:
-    """An interval for JSON, unrounded."""
+    """An interval for JSON, unrounded, with what it holds."""
     keys = ("estimate", "low", "high", "level", "spread", "undefined_share")
-    return {key: finite_or(getattr(interval, key), NOT_ESTIMABLE) for key in keys}
+    figures = {key: finite_or(getattr(interval, key), NOT_ESTIMABLE) for key in keys}
+    return {**figures, "holds": interval.holds}

@@ -139,6 +139,8 @@ def test_figures_and_differences_by_hand(three: Context) -> None:
     # All patients are alike, and two trainings of 0.8 and 0.6 are not: another one may be anything.
     assert gerne["wga"]["low"] < 0.1
     assert gerne["wga"]["high"] > 0.9
+    assert gerne["wga"]["holds"] == "patients and training"
+    assert method(section, "class_balanced")["figures"]["wga"]["holds"] == "patients"
     first, second = section["differences"]
     assert (first["candidate"], first["reference"]) == ("gerne", "group_resampling")
     assert second["reference"] == "class_balanced"
@@ -402,7 +404,13 @@ def test_classes_and_attributes_of_an_imported_benchmark(context: Context) -> No
     (section,) = compare(context)["sections"]
     assert list(section["groups"])[:2] == ["label 0, attribute 0", "label 0, attribute 1"]
     assert len(section["groups"]) == 12
-    assert set(method(section, "gerne")["figures"]) == {"wga", "gba", "average", "worst_class"}
+    assert set(method(section, "gerne")["figures"]) == {
+        "wga",
+        "wga_cross_fitted",
+        "gba",
+        "average",
+        "worst_class",
+    }
     expected = group_metrics(table["label"], table["prediction"], table["group"], 12)
     assert method(section, "group_resampling")["figures"]["wga"]["estimate"] == pytest.approx(expected.wga)
     told = (context.paths.results / "table.md").read_text()

@@ -11,7 +11,7 @@ _SHOWN = ("wga", "wga_cross_fitted", "gba", "average")
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
-    """Columns of the table, and a block of the AUROC for every threshold."""
+    """Columns of the table, and for every threshold the AUROC, and what is to be known of its figures."""
     return {
         "metrics": [
             metric
@@ -19,8 +19,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
             if metric.key in _SHOWN and all(metric in board.metrics for board in sources.boards.values())
         ],
         "rankings": [
-            (board.told_threshold, ranking_block(board, sources.terms))
+            (board, ranking_block(board, sources.terms) if board.methods[0].strata else None)
             for board in sources.boards.values()
-            if board.methods[0].strata
         ],
     }
