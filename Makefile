@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -53,6 +53,9 @@ benchmark-decisions: $(READY) ## how stable a fitted decision is beside a search
 
 benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full|predict-kill|predict-disk-full]
 	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full predict-kill predict-disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
+
+benchmark-intervals: $(READY) ## simulate how often intervals hold the truth, some minutes on one core (ARGS="--quick", ...)
+	$(BIN)/python -m benchmarks.intervals $(ARGS)
 
 benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
 	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)

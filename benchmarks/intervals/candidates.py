@@ -92,8 +92,10 @@ class Candidates:
         self.first, self.second = first, second
         rng = np.random.default_rng(0)
         drawn_DP = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=DRAWS)
+        # Without draws of one label alone, which have no worst group.
+        both_D = (drawn_DP[:, ::2].sum(axis=1) > 0) & (drawn_DP[:, 1::2].sum(axis=1) > 0)
         self.weights_WP = np.concatenate(
-            [np.ones((1, n_patients)), 1 - np.eye(n_patients), drawn_DP.astype(np.float64)]
+            [np.ones((1, n_patients)), 1 - np.eye(n_patients), drawn_DP[both_D].astype(np.float64)]
         )
         self.tallies: dict[str, Tally] = defaultdict(Tally)
 

@@ -23,8 +23,8 @@ OTHERS_AT = 20
 def markdown(results: Mapping[str, Any]) -> str:
     """All tables, each below its title."""
     parts = (
-        ("One training", _head(), (_row(each) for each in results["patients"])),
-        ("Uneven patients", _head(), (_row(each) for each in results["uneven"])),
+        ("One training", HEAD, (_row(each) for each in results["patients"])),
+        ("Uneven patients", HEAD, (_row(each) for each in results["uneven"])),
         (f"Other ways, {OTHERS_AT} patients", OTHERS_HEAD, _others(results["patients"])),
         ("Several trainings", TRAINED_HEAD, (_trained(each) for each in results["trainings"])),
         ("AUROC", RANKED_HEAD, (_ranked(each) for each in results["ranked"])),
@@ -35,24 +35,14 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _head() -> tuple[str, ...]:
-    return (
-        "Setting", "Patients", "WGA", "width", "bias", "cross-fitted bias", "Groups alone", "jointly",
-        "WGA difference", "width", "“better” / “worse”", "false", "Group difference", "GBA", "GBA difference",
-    )  # fmt: skip
-
-
+HEAD = (
+    "Setting", "Patients", "WGA", "by percentiles", "width", "bias", "cross-fitted", "Groups", "jointly",
+    "WGA difference", "by percentiles", "width", "“better” / “worse”", "falsely", "Group differences", "GBA",
+    "GBA difference",
+)  # fmt: skip
 OTHERS_HEAD = (
-    "Setting",
-    "Way",
-    "WGA",
-    "width",
-    "Groups",
-    "width",
-    "WGA difference",
-    "“better”",
-    "Group difference",
-)
+    "Setting", "Way", "WGA", "width", "Groups", "width", "WGA difference", "“better”", "Group differences",
+)  # fmt: skip
 TRAINED_HEAD = (
     "Setting", "Training SD", "Patients", "Trainings", "WGA", "width", "Groups alone", "WGA difference",
     "width", "Group difference", "GBA", "GBA difference",
@@ -61,19 +51,21 @@ RANKED_HEAD = ("Patients", "AUROC", "width", "Within a value", "Mean within", "w
 
 
 def _row(cell: Cell) -> Sequence[str]:
-    ours, means = cell["ours"], cell["means"]
+    ours, others, means = cell["ours"], cell["others"], cell["means"]
     change = ours["wga difference"]
     gain = cell["truth"]["first"] - cell["truth"]["second"]
     return (
         cell["setting"],
         str(cell["patients"]),
         _least(ours, ("first wga", "second wga")),
+        _number(others["first wga|percentile"]["coverage"]),
         _number(ours["first wga"]["width"]),
         f"{means['plug-in']:+.3f}",
         f"{means['cross-fitted']:+.3f}",
         _least(ours, ("first group ", "second group ")),
         _least(ours, ("first groups jointly", "second groups jointly")),
         _number(change["coverage"]),
+        _number(others["wga difference|percentile"]["coverage"]),
         _number(change["width"]),
         f"{_number(change['better'])} / {_number(change['worse'])}",
         _false(change, gain),
