@@ -39,7 +39,7 @@ INDEX = (
     "label",
 )
 STATISTICS = ("patch_id",)
-"""The rest of the columns are named after the cohort's channels (docs/shortcuts.md)."""
+"""The other columns are named after the cohort's channels (docs/shortcuts.md)."""
 SPLITS = ("patient_id", "split")
 ATTRIBUTES = ("patch_id", "threshold", "attribute", "group")
 PREDICTIONS = (
@@ -77,7 +77,8 @@ class Paths:
         self.tile_receipts: Final = self.data / ".tile"
         """What each patch store was made from, beside the outputs: a resumed run reads it."""
         self.statistics: Final = self.data / "statistics" / "statistics.parquet"
-        """Hand-made statistics of every patch (STATISTICS and one column each), in the index's order."""
+        """Hand-made statistics of patches (STATISTICS and one column each), in the index's order; the index's
+        fingerprint is in the metadata."""
         self.splits: Final = self.data / "splits.csv"
         self.attributes: Final = self.data / "attributes"
         """Folder of the attribute stage: tables/ (`attribute_table`), groups.json, histogram.csv."""

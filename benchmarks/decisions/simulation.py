@@ -13,7 +13,7 @@ ABOVE = 0.6
 """The attribute's threshold."""
 _PATCHES = 40
 """Of a patient."""
-_TESTED = 1000
+_TESTED = 500
 """Patients that stand for all there are."""
 
 

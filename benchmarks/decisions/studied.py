@@ -14,14 +14,14 @@ from patching.errors import AlgorithmError
 
 
 def studied(cells: Path, index: Path) -> pd.DataFrame:
-    """Columns threshold, algorithm, way, trainings, refused, wga, little and much.
+    """Columns threshold, algorithm, way, trainings, refused, wga, gba, little and much.
 
     Args:
         cells: folder of a study's cells.
         index: the cohort's index.parquet, which knows the patients.
 
     Returns:
-        `wga`: of the test patches of all folds of a repeat together, averaged over repeats. `refused`:
+        `wga`, `gba`: of the test patches of a repeat's folds together, averaged over repeats. `refused`:
         trainings that a way cannot be fitted for, and which are decided plainly. `little`, `much`: standard
         deviation over trainings of the log-odds at which a patch becomes tumor, with little and much tissue.
     """
@@ -83,6 +83,7 @@ def _summary(part: pd.DataFrame) -> dict[str, float]:
         "trainings": len(part),
         "refused": int(part["refused"].sum()),
         "wga": float(np.mean([accuracy.min() for accuracy in repeats])),
+        "gba": float(np.mean([accuracy.mean() for accuracy in repeats])),
         "little": float(part["little"].std(ddof=0)),
         "much": float(part["much"].std(ddof=0)),
     }

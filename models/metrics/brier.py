@@ -1,6 +1,7 @@
 """The Brier score of every group, from sums per patient: how far probabilities are from what is there."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,11 +11,11 @@ from models.metrics.accuracy import checked_groups, estimable_groups, ratio
 
 @dataclass(frozen=True)
 class BrierStatistics:
-    """Per-patient sums of P patients, one repeat and G groups, for a bootstrap of the Brier score.
+    """Per-patient sums of P patients, R repeats (seeds) and G groups, for a bootstrap of the Brier score.
 
     Attributes:
         patients: identifiers, ascending.
-        squared_PRG: sums of (P(label = 1) - label)², R = 1.
+        squared_PRG: sums of (P(label = 1) - label)².
         count_PRG: patches.
         estimable_G: groups whose own score is told.
     """
@@ -56,7 +57,7 @@ def brier_statistics(
 
     Args:
         label: 0 or 1 of every patch, [N].
-        probability: P(label = 1), [N].
+        probability: P(label = 1), [N] or [R, N]; NaN where a repeat did not test the patch.
         group: group number of every patch, [N].
         patient: patient of every patch, [N].
         n_groups: how many groups there are.
@@ -65,20 +66,29 @@ def brier_statistics(
     Raises:
         GroupError: arrays of different length, or group numbers outside 0..n_groups-1.
     """
-    label_N, probability_N = np.asarray(label), np.asarray(probability, dtype=np.float64)
+    label_N, probability_RN = np.asarray(label), np.atleast_2d(np.asarray(probability, dtype=np.float64))
     names_P, patient_N = np.unique(np.asarray(patient).astype(str), return_inverse=True)
-    group_N = checked_groups(group, n_groups, label_N, probability_N, patient_N)
-    shape = (len(names_P), 1, n_groups)
-    cell_N = patient_N * n_groups + group_N
-    squared_PRG, count_PRG = (
-        np.bincount(cell_N, weights=weight_N, minlength=shape[0] * n_groups).reshape(shape).astype(np.float64)
-        for weight_N in ((probability_N - label_N) ** 2, np.ones(len(label_N)))
-    )
+    group_N = checked_groups(group, n_groups, label_N, probability_RN, patient_N)
+    tested_RN = ~np.isnan(probability_RN)
+    squared_RN = np.where(tested_RN, (probability_RN - label_N) ** 2, 0.0)
+    cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
+    seen_N = tested_RN.any(axis=0)
     estimable_G = estimable_groups(
-        group_N,
+        group_N[seen_N],
         n_groups,
-        patient=patient_N,
+        patient=patient_N[seen_N],
         minimum_patches=minimum_patches,
         minimum_patients=minimum_patients,
     )
-    return BrierStatistics(tuple(names_P.tolist()), squared_PRG, count_PRG, estimable_G)
+    return BrierStatistics(
+        patients=tuple(names_P.tolist()),
+        squared_PRG=_sums(cell_N, squared_RN, shape),
+        count_PRG=_sums(cell_N, tested_RN, shape),
+        estimable_G=estimable_G,
+    )
+
+
+def _sums(cell_N: NDArray[np.int64], weight_RN: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Weights summed over the patches of every patient, repeat and group, [P, R, G]."""
+    tables = [np.bincount(cell_N, row_N, shape[0] * shape[1]).reshape(shape) for row_N in weight_RN]
+    return np.stack(tables, axis=1).astype(np.float64)

@@ -74,7 +74,7 @@ def told(
     if decision.calibration is not None:
         score_N = score_N / decision.calibration.temperature
     probability_N = sigmoid(score_N)
-    return probability_N, decide(decision, probability_N)
+    return probability_N, (probability_N > decision.threshold).astype(np.int64)
 
 
 def verdicts(
@@ -93,11 +93,6 @@ def verdicts(
     if probability_NK.shape[1] == 2:
         return told(decision, network_logit(probability_NK), tissue_fraction_N)
     return probability_NK.max(axis=1).astype(np.float64), probability_NK.argmax(axis=1).astype(np.int64)
-
-
-def decide(decision: DecisionCard, probability_N: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Class of every told probability, [N]: 1 where it exceeds the threshold."""
-    return (probability_N > decision.threshold).astype(np.int64)
 
 
 def sigmoid(logit_N: NDArray[np.float64]) -> NDArray[np.float64]:

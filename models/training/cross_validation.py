@@ -6,18 +6,23 @@ rules are fitted on, which a model trained on its patients would spoil.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from models.metrics.selection import Choice, Judge, Score
 from models.training.attempts import Announce, Attempts, Failure, FitResult, Trial, no_candidate
 from models.training.first_models import patient_folds
 from models.training.making import candidates
-from models.training.setup import Setup
-from patching.errors import AlgorithmError, DivergenceError, EmptyGroupError
+from models.training.processes import is_first_process
+from models.training.setup import Setup, digest_of
+from patching.errors import AlgorithmError, CheckpointError, DivergenceError, EmptyGroupError
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ def cross_validated(
         ConfigError: a rule over groups, and training samples without attributes.
         AlgorithmError: fewer patients than folds, or too few of a label to choose by.
         EmptyGroupError, DivergenceError: every candidate failed.
+        CheckpointError: what an interrupted fit left is damaged.
     """
     overrides, folds = candidates(settings), setup.settings.inner_folds
     found = _compared(setup, name, settings)
@@ -173,7 +179,8 @@ def _listened(
     seen_M: NDArray[np.int64],
     unseen_M: NDArray[np.int64],
 ) -> list[NDArray[np.float32]]:
-    """Logits of unseen training samples, at every validation of a training on the others."""
+    """Logits of unseen training samples, at every validation of a training on the others: of a finished one,
+    where an interrupted fit left it in the working folder."""
     heard: list[NDArray[np.float32]] = []
     known = setup.settings.attributes == "known"
     inner = replace(
@@ -187,5 +194,28 @@ def _listened(
         working_folder=None,
         listen=heard.append,
     )
+    content = [
+        "inner fold", name, settings, inner.settings.identity(), asdict(inner.normalization), setup.seed,
+        torch.__version__,
+    ]  # fmt: skip
+    folder = setup.working_folder
+    path = folder / f"{name}-inner-{digest_of(content, inner.columns)}.safetensors" if folder else None
+    if path and path.is_file():
+        return _read(path)
     Attempts({"": inner}, name, settings).run()
+    if path and is_first_process():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        save_file({str(number): logits_MK for number, logits_MK in enumerate(heard)}, part)
+        part.replace(path)
     return heard
+
+
+def _read(path: Path) -> list[NDArray[np.float32]]:
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            has=f"{path}: {error}", needs="logits of an inner training", do="delete the file and start over"
+        ) from error
+    return [found[str(number)] for number in range(len(found))]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -192,18 +192,24 @@ class Setup:
         columns: list[NDArray[Any]] = [trainer.data.label_N, trainer.judge.patches.label_N]
         if trainer.data.patient_N is not None:
             columns.append(trainer.data.patient_N)
+        columns += self.columns
         if algorithm.first is not None:
             columns += [algorithm.first.logits_NK, algorithm.first.unseen_N]
-        return self.digest(content, columns)
+        return digest_of(content, columns)
 
-    def digest(self, content: Any, columns: Sequence[NDArray[Any]]) -> str:
-        """SHA-256 of some JSON, of arrays, and of what is known of the patches of both splits."""
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for data in (self.train, self.validation):
-            columns = [*columns, data.label_N, data.attribute_N, data.tissue_fraction_N]
-        for column in columns:
-            digest.update(np.ascontiguousarray(column).tobytes())
-        return digest.hexdigest()
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """What is known of the patches of both splits, but for their patients."""
+        splits = (self.train, self.validation)
+        return [each for s in splits for each in (s.label_N, s.attribute_N, s.tissue_fraction_N)]
+
+
+def digest_of(content: Any, columns: Iterable[NDArray[Any]]) -> str:
+    """SHA-256 of JSON and of arrays."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for column in columns:
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
 
 
 def new_classifier(

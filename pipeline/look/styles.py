@@ -14,8 +14,8 @@ from matplotlib.path import Path
 
 DERIVED = "+"
 """Parts the name of a method from a rule that decides by its logits: `erm+by_tissue`."""
-_FILLS = {"by_tissue": "none", "by_attribute": "left", "threshold": "bottom"}
-_OTHER_FILL = "right"
+_FILLS = {"by_tissue": "none", "by_attribute": "left", "threshold": "bottom", "card": "right"}
+_OTHER_FILL = "top"
 _HALF_DISKS = tuple(Path.wedge(start, start + 180) for start in (0, 90, 180, 270))
 _PACMAN = Path.wedge(45, 315)
 

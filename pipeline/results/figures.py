@@ -11,6 +11,7 @@ import numpy as np
 from models.metrics.along_attribute import AttributeBins
 from models.metrics.intervals import FEW_PATIENTS, Interval, PatientSums
 from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.profiles.operating import Operating
 from pipeline.results.seeds import Pool
 from pipeline.results.tested import Source
 from pipeline.results.verdict import Reading
@@ -61,6 +62,7 @@ class Method:
         figures: by the metric's key.
         groups, bins, slopes: by group, bin and label; the last two are empty without a tissue fraction.
         strata: AUROC within each attribute value; empty where the AUROC is not told.
+        operating: of all patches and of each attribute value; empty without probabilities of two classes.
     """
 
     pool: Pool
@@ -71,6 +73,7 @@ class Method:
     bins: tuple[Interval, ...]
     slopes: tuple[Interval, ...]
     strata: tuple[Interval, ...]
+    operating: tuple[Operating, ...]
 
     @property
     def algorithm(self) -> str:

@@ -1,16 +1,18 @@
 """Scoreboards from predictions: seeds pooled, figures with intervals over patients, paired differences."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from models.metrics.accuracy import patients_per_group
-from models.metrics.intervals import FEW_PATIENTS, PatientSums, bootstrap
+from models.metrics.intervals import FEW_PATIENTS, Interval, PatientSums, bootstrap
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.contrasts import absent, contrasts_of, corrected, numbered
 from pipeline.results.decided import with_decided
 from pipeline.results.figures import METRICS, GroupSize, Method, Scoreboard
+from pipeline.results.profiles.operating import Operating, operating_of
 from pipeline.results.seeds import Pool, bins_of, different, is_ranked, layout_of, pools_of, statistics_of
 from pipeline.results.terms import Terms
 from pipeline.results.tested import Tested, rule_of
@@ -122,7 +124,17 @@ def _method(
         bins=numbered(found.get("bins", {}), "group"),
         slopes=numbered(found.get("slopes", {}), "slope"),
         strata=numbered(found["groups"], "auroc"),
+        operating=_operating(pool, found, settings),
     )
+
+
+def _operating(
+    pool: Pool, found: Mapping[str, Mapping[str, Interval]], settings: BootstrapSettings
+) -> tuple[Operating, ...]:
+    if "probability" not in pool.rows:
+        return ()
+    probability_RN = pool.by_run("probability", math.nan)
+    return operating_of(pool.rows, probability_RN, found["groups"], found["classes"], settings)
 
 
 def _remarks(methods: Sequence[Method]) -> Iterator[str]:

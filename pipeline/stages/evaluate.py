@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, VALIDATION
 from models.determinism import deterministic
 from models.groups import GroupLayout
-from models.metrics.accuracy import auroc, group_metrics, patients_per_group
+from models.metrics.accuracy import GroupMetrics, auroc, group_metrics, patients_per_group
 from models.metrics.intervals import bootstrap, patient_statistics
 from models.networks.card import ModelCard
 from models.networks.checkpoint import load_classifier
@@ -29,12 +30,16 @@ from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
 from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
-from pipeline.results.along import along_tissue
 from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.profiles.along import along_tissue
+from pipeline.results.profiles.operating import intervals_record, with_operating
 from pipeline.training.layout import read_layout
 from pipeline.training.patches import gathered, patch_table, table_fingerprints
 
 logger = logging.getLogger(__name__)
+
+_MORE = ("wga_", "auroc_")
+"""Beginnings of the names of figures that are told as the intervals' own estimates."""
 
 
 class EvaluateSettings(BootstrapSettings):
@@ -111,57 +116,53 @@ def predict(paths: Paths, name: str, table: pd.DataFrame, settings: EvaluateSett
 def split_metrics(
     predictions: pd.DataFrame, settings: EvaluateSettings, layout: GroupLayout = LAYOUT
 ) -> dict[str, Any]:
-    """Figures of one split, ready for JSON; the AUROC only with two classes.
+    """Figures of one split, ready for JSON; those of probabilities only with two classes.
 
     Returns:
-        wga and gba with the number of groups they range over (groups_judged), average, worst_class, auroc,
-        patches, patients; `groups`: per `group_<g>` accuracy,
-        correct, patches, patients; `tissue_fraction`: accuracy along it, where there is one; `intervals`:
+        wga (and wga_cross_fitted) and gba with the number of groups they range over (groups_judged), average,
+        worst_class, auroc, auroc_<a> of each attribute value's patches and auroc_within, their mean, brier,
+        ece (and ece_by_chance), sensitivity, specificity, patches, patients; `groups`: per `group_<g>`
+        accuracy, brier, ece, correct, patches, patients; `attributes`: per `attribute_<a>` what a probability
+        and a verdict are worth there; `tissue_fraction`: accuracy along it, where there is one; `intervals`:
         per figure low, high and level, left out where there is none.
     """
     label_N, prediction_N, group_N = (
         predictions[column].to_numpy(np.int64) for column in ("label", "prediction", "group")
     )
     patient_N = predictions["patient_id"].to_numpy(str)
-    patients = len(np.unique(patient_N))
     probability_N = predictions["probability"].to_numpy(np.float64) if layout.n_classes == 2 else None
     minimum = settings.minimums()
     metrics = group_metrics(label_N, prediction_N, group_N, layout.n_groups, patient=patient_N, **minimum)
     statistics = patient_statistics(
-        label_N,
-        prediction_N,
-        group_N,
-        patient_N,
-        layout.n_groups,
-        probability=probability_N,
-        **minimum,
+        label_N, prediction_N, group_N, patient_N, layout.n_groups, probability=probability_N, **minimum
     )
     intervals = bootstrap(statistics, **settings.drawn)
-    patients_G = patients_per_group(group_N, layout.n_groups, patient_N)
-    return {
+    found: dict[str, Any] = {
         "wga": _figure(metrics.wga),
         "gba": _figure(metrics.gba),
         "groups_judged": int(metrics.estimable_G.sum()),
         "average": _figure(metrics.average),
         "worst_class": _figure(metrics.worst_class),
         "auroc": _figure(math.nan if probability_N is None else auroc(label_N, probability_N)),
+        **{name: _figure(each.estimate) for name, each in intervals.items() if name.startswith(_MORE)},
         "patches": len(predictions),
-        "patients": patients,
-        "groups": {
-            f"group_{g}": {
-                "accuracy": _figure(metrics.accuracy_G[g]),
-                "correct": int(metrics.correct_G[g]),
-                "patches": int(metrics.count_G[g]),
-                "patients": int(patients_G[g]),
-            }
-            for g in range(layout.n_groups)
-        },
+        "patients": len(np.unique(patient_N)),
+        "groups": _groups(metrics, patients_per_group(group_N, layout.n_groups, patient_N)),
         **along_tissue(predictions, layout.n_classes, settings),
-        "intervals": {
-            figure: {"low": interval.low, "high": interval.high, "level": interval.level}
-            for figure, interval in intervals.items()
-            if math.isfinite(interval.low)
-        },
+        "intervals": intervals_record(intervals),
+    }
+    return found if probability_N is None else with_operating(found, predictions, intervals, settings)
+
+
+def _groups(metrics: GroupMetrics, patients_G: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    return {
+        f"group_{g}": {
+            "accuracy": _figure(metrics.accuracy_G[g]),
+            "correct": int(metrics.correct_G[g]),
+            "patches": int(metrics.count_G[g]),
+            "patients": int(patients),
+        }
+        for g, patients in enumerate(patients_G)
     }
 
 

@@ -63,7 +63,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "shortcuts", ShortcutSettings)
     rules = load_stage(context.configs, context.cohort, "attribute", AttributeSettings).thresholds
     intervals, paths = bootstrap_settings(context), context.paths
-    patches = checked_patches(paths)
+    index = read_table(paths.index, INDEX, "tile")
+    patches = checked_patches(paths, index)
     require_both_labels(patches)
     watched = partial(track, description="permuting labels", console=Console(stderr=True))
     # One thread: with another number of them, sums over patches are added in another order.
@@ -79,6 +80,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
             "fingerprints": {paths.index.name: file_fingerprint([paths.index])},
             "settings": settings.model_dump(),
             "patches": len(patches.label_N),
+            "patches_of_cohort": len(index),
             "patients": patches.n_patients,
             "patients_of_one_label": int((~patches.labels_P2.all(axis=1)).sum()),
             "statistics": patches.statistics_NS.shape[1],
@@ -91,25 +93,25 @@ def run(context: Context, options: argparse.Namespace) -> None:
         logger.info("%s: %s", name, in_words(told))
 
 
-def checked_patches(paths: Paths) -> CheckedPatches:
-    """The cohort's patches, in the index's order, with their statistics.
+def checked_patches(paths: Paths, index: pd.DataFrame) -> CheckedPatches:
+    """The patches that have statistics, in the index's order.
 
     Raises:
-        ArtifactError: a table is missing, or they are of other patches.
+        ArtifactError: the statistics are missing, or of other patches.
     """
-    index = read_table(paths.index, INDEX, "tile")
     statistics = read_table(paths.statistics, STATISTICS, "statistics")
-    if not index["patch_id"].equals(statistics["patch_id"]):
+    if statistics.attrs.get(paths.index.name) != file_fingerprint([paths.index]):
         raise ArtifactError(
-            has=f"{paths.statistics} of {len(statistics)} other patches",
-            needs=f"the {len(index)} patches of {paths.index}, in their order",
+            has=f"{paths.statistics} of other patches",
+            needs=f"statistics of the patches of {paths.index}",
             do="run `evenpatch statistics` again: the patches are newer",
         )
+    known = statistics[["patch_id"]].merge(index, on="patch_id", validate="1:1")
     return CheckedPatches(
         statistics.drop(columns="patch_id").to_numpy(np.float64),
-        index["tissue_fraction"].to_numpy(np.float64),
-        index["label"].to_numpy(np.int64),
-        index["patient_id"].to_numpy(str),
+        known["tissue_fraction"].to_numpy(np.float64),
+        known["label"].to_numpy(np.int64),
+        known["patient_id"].to_numpy(str),
     )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from models.data.dataset import StoreRows, gather
-from models.data.statistics.patches import statistics_of
+from models.data.statistics.patches import same_share, statistics_of
 from models.data.statistics.settings import StatisticsSettings
 from pipeline.artifacts import INDEX
 from pipeline.config import Context, load_stage
-from pipeline.files import read_table, replacing
+from pipeline.files import file_fingerprint, read_table, replacing
 from pipeline.training.patches import store_attributes
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "statistics", StatisticsSettings)
     paths = context.paths
     index = read_table(paths.index, INDEX, "tile")
+    chosen_M = same_share(index["patient_id"].to_numpy(str), settings.most_patches)
+    if len(chosen_M) < len(index):
+        logger.info("%d of %d patches are measured: statistics.most_patches", len(chosen_M), len(index))
+    index = index.iloc[chosen_M].reset_index(drop=True)
     rows = StoreRows(
         [paths.store(slide) for slide in index["slide_id"]], index["store_row"].to_numpy(np.int64)
     )
@@ -45,6 +49,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     names, values_NS = statistics_of(gather(rows, 0), channels, settings)
     table = pd.DataFrame(values_NS, columns=list(names))
     table.insert(0, "patch_id", index["patch_id"])
+    table.attrs = {paths.index.name: file_fingerprint([paths.index])}
     with replacing(paths.statistics) as part:
         table.to_parquet(part, index=False)
     logger.info("%d statistics of %d patches: %s", len(names), len(table), paths.statistics)

@@ -1,6 +1,7 @@
 """The page of tables that compare and a study write of their scoreboards."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.config import Context, load_cohort
 from pipeline.files import NOT_ESTIMABLE
@@ -9,8 +10,9 @@ from pipeline.results.contrasts import first_level
 from pipeline.results.figures import FAMILY, Scoreboard
 from pipeline.results.terms import Terms
 from pipeline.results.tested import CONTROL, rule_of
-from pipeline.tables.blocks import Page
+from pipeline.tables.blocks import Chapter, Page
 from pipeline.tables.cells import chapter_of
+from pipeline.tables.operating import operating_blocks
 from pipeline.tables.record import record_of
 
 _HOLDS = {
@@ -34,11 +36,16 @@ def page_of(
         cohort=context.cohort,
         title=f"{context.cohort}: {title}",
         description=cohort.description,
-        chapters=tuple(chapter_of(board, terms) for board in boards),
+        chapters=tuple(_chapter(board, terms) for board in boards),
         notes=(*remarks, *cohort.limits, *_notes(boards, terms)),
         record=record_of(context.cohort, boards),
         version=versions()["evenpatch"],
     )
+
+
+def _chapter(board: Scoreboard, terms: Terms) -> Chapter:
+    chapter = chapter_of(board, terms)
+    return replace(chapter, blocks=(*chapter.blocks, *operating_blocks(board, terms)))
 
 
 def _held(boards: Sequence[Scoreboard]) -> Iterator[str]:

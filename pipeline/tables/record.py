@@ -7,6 +7,7 @@ from models.metrics.along_attribute import sizes_of
 from models.metrics.intervals import Interval
 from pipeline.results.figures import FAMILY, Contrast, Method, Scoreboard
 from pipeline.results.verdict import interval_record
+from pipeline.tables.operating import operating_content
 
 
 def record_of(cohort: str, boards: Sequence[Scoreboard]) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
         "groups": _named(board.layout.names, method.groups),
         "strata": _named(board.layout.attributes if method.strata else (), method.strata),
     }
+    if method.operating:
+        content["operating"] = operating_content(board, method)
     if board.bins is not None:
         places = zip(board.bins.places, method.bins, *sizes_of(method.statistics["bins"]), strict=True)
         content["tissue_bins"] = [

@@ -50,6 +50,17 @@ def test_a_difference_is_paired() -> None:
     assert difference.high - difference.low < sum(each.high - each.low for each in alone)
 
 
+def test_repeats_have_sums_of_what_they_tested() -> None:
+    """The second repeat did not test the last patch; one that no repeat tested counts nowhere."""
+    probability_RN = [[0.5, 0.1, 0.2, np.nan], [0.3, 0.4, np.nan, np.nan]]
+    found = brier_statistics([0, 0, 1, 1], probability_RN, [0, 0, 1, 1], ["a", "b", "a", "b"], 2)
+    assert found.count_PRG.tolist() == [[[1, 1], [1, 0]], [[1, 0], [1, 0]]]
+    scores_RM = found.metrics(np.ones((1, 2)))[0]
+    np.testing.assert_allclose(scores_RM[:, 0], [(0.25 + 0.01) / 2, (0.09 + 0.16) / 2])
+    np.testing.assert_allclose(scores_RM[:, -1], [(0.25 + 0.01 + 0.64) / 3, (0.09 + 0.16) / 2])
+    assert found.estimable_G.tolist() == [True, False]
+
+
 def test_arrays_of_another_length_are_refused() -> None:
     with pytest.raises(GroupError):
         brier_statistics([0, 1], [0.5], [0, 1], ["a", "b"], 2)

@@ -19,7 +19,7 @@ from models.training.keeping import TrainResult
 from models.training.loop import Trainer
 from models.training.settings import ADDED, TrainSettings
 from models.training.setup import Setup
-from patching.errors import AlgorithmError, ConfigError, DivergenceError
+from patching.errors import AlgorithmError, CheckpointError, ConfigError, DivergenceError
 
 MakeData = Callable[..., PatchData]
 ERM = {"candidates": [{"batch_size": 8}, {"batch_size": 6}]}
@@ -244,6 +244,43 @@ def test_cross_validation_reads_neither_validation_nor_test(
     assert [trial.score for trial in second.trials] == [trial.score for trial in first.trials]
     own, expected = second.classifier.state_dict(), first.classifier.state_dict()
     assert all(torch.equal(own[key], value) for key, value in expected.items())
+
+
+def test_an_interrupted_cross_validation_goes_on_after_its_finished_trainings(
+    setup: Setup, run: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = chosen_by(setup, "cross_validation", inner_folds=2)
+    expected = fit(asked, "erm", ERM)
+    saved, whole = replace(asked, working_folder=tmp_path / "work"), Setup.run
+    run.clear()
+
+    def stopped(self: Setup, trainer: Trainer, name: str, title: str) -> TrainResult:
+        if len(run) == 3:
+            raise KeyboardInterrupt
+        return whole(self, trainer, name, title)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Setup, "run", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fit(saved, "erm", ERM)
+    assert len(list((tmp_path / "work").iterdir())) == 3
+    run.clear()
+    found = fit(saved, "erm", ERM)
+    assert len(run) == 2
+    assert repr(found.trials) == repr(expected.trials)
+    assert_equal(found, expected)
+    # Of other settings, nothing is taken up.
+    run.clear()
+    fit(chosen_by(saved, "cross_validation", learning_rate=0.03), "erm", ERM)
+    assert len(run) == 5
+    run.clear()
+    other = replace(saved.train, attribute_N=np.roll(saved.train.attribute_N, 4))
+    fit(replace(saved, train=other), "erm", ERM)
+    assert len(run) == 5
+    for path in (tmp_path / "work").glob("*inner*"):
+        path.write_bytes(b"cut off")
+    with pytest.raises(CheckpointError, match="start over"):
+        fit(saved, "erm", ERM)
 
 
 def test_training_attributes_that_are_not_known_choose_nothing(setup: Setup) -> None:

@@ -15,12 +15,12 @@ VALUES = [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9]
 LABEL = [0] * 4 + [1] * 4
 PREDICTION = [1, 1, 1, 0, 1, 0, 1, 1]
 PATIENT = list("abababab")
-ONE = {"minimum_patients": 1, "n_draws": 20}
+FEW_DRAWS = {"n_draws": 20}
 
 
 def test_two_labels_by_hand() -> None:
     """Label 0 is right on its last patch alone, label 1 on all but its second."""
-    curve = attribute_curve(LABEL, PREDICTION, VALUES, 2, patient=PATIENT, n_bins=4, **ONE)  # type: ignore[arg-type]
+    curve = attribute_curve(LABEL, PREDICTION, VALUES, 2, patient=PATIENT, n_bins=4, **FEW_DRAWS)  # type: ignore[arg-type]
     quarters = [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)]
     assert curve.bins.places == tuple((label, *ends) for label in range(2) for ends in quarters)
     assert curve.count_B.tolist() == [2, 2, 0, 0, 0, 0, 2, 2]
@@ -47,8 +47,8 @@ def test_a_bin_holds_its_lower_edge_and_the_last_one_its_upper() -> None:
 
 def test_bins_depend_on_no_data() -> None:
     """Not on how many patches a class has, nor on where they lie."""
-    few = attribute_curve([0, 1, 1], [0, 1, 0], [0.31, 0.95, 0.96], 2, patient=list("abc"), **ONE)  # type: ignore[arg-type]
-    assert few.bins == attribute_curve(LABEL, PREDICTION, VALUES, 2, patient=PATIENT, **ONE).bins  # type: ignore[arg-type]
+    few = attribute_curve([0, 1, 1], [0, 1, 0], [0.31, 0.95, 0.96], 2, patient=list("abc"), **FEW_DRAWS)  # type: ignore[arg-type]
+    assert few.bins == attribute_curve(LABEL, PREDICTION, VALUES, 2, patient=PATIENT, **FEW_DRAWS).bins  # type: ignore[arg-type]
     assert few.count_B[[3, 19]].tolist() == [1, 2]
     assert few.count_B.sum() == 3
 
@@ -63,7 +63,7 @@ def test_a_failure_where_patches_are_few_is_not_averaged_away() -> None:
     curve = attribute_curve(label, right, tissue, 2, patient=patient, minimum_patches=20, n_draws=100)
     np.testing.assert_allclose(curve.accuracy_B[10:12], [0, 0.4])
     assert curve.bins.places[curve.worst_bin or 0] == (1, 0, 0.1)
-    assert curve.interval_B[10].high == 0
+    assert 0 < curve.interval_B[10].high < 0.5
     assert curve.interval_B[11].low < 0.4 < curve.interval_B[11].high < 1
     fifth = tissue <= np.quantile(tissue, 0.2)
     assert right[fifth].mean() > 0.5  # what a fifth of the patches would have told
@@ -82,7 +82,7 @@ def test_too_few_patches_or_patients_are_not_estimable() -> None:
 
 
 def test_an_attribute_that_does_not_vary_has_no_slope() -> None:
-    curve = attribute_curve([0, 0, 1], [0, 1, 1], [0.3, 0.3, 0.1 + 0.2], 2, patient=list("abc"), **ONE)  # type: ignore[arg-type]
+    curve = attribute_curve([0, 0, 1], [0, 1, 1], [0.3, 0.3, 0.1 + 0.2], 2, patient=list("abc"), **FEW_DRAWS)  # type: ignore[arg-type]
     assert np.isnan(curve.slope_K).all()
 
 
@@ -97,7 +97,7 @@ def test_bins_cover_every_patch_once_and_slopes_are_least_squares(
     value_N = rng.random(n).round(int(rng.integers(1, 4)))
     patient_N = rng.integers(0, 5, n)
     curve = attribute_curve(
-        label_N, prediction_N, value_N, n_classes, patient=patient_N, n_bins=n_bins, **ONE  # type: ignore[arg-type]
+        label_N, prediction_N, value_N, n_classes, patient=patient_N, n_bins=n_bins, **FEW_DRAWS  # type: ignore[arg-type]
     )  # fmt: skip
     bin_N = curve.bins.numbers(label_N, value_N)
     assert curve.count_B.sum() == n
@@ -108,7 +108,7 @@ def test_bins_cover_every_patch_once_and_slopes_are_least_squares(
         assert curve.patients_B[b] == len(np.unique(patient_N[inside_N]))
     for y in range(n_classes):
         x_N, right_N = value_N[label_N == y], (prediction_N == label_N)[label_N == y].astype(float)
-        if len(np.unique(x_N)) > 1:
+        if len(np.unique(x_N)) > 1 and len(np.unique(patient_N[label_N == y])) > 1:
             np.testing.assert_allclose(curve.slope_K[y], np.polyfit(x_N, right_N, 1)[0], atol=1e-8)
 
 

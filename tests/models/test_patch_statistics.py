@@ -1,10 +1,14 @@
 """Hand-made statistics against other implementations, on images that no symmetry maps onto themselves."""
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 from skimage import color, feature
@@ -14,7 +18,7 @@ from models.data.statistics import patches as blocks
 from models.data.statistics.cooccurrence import channel_cooccurrence, gray_levels
 from models.data.statistics.gradients import channel_gradients
 from models.data.statistics.intensity import QUANTILES, between_channels, channel_intensity, saturation
-from models.data.statistics.patches import block_statistics, statistics_of
+from models.data.statistics.patches import block_statistics, same_share, statistics_of
 from models.data.statistics.settings import StatisticsSettings
 from patching.errors import ConfigError, StoreError
 
@@ -223,6 +227,23 @@ def test_a_patch_has_its_row_whatever_is_beside_it(monkeypatch: pytest.MonkeyPat
     for n in range(len(images_NHWC)):
         alone = block_statistics(images_NHWC[n : n + 1], CHANNELS, SETTINGS)
         assert together_NS[n].tolist() == [alone[name].item() for name in names]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 70))
+def test_of_every_patient_the_same_share_is_kept(patients: list[int], most: int) -> None:
+    patient_N = np.array([f"p{number}" for number in patients])
+    kept_M = same_share(patient_N, most)
+    assert kept_M.tolist() == sorted(set(kept_M.tolist())) == same_share(patient_N, most).tolist()
+    share = min(Fraction(most, len(patients)), Fraction(1))
+    for name in set(patient_N):
+        assert (patient_N[kept_M] == name).sum() == math.ceil((patient_N == name).sum() * share)
+    assert same_share(patient_N, None).tolist() == list(range(len(patients)))
+
+
+def test_no_patch_is_preferred() -> None:
+    kept_M = same_share(np.repeat(["a", "b"], [600, 1400]), 500)
+    assert np.bincount(kept_M % 4, minlength=4).min() > 90
+    assert np.bincount(kept_M // 200, minlength=10).min() > 30
 
 
 def test_pixels_that_are_no_numbers_are_refused() -> None:

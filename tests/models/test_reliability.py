@@ -19,7 +19,7 @@ from models.networks.card import (
     TissueCard,
     TrainingRanges,
 )
-from models.networks.decision import decide, verdicts
+from models.networks.decision import told, verdicts
 from models.networks.evidence import EVIDENCE, Estimate, Evidence, GroupEvidence, load_evidence, save_evidence
 from models.networks.reliability import doubted, notes, weak_groups
 from patching.errors import CheckpointError
@@ -207,9 +207,9 @@ def test_every_patch_is_told_of_alone_as_among_others(patches: list[tuple[int, f
 
 
 def test_the_threshold_decides_and_a_tie_goes_to_class_0() -> None:
-    probability_N = np.array([0.2, 0.5, np.nextafter(0.5, 1), 0.8])
-    assert decide(DecisionCard(), probability_N).tolist() == [0, 0, 1, 1]
-    assert decide(DecisionCard(threshold=0.7), probability_N).tolist() == [0, 0, 0, 1]
+    logit_N = np.array([-1.4, 0.0, np.finfo(np.float32).eps, 1.4])
+    assert told(DecisionCard(), logit_N)[1].tolist() == [0, 0, 1, 1]
+    assert told(DecisionCard(threshold=0.7), logit_N)[1].tolist() == [0, 0, 0, 1]
 
 
 def test_verdicts_of_two_classes_and_of_more() -> None:

@@ -451,6 +451,27 @@ def test_the_tissue_fraction_without_a_threshold(context: Context) -> None:
     assert "non-tumor, 60–70 % tissue (24 patches, 8 patients)" in told
 
 
+def test_probabilities_and_verdicts_are_told_in_all_and_by_tissue(three: Context) -> None:
+    """GERNE's second seed is right on 0.6 of group 2; a probability is 0.1 from its verdict."""
+    (section,) = compare(three)["sections"]
+    found = method(section, "gerne")["operating"]
+    assert set(found) == {"all patches", "little tissue", "much tissue"}
+    little = found["little tissue"]
+    assert little["sensitivity"] == pytest.approx((0.8 + 0.6) / 2)
+    assert little["specificity"] == pytest.approx((0.8 + 0.9) / 2)
+    assert found["all patches"]["sensitivity"] == pytest.approx((0.8 + 0.75) / 2)
+    wrong = np.mean([0.2, (0.1 + 0.4) / 2])
+    assert little["brier"] == pytest.approx(wrong * 0.81 + (1 - wrong) * 0.01)
+    # Of 80 patches a class: by seed, those told as tumor are right on 64 of 80 and on 48 of 56.
+    errors = [abs(80 * 0.9 - 64) + abs(80 * 0.1 - 16), abs(56 * 0.9 - 48) + abs(104 * 0.1 - 32)]
+    assert little["ece"] == pytest.approx(np.mean(errors) / 160)
+    told = (three.paths.results / "table.md").read_text()
+    row = next(line for line in told.splitlines() if line.startswith("| GERNE, little tissue |"))
+    assert f"{little['brier']:.3f}" in row
+    assert f"{little['ece']:.3f} ({little['ece_by_chance']:.3f} by chance)" in row
+    assert "70.0 [" in row
+
+
 class _Text(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -526,7 +547,7 @@ def test_the_page_is_escaped_and_complete_in_itself(strange: Context) -> None:
     assert "<b>|" not in page
     assert "&lt;b&gt;|" in page
     assert not re.findall(r"(?:src|href)=|url\(|<script", page)
-    assert page.count("<table>") == page.count("</table>") == 7
+    assert page.count("<table>") == page.count("</table>") == 8
 
 
 def test_the_latex_is_balanced_and_escaped(strange: Context) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from models.data.normalization import Normalization
+from models.groups import GroupLayout
 from models.networks.backbones.registry import make_backbone
 from models.networks.card import AttributeCard, ModelCard, NormalizationCard, TrainingRanges
 from models.networks.checkpoint import CARD, load_classifier, save_classifier
@@ -20,6 +21,7 @@ from patching.store.reading import PatchStore
 from pipeline.artifacts import PREDICTIONS
 from pipeline.config import Context, load_yaml
 from pipeline.files import NOT_ESTIMABLE
+from pipeline.flattening import metrics_of
 from pipeline.stages import evaluate
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.training.patches import table_fingerprints
@@ -193,6 +195,67 @@ def test_too_small_bins_of_tissue_are_not_estimable() -> None:
     json.dumps(few, allow_nan=False)
     missing = split_metrics(table.assign(tissue_fraction=np.nan), EvaluateSettings(draws=10))
     assert "tissue_fraction" not in missing
+
+
+def test_probabilities_and_verdicts_are_told_per_group_and_value() -> None:
+    """Two patients; group 0 right on 3 of 4 patches, 1 on 1 of 2, 2 on 2 of 6, and 3 has one patient."""
+    patients = ["a", "b"] * 6 + ["a"] * 4
+    group = [0] * 4 + [1] * 2 + [2] * 6 + [3] * 4
+    right = [1, 1, 1, 0] + [1, 0] + [1, 0, 1, 0, 0, 0] + [1] * 4
+    table = predictions_of(patients, group, right)
+    found = split_metrics(table, EvaluateSettings(minimum_patches=2, minimum_patients=2, draws=50))
+    # A probability is 0.1 from what is told, 0.9 from what is not.
+    near, far = 0.1**2, 0.9**2
+    assert found["brier"] == pytest.approx((10 * near + 6 * far) / 16)
+    assert found["sensitivity"] == pytest.approx(6 / 10)
+    assert found["specificity"] == pytest.approx(4 / 6)
+    groups = [found["groups"][f"group_{g}"] for g in range(4)]
+    assert groups[0]["brier"] == pytest.approx((3 * near + far) / 4)
+    assert groups[0]["ece"] == pytest.approx((3 * 0.1 + 0.9) / 4)
+    assert groups[2]["ece"] == pytest.approx((2 * 0.1 + 4 * 0.9) / 6)
+    assert (
+        groups[2]["intervals"]["brier"]["low"]
+        <= groups[2]["brier"]
+        <= groups[2]["intervals"]["brier"]["high"]
+    )
+    assert (groups[3]["brier"], groups[3]["ece"], groups[3]["intervals"]) == (
+        NOT_ESTIMABLE,
+        NOT_ESTIMABLE,
+        {},
+    )
+    little, much = found["attributes"]["attribute_0"], found["attributes"]["attribute_1"]
+    assert (little["sensitivity"], little["specificity"]) == (pytest.approx(2 / 6), 0.75)
+    assert (much["sensitivity"], much["specificity"]) == (NOT_ESTIMABLE, 0.5)
+    assert little["brier"] == pytest.approx((5 * near + 5 * far) / 10)
+    # Of 0.1 are three of group 0 and four of group 2, the rest is of 0.9; each value is one bin.
+    assert little["ece"] == pytest.approx((abs(7 * 0.1 - 4) + abs(3 * 0.9 - 2)) / 10)
+    assert 0 < little["ece_by_chance"] < little["ece"]
+    assert set(little["intervals"]) == {"brier", "sensitivity", "specificity"}
+    assert set(much["intervals"]) == {"brier", "specificity"}
+    assert {"brier", "sensitivity", "specificity"} < set(found["intervals"])
+    json.dumps(found, allow_nan=False)
+    told = metrics_of({"test": found})
+    assert told["test/attributes/attribute_0/brier/low"] == little["intervals"]["brier"]["low"]
+    assert "test/group_3/brier" not in told
+
+
+def test_areas_within_attribute_values_are_told() -> None:
+    """Of value 0, probabilities rank all pairs right but ties; of value 1 one label is missing."""
+    table = predictions_of(["a", "b"] * 8, [0] * 4 + [1] * 4 + [2] * 4 + [1] * 4, [1] * 16)
+    found = split_metrics(table, EvaluateSettings(minimum_patches=2, draws=50))
+    assert (found["auroc_0"], found["auroc_1"], found["auroc_within"]) == (1, NOT_ESTIMABLE, NOT_ESTIMABLE)
+    assert "auroc_0" in found["intervals"]
+    assert found["wga"] == 1
+    assert "wga_cross_fitted" in found
+
+
+def test_only_two_classes_have_probabilities_to_be_judged() -> None:
+    table = predictions_of(["a", "b"] * 6, [0] * 4 + [2] * 4 + [4] * 4, [1] * 12).assign(
+        label=np.repeat([0, 1, 2], 4), prediction=np.repeat([0, 1, 2], 4)
+    )
+    found = split_metrics(table, EvaluateSettings(minimum_patches=2, draws=10), GroupLayout(3, 2))
+    assert found["wga"] == 1
+    assert not {"brier", "ece", "sensitivity", "attributes"} & set(found)
 
 
 def test_nothing_is_estimable_without_enough_of_anything() -> None:

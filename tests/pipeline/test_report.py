@@ -29,9 +29,9 @@ from pipeline.report.panels import sheets
 from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import draw_curves
 from pipeline.report.sources import ReportSettings, Sources, gather
-from pipeline.results.along import curve_along
 from pipeline.results.answers import answer
 from pipeline.results.figures import Contrast, Scoreboard
+from pipeline.results.profiles.along import curve_along
 from pipeline.results.runs import study_fingerprints
 from pipeline.results.seeds import Pool
 from pipeline.results.tested import rule_of

@@ -127,6 +127,18 @@ def test_a_group_of_few_patches_is_not_estimable(own: Context, sources: Sources)
     assert np.isnan(told["found"]["low"]["null"]["wga"]["p"])
 
 
+def test_of_a_large_cohort_the_same_share_of_every_patient_is_measured(own: Context) -> None:
+    (own.configs / "statistics.yaml").write_text("most_patches: 192\n")
+    statistics.run(own, Namespace())
+    table, index = pd.read_parquet(own.paths.statistics), pd.read_parquet(own.paths.index)
+    kept = index[index["patch_id"].isin(table["patch_id"])]
+    assert kept["patch_id"].tolist() == table["patch_id"].tolist()
+    assert kept.groupby("patient_id").size().tolist() == [12] * 16
+    shortcuts.run(own, Namespace())
+    content = content_of(own)
+    assert (content["patches"], content["patches_of_cohort"]) == (192, 768)
+
+
 def test_statistics_of_other_patches_are_refused(own: Context) -> None:
     index = pd.read_parquet(own.paths.index)
     index.iloc[:-1].to_parquet(own.paths.index, index=False)

@@ -118,6 +118,15 @@ def test_the_figures_are_those_of_the_patches(context: Context, stub: StubFit) -
     assert found["wga_pruned_0.5"] == 0.0
 
 
+def test_a_decision_leaves_finished_trials_valid(context: Context) -> None:
+    before = attempts.load_bench(context, "low").identity()
+    file = context.configs / "train.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | {"decision": {"rule": "by_tissue"}}))
+    assert attempts.load_bench(context, "low").identity() == before
+    file.write_text(yaml.safe_dump(load_yaml(file) | {"momentum": 0.5}))
+    assert attempts.load_bench(context, "low").identity() != before
+
+
 def test_the_grid_ends_where_a_training_diverges(
     context: Context, stub: StubFit, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -260,6 +260,7 @@ def test_two_processes_train_and_one_writes(context: Context, repository: Path) 
     pd.testing.assert_frame_equal(found, expected, rtol=1e-3)
     load_classifier(alone)
     assert ran.stdout.count("chosen by the validation patients") == 1
+    assert ran.stdout.count("decides by the rule plain") == 1
     assert ran.stdout.count("what the batches are made of") == 2  # two candidates
     assert ran.stderr.count("training and") == 1
     refused = launch(2, ["-m", "pipeline.cli", "attribute", *options[:4]], repository)

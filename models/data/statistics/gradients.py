@@ -27,10 +27,8 @@ def channel_gradients(
         constant.
     """
     found: dict[str, NDArray[np.float64]] = {}
-    # From its first pixel on, a constant channel is 0 to the bit, and so is all that follows.
-    above_NCHW = images_NCHW - images_NCHW[:, :, :1, :1]
     for scale in scales:
-        smooth_NCHW = ndimage.gaussian_filter(above_NCHW, scale, axes=_PLANE, mode="nearest")
+        smooth_NCHW = ndimage.gaussian_filter(images_NCHW, scale, axes=_PLANE, mode="nearest")
         dy_NCHW, dx_NCHW = (np.gradient(smooth_NCHW, axis=axis) for axis in _PLANE)
         found[f"gradient_{scale:g}"] = np.hypot(dy_NCHW, dx_NCHW).mean(axis=_PLANE)
         curved_NCHW = ndimage.laplace(smooth_NCHW, axes=_PLANE, mode="nearest")

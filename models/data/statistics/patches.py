@@ -54,6 +54,24 @@ def statistics_of(
     return names, values_NS
 
 
+def same_share(patient_N: NDArray[np.str_], most: int | None) -> NDArray[np.int64]:
+    """Rows of about `most` patches, ascending: the same share of every patient's, drawn by a fixed seed.
+
+    Drawn, because every k-th patch of a slide's rows may be of one of its columns; shares are rounded up.
+
+    Args:
+        patient_N: patient of every patch.
+        most: None for all.
+    """
+    if most is None or most >= len(patient_N):
+        return np.arange(len(patient_N))
+    number_N, count_P = np.unique(patient_N, return_inverse=True, return_counts=True)[1:]
+    order_N = np.lexsort((np.random.default_rng(0).random(len(patient_N)), number_N))
+    rank_N = np.arange(len(patient_N)) - np.repeat(np.cumsum(count_P) - count_P, count_P)
+    wanted_P = -(-count_P * most // len(patient_N))
+    return np.sort(order_N[rank_N < np.repeat(wanted_P, count_P)])
+
+
 def block_statistics(
     images_NHWC: NDArray[np.generic], channels: Sequence[str], settings: StatisticsSettings
 ) -> dict[str, NDArray[np.float64]]:

@@ -16,6 +16,8 @@ class StatisticsSettings(BaseModel):
     """Distances of the pairs of pixels that co-occurrence counts."""
     gray_levels: int = Field(default=16, ge=2, le=256)
     """Levels between a channel's 1 % and 99 % quantile in the patch, for co-occurrence."""
+    most_patches: PositiveInt | None = 20000
+    """Of a larger cohort only so many patches are measured; null = all."""
     threads: PositiveInt = 2
 
     @model_validator(mode="after")

@@ -12,8 +12,8 @@ from models.metrics.along_attribute import AttributeCurve
 from pipeline.look import plots as drawing
 from pipeline.look.styles import Style, styles_of
 from pipeline.report.sources import Sources
-from pipeline.results.along import curve_along
 from pipeline.results.figures import Scoreboard
+from pipeline.results.profiles.along import curve_along
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
