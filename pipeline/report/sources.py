@@ -82,15 +82,9 @@ class Sources:
     def dots(self, boards: Sequence[Scoreboard], name: str) -> Markup:
         """A picture of scoreboards as a data URI; `name` tells it from the report's others."""
         present = {method.algorithm for board in boards for method in board.methods}
-        order = sorted(present, key=lambda algorithm: (self.position(algorithm), algorithm))
+        order = sorted(present, key=self.terms.place)
         with dot_plot(boards, {each: self.named(each) for each in order}) as figure:
             return svg_uri(svg(figure, name))
-
-    def position(self, algorithm: str) -> int:
-        """Place of an algorithm in the report's order."""
-        known = list(self.settings.names)
-        known += [name for name in (*self.evidence.algorithms, algorithm) if name not in known]
-        return known.index(algorithm)
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,7 @@ def _forest(sources: Sources, differences: list[tuple[str, Contrast]]) -> bytes:
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(
-            f"difference of worst-group accuracy, {sources.named(candidate)} minus the other, percentage "
-            "points"
-        )
+        axes.set_xlabel("difference of worst-group accuracy, percentage points")
         return drawing.svg(figure, "forest")
 
 
