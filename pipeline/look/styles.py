@@ -7,17 +7,31 @@ colors that stand out from white), so that methods shown often, which come first
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.path import Path
+
+from pipeline.look.plots import INK
 
 DERIVED = "+"
 """Parts the name of a method from a rule that decides by its logits: `erm+by_tissue`."""
-_FILLS = {"by_tissue": "none", "by_attribute": "left", "threshold": "bottom", "card": "right"}
-_OTHER_FILL = "top"
+_DECIDED: dict[str, dict[str, Any]] = {
+    "by_tissue": {"inside": 0.0},
+    "by_attribute": {"inside": 0.45},
+    "threshold": {"inside": 0.25, "dark": True},
+    "card": {"inside": 1.0, "dark": True},
+}
+_BY_ANOTHER: dict[str, Any] = {"inside": 0.6, "dark": True}
+"""What differs from the method's own style, by rule. Half-filled markers would not do:
+matplotlib fills outlines of one's own whole."""
 _HALF_DISKS = tuple(Path.wedge(start, start + 180) for start in (0, 90, 180, 270))
 _PACMAN = Path.wedge(45, 315)
+_HOURGLASS = Path([(-0.8, 1), (0.8, 1), (-0.8, -1), (0.8, -1), (-0.8, 1)], closed=True)
+_BOW_TIE = Path([(-1, 0.8), (-1, -0.8), (1, 0.8), (1, -0.8), (-1, 0.8)], closed=True)
+_TALL_BAR = Path([(-0.45, 1), (0.45, 1), (0.45, -1), (-0.45, -1), (-0.45, 1)], closed=True)
+_WIDE_BAR = Path([(-1, 0.45), (1, 0.45), (1, -0.45), (-1, -0.45), (-1, 0.45)], closed=True)
 
 Marker = str | tuple[int, int, int] | Path
 _TABLE: dict[str, tuple[str, Marker]] = {
@@ -33,21 +47,21 @@ _TABLE: dict[str, tuple[str, Marker]] = {
     "subg": ("#47adff", ">"),
     "lisa": ("#472947", "*"),
     "lff": ("#c2998f", "<"),
-    "cnc": ("#c214cc", (3, 1, 0)),
+    "cnc": ("#c214cc", _HOURGLASS),
     "irm": ("#293d33", "h"),
     "crt": ("#52b85c", _HALF_DISKS[0]),
     "reweight_crt": ("#33a3ad", _HALF_DISKS[1]),
     "mixup": ("#704729", (4, 1, 0)),
     "sam": ("#8f2947", (6, 1, 0)),
     "sqrt_reweight": ("#006666", (5, 0, 180)),
-    "cb_loss": ("#857aff", "H"),
-    "balanced_softmax": ("#8570a3", "8"),
+    "cb_loss": ("#857aff", _TALL_BAR),
+    "balanced_softmax": ("#8570a3", _WIDE_BAR),
     "spectral_decoupling": ("#1f3370", (4, 1, 45)),
     "lc": ("#a3a3a3", _HALF_DISKS[2]),
     "mat": ("#3352ff", _HALF_DISKS[3]),
     "pde": ("#8f8f66", _PACMAN),
     "dfa": ("#d64785", (5, 1, 180)),
-    "depth_experts": ("#d60000", (3, 1, 180)),
+    "depth_experts": ("#d60000", _BOW_TIE),
     "denetdm": ("#a3a3cc", (8, 1, 0)),
 }
 """Matplotlib's markers: names, (points, 1 for a star, angle), or outlines."""
@@ -60,23 +74,24 @@ class Style:
     Attributes:
         color: of its lines and markers.
         marker: of matplotlib.
-        fill: of the marker, matplotlib's `fillstyle`: `full` of a trained method, another one where its
-            logits are decided by a rule.
+        inside: share of the color inside the marker, the rest white: 1 of a trained method, mostly less
+            where a rule decides by its logits.
+        dark: whether the marker's outline is dark, and not of the color.
     """
 
     color: str
     marker: Marker
-    fill: str = "full"
+    inside: float = 1.0
+    dark: bool = False
 
     def marked(self, size: float = 6.0) -> dict[str, Any]:
-        """Keywords of `Axes.plot` for points of this style; what is not filled is white."""
-        face = "white" if self.fill == "none" else self.color
+        """Keywords of `Axes.plot` for points of this style."""
+        red, green, blue = (1 + self.inside * (part - 1) for part in to_rgb(self.color))
         return {
             "color": self.color,
             "marker": self.marker,
-            "fillstyle": "full" if self.fill == "none" else self.fill,
-            "markerfacecolor": face,
-            "markerfacecoloralt": "white",
+            "markerfacecolor": to_hex((red, green, blue)),
+            "markeredgecolor": INK if self.dark else self.color,
             "markersize": size,
         }
 
@@ -89,8 +104,9 @@ def style_of(name: str) -> Style:
 def styles_of(names: Iterable[str]) -> dict[str, Style]:
     """Styles of a chart's methods, no two the same.
 
-    A method that is not in the table has the first letter of its name as its marker, and a color that follows
-    from the name; where two such would be the same, the one later in the alphabet gets the next color.
+    A method that is not in the table has the first letter of its name as its marker (small, where a rule
+    decides), and a color that follows from the name; where two such would be the same, the one later in the
+    alphabet gets the next color.
 
     Args:
         names: of algorithms; after a `+` the rule that decides by an algorithm's logits.
@@ -113,4 +129,9 @@ def _newcomer(name: str, taken: set[Style]) -> Style:
 
 
 def _decided(base: Style, rule: str) -> Style:
-    return Style(base.color, base.marker, _FILLS.get(rule, _OTHER_FILL) if rule else "full")
+    if not rule:
+        return base
+    letter = isinstance(base.marker, str) and base.marker.startswith("$")
+    # The strokes of a letter have no inside to be seen.
+    marker = str(base.marker).lower() if letter else base.marker
+    return replace(base, marker=marker, **_DECIDED.get(rule, _BY_ANOTHER))

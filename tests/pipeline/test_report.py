@@ -483,6 +483,7 @@ def test_the_report_pools_seeds_along_the_tissue(sources: Sources) -> None:
     assert known.any()
     np.testing.assert_allclose(mean.accuracy_B[known], ((one.accuracy_B + two.accuracy_B) / 2)[known])
     np.testing.assert_array_equal(mean.count_B, one.count_B)
+    np.testing.assert_allclose(mean.correct_B, (one.correct_B + two.correct_B) / 2)
 
 
 def test_channels_become_colors() -> None:

@@ -56,7 +56,7 @@ def test_no_two_methods_share_a_color_or_a_marker(repository: Path) -> None:
     styles = styles_of(names)
     assert len({style.color for style in styles.values()}) == len(names) == 28
     assert len({str(style.marker) for style in styles.values()}) == len(names)
-    assert {style.fill for style in styles.values()} == {"full"}
+    assert {(style.inside, style.dark) for style in styles.values()} == {(1, False)}
 
 
 def test_colors_are_told_apart() -> None:
@@ -72,21 +72,21 @@ def test_colors_are_told_apart() -> None:
         assert 1.05 / (luminance + 0.05) > 2.3
 
 
-def test_what_a_rule_decides_has_its_methods_color_and_marker_and_another_fill() -> None:
+def test_what_a_rule_decides_has_its_methods_color_and_marker_and_another_face() -> None:
     styles = styles_of([*ALGORITHMS, *DERIVED])
     for name in DERIVED:
         base = styles[name.partition("+")[0]]
         assert (styles[name].color, styles[name].marker) == (base.color, base.marker)
-        assert styles[name].fill != "full"
-    assert styles["erm+by_tissue"].marked()["markerfacecolor"] == "white"
-    assert styles["erm+by_attribute"].marked()["markerfacecolor"] == styles["erm"].color
+        assert (styles[name].inside, styles[name].dark) != (base.inside, base.dark)
+    assert styles["erm+by_tissue"].marked()["markerfacecolor"] == "#ffffff"
+    assert styles["erm"].marked()["markerfacecolor"] == styles["erm"].color
     assert styles["erm+by_tissue"] == style_of("erm+by_tissue")
     assert len(set(styles.values())) == 4 * len(ALGORITHMS)
 
 
 def test_a_newcomer_has_a_style_that_stays() -> None:
     assert style_of("newcomer") == Style("#472947", "$N$")
-    assert style_of("newcomer+by_tissue") == Style("#472947", "$N$", "none")
+    assert style_of("newcomer+by_tissue") == Style("#472947", "$n$", inside=0)
     assert style_of("ä").marker == "$?$"
     many = [f"{letter}{number}" for letter in "xy" for number in range(28)]
     styles = styles_of([*ALGORITHMS, *many])
@@ -110,17 +110,17 @@ def sources(finished_cohort: Context) -> Sources:
 
 
 def looks(figure: Figure) -> set[tuple[Any, ...]]:
-    """Color, marker, its face and its fill of everything that is drawn."""
+    """Color, marker, its face and its edge of everything that is drawn."""
     lines = [line for axes in figure.axes for line in axes.lines]
-    faces = [(str(line.get_markerfacecolor()), line.get_fillstyle()) for line in lines]
     return {
-        (line.get_color(), str(line.get_marker()), *face) for line, face in zip(lines, faces, strict=True)
+        (line.get_color(), str(line.get_marker()), line.get_markerfacecolor(), line.get_markeredgecolor())
+        for line in lines
     }
 
 
 def expected(names: Iterable[str]) -> set[tuple[Any, ...]]:
     marked = [style.marked() for style in styles_of(names).values()]
-    return {(m["color"], str(m["marker"]), m["markerfacecolor"], m["fillstyle"]) for m in marked}
+    return {(m["color"], str(m["marker"]), m["markerfacecolor"], m["markeredgecolor"]) for m in marked}
 
 
 NAMES = [*ALGORITHMS, *DERIVED[::3], "newcomer"]
