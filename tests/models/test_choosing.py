@@ -192,6 +192,7 @@ def test_no_inner_training_scores_a_patient_that_it_saw(setup: Setup, run: list[
     assert len(inner) == (6 if name == "gerne_unknown" else 3)
     scored = []
     for trainer, _ in inner:
+        assert trainer.judge.choice.by == "last", "of a first model too"
         unseen = set(trainer.judge.patches.patient_N)
         assert unseen
         assert not unseen & set(trainer.data.patient_N)
@@ -274,7 +275,9 @@ def test_an_interrupted_cross_validation_goes_on_after_its_finished_trainings(
     fit(chosen_by(saved, "cross_validation", learning_rate=0.03), "erm", ERM)
     assert len(run) == 5
     run.clear()
-    other = replace(saved.train, attribute_N=np.roll(saved.train.attribute_N, 4))
+    # The same folds and pixels, and the labels and attributes the other way round.
+    train = saved.train
+    other = replace(train, label_N=1 - train.label_N, attribute_N=1 - train.attribute_N)
     fit(replace(saved, train=other), "erm", ERM)
     assert len(run) == 5
     for path in (tmp_path / "work").glob("*inner*"):
@@ -352,11 +355,15 @@ def test_new_settings_at_their_defaults_change_no_identity() -> None:
         assert settings.model_copy(update={key: value}).identity() == settings.identity() | {key: value}
 
 
-def test_a_saved_state_is_of_the_choice_that_it_was_saved_with(setup: Setup, tmp_path: Path) -> None:
+def test_a_saved_state_is_of_the_choice_that_it_was_saved_with(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judge, "score", lambda _, history: Score(-abs(len(history) - 2), 0, 0))
     saved = replace(setup, working_folder=tmp_path)
     best = fit(saved, "erm", {"batch_size": 8})
+    assert best.trials[0].figures == best.history[1]
     last = fit(few(saved), "erm", {"batch_size": 8})
-    assert last.trials[0].figures == last.history[-1]
+    assert last.trials[0].figures == last.history[-1] != last.history[1]
     assert_equal(fit(saved, "erm", {"batch_size": 8}), best)
 
 
