@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.intervals import table
 from benchmarks.intervals.candidates import Candidates
-from benchmarks.intervals.cohorts import SETTINGS, UNEVEN, Setting, draw, truth_of
+from benchmarks.intervals.cohorts import APART, SETTINGS, UNEVEN, Setting, draw, truth_of
 from benchmarks.intervals.ours import Ours
 from benchmarks.intervals.ranked import ranked_tallies
 from pipeline.files import replacing
@@ -49,10 +49,11 @@ def main() -> None:
 
 
 def simulate(n_cohorts: int) -> dict[str, Any]:
-    """All parts: patients alone, uneven patients, trainings, the AUROC."""
+    """All parts: patients alone, uneven patients, effects by group, trainings, the AUROC."""
     results: dict[str, Any] = {"cohorts": n_cohorts}
     results["patients"] = [cell(each, size, n_cohorts) for each in SETTINGS for size in SIZES]
     results["uneven"] = [cell(each, size, n_cohorts) for each in UNEVEN for size in TRAINED_SIZES]
+    results["apart"] = [cell(each, size, n_cohorts) for each in APART for size in TRAINED_SIZES]
     results["trainings"] = [
         cell(each.trained(repeats, training_sd), size, n_cohorts, others=False)
         for each in (SETTINGS[0], SETTINGS[2])

@@ -28,6 +28,7 @@ class Setting:
         repeats: trainings of each method, on the same patients.
         training_sd: standard deviation of the logit over trainings, of each group on its own.
         unevenness: standard deviation of the logarithm of a patient's number of patches.
+        apart: whether a patient has an effect of its own in each group, and not one for all.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Setting:
     repeats: int = 1
     training_sd: float = 0.0
     unevenness: float = 0.0
+    apart: bool = False
 
     def trained(self, repeats: int, training_sd: float) -> "Setting":
         """The same with several trainings."""
@@ -54,6 +56,8 @@ SETTINGS = (
     Setting("one worst against four equal", 1.0, ONE_WORST, (0.5,) * N_GROUPS),
 )
 UNEVEN = tuple(replace(each, name=f"{each.name}, uneven patients", unevenness=1.0) for each in SETTINGS[:3])
+
+APART = tuple(replace(each, name=f"{each.name}, effects by group", apart=True) for each in SETTINGS[:3])
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,13 @@ def draw(setting: Setting, n_cohorts: int, n_patients: int, rng: np.random.Gener
     size_CP = np.exp(setting.unevenness * normal_CP - setting.unevenness**2 / 2)
     mean_CPG = PATCHES * size_CP[..., None] * of_label_PG * np.array(SHARES)
     count_CPG = rng.poisson(mean_CPG)
-    shared_CP, *own = rng.standard_normal((3, n_cohorts, n_patients))
+    n_effects = N_GROUPS if setting.apart else 1
+    shared_CPE, *own = rng.standard_normal((3, n_cohorts, n_patients, n_effects))
     right = []
-    for accuracy, own_CP in zip((setting.first, setting.second), own, strict=True):
-        patient_CP = np.sqrt(CORRELATION) * shared_CP + np.sqrt(1 - CORRELATION) * own_CP
+    for accuracy, own_CPE in zip((setting.first, setting.second), own, strict=True):
+        patient_CPE = np.sqrt(CORRELATION) * shared_CPE + np.sqrt(1 - CORRELATION) * own_CPE
         training_CRG = setting.training_sd * rng.standard_normal((n_cohorts, setting.repeats, N_GROUPS))
         logit_CPRG = logit(np.array(accuracy)) + training_CRG[:, None]
-        logit_CPRG = logit_CPRG + setting.patient_sd * patient_CP[..., None, None]
+        logit_CPRG = logit_CPRG + setting.patient_sd * patient_CPE[:, :, None]
         right.append(rng.binomial(count_CPG[:, :, None], expit(logit_CPRG)).astype(np.float64))
     return Cohort(right[0], right[1], count_CPG.astype(np.float64))

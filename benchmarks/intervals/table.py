@@ -25,6 +25,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     parts = (
         ("One training", HEAD, (_row(each) for each in results["patients"])),
         ("Uneven patients", HEAD, (_row(each) for each in results["uneven"])),
+        ("Effects by group", HEAD, (_row(each) for each in results["apart"])),
         (f"Other ways, {OTHERS_AT} patients", OTHERS_HEAD, _others(results["patients"])),
         ("Several trainings", TRAINED_HEAD, (_trained(each) for each in results["trainings"])),
         ("AUROC", RANKED_HEAD, (_ranked(each) for each in results["ranked"])),
