@@ -306,6 +306,26 @@ def test_the_null_is_that_of_its_seed() -> None:
     assert first == again != other
 
 
+def test_folds_are_made_for_the_labels_that_are_answered() -> None:
+    patches = cohort(whole=True, signal=1.0)
+    label_N = permuted_labels(patches.label_N, patches.patient_N, np.random.default_rng(1))
+    settings = ShortcutSettings(folds=3)
+    true_N, fold_N = (patient_folds(patches, each, 3, 0) for each in (patches.label_N, label_N))
+    found = cross_validated(patches, label_N, RULES, settings)["low"]
+    expected = linear_answers(patches, label_N, fold_N, RULES, settings.ridge)["low"]
+    assert found.score_N.tolist() == expected.score_N.tolist()
+    assert fold_N.tolist() != true_N.tolist()
+
+
+def test_a_permutation_is_judged_by_its_own_labels() -> None:
+    patches, settings = cohort(whole=False, signal=1.0), ShortcutSettings(folds=2, permutations=2)
+    null = permutation_null(patches, RULES, settings, MINIMUMS)["fixed"]
+    label_N = permuted_labels(patches.label_N, patches.patient_N, np.random.default_rng([0, 1]))
+    answers = cross_validated(patches, label_N, RULES, settings)["fixed"]
+    assert null[1].tolist() == figures_of(patches, label_N, answers, MINIMUMS).tolist()
+    assert null[1].tolist() != figures_of(patches, patches.label_N, answers, MINIMUMS).tolist()
+
+
 def test_figures_are_those_of_the_metrics() -> None:
     patches = cohort(whole=False, signal=1.0)
     answers = cross_validated(patches, patches.label_N, RULES, ShortcutSettings(folds=2))["low"]

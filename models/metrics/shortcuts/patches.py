@@ -113,9 +113,8 @@ def patient_folds(
     each_FF1 = np.eye(folds)[:, :, None]
     for patient in order_P:
         spread_F = (sums_FS + each_FF1 * share_PS[patient]).std(axis=1).sum(axis=1)
-        # Among folds that are equally good but for rounding, the emptiest: in the beginning all are.
+        # Among folds that are equally good but for rounding the emptiest, and of those the first: no gaps.
         fold = np.lexsort((sums_FS.sum(axis=1), spread_F.round(12)))[0]
         fold_P[patient] = fold
         sums_FS[fold] += share_PS[patient]
-    # Where patients are few, a fold may have stayed empty.
-    return np.unique(fold_P, return_inverse=True)[1][patches.patient_N]
+    return fold_P[patches.patient_N]
