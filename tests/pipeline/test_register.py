@@ -222,7 +222,7 @@ def test_a_refused_candidate_leaves_the_champion_and_is_tagged(
     assert "would spend the test patients" in caught.value.do
     assert (where(cohort), where(cohort, "previous")) == ("erm-low", None)
     tags = registry_of(cohort).version(number(cohort, "gerne-low")).tags
-    assert tags["evenpatch.gate"].startswith("refused: WGA 0.58")
+    assert tags["evenpatch.gate"].startswith("refused: WGA 0.6")
     assert "evenpatch.forced" not in tags
     assert read_json(cohort.paths.outputs / "register" / "gate.json", "register")["decision"] == "refuse"
 
