@@ -73,8 +73,10 @@ def _tracked(store: ModelStore, context: Context, name: str) -> dict[str, Any]:
     store.describe(
         logged, pages_of(card, evidence, model=logged.model, version=logged.version, seconds=seconds)
     )
-    if paths.report.is_file():
-        store.refresh(logged, "evenpatch.report", file_fingerprint([paths.report]), "report", paths.report)
+    pages = {"report": paths.report, "shortcuts": paths.shortcuts / "shortcuts.json"}
+    for kind, page in pages.items():
+        if page.is_file():
+            store.refresh(logged, f"evenpatch.{kind}", file_fingerprint([page]), kind, page)
     algorithm, threshold = identity(name, record)
     return {
         "run": name,

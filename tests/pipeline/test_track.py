@@ -95,6 +95,16 @@ def test_a_new_report_replaces_the_old_one(tracked_cohort: Context) -> None:
     assert not store.refresh(logged, "evenpatch.report", "new", "report", tracked_cohort.paths.report)
 
 
+def test_the_shortcut_checks_go_with_every_run(tracked_cohort: Context, client: mlflow.MlflowClient) -> None:
+    file = tracked_cohort.paths.shortcuts / "shortcuts.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"found": 1}')
+    track.run(tracked_cohort, Namespace())
+    for receipt in receipts(tracked_cohort):
+        (found,) = client.list_artifacts(receipt["mlflow_run_id"], "shortcuts")
+        assert found.path == "shortcuts/shortcuts.json"
+
+
 def test_nothing_trained_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no evaluated training"):
         track.run(Context("small", Paths(tmp_path, "small"), tmp_path / "configs"), Namespace())
