@@ -12,6 +12,7 @@ import pytest
 
 from models.data.normalization import Normalization
 from models.groups import GroupLayout
+from models.metrics.intervals import Interval
 from models.networks.backbones.registry import make_backbone
 from models.networks.card import AttributeCard, ModelCard, NormalizationCard, TrainingRanges
 from models.networks.checkpoint import CARD, load_classifier, save_classifier
@@ -22,6 +23,7 @@ from pipeline.artifacts import PREDICTIONS
 from pipeline.config import Context, load_yaml
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.flattening import metrics_of
+from pipeline.results.profiles.operating import operating_of
 from pipeline.stages import evaluate
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.training.patches import table_fingerprints
@@ -256,6 +258,9 @@ def test_only_two_classes_have_probabilities_to_be_judged() -> None:
     found = split_metrics(table, EvaluateSettings(minimum_patches=2, draws=10), GroupLayout(3, 2))
     assert found["wga"] == 1
     assert not {"brier", "ece", "sensitivity", "attributes"} & set(found)
+    known = {f"group_{g}": Interval(1, 1, 1, 0.95, 0, 0) for g in range(6)}
+    classes = {name: known[name] for name in list(known)[:3]}
+    assert operating_of(table, table["probability"], known, classes, EvaluateSettings()) == ()
 
 
 def test_nothing_is_estimable_without_enough_of_anything() -> None:
