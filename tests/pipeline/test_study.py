@@ -18,7 +18,7 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, SplitSettings
 from models.metrics.intervals import PatientSums
-from models.metrics.selection import Score
+from models.metrics.selection import Choice, Score
 from patching.errors import ArtifactError, ConfigError
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
@@ -400,7 +400,9 @@ def test_a_figure_that_is_not_estimable_is_written_and_loses() -> None:
     records = []
     for name in names:
         trial = Namespace(override={}, figures={"step": 1.0}, score=scores[name])
-        outcome = study_cells._outcome(Namespace(trials=(trial,), chosen=0))  # type: ignore[arg-type]
+        result = Namespace(trials=(trial,), chosen=0, choice=Choice("validation", "enough"))
+        outcome = study_cells._outcome(result)  # type: ignore[arg-type]
+        assert outcome["choice"] == {"by": "validation", "why": "enough"}
         json.dumps(outcome, allow_nan=False)
         records.append({"name": f"r0-f0-{name}-low", "algorithm": name, "threshold": "low", **outcome})
     table = pd.concat([predictions(1).assign(algorithm=name, threshold="low", fold=0) for name in names])

@@ -15,7 +15,7 @@ from torch import nn
 from models.data.normalization import Normalization
 from models.networks.classifier import Classifier
 from models.training.setup import Setup
-from patching.errors import AlgorithmError, DivergenceError
+from patching.errors import AlgorithmError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_yaml, validated
@@ -125,6 +125,25 @@ def test_a_decision_leaves_finished_trials_valid(context: Context) -> None:
     assert attempts.load_bench(context, "low").identity() == before
     file.write_text(yaml.safe_dump(load_yaml(file) | {"momentum": 0.5}))
     assert attempts.load_bench(context, "low").identity() != before
+
+
+def test_what_chooses_the_state_is_part_of_finished_trials(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = context.configs / "train.yaml"
+    content = load_yaml(file)
+    before = attempts.load_bench(context, "low").identity()
+    assert "keeps its last step" not in caplog.text
+    file.write_text(yaml.safe_dump(content | {"choose_by": "auto", "inner_folds": 5}))
+    assert attempts.load_bench(context, "low").identity() == before
+    file.write_text(yaml.safe_dump(content | {"minimum_validation_patients": 1000}))
+    few = attempts.load_bench(context, "low")
+    assert few.choice.by == "last"
+    assert f"every training keeps its last step ({few.choice.why})" in caplog.text
+    assert few.identity() != before
+    file.write_text(yaml.safe_dump(content | {"choose_by": "cross_validation"}))
+    with pytest.raises(ConfigError, match="compared by the same validation patients"):
+        attempts.load_bench(context, "low")
 
 
 def test_the_grid_ends_where_a_training_diverges(
