@@ -20,18 +20,18 @@ GOOD, FAIR, LOPSIDED = (0.95, 0.95, 0.95, 0.95), (0.8, 0.8, 0.8, 0.8), (1.0, 0.6
 
 
 def tested_patches(context: Context, threshold: str) -> pd.DataFrame:
-    """A cohort's test patients, ten times over: four show nothing, whatever the models do."""
+    """Of a cohort's test patients."""
     table = patch_table(context.paths, threshold)
-    tested = table[table["split"] == "test"]
-    return pd.concat(
-        [
-            tested.assign(
-                patient_id=tested["patient_id"] + f"-{copy}", patch_id=tested["patch_id"] + f"-{copy}"
-            )
-            for copy in range(10)
-        ],
-        ignore_index=True,
-    )
+    return table[table["split"] == "test"].reset_index(drop=True)
+
+
+def ten_times(table: pd.DataFrame) -> pd.DataFrame:
+    """The patches of as many more patients: four show nothing, whatever the models do."""
+    copies = [
+        table.assign(**{key: table[key] + f"-{copy}" for key in ("patch_id", "patient_id")})
+        for copy in range(10)
+    ]
+    return pd.concat(copies, ignore_index=True)
 
 
 def scores(table: pd.DataFrame, accuracy_G: Sequence[float], sure: float = 0.9) -> Answers:
@@ -53,7 +53,7 @@ def evidence(
     **changes: Any,
 ) -> Evidence:
     """What the gate would have measured of models with these accuracies, by `candidate` and `champion`."""
-    table = tested_patches(context, "low")
+    table = ten_times(tested_patches(context, "low"))
     held = None if champion is None else scores(table, accuracies["champion"])
     content: dict[str, Any] = {
         "candidate": candidate,

@@ -217,7 +217,7 @@ def test_a_refused_candidate_leaves_the_champion_and_is_tagged(
 ) -> None:
     contest(erm_low=FAIR, gerne_low=LOPSIDED)
     promoted(cohort, "erm-low")
-    with pytest.raises(RegistryError, match=r"WGA 0\.6.* against the champion's 0\.8") as caught:
+    with pytest.raises(RegistryError, match=r"WGA 0\.600.* against the champion's 0\.800") as caught:
         promoted(cohort, "gerne-low")
     assert "would spend the test patients" in caught.value.do
     assert (where(cohort), where(cohort, "previous")) == ("erm-low", None)
