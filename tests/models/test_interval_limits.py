@@ -1,4 +1,4 @@
-"""Intervals where there is little to tell them from: few patients, a training without a group, odd patterns."""
+"""Intervals where there is little to tell: few patients, a training without a group, odd patterns."""
 
 import numpy as np
 import pytest
