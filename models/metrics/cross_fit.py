@@ -33,8 +33,11 @@ def cross_fitted_worst(
         return np.full(n_repeats, np.nan)
     _, pattern_P = np.unique((count_PRG > 0).any(axis=1), axis=0, return_inverse=True)
     n_splits = min(max(_PATIENTS // n_patients, _FEWEST_SPLITS), _SPLITS)
-    # In a random order within each pattern, every second patient is of the other half.
-    order_SP = (pattern_P + np.random.default_rng(seed).random((n_splits, n_patients))).argsort(axis=1)
+    rng = np.random.default_rng(seed)
+    # In a random order within each pattern, every second patient is of the other half. The patterns' order is
+    # random too: two patients of patterns of their own would else be of one half in every split.
+    place_SP = rng.random((n_splits, pattern_P.max() + 1)).argsort(axis=1)[:, pattern_P]
+    order_SP = (place_SP + rng.random((n_splits, n_patients))).argsort(axis=1)
     weights_2SP = np.zeros((2, n_splits, n_patients))
     for half in (0, 1):
         np.put_along_axis(weights_2SP[half], order_SP[:, half::2], 1.0, axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from models.metrics.accuracy import ratio
 from models.metrics.patients import PatientSums
 from models.metrics.spread import Spread, mean_of_defined, together
 
@@ -38,7 +39,8 @@ def drawn_ends(
     """Expanded percentiles (Hesterberg 2015), stretched for other trainings; NaN where there are none.
 
     Percentiles of draws of n patients are as narrow as a normal interval with the variance divided by n; the
-    tail is moved outwards until they are those of Student's t with n - 1.
+    tail is moved outwards until they are those of Student's t with n - 1. Where it is moved beyond all draws,
+    as with four patients, an end is Student's t around the estimate, unless the draws reach further.
 
     Args:
         values_D: the metric of every draw.
@@ -54,10 +56,13 @@ def drawn_ends(
     own = Spread(np.array(defined_D.var() * inflation), np.array(patients - 1))
     both = together([own, *trainings])
     moved = float(ndtr(-np.sqrt(inflation) * both.quantile(tail)))
-    low, high = np.quantile(defined_D, [moved, 1 - moved])
-    if not trainings:
-        return float(low), float(high)
+    low, high = map(float, np.quantile(defined_D, [moved, 1 - moved]))
+    reach = float(both.reach(tail))
+    if trainings:
+        stretch = float(np.sqrt(ratio(both.variance, own.variance)))
+        low, high = estimate + stretch * (low - estimate), estimate + stretch * (high - estimate)
     if own.variance == 0:
-        return estimate - float(both.reach(tail)), estimate + float(both.reach(tail))
-    stretch = float(np.sqrt(both.variance / own.variance))
-    return estimate + stretch * (float(low) - estimate), estimate + stretch * (float(high) - estimate)
+        return estimate - reach, estimate + reach
+    if moved * len(defined_D) < 1:
+        return min(low, estimate - reach), max(high, estimate + reach)
+    return low, high

@@ -151,7 +151,8 @@ def wilson(
     """
     with_half_G = (patients_G * share_G + _EXTRA / 2) / (patients_G + _EXTRA)
     independent_G = ratio(with_half_G * (1 - with_half_G), spread.variance)
-    trials_G = np.where(spread.variance > 0, np.minimum(independent_G, patches_G), patches_G)
+    # Where the variance is not known (of one training alone, say), neither are the trials.
+    trials_G = np.where(spread.variance == 0, patches_G, np.minimum(independent_G, patches_G))
     pull_G = spread.quantile(tail) ** 2 / trials_G
     middle_G = (share_G + pull_G / 2) / (1 + pull_G)
     reach_G = np.sqrt(share_G * (1 - share_G) * pull_G + pull_G**2 / 4) / (1 + pull_G)

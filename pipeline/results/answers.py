@@ -14,6 +14,7 @@ from pipeline.results.figures import WITHIN, Contrast, Scoreboard
 from pipeline.results.terms import Terms
 from pipeline.results.tested import rule_of
 from pipeline.results.verdict import READINGS, SURE, Reading
+from pipeline.training.layout import GIVEN
 
 _PHRASES: dict[Reading, str] = {
     "better": "better than {}",
@@ -45,7 +46,12 @@ def answer(board: Scoreboard, terms: Terms) -> str:
 
 
 def why(board: Scoreboard, terms: Terms) -> str:
-    """Why the candidate's worst group is better than the primary reference's; empty where nothing is said."""
+    """Why the candidate's worst group is better than the primary reference's; empty where nothing is said.
+
+    Of an attribute that came with the images nothing is: there are no strata of tissue, and no control.
+    """
+    if board.threshold == GIVEN:
+        return ""
     found = {each.reference.algorithm: each for each in _of_candidate(board, terms)}
     reference = found.get(terms.judging.primary.reference)
     if reference is None:
@@ -132,7 +138,7 @@ def reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -
         return ""
     seen = f"{_RANKING[ranking]} (exploratory), and {_CONTROL[control]}".format(**names._asdict())
     if gain != "better":
-        return f"No gain over {names.reference} is there to explain: {seen}."
+        return f"No gain over {names.reference} is shown, and so none explained: {seen}."
     if ranking == "better":
         conclusion = _REPRESENTATION[control]
     elif ranking == control == "unknown":

@@ -47,6 +47,7 @@ def contrasts_of(
             primary=terms.is_primary(one.algorithm, other.algorithm, threshold),
         )
         for one, other in _pairs(methods, terms)
+        if _meet(one, other)
     )
 
 
@@ -68,6 +69,11 @@ def _pairs(methods: Sequence[Method], terms: Terms) -> Iterator[tuple[Method, Me
         if control is not None:
             decided = by_name.get(decided_name(one.algorithm, CONTROL))
             yield from ((each, control) for each in (one, decided) if each not in (None, control))
+
+
+def _meet(one: Method, other: Method) -> bool:
+    """Whether both were tested on the same groups of patches: of a study, in some repeat."""
+    return one.pool.runs[0].source == "split" or not set(one.pool.seeds).isdisjoint(other.pool.seeds)
 
 
 def _paired(
@@ -134,11 +140,18 @@ def absent(methods: Sequence[Method], terms: Terms, threshold: str) -> tuple[str
     if not candidates:
         name = terms.named(terms.judging.candidate)
         return tuple(f"{name} − {terms.named(other)}: {name} is not among the runs." for other in always)
-    return tuple(
-        f"{candidate} − {terms.named(name)}: {terms.named(name)} is {_why_not(name, present)}."
-        for candidate in candidates
-        for name in always
-        if name not in present
+    return (
+        *(
+            f"{candidate} − {terms.named(name)}: {terms.named(name)} is {_why_not(name, present)}."
+            for candidate in candidates
+            for name in always
+            if name not in present
+        ),
+        *(
+            f"{one.name} − {other.name}: {NOT_ESTIMABLE}, for no repeat has both."
+            for one, other in _pairs(methods, terms)
+            if not _meet(one, other)
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from models.networks.decision import told
 from patching.errors import AlgorithmError
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.terms import Terms
-from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, decided_name
+from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, base_of, decided_name
 
 _AGAIN = "evaluate the training, or run the study, again"
 
@@ -42,13 +42,13 @@ def with_decided(tested: Sequence[Tested], terms: Terms) -> tuple[tuple[Tested, 
         The runs, and sentences about those that a rule cannot be fitted for, or whose card has its own.
     """
     own = [_by_card(run, run.decision) for run in tested if run.decision is not None]
-    by_card = dict.fromkeys(run.algorithm for run in own)
-    remarks = [f"{terms.named(name)}: the rule is that of the model’s own card." for name in by_card]
+    by_card = {(run.algorithm, run.seed) for run in own}
+    remarks = _of_cards(own, tested, terms)
     found: list[Tested] = []
     failures: list[_Failure] = []
     for run, rule in product(tested, terms.decided):
         name = decided_name(run.algorithm, rule)
-        if name in by_card:
+        if (name, run.seed) in by_card:
             continue
         try:
             found.append(_by_rule(run, rule, terms))
@@ -137,6 +137,17 @@ def _renamed(run: Tested, rule: str, patches: pd.DataFrame) -> Tested:
         patches=patches.sort_values("patch_id", ignore_index=True),
         decision=None,
     )
+
+
+def _of_cards(own: Sequence[Tested], tested: Sequence[Tested], terms: Terms) -> list[str]:
+    """Which methods are decided as their cards say, and in how many runs where it is not all."""
+    told = []
+    for name in dict.fromkeys(run.algorithm for run in own):
+        n_own = sum(run.algorithm == name for run in own)
+        n_runs = sum(run.algorithm == base_of(name) for run in tested)
+        where = "" if n_own == n_runs else f" in {n_own} of {n_runs} runs"
+        told.append(f"{terms.named(name)}: the rule is that of the model’s own card{where}.")
+    return told
 
 
 def _sentences(failures: Sequence[_Failure], terms: Terms) -> Iterator[str]:

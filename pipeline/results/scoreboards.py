@@ -156,7 +156,8 @@ def _remarks(methods: Sequence[Method]) -> Iterator[str]:
         yield f"The methods were trained with different {', '.join(changed)}."
     undefined = max(each.figures["wga"].undefined_share for each in methods)
     if 0 < undefined < 1:
-        yield f"Up to {100 * undefined:.1f} % of the draws lack a group, and do not count for WGA and GBA."
+        share = f"Up to {100 * undefined:.1f} % of the draws"
+        yield f"{share} lack a group, and do not count for the interval of GBA."
 
 
 def _few(board: Scoreboard) -> Iterator[str]:

@@ -20,6 +20,7 @@ _HOLDS = {
     "patients and training": "other test patients and other trainings",
 }
 """What an interval may hold (models.metrics.intervals.Interval), in words."""
+_KINDS = {"split": "one split", "study": "cross-validation"}
 
 
 def page_of(
@@ -49,14 +50,20 @@ def _chapter(board: Scoreboard, terms: Terms) -> Chapter:
 
 
 def _held(boards: Sequence[Scoreboard]) -> Iterator[str]:
-    """What the intervals account for."""
-    found: dict[str, list[str]] = {}
+    """What the intervals account for; of several trainings, where a method has them."""
+    found: dict[str, dict[str, list[str]]] = {}
     for board in boards:
         for method in board.methods:
-            found.setdefault(method.figures[FAMILY].holds, []).append(method.name)
-    for holds, names in found.items():
-        whose = "Every interval" if len(found) == 1 else f"The interval of {', '.join(dict.fromkeys(names))}"
-        yield f"{whose} accounts for {_HOLDS[holds]}."
+            own = found.setdefault(method.figures[FAMILY].holds, {})
+            own.setdefault(f"{board.told_threshold}, {_KINDS[board.source]}", []).append(method.name)
+    for holds, places in found.items():
+        if len(found) == 1:
+            yield f"Every interval accounts for {_HOLDS[holds]}."
+        else:
+            whose = "; ".join(f"{where}: {' / '.join(names)}" for where, names in places.items())
+            yield f"Intervals account for {_HOLDS[holds]}, of these methods ({whose})."
+    if len(found) > 1:
+        yield f"A difference to a method of one training accounts for {_HOLDS['patients']}."
 
 
 def _read(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
@@ -77,12 +84,11 @@ def _read(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
     for source, size, level in dict.fromkeys(
         (b.source, b.family, b.settings.level) for b in boards if b.family
     ):
-        where = {"split": "one split", "study": "cross-validation"}[source]
         yield (
-            f"All other differences of the worst group ({where}: {size}, at every threshold) are read "
-            f"together, so that in {100 * level:g} % of such tables none of them is called better or worse "
-            f"without reason (Holm): the first is read at {100 * first_level(size, level):.4g} %. Every "
-            "other figure’s difference is exploratory."
+            f"All other differences of the worst group ({_KINDS[source]}: {size}, at every threshold) are "
+            f"read together, so that in {100 * level:g} % of such tables none of them is called better or "
+            f"worse without reason (Holm): the first is read at {100 * first_level(size, level):.4g} %. "
+            "Every other figure’s difference is exploratory."
         )
 
 
@@ -90,9 +96,9 @@ def _notes(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
     for level, draws in dict.fromkeys((each.settings.level, each.settings.draws) for each in boards):
         yield (
             f"Figures are means over seeds. Brackets are {100 * level:g} % intervals over the test "
-            "patients, each figure’s by itself: of groups, the worst one and their differences in closed "
-            f"form, of other figures from {draws:,} draws of patients (docs/intervals.md). ± is the "
-            "standard deviation over seeds (of a study, over repeats)."
+            "patients, each figure’s by itself, and of groups all together: of groups, the worst one and "
+            f"their differences in closed form, of other figures from {draws:,} draws of patients "
+            "(docs/intervals.md). ± is the standard deviation over seeds (of a study, over repeats)."
         )
     yield from _held(boards)
     yield (

@@ -155,6 +155,18 @@ def test_figures_and_differences_by_hand(three: Context) -> None:
     assert method(section, "gerne")["seeds"] == [0, 4]
     assert method(section, "gerne")["trials"] == [2]
     assert method(section, "gerne")["runs"] == ["gerne-low", "gerne-low-s4"]
+    notes = (three.paths.results / "table.md").read_text().splitlines()
+    # Each method is under what its own interval holds, and their difference holds patients alone.
+    both, alone = (
+        "other test patients and other trainings",
+        "other test patients, and not for other trainings",
+    )
+    where = "Threshold “low”, one split: "
+    assert f"- Intervals account for {both}, of these methods ({where}GERNE)." in notes
+    others = [each for each in notes if f"{alone}, of these methods ({where}" in each]
+    assert len(others) == 1
+    assert "GERNE" not in others[0]
+    assert f"- A difference to a method of one training accounts for {alone}." in notes
 
 
 def test_figures_are_those_of_the_predictions(three: Context) -> None:

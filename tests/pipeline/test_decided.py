@@ -101,6 +101,26 @@ def test_a_fold_that_does_not_carry_the_rule_costs_its_repeat_and_is_told(study:
     assert any("over the repeats that both methods have" in each for each in board.remarks)
 
 
+def test_rules_that_no_repeat_has_both_of_are_not_compared(study: list[Run]) -> None:
+    """GERNE is decided in one repeat, ERM in the other: there is nothing to pair."""
+    low = [one for one in study if one.threshold == "low"]
+    lacking = {("erm", 0), ("gerne", 1)}
+    changed = [
+        replace(one, validation=one.validation[one.validation["group"] != 1])
+        if (one.algorithm, one.seed) in lacking
+        else one
+        for one in low
+    ]
+    board = board_of(changed)
+    pools = {each.algorithm: each.pool.seeds for each in board.methods}
+    assert (pools["erm+by_tissue"], pools["gerne+by_tissue"]) == ((1,), (0,))
+    found = [(each.candidate.algorithm, each.reference.algorithm) for each in board.contrasts]
+    assert found == [("gerne", "erm"), ("gerne", "erm+by_tissue")]
+    sentence = "GERNE, decided by tissue − ERM, decided by tissue: not estimable, for no repeat has both."
+    assert sentence in board.absent
+    assert not any("no repeat has both" in each for each in board_of(low).absent)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -173,6 +193,17 @@ def test_a_model_that_decides_by_a_rule_is_shown_plainly_and_as_its_card_says(sp
         "GERNE, decided by tissue",
         "GERNE, as its card decides",
     ]
+
+
+def test_a_card_decides_for_its_own_seed_alone(split: list[Run]) -> None:
+    card = DecisionCard(rule="by_tissue", offsets=(5.0, 5.0), knots=(0.2, 0.8))
+    board = board_of([*split, replace(run_of("gerne", skill=1.2, seed=1), decision=card)])
+    pools = {each.algorithm: each.pool for each in board.methods}
+    assert pools["gerne+by_tissue"].seeds == (0, 1)
+    fitted, own = (run.patches["prediction"].mean() for run in pools["gerne+by_tissue"].runs)
+    assert fitted < 0.7 < own
+    told = "GERNE, decided by tissue: the rule is that of the model’s own card in 1 of 2 runs."
+    assert told in board.remarks
 
 
 def test_the_candidate_is_set_against_the_control_plainly_and_decided_alike(split: list[Run]) -> None:

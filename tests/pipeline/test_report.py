@@ -200,6 +200,16 @@ def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(cohort: Co
     assert estimate in told
 
 
+def test_a_primary_comparison_that_is_not_among_the_runs_is_not_said_to_be_read(cohort: Context) -> None:
+    primary = {"candidate": "gerne", "reference": "erm", "metric": "wga", "threshold": "fixed"}
+    overlay(cohort, report={"primary": primary, "minimum_test_patients": 1, "references": ["erm"]})
+    told = verdict_section(render(sources_of(cohort)))
+    assert (
+        "The primary comparison, fixed before the run, is not among these: GERNE minus ERM at “fixed”" in told
+    )
+    assert "read by itself:" not in told
+
+
 def test_a_small_group_is_not_estimable_rather_than_zero(cohort: Context) -> None:
     overlay(cohort, evaluate={"minimum_patches": 10_000})
     sources = sources_of(cohort)
@@ -283,7 +293,9 @@ def test_one_seed_and_one_split_are_told_with_the_way_to_more(page: str) -> None
     assert "One seed, one split." in told
     assert "evenpatch train --cohort toy --algorithm gerne --threshold low --seed 1" in told
     assert "make study COHORT=toy" in told
+    assert "The intervals of this report are about the first. What" in told
     assert "±" not in page
+    assert "Primary, fixed before the run and read by itself: GERNE minus ERM at “low”" in page
 
 
 def test_other_seeds_are_pooled_and_counted(cohort: Context, sources: Sources) -> None:
@@ -306,6 +318,7 @@ def test_other_seeds_are_pooled_and_counted(cohort: Context, sources: Sources) -
     assert "One seed, one split." not in page
     told = panel(page, "reliability")
     assert "<td>3, 7</td>" in told
+    assert "and where a method has several seeds about the second too" in told
     assert f"± {100 * gerne.figures['wga'].spread:.1f}" in told
     assert f"± {100 * gerne.figures['wga'].spread:.1f}" in panel(page, "side_by_side")
     assert "One split." in told
@@ -332,6 +345,7 @@ def test_a_finished_study_is_shown_with_its_differences(cohort: Context) -> None
     page = render(found)
     told = panel(page, "reliability")
     assert "Repeated cross-validation: in each of 2 repeats" in told
+    assert "Brackets are intervals over patients and trainings" in told
     assert "One split." not in told
     difference = board.contrasts[0].figures["average"]
     assert difference.estimate == pytest.approx(1 / 3)

@@ -22,7 +22,7 @@ from pipeline.results.figures import Scoreboard
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import JudgingSettings
 from pipeline.results.verdict import READINGS, Reading, estimable, interval_record, reading_of
-from pipeline.training.layout import TISSUE
+from pipeline.training.layout import GIVEN, TISSUE
 from tests.pipeline.simulated import run_of, study_of, terms_for
 
 
@@ -154,7 +154,7 @@ def test_without_a_gain_there_is_nothing_to_explain(
     gain: Reading, ranking: Reading, control: Reading
 ) -> None:
     told = reason_of(NAMES, gain, ranking, control)
-    assert told.startswith("No gain over ERM is there to explain: ")
+    assert told.startswith("No gain over ERM is shown, and so none explained: ")
     assert "representation" not in told
     assert "moved threshold" not in told
 
@@ -207,7 +207,7 @@ def test_a_moved_threshold_is_told_from_a_better_representation() -> None:
     assert board.contrasts[0].readings["auroc_within"] == "better"
     alike, reason, _ = answered(erm=(1.0, 0.0), gerne=(1.0, 0.0))
     assert "not shown to differ from ERM (primary)" in alike
-    assert reason.startswith("No gain over ERM is there to explain")
+    assert reason.startswith("No gain over ERM is shown, and so none explained")
 
 
 def test_without_the_reference_no_reason_is_given() -> None:
@@ -215,6 +215,17 @@ def test_without_the_reference_no_reason_is_given() -> None:
     assert "jtt" in told
     assert reason == ""
     assert not any(each.primary for each in board.contrasts)
+
+
+def test_of_a_given_attribute_no_strata_of_tissue_are_told() -> None:
+    runs = [
+        replace(run, threshold=GIVEN, patches=run.patches.assign(tissue_fraction=math.nan))
+        for run in (run_of("erm", shortcut=6.0, n_patients=40), run_of("gerne", skill=1.2, n_patients=40))
+    ]
+    terms = terms_for(runs, thresholds={})
+    (board,) = scoreboards_of(runs, terms)
+    assert answer(board, terms) == "By its worst group, GERNE is better than ERM."
+    assert why(board, terms) == ""
 
 
 def test_the_primary_difference_is_read_by_itself_and_others_together() -> None:

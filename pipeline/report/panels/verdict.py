@@ -29,6 +29,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
             for board in boards
         ],
         "primary": sources.terms.judging.primary,
+        "primary_is_there": any(contrast.primary for board in boards for contrast in board.contrasts),
         "within": WITHIN,
         "readings": READINGS,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
