@@ -66,20 +66,23 @@ def restore(store: Path, folder: Path, cells: Sequence[Cell], index: pd.DataFram
         ArtifactError: a file of the archive is damaged.
     """
     found = 0
-    for path, own in _by_file(store, cells).items():
+    for path, cells_of_file in _by_file(store, cells).items():
         records = _archived(path)
         wanted = [
             cell
-            for cell in own
+            for cell in cells_of_file
             if records.get(cell.name, {}).get("fingerprint") == cell.fingerprint and not is_done(folder, cell)
         ]
         if not wanted:
             continue
-        rows = pd.read_parquet(path)
+        rows = _read_rows(path)
         for cell in wanted:
             record = records[cell.name]
             if "failure" not in record:
-                table = _whole(cell, record, rows[rows["fold"] == cell.fold], index)
+                own = rows[rows["fold"] == cell.fold]
+                if own.empty:
+                    raise _damaged(path, f"nothing of {cell.name}")
+                table = _whole(cell, record, own, index)
                 with replacing(folder / f"{cell.name}.parquet") as part:
                     table.to_parquet(part, index=False, compression="zstd")
             write_json(folder / f"{cell.name}.json", record)
@@ -107,12 +110,23 @@ def _archived(path: Path) -> dict[str, dict[str, Any]]:
     try:
         content: dict[str, dict[str, Any]] = json.loads(pq.read_schema(path).metadata[_RECORDS])
     except (OSError, ValueError, KeyError, TypeError) as error:  # what pyarrow makes of a damaged file
-        raise ArtifactError(
-            has=f"{path}, which is damaged or no file of a study ({error})",
-            needs="a whole file of an archive",
-            do="take it from the repository again, or remove it: its cells are trained anew then",
-        ) from error
+        raise _damaged(path, error) from error
     return content
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception | str) -> ArtifactError:
+    return ArtifactError(
+        has=f"{path}, which is damaged or no file of a study ({error})",
+        needs="a whole file of an archive",
+        do="take it from the repository again, or remove it: its cells are trained anew then",
+    )
 
 
 def _places(index: pd.DataFrame) -> pd.Series:
@@ -124,7 +138,7 @@ def _places(index: pd.DataFrame) -> pd.Series:
 def _slim(table: pd.DataFrame, place: pd.Series) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
-            "fold": table["fold"].astype(np.int8),
+            "fold": table["fold"].astype(np.int16),
             "tested": table["split"] == TEST,
             "place": place[table["patch_id"]].to_numpy(np.int32),
             "logit": table["logit"].astype(np.float32),

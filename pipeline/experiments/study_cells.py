@@ -29,13 +29,7 @@ from pipeline.experiments.study_files import StudySettings
 from pipeline.files import finite_or, read_table, replacing, write_json
 from pipeline.results.studied import CELL
 from pipeline.training.bench import DECISIVE
-from pipeline.training.identity import (
-    RECIPE,
-    digest,
-    patches_identity,
-    rule_identity,
-    train_identity,
-)
+from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
 from pipeline.training.patches import gathered
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
@@ -50,7 +44,7 @@ class Cell:
     """One result of the study: everything that decides it.
 
     Attributes:
-        patches: `patches_identity`.
+        train_identity, patches: of pipeline.training.identity.
     """
 
     repeat: int
@@ -59,6 +53,7 @@ class Cell:
     algorithm: str
     algorithm_settings: dict[str, Any]
     train_settings: dict[str, Any]
+    train_identity: dict[str, Any]
     rule: dict[str, Any]
     split: dict[str, Any]
     patches: str
@@ -78,7 +73,7 @@ class Cell:
                 "settings": checked_settings(self.algorithm, self.algorithm_settings).model_dump(
                     mode="json", exclude_defaults=True
                 ),
-                "train": train_identity(TrainStage.model_validate(self.train_settings)),
+                "train": self.train_identity,
                 "rule": rule_identity(ThresholdRule.model_validate(self.rule)),
                 "split": SplitSettings.model_validate(self.split).model_dump(exclude_defaults=True),
                 "patches": self.patches,
@@ -103,7 +98,7 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
             do="correct the name, or add the threshold to the attribute stage's settings",
         )
     train = load_stage(context.configs, context.cohort, "train", TrainStage)
-    patches = patches_identity(context.paths)
+    identity, patches = train_identity(train, context.paths), patches_identity(context.paths)
     versions = {name: version(name) for name in DECISIVE}
     shared = settings.model_dump(include={"folds", "validation", "seed"})
     known = {name: load_algorithm(context.configs, context.cohort, name) for name in settings.every_algorithm}
@@ -116,6 +111,7 @@ def planned(context: Context, settings: StudySettings) -> Iterator[Cell]:
                 algorithm=algorithm,
                 algorithm_settings=known[algorithm],
                 train_settings=train.model_dump(mode="json"),
+                train_identity=identity,
                 rule=attribute.thresholds[threshold].model_dump(),
                 split=SplitSettings(method="folds", fold=fold, repeat=repeat, **shared).model_dump(),
                 patches=patches,

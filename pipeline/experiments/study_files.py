@@ -24,7 +24,7 @@ class Others(Settings):
     algorithms: tuple[str, ...] = ()
     """Files of configs/algorithms; none: no second table."""
     repeats: PositiveInt = 2
-    """Of the cross-validation, the first of all."""
+    """Of the cross-validation, the first of all; at most as many as there are."""
 
 
 class StudySettings(Settings):
@@ -70,8 +70,6 @@ class StudySettings(Settings):
         again += [name for name in self.others.algorithms if name in self.algorithms]
         if again:
             raise ValueError(f"others.algorithms names {', '.join(dict.fromkeys(again))} once more")
-        if self.others.algorithms and self.others.repeats > self.repeats:
-            raise ValueError(f"others.repeats = {self.others.repeats} of {self.repeats} repeats")
         return self
 
     @property
@@ -117,7 +115,8 @@ def write(
         "thresholds": {board.threshold: _figures(board, settings.candidate) for board in boards},
         "cells": list(records),
     }
-    # The record comes first: predictions without one would be taken for a run's.
+    # Neither may stand beside the other's predecessor: without predictions a study is not finished.
+    (folder / "predictions.parquet").unlink(missing_ok=True)
     write_json(folder / "study.json", content)
     with replacing(folder / "predictions.parquet") as part:
         predictions.to_parquet(part, index=False)

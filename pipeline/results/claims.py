@@ -77,9 +77,10 @@ def study_claim(context: Context, card: ModelCard, record: Mapping[str, Any]) ->
         raise ArtifactError(
             has=reason or f"the study has no figures of {card.algorithm} at threshold {card.threshold}",
             needs="a finished study of these patches, settings, method and threshold: nobody was kept apart",
-            do=f"run `evenpatch study --cohort {context.cohort}`, or give `split.test` a share and train",
+            do=f"run `evenpatch study --cohort {context.cohort}` with the method among `study.algorithms` "
+            "(not `others`), or give `split.test` a share and train",
         )
-    settings = read_json(context.paths.study / "study.json", "study").get("settings", {})
+    settings = read_json(context.paths.study / "study.json", "study")["settings"]
     return StudyClaim(
         algorithm=card.algorithm,
         board=_board(context, own, card),
@@ -115,7 +116,11 @@ def _of_other_settings(context: Context, record: Mapping[str, Any]) -> str:
     if not made:
         return "the training's run.json does not say which settings it was made with; train again"
     used = read_json(context.paths.study / "study.json", "study").get("fingerprints", {})
-    changed = sorted(name for name, own in made.items() if name in used and used[name] != own)
+    # A method that the study does not have is told as such.
+    known = {name: own for name, own in made.items() if name in used or not name.startswith("algorithms.")}
+    if untold := sorted(set(known) - set(used)):
+        return f"the study does not say with which {', '.join(untold)} its models were trained; run it again"
+    changed = sorted(name for name, own in known.items() if used[name] != own)
     return f"{', '.join(changed)} of the training are other settings than the study's" if changed else ""
 
 

@@ -13,12 +13,7 @@ from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context, load_algorithm, load_cohort, load_stage, load_yaml
 from pipeline.defaults import files_of
 from pipeline.files import read_json, read_table
-from pipeline.training.identity import (
-    digest,
-    patches_identity,
-    rule_identity,
-    train_identity,
-)
+from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
 from pipeline.training.settings import TrainStage
@@ -150,14 +145,14 @@ def _stale_study(context: Context) -> str:
 def study_fingerprints(
     context: Context, algorithms: Iterable[str], thresholds: Iterable[str]
 ) -> dict[str, str]:
-    """SHA-256 of the patches, and of the settings that a study's trainings are made with, by name.
+    """SHA-256 of the patches, and of settings and recipe that a study's trainings are made with, by name.
 
     Settings of an algorithm or threshold that is gone count as changed.
     """
     configs, cohort = context.configs, context.cohort
     train = load_stage(configs, cohort, "train", TrainStage)
     rules = load_stage(configs, cohort, "attribute", AttributeSettings).thresholds
-    settings: dict[str, Any] = {"train": train_identity(train)}
+    settings: dict[str, Any] = {"recipe": RECIPE, "train": train_identity(train, context.paths)}
     for name in algorithms:
         known = files_of(configs, f"algorithms/{name}")
         settings[f"algorithms.{name}"] = load_algorithm(configs, cohort, name) if known else {}

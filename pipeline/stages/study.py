@@ -23,7 +23,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from patching.errors import AlgorithmError
+from patching.errors import AlgorithmError, ConfigError
 from pipeline.artifacts import INDEX, Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
@@ -39,6 +39,7 @@ from pipeline.results.studied import repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
+from pipeline.training.bench import locked
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much."""
     parser.add_argument("--repeats", type=int, help="of the cross-validation (default: configs/study.yaml)")
     parser.add_argument(
-        "--algorithms", nargs="+", help="files of configs/algorithms (default: configs/study.yaml)"
+        "--algorithms",
+        nargs="+",
+        help="files of configs/algorithms, and no `others` (default: configs/study.yaml)",
     )
     parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")
@@ -62,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        help="start no training after so long; the same command goes on from there",
+        help="start no training after so many, above 0; the same command goes on from there",
     )
 
 
@@ -70,12 +73,21 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Train what is missing, then summarize everything.
 
     Raises:
-        ArtifactError: the patch index is missing, or the archive is damaged.
+        ArtifactError: the patch index is missing, the archive is damaged, or another process has the study.
         ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
+    if options.minutes is not None and not options.minutes > 0:
+        raise ConfigError(has=f"--minutes {options.minutes:g}", needs="more than 0", do="correct the option")
     given = {key: getattr(options, key) for key in OPTIONS}
+    if options.algorithms:
+        given["others"] = {}
     settings = load_stage(context.configs, context.cohort, "study", StudySettings, **given)
+    with locked(context.paths.study):
+        _run(context, settings, options)
+
+
+def _run(context: Context, settings: StudySettings, options: argparse.Namespace) -> None:
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"
@@ -84,7 +96,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         logger.info("%d results taken from %s", restore(store, folder, cells, index), store)
     missing = [cell for cell in cells if not is_done(folder, cell)]
     logger.info("%d results, %d of them finished before", len(cells), len(cells) - len(missing))
-    until = time.monotonic() + 60 * options.minutes if options.minutes else math.inf
+    until = math.inf if options.minutes is None else time.monotonic() + 60 * options.minutes
     try:
         for names in _finished(context.paths, folder, trainings(missing), settings.workers, until):
             logger.debug("finished %s", ", ".join(names))
@@ -105,7 +117,7 @@ def _summarize_all(
     own = [cell for cell in cells if cell.algorithm in settings.algorithms]
     summarize_cells(context, context.paths.study, settings, own, index)
     if settings.others.algorithms:
-        repeats = settings.others.repeats
+        repeats = min(settings.repeats, settings.others.repeats)
         every = settings.model_copy(update={"algorithms": settings.every_algorithm, "repeats": repeats})
         shared = [cell for cell in cells if cell.repeat < repeats]
         summarize_cells(context, context.paths.study / "others", every, shared, index)
@@ -131,7 +143,7 @@ def summarize_cells(
         predictions, ran = pd.concat([predictions, best]), (*ran, BEST)
     settings = settings.model_copy(update={"algorithms": ran})
     summarize(context, folder, settings, predictions, records, remarks)
-    for name in ("table.md", "study.json", "study.png"):
+    for name in ("table.md", "study.json", "study.png", "decided.png"):
         logger.info("wrote %s", folder / name)
 
 

@@ -99,7 +99,7 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
     card = _card(data | {"decision": decision}, stage, result, options, fingerprints)
     save_classifier(paths.training(name), result.classifier, card)
-    made = training_identity(stage, options.algorithm, algorithm_settings)
+    made = training_identity(stage, paths, options.algorithm, algorithm_settings)
     _write_records(paths.training(name), result, card, made, seconds=time.monotonic() - started)
     shutil.rmtree(interrupted, ignore_errors=True)
     override = dict(result.trials[result.chosen].override)

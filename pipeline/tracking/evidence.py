@@ -57,7 +57,7 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
         cohort=paths.cohort,
         description=cohort.description,
         split=TEST,
-        chosen=_chosen(record),
+        chosen=f"One split by patient. {how_chosen(record)}; the test patients decided nothing.",
         patches=tested["patches"],
         patients=tested["patients"],
         groups=groups,
@@ -106,20 +106,24 @@ def _brier(of_test: pd.DataFrame) -> float | None:
     return float(squared.mean()) if squared.size else None
 
 
-def _chosen(record: Mapping[str, Any]) -> str:
+def how_chosen(record: Mapping[str, Any]) -> str:
+    """What chose the state and the candidate of a training, in a sentence without its end.
+
+    Args:
+        record: its run.json.
+    """
     selection = record["train_settings"].get("selection", "auto")
     choice = record.get("choice", {"by": "validation"})
     step, one = (
         f"the step ({record['best_step']})",
         f"one of {record['n_trials']} candidates, by `{selection}`",
     )
-    how = {
+    return {
         "validation": f"The validation patients chose {step} and {one}",
         "last": f"Nothing chose {step}, which is the last, or the candidate, which is the first: "
         f"{choice.get('why')}",
         "cross_validation": f"Inner folds of the training patients chose {step} and {one}",
     }[choice["by"]]
-    return f"One split by patient. {how}; the test patients decided nothing."
 
 
 def _of_the_decision(card: ModelCard) -> Iterator[str]:

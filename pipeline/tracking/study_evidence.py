@@ -14,7 +14,7 @@ from pipeline.config import CohortFile, Context, load_cohort
 from pipeline.files import read_json
 from pipeline.results.claims import StudyClaim, study_claim
 from pipeline.results.verdict import estimable
-from pipeline.tracking.evidence import FIGURES, gathered_evidence, limits_of
+from pipeline.tracking.evidence import FIGURES, gathered_evidence, how_chosen, limits_of
 from pipeline.tracking.pages import shown
 
 logger = logging.getLogger(__name__)
@@ -109,11 +109,7 @@ def _evidence(context: Context, name: str, cohort: CohortFile, **found: Any) -> 
 
 
 def _chosen(record: Mapping[str, Any]) -> str:
-    selection = record["train_settings"].get("selection", "auto")
-    return (
-        "No patient was kept apart for a test. The validation patients chose the step "
-        f"({record['best_step']}) and one of {record['n_trials']} candidates, by `{selection}`."
-    )
+    return f"No patient was kept apart for a test. {how_chosen(record)}."
 
 
 def _groups(claim: StudyClaim, card: ModelCard) -> tuple[GroupEvidence, ...]:

@@ -14,7 +14,7 @@ from models.data.attributes import ThresholdRule
 from models.training.settings import CHANGES_NO_RESULT
 from patching.store.reading import PatchStore
 from pipeline.artifacts import INDEX, Paths
-from pipeline.files import read_table
+from pipeline.files import file_fingerprint, read_table
 from pipeline.training.settings import TrainStage
 
 RECIPE = 1
@@ -44,20 +44,34 @@ def patches_identity(paths: Paths) -> str:
     return digest([slides, hashlib.sha256(rows.encode()).hexdigest()])
 
 
-def train_identity(stage: TrainStage) -> dict[str, Any]:
-    """Settings of the train stage that are not at their defaults and change weights."""
-    return stage.model_dump(mode="json", exclude_defaults=True, exclude=set(_NO_WEIGHTS))
+def train_identity(stage: TrainStage, paths: Paths) -> dict[str, Any]:
+    """Settings of the train stage that are not at their defaults and change weights.
+
+    Of a file of starting weights it is what it holds that counts, besides its name.
+    """
+    own = stage.model_dump(mode="json", exclude_defaults=True, exclude=set(_NO_WEIGHTS))
+    if stage.weights is None:
+        return own
+    file = paths.root / stage.weights
+    return own | {"weights_sha256": file_fingerprint([file]) if file.is_file() else "no file"}
 
 
-def training_identity(stage: TrainStage, algorithm: str, settings: Mapping[str, Any]) -> dict[str, str]:
+def training_identity(
+    stage: TrainStage, paths: Paths, algorithm: str, settings: Mapping[str, Any]
+) -> dict[str, str]:
     """SHA-256 of the settings that a training is made with, by the names that a study gives them.
 
     Args:
         stage: settings of the train stage.
+        paths: of the cohort.
         algorithm: its name.
         settings: of the algorithm, `candidates` included.
     """
-    return {"train": digest(train_identity(stage)), f"algorithms.{algorithm}": digest(settings)}
+    return {
+        "recipe": digest(RECIPE),
+        "train": digest(train_identity(stage, paths)),
+        f"algorithms.{algorithm}": digest(settings),
+    }
 
 
 def rule_identity(rule: ThresholdRule) -> dict[str, Any]:

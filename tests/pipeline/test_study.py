@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.experiments import study_cells
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
+from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_files import StudySettings
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
+from pipeline.results.runs import study_fingerprints, study_left_out
 from pipeline.results.seeds import pools_of, statistics_of
-from pipeline.results.studied import repeats_of
+from pipeline.results.studied import CELL, repeats_of
 from pipeline.stages import study
+from pipeline.training.bench import locked
 from pipeline.training.identity import RECIPE
 from pipeline.training.settings import TrainStage
 
@@ -163,6 +167,76 @@ def test_a_study_in_slices_says_what_is_left(context: Context, capsys: pytest.Ca
     study.run(context, Namespace(**options, minutes=1e-9))
     assert "2 of 2 results are missing still" in capsys.readouterr().out
     assert not (context.paths.study / "study.json").exists()
+
+
+def test_others_are_left_out_where_methods_are_named(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = context.configs / "cohorts" / "small.yaml"
+    others = {"algorithms": ["jtt"], "repeats": 2}
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"study": SMALL | {"others": others}}))
+    given = {"repeats": 1, "thresholds": None, "workers": 1, "archive": None, "minutes": 1e-9}
+    # In one repeat, whatever the others' two: three methods, two folds, two thresholds.
+    study.run(context, Namespace(**given, algorithms=None))
+    assert "12 of 12 results are missing" in capsys.readouterr().out
+    study.run(context, Namespace(**given, algorithms=["jtt"]))
+    assert "4 of 4 results are missing" in capsys.readouterr().out
+
+
+def test_two_processes_do_not_study_the_same(context: Context) -> None:
+    options = {"repeats": 1, "algorithms": ["erm"], "thresholds": ["low"], "workers": 1, "archive": None}
+    with locked(context.paths.study), pytest.raises(ArtifactError, match="another process at work"):
+        study.run(context, Namespace(**options, minutes=1e-9))
+
+
+def test_an_interrupted_summary_leaves_no_study_of_two_minds(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    table = of_index(context, ("erm", "gerne"))
+    study.summarize(context, context.paths.study, settings_of(context), table, [], [])
+    assert not study_left_out(context)
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.summarize(context, context.paths.study, settings_of(context), table, [], [])
+    assert study_left_out(context) == "there is no finished study"
+
+
+def test_an_archive_holds_as_many_folds_as_there_are_patients(context: Context, tmp_path: Path) -> None:
+    folder, store = context.paths.study / "cells", tmp_path / "archive"
+    first = next(study_cells.planned(context, settings_of(context)))
+    index = pd.read_parquet(context.paths.index)
+    cells = [replace(first, fold=fold) for fold in (2, 130, 258)]
+    for cell in cells:
+        table = of_index(context, ("erm",)).assign(fold=cell.fold)
+        folder.mkdir(parents=True, exist_ok=True)
+        table[list(CELL)].to_parquet(folder / f"{cell.name}.parquet")
+        record = {"fingerprint": cell.fingerprint, "name": cell.name, "tissue_fraction_above": 0.4}
+        (folder / f"{cell.name}.json").write_text(json.dumps(record))
+    assert archive(store, folder, cells, index) == 1
+    shutil.rmtree(folder)
+    assert restore(store, folder, cells, index) == 3
+    for cell in cells:
+        found = pd.read_parquet(folder / f"{cell.name}.parquet")
+        assert set(found["fold"]) == {cell.fold}
+        assert len(found) == len(of_index(context, ("erm",)))
+
+
+def test_starting_weights_are_known_by_what_they_hold(context: Context) -> None:
+    file = context.configs / "cohorts" / "small.yaml"
+    content = yaml.safe_load(file.read_text())
+    plain = next(study_cells.planned(context, settings_of(context))).fingerprint
+    content["train"] |= {"weights": "start.safetensors"}
+    file.write_text(yaml.safe_dump(content))
+    found = [plain]
+    for held in (None, b"a", b"b"):
+        if held is not None:
+            (context.paths.root / "start.safetensors").write_bytes(held)
+        found.append(next(study_cells.planned(context, settings_of(context))).fingerprint)
+        found.append(study_fingerprints(context, (), ())["train"])
+    assert len(set(found)) == 7
 
 
 def test_the_same_training_gives_the_same_predictions(context: Context) -> None:
@@ -305,6 +379,9 @@ def test_the_minimums_are_those_of_evaluate_unless_the_study_has_its_own(context
 
 def test_wrong_options_end_with_code_2(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
     root = str(context.paths.root)
+    for wrong in ("0", "-1", "nan"):
+        assert main(["study", "--cohort", "small", "--root", root, "--minutes", wrong]) == 2
+        assert f"--minutes {wrong}" in capsys.readouterr().err
     for wrong in ("0", "-1"):
         assert main(["study", "--cohort", "small", "--root", root, "--repeats", wrong]) == 2
         assert f"repeats = {wrong}" in capsys.readouterr().err

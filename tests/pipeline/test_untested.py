@@ -132,6 +132,25 @@ def test_pages_and_metrics_keep_the_studys_figures_apart(trained: Context) -> No
     assert wga_told(found).startswith("study's WGA")
 
 
+def test_what_chose_a_model_without_test_patients_is_told(cohort: Context) -> None:
+    path = cohort.paths.training(RUN) / "run.json"
+    content = json.loads(path.read_text()) | {"choice": {"by": "last", "why": "3 of 4 patients"}}
+    path.write_text(json.dumps(content))
+    assert "Nothing chose the step" in claimed(cohort).chosen
+    assert "3 of 4 patients" in claimed(cohort).chosen
+    shutil.rmtree(cohort.paths.study)
+    assert claimed(cohort).split == "none"
+    assert "Nothing chose the step" in claimed(cohort).chosen
+
+
+def change_study(context: Context, **fingerprints: str | None) -> None:
+    path = context.paths.study / "study.json"
+    content = read_json(path, "study")
+    used = content["fingerprints"] | fingerprints
+    content["fingerprints"] = {name: digest for name, digest in used.items() if digest is not None}
+    path.write_text(json.dumps(content))
+
+
 def spoil(context: Context, how: str) -> None:
     record = context.paths.training(RUN) / "run.json"
     match how:
@@ -147,6 +166,13 @@ def spoil(context: Context, how: str) -> None:
             content = json.loads(record.read_text())
             content["settings"]["algorithms.erm"] = "0" * 64
             record.write_text(json.dumps(content))
+        case "a study of another recipe":
+            change_study(context, recipe="0" * 64)
+        case "a study of unknown settings":
+            change_study(context, train=None)
+        case "predictions without their settings":
+            content = read_json(context.paths.study / "study.json", "study")
+            (context.paths.study / "study.json").write_text(json.dumps({"cells": content["cells"]}))
         case "a training of an earlier version":
             content = json.loads(record.read_text())
             del content["settings"]
@@ -170,6 +196,9 @@ SPOILED = {
     "a study of other settings": "train changed since",
     "a training of other settings": "train of the training are other settings",
     "a training of other settings of its method": r"algorithms\.erm of the training are other settings",
+    "a study of another recipe": "recipe changed since",
+    "a study of unknown settings": "does not say with which train its models were trained",
+    "predictions without their settings": "does not say with which recipe, train its models were trained",
     "a training of an earlier version": "does not say which settings",
     "a training of other patients": r"splits\.csv changed since the model was trained",
     "a study of another threshold": "no figures of erm at threshold low",
