@@ -12,6 +12,9 @@ from models.metrics.spread import Spread, mean_of_defined, together
 
 _CELLS = 2**22
 """Draws times patients that are held at once: 32 MiB."""
+_TOO_FEW_TO_DRAW = 3.5
+"""Effective patients whose draws do not reach far enough: simulated, percentiles of two patients cover 0.62,
+of three 0.86, of four 0.92 at a level of 0.95."""
 
 
 def drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float64]:
@@ -39,8 +42,8 @@ def drawn_ends(
     """Expanded percentiles (Hesterberg 2015), stretched for other trainings; NaN where there are none.
 
     Percentiles of draws of n patients are as narrow as a normal interval with the variance divided by n; the
-    tail is moved outwards until they are those of Student's t with n - 1. Where it is moved beyond all draws,
-    as with four patients, an end is Student's t around the estimate, unless the draws reach further.
+    tail is moved outwards until they are those of Student's t with n - 1. Of two or three patients even the
+    outermost draws are too near: an end then is Student's t around the estimate, or theirs if further out.
 
     Args:
         values_D: the metric of every draw.
@@ -63,6 +66,6 @@ def drawn_ends(
         low, high = estimate + stretch * (low - estimate), estimate + stretch * (high - estimate)
     if own.variance == 0:
         return estimate - reach, estimate + reach
-    if moved * len(defined_D) < 1:
+    if patients < _TOO_FEW_TO_DRAW:
         return min(low, estimate - reach), max(high, estimate + reach)
     return low, high
