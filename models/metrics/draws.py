@@ -12,9 +12,9 @@ from models.metrics.spread import Spread, mean_of_defined, together
 
 _CELLS = 2**22
 """Draws times patients that are held at once: 32 MiB."""
-_TOO_FEW_TO_DRAW = 3.5
-"""Effective patients whose draws do not reach far enough: simulated, percentiles of two patients cover 0.62,
-of three 0.86, of four 0.92 at a level of 0.95."""
+_ENOUGH_TO_DRAW = 4
+"""Patients from which on draws reach far enough: simulated, percentiles of two patients cover 0.62, of three
+0.86, of four 0.92 at a level of 0.95."""
 
 
 def drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float64]:
@@ -38,6 +38,7 @@ def drawn_ends(
     tail: float,
     patients: float,
     trainings: Sequence[Spread],
+    fewest: int = _ENOUGH_TO_DRAW,
 ) -> tuple[float, float]:
     """Expanded percentiles (Hesterberg 2015), stretched for other trainings; NaN where there are none.
 
@@ -51,6 +52,7 @@ def drawn_ends(
         tail: chance beyond each end.
         patients: effective number behind the metric.
         trainings: variances of the estimate that draws of patients do not hold.
+        fewest: number of patients behind the metric.
     """
     defined_D = values_D[~np.isnan(values_D)]
     if not defined_D.size or np.isnan(patients):
@@ -66,6 +68,6 @@ def drawn_ends(
         low, high = estimate + stretch * (low - estimate), estimate + stretch * (high - estimate)
     if own.variance == 0:
         return estimate - reach, estimate + reach
-    if patients < _TOO_FEW_TO_DRAW:
+    if fewest < _ENOUGH_TO_DRAW:
         return min(low, estimate - reach), max(high, estimate + reach)
     return low, high

@@ -179,7 +179,7 @@ class _Told:
         tail = tails.group if m < len(self.statistics.estimable_G) else tails.one
         if closed is None:
             between = [over_trainings(values_RM[:, m]) for values_RM in self.changes] if self.training else []
-            closed = drawn_ends(values_D, estimate, tail, behind.effective, between)
+            closed = drawn_ends(values_D, estimate, tail, behind.effective, between, behind.fewest)
             if not self.statistics.names[m].startswith("slope"):
                 closed = max(closed[0], self.lowest), min(closed[1], 1)
         # The mean of the repeats' lowest groups can lie outside of ends made of the groups' means.

@@ -14,10 +14,10 @@ from models.decisions.fitting import fit_decision
 from models.decisions.settings import FitSettings
 from models.networks.card import DecisionCard
 from models.networks.decision import told
-from patching.errors import AlgorithmError
+from patching.errors import AlgorithmError, ConfigError
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.terms import Terms
-from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, base_of, decided_name
+from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, base_of, decided_name, rule_of
 
 _AGAIN = "evaluate the training, or run the study, again"
 
@@ -40,7 +40,17 @@ def with_decided(tested: Sequence[Tested], terms: Terms) -> tuple[tuple[Tested, 
 
     Returns:
         The runs, and sentences about those that a rule cannot be fitted for, or whose card has its own.
+
+    Raises:
+        ConfigError: an algorithm's own name reads as one with a rule.
     """
+    marked = sorted({run.algorithm for run in tested if rule_of(run.algorithm) is not None})
+    if marked:
+        raise ConfigError(
+            has=f"algorithms called {', '.join(marked)}",
+            needs="names without the mark that stands before a decision rule",
+            do="rename their files in configs/algorithms and train again",
+        )
     own = [_by_card(run, run.decision) for run in tested if run.decision is not None]
     by_card = {(run.algorithm, run.seed) for run in own}
     remarks = _of_cards(own, tested, terms)

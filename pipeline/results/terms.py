@@ -59,6 +59,14 @@ class JudgingSettings(Settings):
     minimum_validation_patients: PositiveInt
     """Validation patients that such a rule takes in every group, of every fold of a study."""
 
+    @field_validator("names")
+    @classmethod
+    def _tell_apart(cls, names: dict[str, str]) -> dict[str, str]:
+        twice = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
+        if twice:
+            raise ValueError(f"give every algorithm a name of its own; several are called {', '.join(twice)}")
+        return names
+
     @field_validator("decided")
     @classmethod
     def _with_the_control(cls, rules: tuple[DecidedRule, ...]) -> tuple[DecidedRule, ...]:

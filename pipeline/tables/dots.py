@@ -32,7 +32,7 @@ def dot_plot(boards: Sequence[Scoreboard], names: Mapping[str, str]) -> Iterator
             for method in board.methods:
                 _row(axes, rows.index(method.algorithm), method, styles[method.algorithm])
             axes.set_title(_title(board))
-            axes.set_xlabel("accuracy on test patches, %")
+            axes.set_xlabel("accuracy, %")
             drawing.percent_axis(axes)
         grid[0, 0].set_yticks(range(len(rows)), names.values())
         grid[0, 0].set_ylim(len(rows) - 0.5, -0.5)

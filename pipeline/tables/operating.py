@@ -7,6 +7,7 @@ from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.profiles.operating import Operating, operating_record
 from pipeline.results.terms import Terms
+from pipeline.results.tested import Source
 from pipeline.tables.blocks import Block, Cell, Row
 from pipeline.tables.cells import MOST_GROUPS
 from pipeline.tables.numbers import figure_cell, number
@@ -14,6 +15,13 @@ from pipeline.tables.numbers import figure_cell, number
 _TITLES = ("Brier score", "Calibration error (ECE)", "Sensitivity", "Specificity")
 _SHORT = ("Brier", "ECE", "sensitivity", "specificity")
 _ALL = "all patches"
+_CALIBRATED: dict[Source, str] = {
+    "split": "Probabilities of a rule are calibrated on validation patients with groups of equal weight, "
+    "plain ones with patients of equal weight, or not, as the model’s card says.",
+    "study": "Probabilities of a rule are calibrated on validation patients; plain ones are the networks’ "
+    "own.",
+}
+"""Why Brier score and calibration error of a method and of the same one decided by a rule differ."""
 
 
 def operating_blocks(board: Scoreboard, terms: Terms) -> Iterator[Block]:
@@ -29,7 +37,8 @@ def operating_blocks(board: Scoreboard, terms: Terms) -> Iterator[Block]:
             "Probabilities and verdicts.",
             "Brier score and calibration error from 0 to 1, the lower the better; below the error, about "
             "what chance alone would make of it, more where patches of one patient are alike. Sensitivity "
-            "and specificity in %, of the verdicts as told. Intervals of attribute values hold together.",
+            "and specificity in %, of the verdicts as told. Intervals of attribute values hold together. "
+            + _CALIBRATED[board.source],
             ("Method", *_TITLES),
             ("", *_SHORT),
             rows,

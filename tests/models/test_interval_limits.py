@@ -32,7 +32,7 @@ def test_intervals_of_draws_cover_with_two_and_three_patients_of_a_group(n_patie
 def test_ends_of_few_patients_hold_those_of_a_lower_level() -> None:
     values_D = np.random.default_rng(0).normal(0.5, 0.1, 400) ** 2
     tails = (0.2, 0.05, 0.025, 0.01, 0.001, 1e-5)
-    ends = [drawn_ends(values_D, float(values_D.mean()), tail, 3, []) for tail in tails]
+    ends = [drawn_ends(values_D, float(values_D.mean()), tail, 3, [], 3) for tail in tails]
     lows, highs = (np.array(part) for part in zip(*ends, strict=True))
     assert (np.diff(lows) <= 0).all()
     assert (np.diff(highs) >= 0).all()
@@ -40,8 +40,8 @@ def test_ends_of_few_patients_hold_those_of_a_lower_level() -> None:
     assert lows[-1] < values_D.min()
     assert highs[-1] > values_D.max()
     # Of more patients, they are percentiles.
-    assert drawn_ends(values_D, 0.26, 1e-5, 5, [])[0] >= values_D.min()
-    unknown = drawn_ends(values_D, 0.26, 0.025, 3, [Spread(np.array(np.nan), np.array(0.0))])
+    assert drawn_ends(values_D, 0.26, 1e-5, 3, [], 4)[0] >= values_D.min()
+    unknown = drawn_ends(values_D, 0.26, 0.025, 3, [Spread(np.array(np.nan), np.array(0.0))], 3)
     assert np.isnan(unknown).all()
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from models.metrics.accuracy import auroc, group_metrics
+from models.metrics.draws import drawn, drawn_ends
 from models.metrics.intervals import PatientStatistics, bootstrap, paired_difference, patient_statistics
 from patching.errors import GroupError
 
@@ -95,10 +96,13 @@ def test_draws_of_two_patients_by_hand() -> None:
     assert draws.tolist() == [1, 0.5, 0]
     # With Student's t of one degree of freedom and twice the variance a tail of 0.34 becomes one of 0.22,
     # which ends in the quarters of aa and bb; one of 0.4 becomes one of 0.323, which does not.
-    found = bootstrap(statistics, n_draws=4000, level=0.32)
-    assert (found["average"].low, found["average"].estimate, found["average"].high) == (0, 0.5, 1)
-    found = bootstrap(statistics, n_draws=4000, level=0.2)
-    assert (found["average"].low, found["average"].high) == (0.5, 0.5)
+    values_D = drawn(statistics, 4000, 0)[:, statistics.names.index("average")]
+    assert drawn_ends(values_D, 0.5, 0.34, 2, []) == (0, 1)
+    assert drawn_ends(values_D, 0.5, 0.4, 2, []) == (0.5, 0.5)
+    # So few draws are not enough: Student's t is further out, by 0.325 of a standard deviation of a half.
+    found = bootstrap(statistics, n_draws=4000, level=0.2)["average"]
+    reach = 0.5 * stats.t(1).ppf(0.6)
+    assert (found.low, found.high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=0.005)
 
 
 def test_groups_get_bonferroni_levels_and_wider_intervals() -> None:

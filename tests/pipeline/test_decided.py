@@ -1,6 +1,7 @@
 """Methods decided by a rule: fitted on validation alone, named, compared, and told where they cannot be."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import pytest
 from models.data.attributes import LAYOUT
 from models.networks.card import DecisionCard
 from models.networks.decision import told as told_by
+from patching.errors import ConfigError
 from pipeline.results.decided import with_decided
 from pipeline.results.figures import Scoreboard
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import pools_of
 from pipeline.results.tested import base_of, decided_name, rule_of
-from pipeline.tables.dots import decided_plot
+from pipeline.tables.dots import decided_plot, dot_plot
 from tests.pipeline.simulated import ABOVE, Run, run_of, study_of, terms_for
 
 METHODS = {"erm": (1.0, 6.0), "gerne": (1.2, 0.0)}
@@ -252,6 +254,23 @@ def test_plain_and_decided_are_drawn_for_every_method_and_threshold(study: list[
                 tuple(np.round([found[name], found[decided_name(name, "by_tissue")]], 9)) for name in METHODS
             }
             assert expected <= drawn
+
+
+def test_titles_of_three_thresholds_do_not_lie_over_each_other(study: list[Run]) -> None:
+    boards = scoreboards_of(study, terms_for(study))
+    # Long names leave the panels little room.
+    names = {each.algorithm: f"class-balanced {each.name}" for board in boards for each in board.methods}
+    for plot in (dot_plot(boards, names), decided_plot(boards, names, "erm+by_tissue")):
+        with plot as figure:
+            figure.draw_without_rendering()
+            places = [axes.xaxis.label.get_window_extent() for axes in figure.axes]
+            assert all(one.x1 < other.x0 for one, other in pairwise(places))
+
+
+def test_a_name_that_reads_as_a_rule_is_refused(split: list[Run]) -> None:
+    """It would be no reference, and have no place among the methods."""
+    with pytest.raises(ConfigError, match=r"my\+net"):
+        board_of([*split, replace(split[1], algorithm="my+net")])
 
 
 def test_pools_of_a_rule_hold_the_same_patches(split: list[Run]) -> None:

@@ -280,6 +280,7 @@ def test_many_differences_lose_their_verdict_before_the_primary_does() -> None:
         ({"decided": ["by_tissue", "by_tissue"]}, "each rule once"),
         ({"decided": ["by_tissue", "plain"]}, "by_attribute"),
         ({"minimum_validation_patients": 0}, "greater than 0"),
+        ({"names": {"erm": "ERM", "gerne": "GERNE", "gerne_unknown": "GERNE"}}, "several are called GERNE"),
     ],
 )
 def test_wrong_terms_are_refused(change: dict[str, Any], told: str) -> None:
