@@ -6,7 +6,7 @@ then is a row of counts, of positives and negatives in every bin of the score.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,36 @@ _MOST_COUNTED = 2**23
 """Patients times patches up to which pairs are counted by two patients: a fraction of a second."""
 _CELLS = 2**18
 """Numbers that a chunk of draws takes at once: 2 MiB, which a core's cache holds."""
+Pairs = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Ranking(Protocol):
-    """One repeat's patches of two classes, whose patients may be drawn again."""
+    """One network's patches of two classes, whose patients may be drawn again."""
+
+    def pairs(self, weights_DP: NDArray[np.float64], /) -> Pairs:
+        """Pairs in the right order, and all: of all patches, and within each of the A attribute values.
+
+        Args:
+            weights_DP: how often every patient is in a draw.
+
+        Returns:
+            [D, 1 + A] both.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """One repeat's patches. Those of a study come from several networks, and each pair from one of them.
+
+    Log-odds of two networks have no scale in common: what moves the threshold of one would else count as if
+    it ranked otherwise.
+
+    Attributes:
+        parts: by network, the numbers of its patients, and their patches.
+    """
+
+    parts: tuple[tuple[NDArray[np.int64], Ranking], ...]
 
     def auroc(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
         """AUROC of all patches, and within each of the A values of the attribute, [D, 1 + A].
@@ -35,7 +61,9 @@ class Ranking(Protocol):
         Args:
             weights_DP: how often every patient is in a draw.
         """
-        ...
+        found = [each.pairs(weights_DP[:, own]) for own, each in self.parts]
+        wins_FDS, pairs_FDS = (np.stack(part) for part in zip(*found, strict=True))
+        return ratio(wins_FDS.sum(axis=0), pairs_FDS.sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -51,9 +79,9 @@ class PairedPatches:
     positive_SP: NDArray[np.float64]
     negative_SP: NDArray[np.float64]
 
-    def auroc(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
+    def pairs(self, weights_DP: NDArray[np.float64], /) -> Pairs:
         wins_DS = np.stack([((weights_DP @ t_PP) * weights_DP).sum(axis=1) for t_PP in self.wins_SPP], axis=1)
-        return ratio(wins_DS, (weights_DP @ self.positive_SP.T) * (weights_DP @ self.negative_SP.T))
+        return wins_DS, (weights_DP @ self.positive_SP.T) * (weights_DP @ self.negative_SP.T)
 
 
 @dataclass(frozen=True)
@@ -69,12 +97,14 @@ class BinnedPatches:
     counts_XP: csr_array
     share_SB: NDArray[np.float64]
 
-    def auroc(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
+    def pairs(self, weights_DP: NDArray[np.float64], /) -> Pairs:
         rows = max(1, _CELLS // max(self.counts_XP.shape[0], 1))
         chunks = range(0, len(weights_DP), rows)
-        return np.concatenate([self._auroc(weights_DP[at : at + rows]) for at in chunks])
+        found = [self._pairs(weights_DP[at : at + rows]) for at in chunks]
+        wins_DS, pairs_DS = (np.concatenate(part) for part in zip(*found, strict=True))
+        return wins_DS, pairs_DS
 
-    def _auroc(self, weights_DP: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _pairs(self, weights_DP: NDArray[np.float64]) -> Pairs:
         n_strata, n_bins = self.share_SB.shape
         counts_YABD = (self.counts_XP @ weights_DP.T).reshape(2, n_strata - 1, n_bins, len(weights_DP))
         found = []
@@ -84,8 +114,31 @@ class BinnedPatches:
             pairs_D = below_BD[-1] * positive_BD.sum(axis=0)
             # Of the negatives of the bin itself only this share is below: the rest is taken off again.
             below_BD -= negative_BD * (1 - share_B)[:, None]
-            found.append(ratio(np.einsum("bd,bd->d", positive_BD, below_BD), pairs_D))
-        return np.stack(found, axis=1)
+            found.append((np.einsum("bd,bd->d", positive_BD, below_BD), pairs_D))
+        wins_DS, pairs_DS = (np.stack(part, axis=1) for part in zip(*found, strict=True))
+        return wins_DS, pairs_DS
+
+
+def rankings(
+    score_N: NDArray[np.float64],
+    group_N: NDArray[np.int64],
+    patient_N: NDArray[np.int64],
+    network_N: NDArray[Any],
+    *,
+    n_attributes: int,
+) -> Rankings:
+    """Count the patches of one repeat, see `ranking`.
+
+    Args:
+        network_N: which one scored a patch.
+    """
+    parts = []
+    for network in np.unique(network_N):
+        own = network_N == network
+        members_Q, patient_Q = np.unique(patient_N[own], return_inverse=True)
+        given = {"n_patients": len(members_Q), "n_attributes": n_attributes}
+        parts.append((members_Q, ranking(score_N[own], group_N[own], patient_Q, **given)))
+    return Rankings(tuple(parts))
 
 
 def ranking(

@@ -3,15 +3,14 @@
 Patches of one patient are not independent: a draw takes patients with replacement, each with all patches.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.metrics.accuracy import checked_groups, estimable_groups, ratio
-from models.metrics.auroc import Ranking, ranking
+from models.metrics.auroc import Rankings, rankings
 from models.metrics.spread import Shares, effective_patients, shares_of
 from patching.errors import GroupError
 
@@ -60,7 +59,7 @@ class PatientStatistics:
     patients: tuple[str, ...]
     correct_PRG: NDArray[np.float64]
     count_PRG: NDArray[np.float64]
-    rankings: tuple[Ranking, ...]
+    rankings: tuple[Rankings, ...]
     estimable_G: NDArray[np.bool_]
 
     @property
@@ -137,6 +136,7 @@ def patient_statistics(
     n_groups: int,
     *,
     probability: ArrayLike | None = None,
+    network: ArrayLike | None = None,
     minimum_patches: int = 1,
     minimum_patients: int = 2,
 ) -> PatientStatistics:
@@ -150,6 +150,8 @@ def patient_statistics(
         n_groups: how many groups there are.
         probability: P(label = 1), [N] or [R, N], or what ranks as it does, for the AUROC; the groups then are
             those of two classes, g = label * (n_groups // 2) + a.
+        network: which network of its repeat scored a patch, [N]: only patches of the same one are ranked
+            against each other. Without it, one network scored all.
         minimum_patches: a group with fewer is not estimable.
         minimum_patients: a group of fewer patients is not estimable; below 2 an interval over
             patients says nothing.
@@ -160,7 +162,8 @@ def patient_statistics(
     """
     label_N, prediction_RN = np.asarray(label), np.atleast_2d(np.asarray(prediction))
     names_P, patient_N = np.unique(np.asarray(patient).astype(str), return_inverse=True)
-    group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N)
+    network_N = np.zeros(label_N.shape) if network is None else np.asarray(network)
+    group_N = checked_groups(group, n_groups, label_N, prediction_RN, patient_N, network_N)
     tested_RN = prediction_RN >= 0
     cell_N, shape = patient_N * n_groups + group_N, (len(names_P), n_groups)
     seen_N = tested_RN.any(axis=0)
@@ -169,7 +172,7 @@ def patient_statistics(
         patients=tuple(names_P.tolist()),
         correct_PRG=_counts(cell_N, tested_RN & (prediction_RN == label_N), shape),
         count_PRG=_counts(cell_N, tested_RN, shape),
-        rankings=_rankings(score_RN, tested_RN, label_N, group_N, patient_N, shape),
+        rankings=_rankings(score_RN, tested_RN, label_N, group_N, patient_N, network_N, n_groups),
         estimable_G=estimable_groups(
             group_N[seen_N],
             n_groups,
@@ -186,11 +189,11 @@ def _rankings(
     label_N: NDArray[np.int64],
     group_N: NDArray[np.int64],
     patient_N: NDArray[np.int64],
-    shape: Sequence[int],
-) -> tuple[Ranking, ...]:
+    network_N: NDArray[Any],
+    n_groups: int,
+) -> tuple[Rankings, ...]:
     if score_RN is None:
         return ()
-    n_patients, n_groups = shape
     checked_groups(group_N, n_groups, score_RN)
     n_attributes = n_groups // 2
     if n_groups % 2 or not np.array_equal(group_N // n_attributes, label_N):
@@ -200,7 +203,7 @@ def _rankings(
             do="leave the probabilities out: there is an AUROC of two classes only",
         )
     return tuple(
-        ranking(row_N[t], group_N[t], patient_N[t], n_patients=n_patients, n_attributes=n_attributes)
+        rankings(row_N[t], group_N[t], patient_N[t], network_N[t], n_attributes=n_attributes)
         for row_N, t in zip(score_RN, tested_RN, strict=True)
     )
 

@@ -208,6 +208,8 @@ def statistics_of(
             rows["patient_id"],
             n_groups,
             probability=probability,
+            # Of a study, every fold has a network of its own.
+            network=rows.get("fold"),
             **minimum,
         )
 

@@ -75,7 +75,8 @@ def ranking_block(board: Scoreboard, terms: Terms) -> Block:
         "Ranking: AUROC from 0 to 1.",
         "Over all patches, and within strata of the attribute (their mean, and each). There a moved "
         "threshold changes nothing, one for each attribute value neither; a decision by tissue changes no "
-        "more than what the tissue inside a stratum says.",
+        "more than what the tissue inside a stratum says."
+        + (" Only patches of one fold, which one network scored, are paired." * (board.source == "study")),
         ("Method", *(metric.title for metric in metrics), *strata),
         ("", *(metric.short for metric in metrics), *strata),
         _rows(board, terms, rows),

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from models.metrics.auroc import BinnedPatches, PairedPatches, Ranking, ranking
+from models.metrics.accuracy import ratio
+from models.metrics.auroc import BinnedPatches, PairedPatches, Ranking, ranking, rankings
 from models.metrics.intervals import patient_statistics
 from patching.errors import GroupError
 
@@ -57,8 +58,8 @@ def test_both_ways_are_exact_where_scores_are_few(seed: int, n_patients: int, di
     assert isinstance(paired, PairedPatches)
     assert isinstance(binned, BinnedPatches)
     expected = [data.expected(weights_P) for weights_P in data.draws_DP]
-    np.testing.assert_allclose(paired.auroc(data.draws_DP), expected, atol=1e-12)
-    np.testing.assert_allclose(binned.auroc(data.draws_DP), expected, atol=1e-12)
+    np.testing.assert_allclose(ratio(*paired.pairs(data.draws_DP)), expected, atol=1e-12)
+    np.testing.assert_allclose(ratio(*binned.pairs(data.draws_DP)), expected, atol=1e-12)
 
 
 def test_bins_agree_with_the_exact_figure_where_patches_are_many() -> None:
@@ -66,11 +67,11 @@ def test_bins_agree_with_the_exact_figure_where_patches_are_many() -> None:
     binned = data.ranked()
     assert isinstance(binned, BinnedPatches)
     expected = np.array([data.expected(weights_P) for weights_P in data.draws_DP])
-    assert np.abs(binned.auroc(data.draws_DP) - expected).max() < 3e-6
-    coarse = data.ranked(most_bins=40).auroc(data.draws_DP)
+    assert np.abs(ratio(*binned.pairs(data.draws_DP)) - expected).max() < 3e-6
+    coarse = ratio(*data.ranked(most_bins=40).pairs(data.draws_DP))
     assert 1e-5 < np.abs(coarse - expected).max() < 3e-4
     whole = np.ones((1, data.n_patients))
-    np.testing.assert_allclose(binned.auroc(whole)[0], data.expected(whole[0]), atol=1e-12)
+    np.testing.assert_allclose(ratio(*binned.pairs(whole))[0], data.expected(whole[0]), atol=1e-12)
 
 
 def test_pairs_are_not_counted_by_two_patients_where_patients_or_patches_are_many() -> None:
@@ -81,18 +82,46 @@ def test_pairs_are_not_counted_by_two_patients_where_patients_or_patches_are_man
 
 def test_a_moved_threshold_of_one_stratum_leaves_the_strata_alone() -> None:
     data = Scores(3, 400, 12, digits=9)
-    before = data.ranked().auroc(data.draws_DP)
+    before = ratio(*data.ranked().pairs(data.draws_DP))
     data.score_N = data.score_N - 2.0 * (data.attribute_N == 1)
-    after = data.ranked().auroc(data.draws_DP)
+    after = ratio(*data.ranked().pairs(data.draws_DP))
     np.testing.assert_array_equal(after[:, 1:], before[:, 1:])
     assert np.abs(after[:, 0] - before[:, 0]).min() > 0.01
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_patches_of_two_networks_are_ranked_apart(seed: int) -> None:
+    """The share of the right pairs among those of one network, whatever separates two of them."""
+    data = Scores(seed, 90, 9)
+    network_N = np.array([0, 4])[(data.patient_N >= 5).astype(int)]
+    group_N = 2 * data.label_N + data.attribute_N
+    given_N = (group_N, data.patient_N, network_N)
+    found = rankings(data.score_N, *given_N, n_attributes=2)
+    wins, pairs = np.zeros((5, 3)), np.zeros((5, 3))
+    for network in (0, 4):
+        own = network_N == network
+        alone = Scores(seed, 90, 9)
+        for name in ("score_N", "label_N", "attribute_N", "patient_N"):
+            setattr(alone, name, getattr(alone, name)[own])
+        part = alone.ranked().pairs(data.draws_DP)
+        np.testing.assert_allclose(
+            ratio(*part), [alone.expected(weights_P) for weights_P in data.draws_DP], atol=1e-12
+        )
+        wins, pairs = wins + part[0], pairs + part[1]
+    np.testing.assert_allclose(found.auroc(data.draws_DP), ratio(wins, pairs), atol=1e-12)
+    # A threshold that is moved for one network alone changes nothing.
+    moved = rankings(data.score_N + 3 * (network_N == 4), *given_N, n_attributes=2)
+    np.testing.assert_array_equal(moved.auroc(data.draws_DP), found.auroc(data.draws_DP))
+    together = rankings(data.score_N, group_N, data.patient_N, np.zeros(90), n_attributes=2)
+    np.testing.assert_array_equal(together.auroc(data.draws_DP), ratio(*data.ranked().pairs(data.draws_DP)))
 
 
 def test_a_draw_without_one_label_has_no_auroc() -> None:
     data = Scores(0, 60, 4)
     only_negative = np.array([[1.0, 0, 1, 1]])
     for options in ({}, {"most_paired": 0}):
-        assert np.isnan(data.ranked(**options).auroc(only_negative)).all()
+        assert np.isnan(ratio(*data.ranked(**options).pairs(only_negative))).all()
 
 
 def test_a_stratum_counts_where_both_of_its_groups_are_estimable() -> None:

@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from models.data.attributes import LAYOUT
 from models.networks.card import DecisionCard
@@ -254,6 +256,27 @@ def test_plain_and_decided_are_drawn_for_every_method_and_threshold(study: list[
                 tuple(np.round([found[name], found[decided_name(name, "by_tissue")]], 9)) for name in METHODS
             }
             assert expected <= drawn
+
+
+def test_a_threshold_that_one_fold_moves_ranks_no_otherwise(study: list[Run]) -> None:
+    """Folds have networks of their own, whose log-odds have no scale in common."""
+    low = [one for one in study if one.threshold == "low"]
+    moved = []
+    for one in low:
+        logit = one.patches["logit"] + 2.0 * (one.patches["fold"] == 1)
+        moved.append(replace(one, patches=one.patches.assign(logit=logit, probability=expit(logit))))
+    found, other = board_of(low).methods[0], board_of(moved).methods[0]
+    for key in ("auroc", "auroc_within"):
+        assert other.figures[key].estimate == pytest.approx(found.figures[key].estimate, abs=1e-12)
+        assert other.figures[key].low == pytest.approx(found.figures[key].low, abs=1e-12)
+    rows = low[0].patches
+    counts = [
+        (roc_auc_score(own["label"], own["logit"]), own["label"].sum() * (1 - own["label"]).sum())
+        for _, own in rows.groupby("fold")
+    ]
+    values, pairs = zip(*counts, strict=True)
+    erm = board_of([one for one in low if one.seed == 0]).methods[0]
+    assert erm.figures["auroc"].estimate == pytest.approx(np.average(values, weights=pairs), abs=1e-12)
 
 
 def test_titles_of_three_thresholds_do_not_lie_over_each_other(study: list[Run]) -> None:
