@@ -30,7 +30,7 @@ from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_cells import Cell, is_done, planned, train_cells, trainings
 from pipeline.experiments.study_files import StudySettings, write
-from pipeline.files import read_table
+from pipeline.files import locked, read_table
 from pipeline.report.sources import ReportSettings
 from pipeline.results.predictions import read_index
 from pipeline.results.runs import tuning_trials
@@ -39,7 +39,6 @@ from pipeline.results.studied import repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
-from pipeline.training.bench import locked
 
 logger = logging.getLogger(__name__)
 
