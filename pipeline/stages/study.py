@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithms",
         nargs="+",
-        help="files of configs/algorithms, and no `others` (default: configs/study.yaml)",
+        help="files of configs/algorithms: these alone, without `others:` (default: configs/study.yaml)",
     )
     parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")

@@ -2,6 +2,7 @@
 
 Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
 the candidate; where they are too few, the last step of the first candidate is kept (`choose_by`).
+Then the decision (rule, calibration, threshold) is fitted to the validation patients (docs/decision.md).
 Written are model.safetensors, model.json, history.csv, composition.json and run.json.
 With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
 A training that was interrupted (Ctrl-C, SIGTERM) saves the step it is at, and the same command goes on there;
