@@ -99,6 +99,8 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     fingerprints = table_fingerprints(paths, options.threshold)
     data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
     card = _card(data | {"decision": decision}, stage, result, options, fingerprints)
+    # Settings of an earlier training must not stand beside these weights, should this process end here.
+    (paths.training(name) / "run.json").unlink(missing_ok=True)
     save_classifier(paths.training(name), result.classifier, card)
     made = training_identity(stage, paths, options.algorithm, algorithm_settings)
     _write_records(paths.training(name), result, card, made, seconds=time.monotonic() - started)
