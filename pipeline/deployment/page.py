@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from models.networks.decision_words import decision_facts
+from models.networks.evidence import STUDY, UNTESTED, Evidence
 from models.networks.reliability import group_name, weak_groups
 from pipeline.deployment.model import Model
 from pipeline.deployment.outputs import HEAT, TABLE, THUMBNAIL
@@ -80,8 +81,18 @@ def facts_of(model: Model) -> ModelFacts:
         decision=tuple(decision_facts(card).items()),
         layout=model.layout,
         weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
-        others=() if evidence is not None else (("how well it does", "unknown: no evidence.json"),),
+        others=tuple(("how well it does", words) for words in [_how_known(evidence)] if words),
     )
+
+
+def _how_known(evidence: Evidence | None) -> str:
+    """Where figures are not those of the model's own test patients, in words; else empty."""
+    if evidence is None:
+        return "unknown: no evidence.json"
+    return {
+        STUDY: "known from models trained alike, in its cohort's study, and not from these weights",
+        UNTESTED: "unknown: it was tested on nobody",
+    }.get(evidence.split, "")
 
 
 def write_page(

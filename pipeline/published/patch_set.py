@@ -48,10 +48,12 @@ class PatchSet:
     Attributes:
         specimens: patches by id, ids and paths in alphabetical order.
         others: files that are not named so.
+        links: folders that are links, which are not looked into.
     """
 
     specimens: Mapping[str, Sequence[PatchFile]]
     others: Sequence[Path]
+    links: Sequence[Path]
 
 
 def find_patches(folder: Path) -> PatchSet:
@@ -62,7 +64,8 @@ def find_patches(folder: Path) -> PatchSet:
     """
     specimens: dict[str, list[PatchFile]] = {}
     others: list[Path] = []
-    for path in _files(folder):
+    links: list[Path] = []
+    for path in _files(folder, links):
         if match := _NAME.fullmatch(path.name):
             location = Location(int(match["x"]) - _FIRST, int(match["y"]) - _FIRST)
             patch = PatchFile(path, int(match["level"]), location, int(match["label"]))
@@ -71,16 +74,25 @@ def find_patches(folder: Path) -> PatchSet:
             others.append(path)
     if not specimens:
         raise MissingFileError(
-            has=f"no patch in {folder}, and {len(others)} other files",
+            has=f"no patch in {folder}, {len(others)} other files, {len(links)} links to folders",
             needs="files named <id>_idx<level>_x<X>_y<Y>_class<0 or 1>.png, in it or in folders below",
             do="give the folder that the set was unpacked to (docs/idc.md)",
         )
-    return PatchSet({name: specimens[name] for name in sorted(specimens)}, others)
+    return PatchSet({name: specimens[name] for name in sorted(specimens)}, others, links)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
+    def unread(error: OSError) -> None:
+        raise MissingFileError(
+            has=f"{error.filename}, which cannot be read ({error.strerror})",
+            needs="a folder whose files can be listed",
+            do="change its permissions, or take it out",
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=unread):
         folders.sort()
+        # Followed, a link that leads upwards would never end.
+        links.extend(path for name in folders if (path := Path(place, name)).is_symlink())
         # Programs leave hidden files everywhere: `._8863_...` is no patch, though it ends like one.
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 

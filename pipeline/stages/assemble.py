@@ -15,15 +15,17 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
+from patching.damage import decoded
 from patching.errors import ConfigError, ErrorBudgetError, MissingFileError, SlideError
 from patching.manifest import SlideRow
 from pipeline.cohort.excluded import write_excluded
-from pipeline.files import replacing, write_json
-from pipeline.published.patch_set import PatchFile, find_patches
+from pipeline.files import locked, replacing, write_json
+from pipeline.published.patch_set import PatchFile, PatchSet, find_patches
 from pipeline.published.specimens import rebuilt, write_specimen
 
 logger = logging.getLogger(__name__)
@@ -57,15 +59,28 @@ def run(options: argparse.Namespace) -> None:
     """Rebuild what is not rebuilt yet, and write the tables.
 
     Raises:
-        ConfigError: an option out of its range.
+        ConfigError: an option out of its range, or no folder to write to.
         MissingFileError: no folder, or no patches in it.
+        ArtifactError: another process is at work there.
         ErrorBudgetError: more ids fail than the budget allows, or all of them.
         DiskSpaceError: the disk is full.
     """
     _check(options)
-    found, out = find_patches(options.folder), options.out
+    found = find_patches(options.folder)
     if found.others:
         logger.warning("%d files are no patches by their names, as %s", len(found.others), found.others[0])
+    if found.links:
+        logger.warning(
+            "%d folders are links, and left out, as %s: name what they point to, or copy it",
+            len(found.links),
+            found.links[0],
+        )
+    with locked(options.out):
+        _assemble(found, options)
+
+
+def _assemble(found: PatchSet, options: argparse.Namespace) -> None:
+    out = options.out
     rows = {name: _row(out, name, options.mpp) for name in found.specimens}
     # A table of an earlier call must not outlive one that failed.
     (out / "slides.csv").unlink(missing_ok=True)
@@ -100,6 +115,14 @@ def _check(options: argparse.Namespace) -> None:
             needs="a share from 0 to 1, and µm per pixel above 0",
             do="correct the option",
         )
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            has=f"--out {options.out} ({error.strerror})",
+            needs="a folder that can be written to",
+            do="name another one, or change the permissions",
+        ) from error
 
 
 def _row(out: Path, name: str, mpp: float) -> SlideRow:
@@ -116,10 +139,9 @@ def _specimen(out: Path, row: SlideRow, patches: Sequence[PatchFile]) -> Mapping
     """
     image, mask = out / "slides" / f"{row.slide_id}.tif", out / "masks" / f"{row.slide_id}.png"
     receipt, digest = out / ".receipts" / f"{row.slide_id}.json", _digest(patches)
-    if image.is_file() and mask.is_file() and receipt.is_file():
-        known = json.loads(receipt.read_text(encoding="utf-8"))
-        if known["made_from"] == digest:
-            return {key: int(known[key]) for key in _COUNTED}
+    known = _known(receipt) if image.is_file() and mask.is_file() else {}
+    if known.get("made_from") == digest:
+        return {key: int(known[key]) for key in _COUNTED}
     for path in (receipt, image, mask):
         path.unlink(missing_ok=True)
     specimen = rebuilt(row.patient_id, patches)
@@ -129,9 +151,22 @@ def _specimen(out: Path, row: SlideRow, patches: Sequence[PatchFile]) -> Mapping
     return counts
 
 
+def _known(receipt: Path) -> dict[str, Any]:
+    """What an earlier call wrote; what cannot be read says nothing, and the id is rebuilt."""
+    try:
+        found: dict[str, Any] = json.loads(receipt.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
 def _digest(patches: Sequence[PatchFile]) -> str:
-    """Of the files' names, sizes and times: reading half a million of them takes minutes."""
-    stats = [(str(patch.path), patch.path.stat()) for patch in patches]
+    """Of the files' names, sizes and times: reading half a million of them takes minutes.
+
+    Raises:
+        UnreadableSlideError: a link to nowhere.
+    """
+    stats = [(str(patch.path), decoded(patch.path, patch.path.stat)) for patch in patches]
     content = [_VERSION, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

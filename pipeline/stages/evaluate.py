@@ -1,9 +1,10 @@
 """Predict validation and test patches: outputs/<cohort>/evaluate/<algorithm>-<threshold>/.
 
 Written are predictions.parquet (one row per patch) and metrics.json: per split the accuracy of every group
-with counts, worst-group (wga) and group-balanced accuracy (gba), average and AUROC, and their intervals over
-patients. A figure that too few patches or patients stand behind is "not estimable". Where the
-split has no test patients (`split.test: 0`), there are no test figures, and the log says so.
+with counts, worst-group (wga) and group-balanced accuracy (gba), average, AUROC (also within tissue strata),
+Brier score and calibration error, and their intervals over patients. A figure that too few patches or
+patients stand behind is "not estimable". Where the split has no test patients (`split.test: 0`), there are
+no test figures, and the log says so.
 """
 
 import argparse

@@ -30,7 +30,7 @@ from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_cells import Cell, is_done, planned, train_cells, trainings
 from pipeline.experiments.study_files import StudySettings, write
-from pipeline.files import read_table
+from pipeline.files import locked, read_table
 from pipeline.report.sources import ReportSettings
 from pipeline.results.predictions import read_index
 from pipeline.results.runs import tuning_trials
@@ -39,7 +39,6 @@ from pipeline.results.studied import repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
-from pipeline.training.bench import locked
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithms",
         nargs="+",
-        help="files of configs/algorithms, and no `others` (default: configs/study.yaml)",
+        help="files of configs/algorithms: these alone, without `others:` (default: configs/study.yaml)",
     )
     parser.add_argument("--thresholds", nargs="+", help="of the attribute stage (default: all)")
     parser.add_argument("--workers", type=int, help="processes of one thread (default: configs/study.yaml)")

@@ -37,8 +37,8 @@ from patching.errors import AlgorithmError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
 from pipeline.experiments.sweep_files import Point, draw, markdown, printed
-from pipeline.files import finite_or, replacing, write_json
-from pipeline.training.bench import Bench, load_bench, locked, read_split
+from pipeline.files import finite_or, locked, replacing, write_json
+from pipeline.training.bench import Bench, load_bench, read_split
 
 logger = logging.getLogger(__name__)
 

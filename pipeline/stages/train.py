@@ -2,6 +2,7 @@
 
 Every candidate of the algorithm gets the same budget and seed; the validation patients choose the step and
 the candidate; where they are too few, the last step of the first candidate is kept (`choose_by`).
+Then the decision (rule, calibration, threshold) is fitted to the validation patients (docs/decision.md).
 Written are model.safetensors, model.json, history.csv, composition.json and run.json.
 With --seed N the folder's name ends in -sN; `evenpatch compare` pools the seeds of an algorithm.
 A training that was interrupted (Ctrl-C, SIGTERM) saves the step it is at, and the same command goes on there;
@@ -98,6 +99,8 @@ def _run(context: Context, options: argparse.Namespace) -> None:
     fingerprints = table_fingerprints(paths, options.threshold)
     data = data_card(paths, table[table["split"] == TRAIN], layout, options.threshold)
     card = _card(data | {"decision": decision}, stage, result, options, fingerprints)
+    # Settings of an earlier training must not stand beside these weights, should this process end here.
+    (paths.training(name) / "run.json").unlink(missing_ok=True)
     save_classifier(paths.training(name), result.classifier, card)
     made = training_identity(stage, paths, options.algorithm, algorithm_settings)
     _write_records(paths.training(name), result, card, made, seconds=time.monotonic() - started)

@@ -26,9 +26,9 @@ from pipeline.experiments.beta_range import position
 from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
 from pipeline.experiments.tune_files import Tuning, summary, write
-from pipeline.files import NOT_ESTIMABLE, finite_or
+from pipeline.files import NOT_ESTIMABLE, finite_or, locked
 from pipeline.tracking.trials import TrialStore
-from pipeline.training.bench import Attempt, Bench, load_bench, locked
+from pipeline.training.bench import Attempt, Bench, load_bench
 
 logger = logging.getLogger(__name__)
 

@@ -3,13 +3,11 @@
 They are made of training and validation patches; test patches are read where a stage asks for them by name.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -24,7 +22,7 @@ from models.training.attempts import FitResult
 from models.training.fit import fit
 from models.training.settings import TrainSettings
 from models.training.setup import Setup
-from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError, EmptyGroupError
+from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.config import Context, load_stage, validated
 from pipeline.training.layout import NamedLayout, read_layout
 from pipeline.training.patches import gathered, patch_table, store_attributes, table_fingerprints
@@ -215,23 +213,3 @@ def read_split(context: Context, threshold: str, split: str, stage: TrainStage) 
     """
     table = patch_table(context.paths, threshold)
     return gathered(context.paths, table[table["split"] == split], stage.memory_limit)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the folder to this process; two that train the same would count each other's work twice.
-
-    Raises:
-        ArtifactError: another process has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtifactError(
-                has=f"another process at work in {folder}",
-                needs="one at a time",
-                do="wait for it, or stop it",
-            ) from error
-        yield

@@ -2,9 +2,10 @@
 
 import csv
 import logging
+import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from patching.geometry import Location
 from patching.manifest import read_manifest
 from patching.readers.registry import open_slide
 from pipeline.cli import main
+from pipeline.files import locked
 
 STEP = 50
 # Of 3 columns and 2 rows: no patch at (1, 0), and none at (0, 1).
@@ -279,3 +281,68 @@ def test_a_real_specimen_is_rebuilt_as_it_is(
             montage_HWC[at["montage_y"] : at["montage_y"] + STEP, at["montage_x"] : at["montage_x"] + STEP],
         )
         assert known_HW[y, x] == int(row["label"])
+
+
+def test_a_link_to_nowhere_is_an_id_that_cannot_be_rebuilt(
+    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+) -> None:
+    (unpacked / "9" / "1" / "9_idx5_x1_y1_class1.png").symlink_to(tmp_path / "nowhere.png")
+    code, told = assembled(unpacked, "--error-budget", "0.5")
+    assert code == 0
+    assert "excluded: IDC-9: UnreadableSlideError" in told
+    assert pd.read_csv(tmp_path / "whole" / "slides.csv")["slide_id"].tolist() == ["IDC-0815"]
+
+
+def test_a_folder_that_is_a_link_is_told_and_left_out(
+    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+) -> None:
+    put(tmp_path / "elsewhere", "7", 0, 0, 0, pixels(7))
+    (unpacked / "7").symlink_to(tmp_path / "elsewhere" / "7")
+    code, told = assembled(unpacked)
+    assert code == 0
+    assert f"1 folders are links, and left out, as {unpacked / '7'}" in told
+    assert "2 of 2 ids rebuilt" in told
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(
+    unpacked: Path, assembled: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(place: str) -> Iterator[os.DirEntry[str]]:
+        if Path(place).name == "9":
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", refused)
+    code, told = assembled(unpacked)
+    assert code == 2
+    assert f"{unpacked / '9'}, which cannot be read (Permission denied)" in told
+
+
+def test_where_nothing_can_be_written_is_said(
+    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "whole").write_text("a file")
+    code, told = assembled(unpacked)
+    assert code == 2
+    assert "a folder that can be written to" in told
+
+
+def test_a_receipt_that_cannot_be_read_rebuilds_its_id(
+    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+) -> None:
+    assembled(unpacked)
+    receipt = tmp_path / "whole" / ".receipts" / "IDC-9.json"
+    known = receipt.read_text()
+    receipt.write_text("")
+    assert assembled(unpacked)[0] == 0
+    assert receipt.read_text() == known
+
+
+def test_two_processes_do_not_write_the_same(
+    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+) -> None:
+    with locked(tmp_path / "whole"):
+        code, told = assembled(unpacked)
+    assert code == 2
+    assert "another process at work" in told

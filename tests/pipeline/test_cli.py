@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from models.training.interruption import StopRequested
 from pipeline.artifacts import Paths
@@ -170,3 +171,11 @@ def test_told_to_end_it_says_how_to_go_on(
     monkeypatch.setattr(split, "run", stop)
     assert main(["split", "--root", str(small_cohort.root), "--cohort", "small"]) == code
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_stages_are_told_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split()).partition("in this order: ")[2].partition(".")[0]
+    staged = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(told.split(", ")) == set(staged) - {"phantom"}

@@ -27,12 +27,12 @@ from pipeline.experiments import study_cells
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_files import StudySettings
+from pipeline.files import locked
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.runs import study_fingerprints, study_left_out
 from pipeline.results.seeds import pools_of, statistics_of
 from pipeline.results.studied import CELL, repeats_of
 from pipeline.stages import study
-from pipeline.training.bench import locked
 from pipeline.training.identity import RECIPE
 from pipeline.training.settings import TrainStage
 

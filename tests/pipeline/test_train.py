@@ -131,6 +131,22 @@ def test_an_interrupted_training_goes_on(context: Context, monkeypatch: pytest.M
     assert not kept.exists()
 
 
+def test_settings_of_an_earlier_training_never_stand_beside_other_weights(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(context, "erm")
+    assert read(folder / "run.json")["settings"]
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_write_records", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(context, "erm")
+    assert (folder / "model.safetensors").is_file()
+    assert not (folder / "run.json").exists()
+
+
 def test_unknown_threshold_is_named(context: Context) -> None:
     with pytest.raises(ArtifactError, match="middle"):
         run(context, threshold="middle")

@@ -25,6 +25,8 @@ from pipeline.deployment.challenger.findings import Finding, weak
 from pipeline.deployment.challenger.record import Judgement, gate_json, gate_tags, now
 from pipeline.deployment.challenger.rules import Claim, judge
 from pipeline.deployment.challenger.settings import RegisterSettings
+from pipeline.deployment.model import Model
+from pipeline.deployment.page import facts_of
 from pipeline.experiments import study_cells
 from pipeline.files import read_json
 from pipeline.results.claims import study_claim
@@ -364,3 +366,21 @@ def test_without_a_study_of_models_trained_alike_there_is_no_candidate(
 def test_a_study_is_of_the_models_own_threshold(trained: Context) -> None:
     with pytest.raises(RegistryError, match="tests it at its threshold, low"):
         gathered(trained, threshold="high")
+
+
+@pytest.mark.parametrize(
+    ("split", "words"), [("study", "not from these weights"), ("none", "tested on nobody")]
+)
+def test_the_page_of_predictions_says_how_well_such_a_model_is_known(
+    cohort: Context, split: str, words: str
+) -> None:
+    if split == "none":
+        shutil.rmtree(cohort.paths.study)
+    evidence, card = claimed(cohort), load_card(cohort.paths.training(RUN))
+    assert evidence.split == split
+    facts = facts_of(Model(cohort.paths.training(RUN), card, evidence, "m", "1", "0"))
+    assert words in dict(facts.others)["how well it does"]
+    tested = facts_of(
+        Model(cohort.paths.training(RUN), card, evidence.model_copy(update={"split": "test"}), "m", "1", "0")
+    )
+    assert not tested.others
