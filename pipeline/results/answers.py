@@ -142,7 +142,7 @@ def reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -
     if ranking == "better":
         conclusion = _REPRESENTATION[control]
     elif ranking == control == "unknown":
-        conclusion = "why is not told"
+        conclusion = "that is not told"
     else:
         conclusion = _NO_REPRESENTATION[control]
     return f"Why it is better than {names.reference}: {conclusion}, for {seen}."

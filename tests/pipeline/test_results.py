@@ -134,7 +134,7 @@ SAID: tuple[Reading, ...] = ("better", "worse", "open", "unknown")
         ("unknown", "better", "more than a moved threshold is shown, but not a better representation"),
         ("unknown", "open", "nothing beyond a moved threshold is shown"),
         ("unknown", "worse", ": a moved threshold alone has the better worst group"),
-        ("unknown", "unknown", "why is not told"),
+        ("unknown", "unknown", ": that is not told, for"),
     ],
 )
 def test_why_the_worst_group_is_better(ranking: Reading, control: Reading, conclusion: str) -> None:
