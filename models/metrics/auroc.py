@@ -133,7 +133,7 @@ def rankings(
         network_N: which one scored a patch.
     """
     parts = []
-    for network in np.unique(network_N):
+    for network in np.unique(network_N) if network_N.size else (0,):
         own = network_N == network
         members_Q, patient_Q = np.unique(patient_N[own], return_inverse=True)
         given = {"n_patients": len(members_Q), "n_attributes": n_attributes}

@@ -23,6 +23,8 @@ def drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float6
     The draws are those of the seed and of the number of patients.
     """
     rng, n_patients = np.random.default_rng(seed), len(statistics.patients)
+    if not n_patients:
+        return np.full((n_draws, len(statistics.names)), np.nan)
     chance_P, rows = np.full(n_patients, 1 / n_patients), max(1, _CELLS // n_patients)
     found = []
     for first in range(0, n_draws, rows):

@@ -119,9 +119,11 @@ def patients_behind(statistics: PatientSums, m: int) -> Behind:
     elif name in ("wga", "gba", "auroc_within"):
         parts_XP = list(count_PG[:, statistics.estimable_G].T)
     elif name == "auroc":
-        parts_XP = list(count_PG.reshape(len(count_PG), 2, -1).sum(axis=2).T)
+        parts_XP = list(count_PG.reshape(len(count_PG), 2, n_groups // 2).sum(axis=2).T)
     elif name.startswith("auroc_"):
-        parts_XP = list(count_PG.reshape(len(count_PG), 2, -1)[:, :, int(name.removeprefix("auroc_"))].T)
+        parts_XP = list(
+            count_PG.reshape(len(count_PG), 2, n_groups // 2)[:, :, int(name.removeprefix("auroc_"))].T
+        )
     if not parts_XP:
         return Behind(np.nan, 0)
     counts_PX = np.stack(parts_XP, axis=1)

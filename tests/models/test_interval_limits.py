@@ -5,7 +5,7 @@ import pytest
 
 from models.metrics.cross_fit import cross_fitted_worst
 from models.metrics.draws import drawn_ends
-from models.metrics.intervals import PatientStatistics, bootstrap, paired_difference
+from models.metrics.intervals import PatientStatistics, bootstrap, paired_difference, patient_statistics
 from models.metrics.spread import Spread
 
 
@@ -68,3 +68,12 @@ def test_patients_of_patterns_of_their_own_come_into_either_half() -> None:
     count_PRG[6, 0, 2:] = 10
     correct_PRG = count_PRG * np.array([0.5, 0.6, 0.7, 0.2])
     assert cross_fitted_worst(correct_PRG, count_PRG, 0) == pytest.approx([0.2])
+
+
+def test_without_patches_nothing_is_estimable() -> None:
+    nothing = patient_statistics([], [], [], [], 4, probability=[])
+    for found in (bootstrap(nothing, n_draws=10), paired_difference(nothing, nothing, n_draws=10)):
+        assert {"group_3", "wga", "wga_cross_fitted", "average", "auroc_within"} <= set(found)
+        for interval in found.values():
+            assert np.isnan([interval.estimate, interval.low, interval.high]).all()
+            assert interval.few_patients
