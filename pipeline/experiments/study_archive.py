@@ -8,6 +8,7 @@ fingerprint is that of the present settings and patches.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,30 @@ import pyarrow.parquet as pq
 
 from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, VALIDATION
-from patching.errors import ArtifactError
+from patching.errors import ArtifactError, ConfigError
 from pipeline.experiments.study_cells import Cell, is_done
 from pipeline.files import replacing, write_json
 from pipeline.results.studied import CELL
 
 _RECORDS = b"evenpatch.cells"
+
+
+def made(store: Path) -> None:
+    """Make the folder of an archive, before hours of training.
+
+    Raises:
+        ConfigError: it cannot be made, or written to.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=store):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            has=f"--archive {store.parent} ({error.strerror})",
+            needs="a folder that can be written to",
+            do="name another one, or leave the option out",
+        ) from error
 
 
 def archive(store: Path, folder: Path, cells: Sequence[Cell], index: pd.DataFrame) -> int:

@@ -13,23 +13,21 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
 from patching.errors import AlgorithmError, ConfigError
 from pipeline.artifacts import INDEX, Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
-from pipeline.experiments.study_archive import archive, restore
-from pipeline.experiments.study_cells import Cell, is_done, planned, train_cells, trainings
+from pipeline.experiments.study_archive import archive, made, restore
+from pipeline.experiments.study_cells import Cell, is_done, planned, trainings
 from pipeline.experiments.study_files import StudySettings, write
+from pipeline.experiments.study_pool import finished
 from pipeline.files import locked, read_table
 from pipeline.report.sources import ReportSettings
 from pipeline.results.predictions import read_index
@@ -73,7 +71,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: the patch index is missing, the archive is damaged, or another process has the study.
-        ConfigError, GroupError, AlgorithmError: no slides, or an untrainable fold; finished cells are kept.
+        ConfigError, GroupError, AlgorithmError: no slides, a wrong option, an untrainable fold. What is
+            finished is kept.
+        MemoryShortageError: a training's process was ended from outside.
     """
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a study")
     if options.minutes is not None and not options.minutes > 0:
@@ -92,12 +92,13 @@ def _run(context: Context, settings: StudySettings, options: argparse.Namespace)
     folder = context.paths.study / "cells"
     store = options.archive / context.cohort if options.archive else None
     if store is not None:
+        made(store)
         logger.info("%d results taken from %s", restore(store, folder, cells, index), store)
     missing = [cell for cell in cells if not is_done(folder, cell)]
     logger.info("%d results, %d of them finished before", len(cells), len(cells) - len(missing))
     until = math.inf if options.minutes is None else time.monotonic() + 60 * options.minutes
     try:
-        for names in _finished(context.paths, folder, trainings(missing), settings.workers, until):
+        for names in finished(context.paths, folder, trainings(missing), settings.workers, until):
             logger.debug("finished %s", ", ".join(names))
     finally:
         if store is not None:
@@ -210,32 +211,3 @@ def tuned_before(paths: Paths, cells: Sequence[Cell]) -> list[str]:
         for (algorithm, threshold), own in settings.items()
         if (trials := tuning_trials(paths.trials("tune", run_name(algorithm, threshold)), own))
     ]
-
-
-def _finished(
-    paths: Paths, folder: Path, jobs: Sequence[tuple[Cell, ...]], workers: int, until: float
-) -> Iterator[tuple[str, ...]]:
-    """Names of the cells of each training as it ends; none is started after `until` (time.monotonic)."""
-    if not jobs:
-        return
-    # Longest first: a process that starts a long training last keeps the others waiting.
-    waiting = sorted(jobs, key=lambda cells: len(cells[0].algorithm_settings.get("candidates", ())))
-    # Whole repeats first, so that what is there can be told.
-    waiting.sort(key=lambda cells: -cells[0].repeat)
-    # Forked children of a process that has used torch's threads can hang.
-    with (
-        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool,
-        Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress,
-    ):
-        bar = progress.add_task("training folds", total=len(jobs))
-        running: set[Future[tuple[str, ...]]] = set()
-        try:
-            while running or (waiting and time.monotonic() < until):
-                while waiting and len(running) < workers and time.monotonic() < until:
-                    running.add(pool.submit(train_cells, paths, folder, waiting.pop()))
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    progress.advance(bar)
-                    yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -187,8 +187,13 @@ def test_the_report_without_the_checks_says_how_to_make_them(own: Context, sourc
     [
         (lambda found: found["fingerprints"].update({"index.parquet": "0" * 64}), "of other patches"),
         (lambda found: found["thresholds"].pop("high"), "do not have the threshold “high”"),
+        (lambda found: found.pop("fingerprints"), "of other patches"),
         (
-            lambda found: found["thresholds"]["low"]["rule"].update(value=0.9),
+            lambda found: found["thresholds"]["low"].update(rule={"quantile": 0.45, "value": None}),
+            "do not have the threshold “low”",
+        ),
+        (
+            lambda found: found["thresholds"]["low"].update(rule={"quantile": None, "value": 0.9}),
             "do not have the threshold “low”",
         ),
     ],

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import math
 import re
 import shutil
 from argparse import Namespace
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,10 +23,10 @@ from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, SplitSettings
 from models.metrics.intervals import PatientSums
 from models.metrics.selection import Choice, Score
-from patching.errors import ArtifactError, ConfigError
+from patching.errors import ArtifactError, ConfigError, MemoryShortageError
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
-from pipeline.experiments import study_cells
+from pipeline.experiments import study_cells, study_pool
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_files import StudySettings
@@ -153,7 +156,7 @@ def test_an_archive_gives_the_same_tables_without_training(
     assert names == ["erm-high-r0.parquet", "erm-low-r0.parquet"]
     before = [(store / "small" / name).read_bytes() for name in names]
     shutil.rmtree(context.paths.study)
-    monkeypatch.setattr(study, "_finished", lambda *given: iter(()) if not given[2] else never())
+    monkeypatch.setattr(study, "finished", lambda *given: iter(()) if not given[2] else never())
     study.run(context, Namespace(**options, archive=store))
     assert (context.paths.study / "study.json").read_text() == written
     assert [(store / "small" / name).read_bytes() for name in names] == before
@@ -167,6 +170,45 @@ def test_a_study_in_slices_says_what_is_left(context: Context, capsys: pytest.Ca
     study.run(context, Namespace(**options, minutes=1e-9))
     assert "2 of 2 results are missing still" in capsys.readouterr().out
     assert not (context.paths.study / "study.json").exists()
+
+
+def test_a_place_that_takes_no_archive_is_refused_before_any_training(
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    given = ["--cohort", "small", "--root", str(context.paths.root), "--archive", str(tmp_path / "file")]
+    assert main(["study", *given]) == 2
+    assert "a folder that can be written to" in capsys.readouterr().err
+    assert not (context.paths.study / "cells").exists()
+
+
+def test_a_process_that_was_killed_is_told_as_what_it_is(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def submit(self, *_: Any) -> Future[tuple[str, ...]]:
+            future: Future[tuple[str, ...]] = Future()
+            future.set_exception(BrokenProcessPool("terminated abruptly"))
+            return future
+
+        def shutdown(self, *, cancel_futures: bool) -> None:
+            pass
+
+    monkeypatch.setattr(study_pool, "ProcessPoolExecutor", Pool)
+    cells = list(study_cells.planned(context, settings_of(context)))
+    with pytest.raises(MemoryShortageError, match="fewer --workers"):
+        list(
+            study_pool.finished(context.paths, context.paths.study, study_cells.trainings(cells), 2, math.inf)
+        )
 
 
 def test_others_are_left_out_where_methods_are_named(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.data.attributes import ThresholdRule
 from pipeline.artifacts import Paths
 from pipeline.files import NOT_ESTIMABLE, file_fingerprint, read_json, read_table
 from pipeline.look import plots as drawing
@@ -55,12 +56,12 @@ def _missing(sources: Sources) -> str:
     if not path.is_file():
         return "The checks have not been run."
     content = read_json(path, "shortcuts")
-    if content["fingerprints"].get(paths.index.name) != file_fingerprint([paths.index]):
+    if content.get("fingerprints", {}).get(paths.index.name) != file_fingerprint([paths.index]):
         return "The checks that were run are of other patches than this report."
-    known = content["thresholds"]
+    known, groups = content["thresholds"], sources.evidence.groups["thresholds"]
     for name in sources.evidence.thresholds:
-        fixed = known.get(name, {}).get("rule", {}).get("value")
-        if name not in known or fixed not in (None, sources.evidence.threshold_value(name)):
+        rule = ThresholdRule.model_validate(known[name]["rule"]) if name in known else None
+        if rule is None or rule.how != groups[name]["how"] or rule.value not in (None, groups[name]["value"]):
             return f"The checks that were run do not have the threshold “{name}” of this report."
     return ""
 
