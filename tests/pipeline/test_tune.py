@@ -29,6 +29,7 @@ from pipeline.cli import main
 from pipeline.config import Context, load_algorithm, load_yaml, validated
 from pipeline.experiments.search import Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
+from pipeline.files import locked
 from pipeline.stages import tune
 from pipeline.tracking.connection import connect
 from pipeline.tracking.trials import TrialStore
@@ -289,7 +290,7 @@ def test_every_training_is_a_child_run_once(
 
 def test_two_processes_do_not_search_the_same(context: Context, stub: StubFit) -> None:
     with (
-        attempts.locked(context.paths.trials("tune", "gerne-low")),
+        locked(context.paths.trials("tune", "gerne-low")),
         pytest.raises(ArtifactError, match="another process"),
     ):
         search(context)
