@@ -63,6 +63,8 @@ _TABLE: dict[str, tuple[str, Marker]] = {
     "dfa": ("#d64785", (5, 1, 180)),
     "depth_experts": ("#d60000", _BOW_TIE),
     "denetdm": ("#a3a3cc", (8, 1, 0)),
+    # No method: what a study's reader gets who trusts validation (pipeline.experiments.best_on_validation).
+    "best_on_validation": ("#000000", (3, 1, 0)),
 }
 """Matplotlib's markers: names, (points, 1 for a star, angle), or outlines."""
 

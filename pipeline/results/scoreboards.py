@@ -27,12 +27,9 @@ def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, 
     Raises:
         ArtifactError, ConfigError: runs at one threshold do not go together (`pools_of`).
     """
-    order = list(terms.thresholds)
+    order = dict.fromkeys((*terms.thresholds, *(run.threshold for run in tested)))
     rank = {name: place for place, name in enumerate(order)}
-    keys = sorted(
-        {(run.source, run.threshold) for run in tested},
-        key=lambda key: (key[0], rank.get(key[1], len(rank)), key[1]),
-    )
+    keys = sorted({(run.source, run.threshold) for run in tested}, key=lambda key: (key[0], rank[key[1]]))
     boards = (
         _scoreboard([run for run in tested if (run.source, run.threshold) == key], terms) for key in keys
     )

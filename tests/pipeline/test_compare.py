@@ -224,9 +224,9 @@ def test_thresholds_and_sources_are_never_mixed(three: Context) -> None:
     write_study(three, repeats=2)
     sections = compare(three)["sections"]
     keys = [(each["source"], each["threshold"]) for each in sections]
-    assert keys == [("split", "high"), ("split", "low"), ("study", "low")]
-    assert [len(each["methods"]) for each in sections] == [1, 3, 2]
-    assert "GERNE − group resampling: group resampling is not among the runs." in sections[0]["absent"]
+    assert keys == [("split", "low"), ("split", "high"), ("study", "low")]
+    assert [len(each["methods"]) for each in sections] == [3, 1, 2]
+    assert "GERNE − group resampling: group resampling is not among the runs." in sections[1]["absent"]
 
 
 def write_study(context: Context, repeats: int) -> None:

@@ -19,6 +19,7 @@ from models.algorithms.registry import ALGORITHMS
 from models.metrics.along_attribute import attribute_curve
 from pipeline.config import Context, load_stage, load_yaml
 from pipeline.experiments import tune_picture
+from pipeline.experiments.best_on_validation import BEST
 from pipeline.experiments.search import Told
 from pipeline.look.curves import curves_figure
 from pipeline.look.plots import canvas
@@ -52,22 +53,22 @@ def distance(one: str, other: str, matrix: list[list[float]] | None = None) -> f
 
 
 def test_no_two_methods_share_a_color_or_a_marker(repository: Path) -> None:
-    names = {*ALGORITHMS, *load_yaml(repository / "configs" / "report.yaml")["names"]}
+    names = {*ALGORITHMS, *load_yaml(repository / "configs" / "report.yaml")["names"], BEST}
     styles = styles_of(names)
-    assert len({style.color for style in styles.values()}) == len(names) == 28
+    assert len({style.color for style in styles.values()}) == len(names) == 29
     assert len({str(style.marker) for style in styles.values()}) == len(names)
     assert {(style.inside, style.dark) for style in styles.values()} == {(1, False)}
 
 
 def test_colors_are_told_apart() -> None:
     """Also by color-blind readers, who for the rarer pairs have the marker too; and from white."""
-    for one, other in combinations(styles_of(ALGORITHMS).values(), 2):
+    for one, other in combinations(styles_of([*ALGORITHMS, BEST]).values(), 2):
         assert distance(one.color, other.color) > 12
         assert min(distance(one.color, other.color, matrix) for matrix in SIMULATED) > 6
     for one, other in combinations(styles_of(OFTEN).values(), 2):
         assert distance(one.color, other.color) > 16
         assert min(distance(one.color, other.color, matrix) for matrix in SIMULATED) > 10
-    for style in styles_of(ALGORITHMS).values():
+    for style in styles_of([*ALGORITHMS, BEST]).values():
         luminance = linear(np.array(to_rgb(style.color))) @ [0.2126, 0.7152, 0.0722]
         assert 1.05 / (luminance + 0.05) > 2.3
 
@@ -85,8 +86,8 @@ def test_what_a_rule_decides_has_its_methods_color_and_marker_and_another_face()
 
 
 def test_a_newcomer_has_a_style_that_stays() -> None:
-    assert style_of("newcomer") == Style("#472947", "$N$")
-    assert style_of("newcomer+by_tissue") == Style("#472947", "$n$", inside=0)
+    assert style_of("newcomer") == Style("#3352ff", "$N$")
+    assert style_of("newcomer+by_tissue") == Style("#3352ff", "$n$", inside=0)
     assert style_of("ä").marker == "$?$"
     many = [f"{letter}{number}" for letter in "xy" for number in range(28)]
     styles = styles_of([*ALGORITHMS, *many])
