@@ -16,6 +16,9 @@ MUTED = "#5d6b78"
 RULE = "#d5dce2"
 ACCENT = "#0b5a83"
 TUMOR, NORMAL = "#b5541c", "#0b5a83"
+_LETTERS_PER_INCH = 12
+_MARK_LETTERS = 7
+"""Width of a legend's text at its font size, and of a mark with the space about it."""
 _FONTS = b"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans'"
 
 # The stubs list every key as a literal type; a plain mapping of settings does not satisfy them.
@@ -76,11 +79,12 @@ def percent_axis(axes: Axes, which: str = "x") -> None:
 
 
 def legend_below(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
-    """One legend for all panels, under them."""
+    """One legend for all panels, under them, in as many columns as the figure is wide enough for."""
     handles, labels = axes.get_legend_handles_labels()
     kept = dict(zip(labels, handles, strict=True))
     shown = [name for name in names if name in kept]
     if shown:
-        figure.legend(
-            [kept[name] for name in shown], shown, loc="outside lower left", ncols=min(len(shown), 4)
-        )
+        room = figure.get_figwidth() * _LETTERS_PER_INCH
+        fitting = int(room // (max(map(len, shown)) + _MARK_LETTERS))
+        columns = min(len(shown), max(fitting, 1), 4)
+        figure.legend([kept[name] for name in shown], shown, loc="outside lower left", ncols=columns)

@@ -1,6 +1,6 @@
 """Accuracy along the tumor fraction and the tissue fraction: what the groups leave out."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pipeline.look.styles import Style, styles_of
 from pipeline.report.sources import Sources
 from pipeline.results.figures import Scoreboard
 from pipeline.results.profiles.along import curve_along
+from pipeline.results.tested import rule_of
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
@@ -44,8 +45,14 @@ def has_tumor_fractions(index: pd.DataFrame) -> bool:
 
 def _picture(sources: Sources, board: Scoreboard) -> bytes:
     views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
-    curves = {share: _curves(board, share) for share in dict.fromkeys(share for *_, share in views)}
-    names = {method.algorithm: method.name for method in board.methods}
+    # Of the decided ones the control alone: more lines could not be told apart.
+    names = {
+        method.algorithm: method.name
+        for method in board.methods
+        if rule_of(method.algorithm) is None or method.algorithm == sources.terms.control
+    }
+    shares = dict.fromkeys(share for *_, share in views)
+    curves = {share: _curves(board, share, names) for share in shares}
     with drawing.canvas(7.4, 0.4 + 2.0 * len(views), len(views), 1, sharey=True) as (figure, grid):
         for axes, (title, label, share) in zip(grid[:, 0], views, strict=True):
             draw_curves(axes, curves[share], label, names)
@@ -59,7 +66,7 @@ def _picture(sources: Sources, board: Scoreboard) -> bytes:
         return drawing.svg(figure, f"structure-{board.threshold}")
 
 
-def _curves(board: Scoreboard, share: str) -> dict[str, AttributeCurve]:
+def _curves(board: Scoreboard, share: str, shown: Container[str]) -> dict[str, AttributeCurve]:
     return {
         method.algorithm: curve_along(
             share,
@@ -69,6 +76,7 @@ def _curves(board: Scoreboard, share: str) -> dict[str, AttributeCurve]:
             board.settings,
         )
         for method in board.methods
+        if method.algorithm in shown
     }
 
 
