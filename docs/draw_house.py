@@ -51,6 +51,7 @@ WORDS = {
     "patching.store": "patches in zarr",
     "patching.damage": "broken files",
     "patching.disk_space": "before tiling",
+    "patching.workers": "end with their parent",
     "patching.tissue_area": "exact fractions",
     "patching.jpeg_stream": "JPEG in TIFF",
     "patching.grid": "where patches lie",

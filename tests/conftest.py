@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_configure() -> None:
+    """A thread for each test process and what it starts: more than there are cores cost several times it."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The repository's root."""

@@ -5,13 +5,11 @@ What is finished is kept: whole slides, and whole shards of the slide in which a
 
 import logging
 import math
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +19,7 @@ from patching.tiling.process_setup import prepare_process, prepare_worker
 from patching.tiling.receipts import key_of, remove_outputs, state_of, unlink, write_json, write_receipt
 from patching.tiling.task import Folders, SlideLog, SlideTask
 from patching.tiling.tiler import cut_slide, publish_slide, tile_slide
+from patching.workers import end_with_parent
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -195,15 +194,7 @@ def start_worker(level: int) -> None:
     """Prepare a spawned process: it logs as its parent does, and ends with it."""
     logging.basicConfig(level=level, format="%(name)s: %(message)s")
     prepare_worker()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker that outlives a killed parent would wait for ever, or write beside the next run."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _completed(pool: Executor, tasks: Sequence[SlideTask], threads: int) -> Iterator[Outcome]:

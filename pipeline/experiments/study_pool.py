@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.progress import MofNCompleteColumn, Progress
 
 from patching.errors import MemoryShortageError
+from patching.workers import end_with_parent
 from pipeline.artifacts import Paths
 from pipeline.experiments.study_cells import Cell, train_cells
 
@@ -38,7 +39,9 @@ def finished(
     waiting.sort(key=lambda cells: -cells[0].repeat)
     # Forked children of a process that has used torch's threads can hang.
     with (
-        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=end_with_parent
+        ) as pool,
         Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress,
     ):
         bar = progress.add_task("training folds", total=len(jobs))

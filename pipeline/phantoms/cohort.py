@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from patching.geometry import Size
+from patching.workers import end_with_parent
 from pipeline.config import Settings
 from pipeline.files import replacing
 from pipeline.phantoms.anatomy import Patient, make_anatomy
@@ -186,7 +187,7 @@ def _written(settings: PhantomSettings, folder: Path) -> Iterator[Slide]:
         return
     # Forked children would inherit the threads of whoever calls.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(settings.workers, len(slides)), context) as pool:
+    with ProcessPoolExecutor(min(settings.workers, len(slides)), context, end_with_parent) as pool:
         for future in as_completed([pool.submit(_write, settings, slide, folder) for slide in slides]):
             yield future.result()
 

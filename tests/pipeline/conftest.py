@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.artifacts import INDEX, SLIDES, Paths
+from pipeline.cli import main
 from pipeline.config import Context
 
 
@@ -18,6 +19,15 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test begins without a server: MLflow sets the variables itself, to the store it used last."""
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def phantom_selected(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """configs/params.yaml with the phantom selected, whatever cohort is being worked on."""
+    root = tmp_path_factory.mktemp("selected")
+    shutil.copytree(repository / "configs", root / "configs")
+    assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
+    return (root / "configs" / "params.yaml").read_bytes()
 
 
 @pytest.fixture

@@ -124,22 +124,29 @@ def test_dvc_reads_a_new_project(tmp_path: Path) -> None:
     assert '"installed" -> "train@erm-low";' in graph
 
 
-def test_the_built_in_cohort_is_begun_with_at_once(tmp_path: Path, repository: Path) -> None:
+def test_the_built_in_cohort_is_begun_with_at_once(
+    tmp_path: Path, repository: Path, phantom_selected: bytes
+) -> None:
     assert init(tmp_path, cohort="phantom") == 0
     made = contents(tmp_path)
     assert "slides.csv" not in made
-    for name in ("configs/params.yaml", "configs/cohorts/phantom.yaml"):
-        assert made[name] == (repository / name).read_bytes()
+    assert made["configs/params.yaml"] == phantom_selected
+    assert (
+        made["configs/cohorts/phantom.yaml"]
+        == (repository / "configs" / "cohorts" / "phantom.yaml").read_bytes()
+    )
 
 
-def test_selecting_a_shipped_cohort_brings_its_file(tmp_path: Path, repository: Path) -> None:
+def test_selecting_a_shipped_cohort_brings_its_file(
+    tmp_path: Path, repository: Path, phantom_selected: bytes
+) -> None:
     assert init(tmp_path) == 0
     file = tmp_path / "configs" / "cohorts" / "phantom.yaml"
     assert not file.exists()
     assert main(["select", "--root", str(tmp_path), "--cohort", "phantom"]) == 0
     assert file.read_bytes() == (repository / "configs" / "cohorts" / "phantom.yaml").read_bytes()
     params = tmp_path / "configs" / "params.yaml"
-    assert params.read_bytes() == (repository / "configs" / "params.yaml").read_bytes()
+    assert params.read_bytes() == phantom_selected
     file.write_text(file.read_text() + "# mine\n")
     assert main(["select", "--root", str(tmp_path), "--cohort", "phantom"]) == 0
     assert file.read_text().endswith("# mine\n"), "what is there stays"
