@@ -1,5 +1,6 @@
 """A sweep over learning rates as a Markdown table, a table to print, and a picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,11 +32,11 @@ _SHADES = ("#2f8fc4", "#00845f", "#c98500", "#a8527f", "#6d7780")
 _MARKS = ("s", "^", "v", "P", "*")
 
 
-class Point(NamedTuple):
-    """One learning rate.
+class Training(NamedTuple):
+    """One training at one learning rate.
 
     Attributes:
-        learning_rate: largest of the schedule.
+        seed: of the training.
         figures: by split; a figure that is not estimable is none. Empty if the training diverged.
         failure: how it diverged, or empty.
         clip_rate: share of the steps whose gradient was clipped.
@@ -43,20 +44,66 @@ class Point(NamedTuple):
         seconds: of the training.
     """
 
-    learning_rate: float
+    seed: int
     figures: Mapping[str, Mapping[str, float | None]]
     failure: str
     clip_rate: float | None
     best_epoch: float | None
     seconds: float
 
+
+class Point(NamedTuple):
+    """One learning rate, the largest of the schedule, with the trainings of all seeds."""
+
+    learning_rate: float
+    trainings: tuple[Training, ...]
+
+    @property
+    def failure(self) -> str:
+        """How a training diverged, or empty."""
+        return self.trainings[-1].failure
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that were measured; none where the first training diverged."""
+        return tuple(self.trainings[0].figures)
+
+    def values(self, split: str, key: str) -> list[float]:
+        """A figure of every seed; those that are not estimable are left out."""
+        found = (training.figures[split][key] for training in self.trainings)
+        return [value for value in found if value is not None]
+
+    def mean(self, split: str, key: str) -> float | None:
+        """Over the seeds; none where no seed tells it."""
+        values = self.values(split, key)
+        return math.fsum(values) / len(values) if values else None
+
+    @property
+    def clip_rate(self) -> float:
+        """Mean over the seeds of the share of the steps whose gradient was clipped."""
+        return math.fsum(training.clip_rate or 0.0 for training in self.trainings) / len(self.trainings)
+
     @property
     def in_words(self) -> str:
         """In a few words."""
         if self.failure:
             return f"diverged, here the grid ends: {self.failure}"
-        own = self.figures["validation"]
-        return f"validation wga {_number(own['wga'])}  gba {_number(own['gba'])}"
+        found = (f"{key} {_number(self.mean('validation', key))}" for key in ("wga", "gba"))
+        return f"validation {'  '.join(found)}"
+
+
+def point_record(point: Point) -> dict[str, Any]:
+    """A point for JSON: means over the seeds, and every training."""
+    means = {
+        split: {key: point.mean(split, key) for key in point.trainings[0].figures[split]}
+        for split in (() if point.failure else point.splits)
+    }
+    return {
+        "learning_rate": point.learning_rate,
+        "failure": point.failure,
+        "figures": means,
+        "trainings": [training._asdict() for training in point.trainings],
+    }
 
 
 def markdown(title: str, points: Sequence[Point]) -> str:
@@ -76,7 +123,7 @@ def printed(title: str, points: Sequence[Point], width: int) -> Group:
 def draw(title: str, points: Sequence[Point], path: Path) -> None:
     """Write a PNG: robustness and compressibility against the learning rate, one row per split."""
     trained = [point for point in points if not point.failure]
-    splits = list(trained[0].figures)
+    splits = trained[0].splits
     with canvas(9.2, 1.6 + 2.4 * len(splits), rows=len(splits), columns=2, sharex=True, sharey=True) as (
         figure,
         axes,
@@ -106,7 +153,7 @@ def _draw_robustness(axis: Axes, points: Sequence[Point], split: str) -> None:
 
 def _draw_compressibility(axis: Axes, points: Sequence[Point], split: str) -> None:
     _line(axis, points, split, "wga", "WGA, all weights", color=ACCENT, marker="o")
-    levels = [key for key in points[0].figures[split] if key.startswith(_PRUNED)]
+    levels = _levels(points[0], split)
     for key, shade, mark in zip(levels, _SHADES, _MARKS, strict=False):
         name = f"WGA, {float(key.removeprefix(_PRUNED)):.0%} pruned"
         _line(axis, points, split, key, name, color=shade, marker=mark, linewidth=1.2)
@@ -115,10 +162,20 @@ def _draw_compressibility(axis: Axes, points: Sequence[Point], split: str) -> No
     axis.set_title(f"compressibility, {split}")
 
 
+def _levels(point: Point, split: str) -> list[str]:
+    return [key for key in point.trainings[0].figures[split] if key.startswith(_PRUNED)]
+
+
 def _line(axis: Axes, points: Sequence[Point], split: str, key: str, name: str, **look: Any) -> None:
-    known = [(p.learning_rate, p.figures[split][key]) for p in points if p.figures[split][key] is not None]
-    if known:
-        axis.plot(*zip(*known, strict=True), label=name, markersize=4.5, **look)
+    """The mean over the seeds, and from the lowest to the highest of them."""
+    known = [(point.learning_rate, point.values(split, key)) for point in points if point.values(split, key)]
+    if not known:
+        return
+    rates, values = zip(*known, strict=True)
+    axis.plot(rates, [math.fsum(found) / len(found) for found in values], label=name, markersize=4.5, **look)
+    axis.vlines(
+        rates, [min(found) for found in values], [max(found) for found in values], look["color"], lw=1
+    )
 
 
 def _finish(axis: Axes, points: Sequence[Point]) -> None:
@@ -138,12 +195,12 @@ def _finish(axis: Axes, points: Sequence[Point]) -> None:
 def _blocks(title: str, points: Sequence[Point]) -> dict[str, Block]:
     """A table for every split."""
     trained = [point for point in points if not point.failure]
-    return {split: _block(f"{title}: {split}", points, split) for split in trained[0].figures}
+    return {split: _block(f"{title}: {split}", points, split) for split in trained[0].splits}
 
 
 def _block(caption: str, points: Sequence[Point], split: str) -> Block:
     trained = next(point for point in points if not point.failure)
-    pruned = [key for key in trained.figures[split] if key.startswith(_PRUNED)]
+    pruned = _levels(trained, split)
     names = _FIGURES | {key: f"WGA pruned by {float(key.removeprefix(_PRUNED)):.0%}" for key in pruned}
     head = ("learning rate", *names.values(), "steps clipped")
     short = tuple(_SHORT.get(name, name.replace(" pruned by ", " -")) for name in head)
@@ -157,8 +214,13 @@ def _block(caption: str, points: Sequence[Point], split: str) -> Block:
 def _texts(point: Point, split: str, keys: Sequence[str]) -> list[str]:
     if point.failure:
         return ["diverged" if key == "wga" else "–" for key in (*keys, "clipped")]
-    figures = point.figures[split]
-    return [*(_number(figures[key]) for key in keys), f"{point.clip_rate or 0:.0%}"]
+    return [*(_told(point, split, key) for key in keys), f"{point.clip_rate:.0%}"]
+
+
+def _told(point: Point, split: str, key: str) -> str:
+    """The mean, and of several seeds their range."""
+    mean, values = _number(point.mean(split, key)), point.values(split, key)
+    return f"{mean} ({min(values):.3f}–{max(values):.3f})" if len(values) > 1 else mean
 
 
 def _ending(points: Sequence[Point]) -> str:

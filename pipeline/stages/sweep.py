@@ -1,11 +1,12 @@
 """Train along a grid of learning rates: outputs/<cohort>/sweep/<algorithm>-<threshold>/.
 
 Large learning rates alone can make networks more robust and more compressible (Barsbey et al., arXiv
-2507.17748). Every point is a whole training with the train stage's settings and another learning rate; its
-validation patches tell worst-group and group-balanced accuracy, how often the minority is mispredicted with
-confidence, how sparse the activations are, and the accuracy that pruning leaves. Nothing is chosen. The grid
-ends where a training diverges. Test patches are read only with --test, and reported under that name. Written
-are sweep.json, table.md and sweep.png; the same command goes on where an interrupted one stopped.
+2507.17748). Every point is a whole training with the train stage's settings and another learning rate, or
+several, from other seeds. Validation patches tell worst-group and group-balanced accuracy, how often the
+minority is mispredicted with confidence, how sparse the activations are, and the accuracy that pruning
+leaves. Nothing is chosen. The grid ends where a training diverges. Test patches are read only with --test,
+and reported under that name. Written are sweep.json, table.md and sweep.png; the same command goes on where
+an interrupted one stopped.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from rich.console import Console
 from rich.progress import track
 
@@ -36,7 +37,7 @@ from models.training.attempts import FitResult
 from patching.errors import AlgorithmError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
-from pipeline.experiments.sweep_files import Point, draw, markdown, printed
+from pipeline.experiments.sweep_files import Point, Training, draw, markdown, point_record, printed
 from pipeline.files import finite_or, locked, replacing, write_json
 from pipeline.training.bench import Bench, load_bench, read_split
 
@@ -52,6 +53,8 @@ class SweepSettings(Settings):
     """And ends, if no training diverges before."""
     points: int = Field(default=7, ge=2, le=100)
     """Evenly by the logarithm."""
+    seeds: PositiveInt = 1
+    """Trainings at every point, from the train stage's seed on."""
     epochs: PositiveFloat | None = None
     """Budget of every training; none: the train stage's."""
     confidence: float = Field(default=0.9, ge=0, lt=1)
@@ -140,26 +143,36 @@ class _Sweep:
         console.print(printed(self.title, points, console.width))
 
     def _point(self, rate: float) -> Point:
+        """All seeds, or those up to the first that diverges."""
+        trainings: list[Training] = []
+        for seed in range(self.bench.stage.seed, self.bench.stage.seed + self.settings.seeds):
+            trainings.append(self._training(rate, seed))
+            if trainings[-1].failure:
+                break
+        return Point(rate, tuple(trainings))
+
+    def _training(self, rate: float, seed: int) -> Training:
         """Kept from before, or trained and measured."""
         measured = self.settings.model_dump(include={"confidence", "near_zero", "pruning"}, mode="json")
         identity = self.bench.identity(
             algorithm=self.algorithm,
             settings=dict(self.base),
             learning_rate=rate,
+            seed=seed,
             measured=measured,
             splits=list(self.splits),
         )
-        path = self.folder / "points" / f"{rate:g}.json"
+        path = self.folder / "points" / f"{rate:g}-seed-{seed}.json"
         if path.is_file():
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept.pop("identity") == identity:
-                return Point(**kept)
-        point = self._train(rate)
-        write_json(path, {"identity": identity, **point._asdict()})
-        return point
+                return Training(**kept)
+        training = self._train(rate, seed)
+        write_json(path, {"identity": identity, **training._asdict()})
+        return training
 
-    def _train(self, rate: float) -> Point:
-        attempt = self.bench.attempt(self.algorithm, self.base, self.working, learning_rate=rate)
+    def _train(self, rate: float, seed: int) -> Training:
+        attempt = self.bench.attempt(self.algorithm, self.base, self.working, seed=seed, learning_rate=rate)
         if attempt.result is None:
             if not attempt.diverged:
                 raise AlgorithmError(
@@ -167,11 +180,11 @@ class _Sweep:
                     needs="settings that work at any learning rate",
                     do=f"mend configs/algorithms/{self.algorithm}.yaml, or sweep another algorithm",
                 )
-            return Point(rate, {}, attempt.failure, None, None, attempt.seconds)
+            return Training(seed, {}, attempt.failure, None, None, attempt.seconds)
         figures = {name: self._measured(attempt.result, data) for name, data in self.splits.items()}
         clipped = float(np.mean([row["clip_rate"] for row in attempt.result.history]))
         best = attempt.result.trials[0].figures["epoch"]
-        return Point(rate, figures, "", clipped, best, attempt.seconds)
+        return Training(seed, figures, "", clipped, best, attempt.seconds)
 
     def _measured(self, result: FitResult, data: PatchData) -> dict[str, float | None]:
         classifier, own = result.classifier, self.settings
@@ -207,7 +220,7 @@ class _Sweep:
             "threshold": self.bench.threshold,
             "settings": self.settings.model_dump(mode="json"),
             "diverged_at": next((point.learning_rate for point in points if point.failure), None),
-            "points": [point._asdict() for point in points],
+            "points": [point_record(point) for point in points],
         }
         write_json(self.folder / "sweep.json", content)
         with replacing(self.folder / "table.md") as part:

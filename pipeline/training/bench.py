@@ -121,7 +121,13 @@ class Bench:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def attempt(
-        self, algorithm: str, algorithm_settings: Mapping[str, Any], working_folder: Path, **changes: Any
+        self,
+        algorithm: str,
+        algorithm_settings: Mapping[str, Any],
+        working_folder: Path,
+        *,
+        seed: int | None = None,
+        **changes: Any,
     ) -> Attempt:
         """Train once; what cannot work with these settings is told in the result.
 
@@ -129,6 +135,7 @@ class Bench:
             algorithm: a name of the registry.
             algorithm_settings: its YAML; other candidates than the settings themselves are not tried.
             working_folder: of interrupted trainings. A first model of the same settings is found there too.
+            seed: none: the train stage's.
             changes: of the training's settings.
 
         Raises:
@@ -139,7 +146,7 @@ class Bench:
         try:
             # What was saved for other data or settings is not found there.
             own_folder = working_folder / self.identity()[:12]
-            setup = self._setup(self.settings.model_copy(update=changes), own_folder)
+            setup = self._setup(self.settings.model_copy(update=changes), own_folder, seed)
             result = fit(setup, algorithm, {**algorithm_settings, "candidates": ({},)})
         except DivergenceError as error:
             failure, diverged = error.in_one_line, True
@@ -147,12 +154,12 @@ class Bench:
             failure = error.in_one_line
         return Attempt(result, failure, diverged, round(time.monotonic() - started, 1))
 
-    def _setup(self, settings: TrainSettings, working_folder: Path | None) -> Setup:
+    def _setup(self, settings: TrainSettings, working_folder: Path | None, seed: int | None = None) -> Setup:
         return Setup(
             self.train,
             self.validation,
             settings=settings,
-            seed=self.stage.seed,
+            seed=self.stage.seed if seed is None else seed,
             layout=self.layout.groups,
             working_folder=working_folder,
             quiet=True,

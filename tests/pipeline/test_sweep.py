@@ -55,17 +55,22 @@ class Bright(nn.Module):
 
 
 class StubFit:
-    """In place of a training: always the same network."""
+    """In place of a training: the same network, which says tumor of every patch from other seeds than 0."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
+        self.seeds: list[int] = []
         self.error: Callable[[float], BaseException | None] = lambda _: None
 
     def __call__(self, setup: Setup, algorithm: str, own: dict[str, Any]) -> Namespace:
         self.rates.append(setup.settings.learning_rate)
+        self.seeds.append(setup.seed)
         if (error := self.error(self.rates[-1])) is not None:
             raise error
-        classifier = Classifier(Bright(), Normalization("none", (0.0, 0.0), (1.0, 1.0), (1.0, 1.0)))
+        network = Bright()
+        if setup.seed:
+            network.last.bias.data[:] = torch.tensor([-1e6, 1e6])
+        classifier = Classifier(network, Normalization("none", (0.0, 0.0), (1.0, 1.0), (1.0, 1.0)))
         history = ({"clip_rate": 0.5}, {"clip_rate": 1.0})
         return Namespace(classifier=classifier, history=history, trials=(Namespace(figures={"epoch": 2.0}),))
 
@@ -161,6 +166,34 @@ def test_the_grid_ends_where_a_training_diverges(
     assert "larger ones were not tried" in " ".join(capsys.readouterr().out.split())
     run(context)
     assert stub.rates == [0.01, 0.1, 1.0]
+
+
+def test_seeds_are_told_by_mean_and_range(context: Context, stub: StubFit) -> None:
+    run(context)
+    alone = result_of(context)["points"][0]["figures"]["validation"]
+    overlay(context, sweep=SMALL | {"seeds": 2, "points": 2})
+    run(context)
+    assert stub.rates[4:] == [0.01, 10.0], "of seed 0 nothing is trained again"
+    assert stub.seeds[4:] == [1, 1]
+    point = result_of(context)["points"][0]
+    assert [training["seed"] for training in point["trainings"]] == [0, 1]
+    both = [training["figures"]["validation"] for training in point["trainings"]]
+    assert both[0] == alone
+    assert (both[1]["wga"], both[1]["gba"]) == (0.0, 0.5)
+    mean = (alone["gba"] + 0.5) / 2
+    assert point["figures"]["validation"]["gba"] == pytest.approx(mean)
+    table = (context.paths.trials("sweep", "erm-low") / "table.md").read_text()
+    assert f"| {mean:.3f} (0.500–{alone['gba']:.3f}) |" in table
+
+
+def test_one_diverging_seed_ends_the_grid(context: Context, stub: StubFit) -> None:
+    error = DivergenceError(has="loss nan", needs="finite numbers", do="lower it")
+    stub.error = lambda rate: error if rate >= 1.0 and stub.seeds[-1] == 1 else None
+    overlay(context, sweep=SMALL | {"seeds": 3})
+    run(context)
+    assert stub.seeds == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert result_of(context)["diverged_at"] == 1.0
+    assert (context.paths.trials("sweep", "erm-low") / "sweep.png").is_file()
 
 
 def test_a_grid_without_divergence_says_so(context: Context, stub: StubFit) -> None:
