@@ -1,7 +1,7 @@
 """Pictures of scoreboards: a row for every method, a panel for every threshold."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,8 @@ def dot_plot(boards: Sequence[Scoreboard], names: Mapping[str, str]) -> Iterator
         names: to print, by algorithm, from the top row down.
     """
     rows, styles = list(names), styles_of(names)
-    with drawing.canvas(7.4, 1.3 + 0.42 * len(rows), 1, len(boards), sharey=True) as (figure, grid):
+    width = _width(names.values(), len(boards))
+    with drawing.canvas(width, 1.3 + 0.36 * len(rows), 1, len(boards), sharey=True) as (figure, grid):
         for axes, board in zip(grid[0], boards, strict=True):
             for method in board.methods:
                 _row(axes, rows.index(method.algorithm), method, styles[method.algorithm])
@@ -40,6 +41,11 @@ def dot_plot(boards: Sequence[Scoreboard], names: Mapping[str, str]) -> Iterator
         titles = [title for _, title in _MARKS.values()]
         drawing.legend_below(figure, grid[0, 0], (_WORST, *titles, _EACH))
         yield figure
+
+
+def _width(names: Iterable[str], panels: int) -> float:
+    """In inches: of the longest name, and of titles that do not run into each other."""
+    return max(7.4, 0.085 * max(map(len, names)) + 2.4 * panels)
 
 
 def _title(board: Scoreboard) -> str:
@@ -60,7 +66,8 @@ def decided_plot(boards: Sequence[Scoreboard], names: Mapping[str, str], control
     """
     rows = [name for name in names if rule_of(name) is None]
     styles = styles_of(decided_name(name, CONTROL) for name in rows) | styles_of(rows)
-    with drawing.canvas(7.4, 1.3 + 0.34 * len(rows), 1, len(boards), sharey=True) as (figure, grid):
+    width = _width((names[name] for name in rows), len(boards))
+    with drawing.canvas(width, 1.3 + 0.34 * len(rows), 1, len(boards), sharey=True) as (figure, grid):
         for axes, board in zip(grid[0], boards, strict=True):
             found = {each.algorithm: each.figures["wga"].estimate for each in board.methods}
             for row, name in enumerate(rows):
