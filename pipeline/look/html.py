@@ -1,7 +1,10 @@
 """What every HTML page of evenpatch shares: escaping templates, and pictures that lie in the page itself."""
 
 import base64
+import hashlib
 import math
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -31,6 +34,21 @@ def make_environment(*rooms: str) -> Environment:
     environment.globals["NOT_ESTIMABLE"] = NOT_ESTIMABLE
     environment.tests["nan"] = lambda value: value is None or math.isnan(value)
     return environment
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of a page: its text, and the digest by which the page's policy lets it, and no other, run."""
+
+    text: Markup
+    digest: str
+
+
+def script(name: str, room: str = "pipeline.look") -> Script:
+    """A script of ours among a room's templates."""
+    text = files(room).joinpath(f"templates/{name}").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(Markup(text), digest)  # noqa: S704
 
 
 def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:

@@ -10,7 +10,7 @@ from pipeline.look.html import make_environment
 from pipeline.provenance import versions
 from pipeline.report.evidence import Evidence
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import Panel, Sources
+from pipeline.report.sources import Panel, Question, Sources
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import TISSUE
 
@@ -20,16 +20,20 @@ def render(sources: Sources) -> str:
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
-    panels = [
-        {"name": panel.name, "title": panel.title, "body": _body(environment, panel, sources)}
-        for panel in track(PANELS, description="report", transient=True)
-        if panel.tested in (None, bool(sources.boards))
+    shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+    bodies = {
+        panel: _body(environment, panel, sources)
+        for panel in track(shown, description="report", transient=True)
+    }
+    parts = [
+        (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
+        for question in Question
     ]
     return environment.get_template("report.html").render(
         cohort=sources.evidence.paths.cohort,
         description=sources.evidence.description,
         facts=_facts(sources.evidence),
-        panels=panels,
+        parts=[(question, panels) for question, panels in parts if panels],
         version=versions()["evenpatch"],
     )
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
@@ -11,13 +13,24 @@ from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.figures import Scoreboard
+from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
 from pipeline.results.runs import present_study, seed_runs
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import trained_alike
 from pipeline.results.terms import JudgingSettings, Terms, terms_of
+from pipeline.results.tested import Tested
 from pipeline.tables.dots import dot_plot
+
+
+class Question(StrEnum):
+    """What a reader of the report asks, in the order of its parts."""
+
+    TRUST = "When can I trust it?"
+    FAIL = "Where does it fail?"
+    WHY = "Why?"
+    COMPARED = "What was it compared with?"
+    MADE = "How was it made?"
 
 
 class ExampleSettings(Settings):
@@ -44,6 +57,21 @@ class ReportSettings(JudgingSettings):
 
 
 @dataclass(frozen=True)
+class Subject:
+    """The one model that the report is about (JudgingSettings.subject), among all that were compared.
+
+    Attributes:
+        board: of its threshold.
+        method: its figures, decided as its own card says; all of its seeds pooled.
+        run: the training that single patches are shown of; its patches are decided as the card says, too.
+    """
+
+    board: Scoreboard
+    method: Method
+    run: Tested
+
+
+@dataclass(frozen=True)
 class Sources:
     """What every panel gets.
 
@@ -58,6 +86,18 @@ class Sources:
     study: tuple[Scoreboard, ...]
     terms: Terms
     settings: ReportSettings
+
+    @cached_property
+    def subject(self) -> Subject | None:
+        """The model to trust or not; none where the split has no test patients."""
+        tested = [run for run in self.evidence.runs if run.threshold in self.boards]
+        by_name = {(run.algorithm, run.threshold): run for run in tested}
+        chosen = self.settings.subject(by_name)
+        if chosen is None:
+            return None
+        plain, board = by_name[chosen], self.boards[chosen[1]]
+        method = next(each for each in board.methods if each.algorithm == plain.as_decided)
+        return Subject(board, method, next(run for run in method.pool.runs if run.seed == plain.seed))
 
     @property
     def intervals(self) -> BootstrapSettings:
@@ -92,14 +132,18 @@ class Panel:
     """A part of the report: `templates/<name>.html` rendered with `sources`, and its own `values` if any.
 
     Attributes:
+        question: the reader's, that it helps to answer.
+        appendix: whether it is detail, which the printed report leaves out unless it is asked for.
         tested: whether it is about test patients, and left out where there are none; False: it is there only
             then; None: it is always there.
     """
 
     name: str
     title: str
+    question: Question
     values: Callable[[Sources], Mapping[str, Any]] | None = None
     tested: bool | None = None
+    appendix: bool = False
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:

@@ -17,7 +17,7 @@ from models.networks.decision import told
 from patching.errors import AlgorithmError, ConfigError
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.terms import Terms
-from pipeline.results.tested import ITS_CARD, DecidedRule, Tested, base_of, decided_name, rule_of
+from pipeline.results.tested import DecidedRule, Tested, base_of, decided_name, rule_of
 
 _AGAIN = "evaluate the training, or run the study, again"
 
@@ -96,7 +96,7 @@ def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
                 has=f"{run.name}{place}: {error.has}", needs=error.needs, do=error.do
             ) from error
         pieces.append(_decided(rows, decision))
-    return _renamed(run, rule, pd.concat(pieces))
+    return _renamed(run, decided_name(run.algorithm, rule), pd.concat(pieces))
 
 
 def _require_what_a_rule_takes(run: Tested, above: Mapping[int, float]) -> None:
@@ -130,8 +130,7 @@ def _by_fold(patches: pd.DataFrame) -> dict[int, pd.DataFrame]:
 
 
 def _by_card(run: Tested, decision: DecisionCard) -> Tested:
-    rule = ITS_CARD if decision.rule == "plain" else decision.rule
-    return _renamed(run, rule, _decided(run.patches, decision))
+    return _renamed(run, run.as_decided, _decided(run.patches, decision))
 
 
 def _decided(rows: pd.DataFrame, decision: DecisionCard) -> pd.DataFrame:
@@ -139,11 +138,11 @@ def _decided(rows: pd.DataFrame, decision: DecisionCard) -> pd.DataFrame:
     return rows.assign(probability=probability_N, prediction=prediction_N)
 
 
-def _renamed(run: Tested, rule: str, patches: pd.DataFrame) -> Tested:
+def _renamed(run: Tested, algorithm: str, patches: pd.DataFrame) -> Tested:
     return replace(
         run,
-        name=f"{run.name}, {rule}",
-        algorithm=decided_name(run.algorithm, rule),
+        name=f"{run.name}, {rule_of(algorithm)}",
+        algorithm=algorithm,
         patches=patches.sort_values("patch_id", ignore_index=True),
         decision=None,
     )

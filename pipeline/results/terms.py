@@ -1,6 +1,6 @@
 """What decides the figures of methods side by side, besides the predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -58,6 +58,19 @@ class JudgingSettings(Settings):
 
     minimum_validation_patients: PositiveInt
     """Validation patients that such a rule takes in every group, of every fold of a study."""
+
+    def subject(self, runs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+        """The one model that the report is about, by algorithm and threshold; none where there is no run.
+
+        The candidate at the primary threshold; without it the candidate at another, else the first run.
+
+        Args:
+            runs: algorithm and threshold of each, in the order of preference.
+        """
+        wanted, found = (self.candidate, self.primary.threshold), list(runs)
+        # Sorting is stable: of equals the one that is listed first.
+        found.sort(key=lambda run: (run != wanted, run[0] != wanted[0]))
+        return found[0] if found else None
 
     @field_validator("names")
     @classmethod

@@ -77,6 +77,14 @@ class Tested:
         return {**self.record.get("train_settings", {}), **own, **self.record.get("fingerprints", {})}
 
     @property
+    def as_decided(self) -> str:
+        """The name that it has among methods where its own card decides."""
+        if self.decision is None:
+            return self.algorithm
+        rule = ITS_CARD if self.decision.rule == "plain" else self.decision.rule
+        return decided_name(self.algorithm, rule)
+
+    @property
     def candidates(self) -> list[str]:
         """What selection chose from, in words."""
         return sorted(str(trial.get("override")) for trial in self.record.get("trials", ()))

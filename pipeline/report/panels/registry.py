@@ -13,21 +13,29 @@ from pipeline.report.panels import (
     structure,
     verdict,
 )
-from pipeline.report.sources import Panel
+from pipeline.report.sources import Panel, Question
 
 PANELS = (
-    Panel("untested", "No test patients", tested=False),
-    Panel("verdict", "Verdict", verdict.values, tested=True),
-    Panel("cohort", "Patients, slides and patches", cohort.values),
-    Panel("groups", "Tissue, tumor and the four groups", groups.values),
-    Panel("sheets", "What the groups look like", sheets.values),
-    Panel("group_table", "Accuracy in every group", tested=True),
-    Panel("side_by_side", "The algorithms side by side", side_by_side.values, tested=True),
-    Panel("reliability", "How reliable this is: seeds and splits", reliability.values),
-    Panel("shortcuts", "Without a network: tissue alone, and hand-made statistics", shortcuts.values),
-    Panel("structure", "Accuracy against tumor and tissue fraction", structure.values, tested=True),
-    Panel("curves", "Training", curves.values),
-    Panel("examples", "Example patches", examples.values, tested=True),
-    Panel("provenance", "Provenance", provenance.values),
-    Panel("glossary", "Words and limits"),
+    Panel("untested", "No test patients", Question.TRUST, tested=False),
+    Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
+    Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
+    Panel(
+        "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
+    ),
+    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
+    Panel(
+        "shortcuts",
+        "Without a network: tissue alone, and hand-made statistics",
+        Question.WHY,
+        shortcuts.values,
+        appendix=True,
+    ),
+    Panel("verdict", "Verdict", Question.COMPARED, verdict.values, tested=True),
+    Panel("side_by_side", "The algorithms side by side", Question.COMPARED, side_by_side.values, tested=True),
+    Panel("reliability", "How reliable this is: seeds and splits", Question.COMPARED, reliability.values),
+    Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values),
+    Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
+    Panel("curves", "Training", Question.MADE, curves.values, appendix=True),
+    Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True),
+    Panel("glossary", "Words and limits", Question.MADE),
 )
