@@ -27,6 +27,9 @@ from pipeline.phantoms.writer import write_outlines, write_slide
 
 COLUMNS = ("slide_id", "patient_id", "image", "channels", "annotation", "site")
 _SITES = {"north": 1.0, "south": 1.15, "west": 0.87}
+_SCANNERS = ("first", "second")
+_TINTED = CHANNELS.index("TPEF")
+_OF_SCANNER = 100  # of a random stream of its own; a patient's slides have those from 1 on
 _SHARE = Annotated[float, Setting(ge=0, le=1)]
 
 
@@ -60,8 +63,17 @@ class PhantomSettings(Settings):
     """Largest loss of light towards the corners."""
     variation: float = Setting(ge=0, le=0.5)
     """Standard deviation between patients of the logarithm of gain and of nuclear size (a third of it)."""
+    scanner_gain: float = Setting(ge=1, le=4)
+    """Factor of a second scanner on TPEF, a tint; 1: there is one scanner, and no column of it."""
+    scanner_tie: _SHARE
+    """With two scanners: 0: they say nothing of the label; 1: patients with much tumor have the second."""
     workers: int = Setting(ge=1, le=64)
     """Processes; the bytes do not depend on it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of slides.csv."""
+        return (*COLUMNS, "scanner") if self.scanner_gain > 1 else COLUMNS
 
     @model_validator(mode="after")
     def _in_order(self) -> "PhantomSettings":
@@ -116,6 +128,32 @@ def slides_of(settings: PhantomSettings) -> list[Slide]:
     ]
 
 
+def scanner_of(settings: PhantomSettings, patient: int) -> str:
+    """Which scanner a patient's slides come from; the second one tints them."""
+    if settings.scanner_gain == 1:
+        return _SCANNERS[0]
+    as_tied = _random(settings.seed, patient, _OF_SCANNER).random() < (1 + settings.scanner_tie) / 2
+    return _SCANNERS[_has_much_tumor(patient) == as_tied]
+
+
+def _has_much_tumor(patient: int) -> bool:
+    return patient % 2 == 1
+
+
+def _cells(settings: PhantomSettings, slide: Slide) -> tuple[str, ...]:
+    """A slide's line of slides.csv, in the order of its columns."""
+    return (*slide.row, scanner_of(settings, slide.patient))[: len(settings.columns)]
+
+
+def _tumor_share(rng: np.random.Generator, settings: PhantomSettings, slide: Slide) -> float:
+    """With two scanners, patients with little tumor have the lower half of the range, others the upper."""
+    low, high = settings.tumor_share
+    if settings.scanner_gain > 1:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _has_much_tumor(slide.patient) else (low, middle)
+    return rng.uniform(low, high)
+
+
 def draw(settings: PhantomSettings, slide: Slide) -> Drawing:
     """Simulate one slide; depends on the settings, the patient and the slide's number only."""
     frame = Frame(Size(*settings.size), settings.mpp)
@@ -126,12 +164,14 @@ def draw(settings: PhantomSettings, slide: Slide) -> Drawing:
         fiber_angle=person.uniform(0, np.pi),
     )
     gain = np.exp(person.normal(0, settings.variation, len(CHANNELS))) * _SITES[slide.site]
+    if scanner_of(settings, slide.patient) == _SCANNERS[1]:
+        gain[_TINTED] *= settings.scanner_gain
     layout = make_layout(
         rng,
         frame,
         tie=settings.tie,
         background=settings.background,
-        tumor_share=rng.uniform(*settings.tumor_share),
+        tumor_share=_tumor_share(rng, settings, slide),
         territory_um=settings.territory_um,
     )
     anatomy = make_anatomy(rng, frame, layout, textures(settings.difficulty), patient)
@@ -172,8 +212,8 @@ def generate(settings: PhantomSettings, folder: Path, done: Callable[[], None]) 
         done()
     with replacing(part / "slides.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        rows.writerows(slide.row for slide in slides_of(settings))
+        rows.writerow(settings.columns)
+        rows.writerows(_cells(settings, slide) for slide in slides_of(settings))
     if folder.exists():
         shutil.rmtree(folder)
     part.rename(folder)

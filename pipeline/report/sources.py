@@ -12,6 +12,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
+from pipeline.results.audit.findings import Audit, audited
+from pipeline.results.audit.gathering import present_statistics
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
@@ -103,6 +105,19 @@ class Sources:
     def intervals(self) -> BootstrapSettings:
         """Of the test split's figures."""
         return self.terms.bootstrap["split"]
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Of the subject on its test patches; without one, of the training patients alone."""
+        evidence, subject = self.evidence, self.subject
+        predictions = subject.run.patches if subject else None
+        statistics = present_statistics(evidence.paths)
+        return audited(evidence.index, evidence.slides, predictions, statistics, self.audit_settings)
+
+    @property
+    def audit_settings(self) -> BootstrapSettings:
+        """Level and minimums of the audit, which is there without test patients too."""
+        return self.terms.bootstrap.get("split", BootstrapSettings())
 
     @property
     def single(self) -> bool:

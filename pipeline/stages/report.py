@@ -14,6 +14,7 @@ from pipeline.config import Context, load_stage
 from pipeline.files import replacing
 from pipeline.report.page import render
 from pipeline.report.sources import ReportSettings, gather
+from pipeline.results.audit.export import audit_table
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: an earlier stage's output is missing.
     """
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
-    page = render(gather(context, settings))
+    sources = gather(context, settings)
+    page = render(sources)
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
+    with replacing(context.paths.report.parent / "exports" / "audit.csv") as part:
+        audit_table(sources.audit).to_csv(part, index=False, lineterminator="\n")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

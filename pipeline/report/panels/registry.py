@@ -1,6 +1,7 @@
 """The report's panels, in their order."""
 
 from pipeline.report.panels import (
+    audit,
     cohort,
     curves,
     examples,
@@ -22,6 +23,7 @@ PANELS = (
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),
+    Panel("audit", "What else may give the label away: the audit", Question.WHY, audit.values),
     Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
     Panel(
         "shortcuts",

@@ -1,0 +1,44 @@
+"""Which attributes of patches go with the label before training, and with the model's errors after it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.sources import Sources
+from pipeline.results.audit.findings import Verdict
+from pipeline.results.audit.words import (
+    concentration_in_words,
+    gap_in_words,
+    slice_in_words,
+    summary,
+    tie_in_words,
+)
+
+_SHOWN = 12
+"""Attributes with a row of their own on paper; told ones have one in any case."""
+
+
+def values(sources: Sources) -> Mapping[str, Any]:
+    """The ranked attributes, the worst intersections, and where errors concentrate."""
+    audit = sources.audit
+    ranked = [each for each in (audit.tissue, *audit.findings) if each is not None]
+    rows = [
+        {
+            "finding": each,
+            "tie_words": tie_in_words(each),
+            "gap_words": gap_in_words(each),
+            "marked": each.verdict is Verdict.CANDIDATE,
+        }
+        for each in ranked
+    ]
+    told = sum(each.verdict is not Verdict.OPEN for each in ranked)
+    shown = max(_SHOWN, min(told, 2 * _SHOWN))
+    concentrated = ((audit.patients, "patients"), (audit.slides, "slides"))
+    return {
+        "audit": audit,
+        "summary": summary(audit),
+        "model": sources.subject.method.name if sources.subject else "",
+        "rows": rows[:shown],
+        "more": rows[shown:],
+        "slices": [slice_in_words(each, audit) for each in audit.slices],
+        "clusters": [concentration_in_words(each, unit) for each, unit in concentrated if each],
+    }
