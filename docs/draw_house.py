@@ -22,6 +22,7 @@ WORDS = {
     "pipeline.report": "one offline page",
     "pipeline.experiments": "study, tune, sweep",
     "pipeline.tables": "figures in text, LaTeX, HTML, JSON",
+    "pipeline.intervention": "test patches with tissue removed or added, and what models then say",
     "pipeline.results": "the engine: from predictions to figures with intervals",
     "pipeline.training": "what trainings get",
     "pipeline.cohort": "what was tiled",

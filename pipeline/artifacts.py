@@ -86,6 +86,8 @@ class Paths:
         self.histogram: Final = self.attributes / "histogram.csv"
         self.shortcuts: Final = self.outputs / "shortcuts"
         """Folder of the shortcuts stage: shortcuts.json, null.parquet."""
+        self.intervene: Final = self.outputs / "intervene"
+        """Folder of the intervene stage: curve.parquet, intervene.json, a picture for each intervention."""
         self.report: Final = self.outputs / "report" / "report.html"
         self.tracked: Final = self.outputs / "track" / "runs.json"
         """The track stage's receipt: MLflow run and model version of every training."""

@@ -107,6 +107,11 @@ VERBS = {
         "pipeline.stages.evaluate.EvaluateSettings",
         needs_section=True,
     ),
+    "intervene": Verb(
+        "pipeline.stages.intervene",
+        "replace and add tissue in test patches; what models say then",
+        "pipeline.intervention.settings.InterveneSettings",
+    ),
     "compare": Verb(
         "pipeline.stages.compare", "put methods side by side: tables with intervals and differences"
     ),

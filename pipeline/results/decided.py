@@ -68,8 +68,8 @@ def with_decided(tested: Sequence[Tested], terms: Terms) -> tuple[tuple[Tested, 
     return (*tested, *own, *found), (*remarks, *_sentences(failures, terms), *_few(found))
 
 
-def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
-    """Fitted on the run's validation patches; of a study, fold by fold.
+def fitted_rules(run: Tested, rule: DecidedRule, terms: Terms) -> dict[int, DecisionCard]:
+    """A rule fitted on the run's validation patches, by the fold of a study; of one split all are of fold 0.
 
     Raises:
         AlgorithmError: the run lacks what a rule takes, or the validation patches of a fold do not carry it.
@@ -77,11 +77,11 @@ def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
     above = _above(run, terms)
     _require_what_a_rule_takes(run, above)
     settings = FitSettings(minimum_patients=terms.judging.minimum_validation_patients)
-    pieces = []
-    for fold, rows in _by_fold(run.patches).items():
+    found = {}
+    for fold in _by_fold(run.patches):
         own = _by_fold(run.validation).get(fold, run.validation[:0])
         try:
-            decision = fit_decision(
+            found[fold] = fit_decision(
                 rule,
                 logit_N=own["logit"],
                 label_N=own["label"],
@@ -95,7 +95,17 @@ def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
             raise AlgorithmError(
                 has=f"{run.name}{place}: {error.has}", needs=error.needs, do=error.do
             ) from error
-        pieces.append(_decided(rows, decision))
+    return found
+
+
+def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
+    """Decided by a rule of its own validation patches.
+
+    Raises:
+        AlgorithmError: as `fitted_rules`.
+    """
+    decisions, folds = fitted_rules(run, rule, terms), _by_fold(run.patches)
+    pieces = [_decided(rows, decisions[fold]) for fold, rows in folds.items()]
     return _renamed(run, decided_name(run.algorithm, rule), pd.concat(pieces))
 
 
