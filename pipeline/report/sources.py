@@ -1,6 +1,6 @@
 """What the panels of the report are made from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
+from pipeline.report.names import Names, names_of
 from pipeline.results.audit.findings import Audit, audited
 from pipeline.results.audit.gathering import present_statistics
 from pipeline.results.bootstrap import BootstrapSettings
@@ -55,6 +56,10 @@ class ReportSettings(JudgingSettings):
     """The algorithms the candidate is compared with; all differences are printed whatever they are."""
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
+    hash_ids: bool = False
+    """Whether slides and patients are called by a salted hash of their ids."""
+    hash_salt: str = "$(EVENPATCH_SALT:-)"
+    """What is hashed with them; `$(NAME)` reads the environment."""
     examples: ExampleSettings
 
 
@@ -81,6 +86,7 @@ class Sources:
         boards: figures of the test split by threshold, low before high; all seeds of a run pooled. None where
             the split has no test patients.
         study: of a repeated cross-validation; empty where there is none of the present patches.
+        ids: what slides, patients and patches are called: templates print no id but through it.
     """
 
     evidence: Evidence
@@ -88,6 +94,7 @@ class Sources:
     study: tuple[Scoreboard, ...]
     terms: Terms
     settings: ReportSettings
+    ids: Names
 
     @cached_property
     def subject(self) -> Subject | None:
@@ -152,6 +159,8 @@ class Panel:
         tested: whether it is about test patients, and left out where there are none; False: it is there only
             then; None: it is always there.
         scripts: files among the templates that it runs; sort.js is there already.
+        files: what lies beside the report in the folder of the panel's name, if anything: names in it, which
+            may hold `/`, and contents. Links to them are `<name>/...`.
     """
 
     name: str
@@ -161,6 +170,7 @@ class Panel:
     tested: bool | None = None
     appendix: bool = False
     scripts: tuple[str, ...] = ()
+    files: Callable[[Sources], Iterator[tuple[str, bytes]]] | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:
@@ -185,4 +195,5 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
         study=scoreboards_of(study, replace(terms, references=None)),
         terms=terms,
         settings=settings,
+        ids=names_of(hash_ids=settings.hash_ids, salt=settings.hash_salt),
     )

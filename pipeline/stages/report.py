@@ -4,7 +4,8 @@ It compares every evaluated training on the test patients: the verdict in words,
 intervals over patients, training curves, example patches, and where it all comes from. Other seeds of a
 training (`evenpatch train --seed`) are pooled with it, and a finished study of the present patches is shown.
 Whatever it shows comes from the earlier stages' files; the same files give the same report, but for its
-provenance.
+provenance. Beside it lie what would make it too large, or is read by other programs: a folder for each panel
+that has files.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import logging
 
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
-from pipeline.report.page import render
+from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
 from pipeline.results.audit.export import audit_table
 
@@ -32,6 +33,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
     sources = gather(context, settings)
     page = render(sources)
+    write_beside(sources, context.paths.report.parent)
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
     with replacing(context.paths.report.parent / "exports" / "audit.csv") as part:
