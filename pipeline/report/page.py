@@ -30,7 +30,7 @@ def render(sources: Sources) -> str:
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
         for question in Question
     ]
-    own = dict.fromkeys(name for panel in shown for name in panel.scripts)
+    own = dict.fromkeys(name for panel in bodies for name in panel.scripts)
     return environment.get_template("report.html").render(
         scripts=[script("sort.js"), *(script(name, "pipeline.report") for name in own)],
         cohort=sources.evidence.paths.cohort,
