@@ -33,8 +33,19 @@ def make_environment(*rooms: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"NOT_ESTIMABLE": NOT_ESTIMABLE, "WORDS": WORDS}
+    environment.filters["coded"] = coded
     environment.tests["nan"] = lambda value: value is None or math.isnan(value)
     return environment
+
+
+def coded(sentence: str) -> Markup:
+    """A sentence, escaped, whose parts in backticks are set as code.
+
+    >>> coded("run `a < b` now")
+    Markup('run <code>a &lt; b</code> now')
+    """
+    marks = (Markup("{}"), Markup("<code>{}</code>"))
+    return Markup("").join(marks[place % 2].format(part) for place, part in enumerate(sentence.split("`")))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The report's page: every panel rendered, and put together."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.progress import track
 
 from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
-from pipeline.report.evidence import Evidence
+from pipeline.report import summary
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Panel, Question, Sources
 from pipeline.results.verdict import estimable
@@ -35,7 +36,7 @@ def render(sources: Sources) -> str:
         scripts=[script("sort.js"), *(script(name, "pipeline.report") for name in own)],
         cohort=sources.evidence.paths.cohort,
         description=sources.evidence.description,
-        facts=_facts(sources.evidence),
+        first=_rendered(environment, "first", summary.values(sources)),
         parts=[(question, panels) for question, panels in parts if panels],
         version=versions()["evenpatch"],
     )
@@ -66,19 +67,10 @@ def write_beside(sources: Sources, folder: Path) -> None:
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:
-    own = panel.values(sources) if panel.values else {}
-    html = environment.get_template(f"{panel.name}.html").render(own)
+    return _rendered(environment, panel.name, panel.values(sources) if panel.values else {})
+
+
+def _rendered(environment: Environment, name: str, values: Mapping[str, Any]) -> Markup:
+    html = environment.get_template(f"{name}.html").render(values)
     # Rendered with escaping on, so it is safe to place as it is.
     return Markup(html)  # noqa: S704
-
-
-def _facts(evidence: Evidence) -> list[tuple[str, Any]]:
-    index = evidence.index
-    return [
-        ("patients", f"{index['patient_id'].nunique():,}"),
-        ("slides", f"{index['slide_id'].nunique():,}"),
-        ("patches", f"{len(index):,}"),
-        ("test patients", f"{evidence.test_patients:,}"),
-        ("algorithms", len(evidence.algorithms)),
-        ("thresholds", len(evidence.thresholds)),
-    ]

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
@@ -54,6 +54,8 @@ class ReportSettings(JudgingSettings):
 
     references: tuple[str, ...]
     """The algorithms the candidate is compared with; all differences are printed whatever they are."""
+    care_below: float = Field(gt=0, lt=1)
+    """A range of tissue is to be used with care where its accuracy's interval begins under it (`care`)."""
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
     hash_ids: bool = False

@@ -1,0 +1,289 @@
+"""The report's first screen: which sentence stands there in every case, and by which rule."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.metrics.along_attribute import AttributeBins
+from models.metrics.intervals import Interval
+from patching.errors import ArtifactError
+from pipeline.artifacts import Paths
+from pipeline.config import Context
+from pipeline.deployment.challenger.record import gate_path
+from pipeline.look.html import coded
+from pipeline.report.care import Care, Span, care_told
+from pipeline.report.gate import gate_file, gate_result
+from pipeline.report.sources import Sources
+from pipeline.report.summary import GroupErrors, cares_of, errors_of, evidence_lines, sentence, values
+from tests.pipeline.test_report import another_seed, sources_of, write_study
+from tests.pipeline.test_report import cohort as cohort
+from tests.pipeline.test_report import sources as sources
+
+WEAK, FINE, UNKNOWN = 0.4, 0.7, math.nan
+STATES = {"w": WEAK, "f": FINE, ".": UNKNOWN}
+
+
+def interval(low: float) -> Interval:
+    return Interval(low + 0.1, low, min(low + 0.2, 1), 0.95, 0.0, math.nan)
+
+
+def care(label: int, states: str) -> Care:
+    """Of a label whose ten bins are weak, fine or not judged; the other label's are the other way round."""
+    bins = AttributeBins(2)
+    other = states.translate(str.maketrans("wf", "fw"))
+    both = (states + other) if label == 0 else (other + states)
+    return Care.of(label, bins, [interval(STATES[state]) for state in both], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("states", "marked", "unknown"),
+    [
+        ("wwwwwwffff", [(None, 0.6)], []),
+        ("ffffffffww", [(0.8, None)], []),
+        ("wwfffffffw", [(None, 0.2), (0.9, None)], []),
+        ("fffwwfffff", [(0.3, 0.5)], []),
+        ("ffffffffff", [], []),
+        ("wwwwwwwwww", [(None, None)], []),
+        ("..........", [], [(None, None)]),
+        # What was not tested between or beyond weak tenths counts to them; elsewhere it is told apart.
+        (".ww.wffff.", [(None, 0.5)], [(0.9, None)]),
+        ("...f.fww..", [(0.6, None)], [(None, 0.3), (0.4, 0.5)]),
+        ("....w.....", [(None, None)], []),
+    ],
+)
+@pytest.mark.parametrize("label", [0, 1])
+def test_ranges_follow_from_the_tenths(
+    label: int, states: str, marked: list[Any], unknown: list[Any]
+) -> None:
+    found = care(label, states)
+    assert [(span.low, span.high) for span in found.marked] == marked
+    assert [(span.low, span.high) for span in found.unknown] == unknown
+    assert (found.judged, found.tenths) == (10 - states.count("."), 10)
+
+
+def inside(place: int, spans: tuple[Span, ...]) -> int:
+    middle = (place + 0.5) / 10
+    return sum((span.low or 0) < middle < (1 if span.high is None else span.high) for span in spans)
+
+
+@given(st.text("wf.", min_size=10, max_size=10))
+def test_every_weak_tenth_is_in_one_range_and_no_fine_one(states: str) -> None:
+    found = care(1, states)
+    for place, state in enumerate(states):
+        times = inside(place, found.marked)
+        assert times == (1 if state == "w" else 0 if state == "f" else times) <= 1
+        assert inside(place, found.unknown) == (1 if state == "." and not times else 0)
+
+
+MISS, ALARM = "(it may miss tumor)", "(it may raise false alarms)"
+SHOWN = "the test patients show an accuracy of 50 % or more."
+CARE = "Use with care where a patch holds"
+
+
+@pytest.mark.parametrize(
+    ("tumor", "normal", "told"),
+    [
+        ("wwwwwwffff", "ffffffffff", f"{CARE} under 60 % tissue {MISS}."),
+        ("wwffffffff", "ffffffffww", f"{CARE} under 20 % tissue {MISS} or 80 % tissue or more {ALARM}."),
+        (
+            "wfffffffff",
+            "wfffffffff",
+            f"{CARE} under 10 % tissue (it may miss tumor and it may raise false alarms).",
+        ),
+        (
+            "ffffffffff",
+            ".fffffffff",
+            (
+                f"No range of tissue is marked for care: wherever it could be judged, {SHOWN} "
+                "Too few test patches to say: non-tumor patches with under 10 % tissue."
+            ),
+        ),
+        (
+            "ww........",
+            "..........",
+            (
+                "Use with care whatever the tissue: in no tenth of the tissue fraction that could be judged "
+                f"do {SHOWN} Too few test patches to say: non-tumor patches with any tissue."
+            ),
+        ),
+        (
+            "..........",
+            "..........",
+            "In which ranges of tissue it is weak cannot be said: too few test patches.",
+        ),
+    ],
+)
+def test_where_to_take_care_is_told_in_every_case(tumor: str, normal: str, told: str) -> None:
+    assert " ".join(care_told((care(1, tumor), care(0, normal)), 0.5)) == told
+
+
+@pytest.mark.parametrize(("below", "marked"), [(0.3, []), (0.31, [(0.4, 0.5)]), (0.71, [(None, None)])])
+def test_the_bound_decides(below: float, marked: list[Any]) -> None:
+    lows = [0.9] * 10 + [0.7] * 4 + [0.3] + [0.7] * 5
+    found = Care.of(1, AttributeBins(2), [interval(low) for low in lows], below)
+    assert [(span.low, span.high) for span in found.marked] == marked
+    assert not Care.of(0, AttributeBins(2), [interval(low) for low in lows], below).marked
+
+
+def test_tenths_are_those_of_the_figures(sources: Sources) -> None:
+    assert sources.subject is not None
+    tumor, normal = cares_of(sources.subject, 0.5)
+    own = [math.isfinite(each.low) for each in sources.subject.method.bins]
+    assert (tumor.label, tumor.judged) == (1, sum(own[10:]))
+    assert (normal.label, normal.judged) == (0, sum(own[:10]))
+
+
+def errors(
+    label: int, attribute: str, share: tuple[float, float, float], *, worst: bool = False
+) -> GroupErrors:
+    name = f"{'tumor' if label else 'non-tumor'} patches with {attribute}"
+    found = Interval(*share, 0.95, 0.0, math.nan)
+    return GroupErrors(name, "", label, found, "", worst, patches=7, patients=1)
+
+
+LITTLE, MUCH = "little tissue (up to 45.5 %)", "much tissue (over 45.5 %)"
+NONE = (math.nan, math.nan, math.nan)
+
+
+def test_the_worst_group_is_told_with_the_threshold() -> None:
+    missed = errors(1, LITTLE, (0.234, 0.151, 0.33), worst=True)
+    alarmed = errors(0, MUCH, (0.118, 0.05, 0.2))
+    assert sentence([missed, alarmed]) == (
+        "Of 100 tumor patches with little tissue (up to 45.5 %) it misses 23 (15 to 33); in the other groups "
+        "it errs in at most 12 of 100."
+    )
+    told = sentence([replace(missed, worst=False), replace(alarmed, worst=True), errors(0, LITTLE, NONE)])
+    assert told == (
+        "Of 100 non-tumor patches with much tissue (over 45.5 %) it raises a false alarm in 12 (5 to 20); in "
+        "the other groups that can be judged it errs in at most 23 of 100. Not known, too few: non-tumor "
+        "patches with little tissue (up to 45.5 %) (7 of 1 test patients)."
+    )
+
+
+def test_no_error_one_group_and_no_group_have_words_of_their_own() -> None:
+    missed, right = errors(1, LITTLE, (0.003, 0.0, 0.08), worst=True), errors(0, LITTLE, (0.0, 0.0, 0.1))
+    assert "misses under 1 (0 to 8); in the other groups it errs in none." in sentence([missed, right])
+    assert "No other group can be judged. Not known" in sentence([missed, errors(0, LITTLE, NONE)])
+    assert sentence([errors(1, LITTLE, NONE)]).startswith("How often it errs cannot be said")
+
+
+def test_figures_are_those_of_the_group_table(sources: Sources) -> None:
+    subject = sources.subject
+    assert subject is not None
+    found = errors_of(subject)
+    table = subject.run.patches
+    assert [each.label for each in found] == [1, 1, 0, 0]
+    for each, number in zip(found, (2, 3, 0, 1), strict=True):
+        part = table[table["group"] == number]
+        assert each.share.estimate == pytest.approx((part["prediction"] != part["label"]).mean())
+        accuracy = subject.method.groups[number]
+        assert (each.share.low, each.share.high) == (1 - accuracy.high, 1 - accuracy.low)
+        value = f"{100 * sources.evidence.threshold_value('low'):.3g} %"
+        assert value in each.name
+    assert [each.worst for each in found].count(True) >= 1
+
+
+def test_what_an_interval_holds_is_told(cohort: Context, sources: Sources) -> None:
+    assert sources.subject is not None
+    lines = dict(evidence_lines(sources, sources.subject))
+    assert lines["Trainings"] == "One seed. Intervals hold other test patients, and not another training."
+    assert "No study" in lines["Division of patients"]
+    assert "Under 10 in" in lines["Test patients"]
+    another_seed(cohort, "gerne-low", 7)
+    write_study(cohort)
+    found = sources_of(cohort)
+    assert found.subject is not None
+    lines = dict(evidence_lines(found, found.subject))
+    assert lines["Trainings"].startswith("2 seeds. Intervals hold other test patients and other trainings.")
+    assert "one degree of freedom" in lines["Trainings"]
+    assert "a study of 2 repeats with 16 patients" in lines["Division of patients"]
+    assert "err in the worst group in 0 of 100" in lines["Division of patients"]
+
+
+def gate_record(**changes: Any) -> dict[str, Any]:
+    record = {
+        "alias": "champion",
+        "decision": "promote",
+        "reasons": [],
+        "forced": "",
+        "candidate": {"run": "gerne-low", "version": "3", "mlflow_run_id": "x"},
+        "threshold": "low",
+        "test": {"patients": 4},
+        "figures": {"candidate": {"wga": {"estimate": 0.75}}},
+    }
+    return record | changes
+
+
+@pytest.mark.parametrize(
+    ("record", "word", "passed", "why"),
+    [
+        (None, "not asked yet", None, "--dry-run"),
+        (gate_record(), "passed, as “champion”", True, ""),
+        (
+            gate_record(forced="few patients"),
+            "passed, as “champion”",
+            True,
+            "accepted by --force: few patients",
+        ),
+        (
+            gate_record(decision="refuse", reasons=["WGA is low", "it is slow"]),
+            "refused",
+            False,
+            "WGA is low. It",
+        ),
+        (
+            gate_record(candidate={"run": "erm-low"}),
+            "not asked of this model",
+            None,
+            "is of erm-low, the report",
+        ),
+        (gate_record(test={"patients": 5}), "not asked of this model", None, "another version of gerne-low"),
+        (
+            gate_record(figures={"candidate": {"wga": {"estimate": "not estimable"}}}),
+            "not asked of this model",
+            None,
+            "another version of gerne-low",
+        ),
+        (
+            gate_record(figures={"candidate": {"wga": {"estimate": 0.7}}}),
+            "not asked of this model",
+            None,
+            "another version of gerne-low",
+        ),
+    ],
+)
+def test_the_gate_is_told_only_of_this_model(
+    tmp_path: Path, record: dict[str, Any] | None, word: str, passed: bool | None, why: str
+) -> None:
+    paths = Paths(tmp_path, "toy")
+    assert gate_file(paths) == gate_path(paths)
+    if record is not None:
+        gate_file(paths).parent.mkdir(parents=True)
+        gate_file(paths).write_text(json.dumps(record))
+    found = gate_result(paths, "gerne-low", 0.7501, 4)
+    assert (found.word, found.passed) == (word, passed)
+    assert why in " ".join(found.reasons)
+
+
+def test_a_damaged_judgement_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, "toy")
+    gate_file(paths).parent.mkdir(parents=True)
+    gate_file(paths).write_text("{}")
+    with pytest.raises(ArtifactError, match="without alias"):
+        gate_result(paths, "gerne-low", 0.75, 4)
+
+
+def test_the_picture_is_told_with_its_numbers(sources: Sources) -> None:
+    found = values(sources)
+    assert found["picture"].count(" of 100 (") == 4
+    assert found["gate"].word == "not asked yet"
+
+
+def test_code_in_sentences_is_escaped() -> None:
+    assert coded("a <b> `x < y` c") == "a &lt;b&gt; <code>x &lt; y</code> c"
