@@ -58,6 +58,8 @@ class CohortFile(Settings):
     """What its models are for, as they tell those who use them."""
     limits: tuple[str, ...] = ()
     """What is known to go wrong with its models, a sentence each, beside what follows from their figures."""
+    montages: bool = False
+    """Whether a slide is a montage of loose patches, so that places on it mean nothing."""
     algorithms: dict[str, dict[str, Any]]
     """What differs from configs/algorithms/<name>.yaml."""
 
@@ -157,9 +159,8 @@ def expanded(text: str) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        found = os.environ.get(name) or default
-        if found is None:
+        name = match["name"]
+        if (found := os.environ.get(name) or match["default"]) is None:
             raise ConfigError(
                 has=f"{text}, with {name} not set",
                 needs=f"a value for {name}",
@@ -194,8 +195,7 @@ def require_slides(cohort: CohortFile, name: str, what: str) -> None:
         raise ConfigError(
             has=f"the cohort {name}, a benchmark whose images are imported",
             needs=f"a cohort of slides (`manifest`) for {what}",
-            do=f"run `evenpatch import --cohort {name}`, then train, evaluate and track "
-            "(docs/benchmark-cohorts.md)",
+            do=f"run `evenpatch import --cohort {name}`, then train (docs/benchmark-cohorts.md)",
         )
 
 

@@ -1,5 +1,7 @@
 """The report's page: every panel rendered, and put together."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -20,10 +22,9 @@ def render(sources: Sources) -> str:
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
-    shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
     bodies = {
         panel: _body(environment, panel, sources)
-        for panel in track(shown, description="report", transient=True)
+        for panel in track(shown_panels(sources), description="report", transient=True)
     }
     parts = [
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
@@ -36,6 +37,30 @@ def render(sources: Sources) -> str:
         parts=[(question, panels) for question, panels in parts if panels],
         version=versions()["evenpatch"],
     )
+
+
+def shown_panels(sources: Sources) -> list[Panel]:
+    """Those that the report has: of tested patients where there are any."""
+    return [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+
+
+def write_beside(sources: Sources, folder: Path) -> None:
+    """Write what lies beside the report: a folder each of the panels that have files, whole or not at all.
+
+    Args:
+        sources: of the report.
+        folder: that the report lies in; files of an earlier report that are in the way go.
+    """
+    shown = shown_panels(sources)
+    for panel in PANELS:
+        whole, part = folder / panel.name, folder / f".{panel.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        for name, content in panel.files(sources) if panel.files and panel in shown else ():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(content)
+        shutil.rmtree(whole, ignore_errors=True)
+        if part.is_dir():
+            part.rename(whole)
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:

@@ -1,6 +1,6 @@
 """What the panels of the report are made from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
+from pipeline.report.names import Names, names_of
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
@@ -53,6 +54,10 @@ class ReportSettings(JudgingSettings):
     """The algorithms the candidate is compared with; all differences are printed whatever they are."""
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
+    hash_ids: bool = False
+    """Whether slides and patients are called by a salted hash of their ids."""
+    hash_salt: str = "$(EVENPATCH_SALT:-)"
+    """What is hashed with them; `$(NAME)` reads the environment."""
     examples: ExampleSettings
 
 
@@ -79,6 +84,7 @@ class Sources:
         boards: figures of the test split by threshold, low before high; all seeds of a run pooled. None where
             the split has no test patients.
         study: of a repeated cross-validation; empty where there is none of the present patches.
+        ids: what slides, patients and patches are called: templates print no id but through it.
     """
 
     evidence: Evidence
@@ -86,6 +92,7 @@ class Sources:
     study: tuple[Scoreboard, ...]
     terms: Terms
     settings: ReportSettings
+    ids: Names
 
     @cached_property
     def subject(self) -> Subject | None:
@@ -136,6 +143,8 @@ class Panel:
         appendix: whether it is detail, which the printed report leaves out unless it is asked for.
         tested: whether it is about test patients, and left out where there are none; False: it is there only
             then; None: it is always there.
+        files: what lies beside the report in the folder of the panel's name, if anything: names in it, which
+            may hold `/`, and contents. Links to them are `<name>/...`.
     """
 
     name: str
@@ -144,6 +153,7 @@ class Panel:
     values: Callable[[Sources], Mapping[str, Any]] | None = None
     tested: bool | None = None
     appendix: bool = False
+    files: Callable[[Sources], Iterator[tuple[str, bytes]]] | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:
@@ -168,4 +178,5 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
         study=scoreboards_of(study, replace(terms, references=None)),
         terms=terms,
         settings=settings,
+        ids=names_of(hash_ids=settings.hash_ids, salt=settings.hash_salt),
     )

@@ -4,7 +4,8 @@ It compares every evaluated training on the test patients: the verdict in words,
 intervals over patients, training curves, example patches, and where it all comes from. Other seeds of a
 training (`evenpatch train --seed`) are pooled with it, and a finished study of the present patches is shown.
 Whatever it shows comes from the earlier stages' files; the same files give the same report, but for its
-provenance.
+provenance. Beside it lie what would make it too large, or is read by other programs: a folder for each panel
+that has files.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import logging
 
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
-from pipeline.report.page import render
+from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: an earlier stage's output is missing.
     """
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
-    page = render(gather(context, settings))
+    sources = gather(context, settings)
+    page = render(sources)
+    write_beside(sources, context.paths.report.parent)
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)
