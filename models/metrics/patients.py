@@ -14,7 +14,7 @@ from models.metrics.auroc import Rankings, rankings
 from models.metrics.spread import Shares, effective_patients, shares_of
 from patching.errors import GroupError
 
-OF_BOTH_CLASSES = ("auroc", "auprc", "ppv", "npv", "ppv_at", "npv_at")
+OF_BOTH_CLASSES = ("auroc", "auprc")
 """Metrics that take patches of both classes; their groups are numbered label * A + a."""
 
 

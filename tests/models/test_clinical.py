@@ -1,4 +1,4 @@
-"""Predictive values, average precision, counts at thresholds, net benefit and regions, against others' code."""
+"""Predictive values, average precision, thresholds, net benefit and regions, against others' code."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ from sklearn.metrics import (
 
 from models.metrics.clinical.neighbors import touching_regions
 from models.metrics.clinical.precision_recall import PrecisionStatistics, precision_statistics
-from models.metrics.clinical.predictive_values import PredictiveStatistics, predictive_values
+from models.metrics.clinical.predictive_values import predictive_intervals, predictive_values
 from models.metrics.clinical.thresholds import N_STEPS, net_benefit, steps_exceeded, threshold_steps, told_at
-from models.metrics.intervals import PatientStatistics, bootstrap, patient_statistics
+from models.metrics.intervals import Interval, PatientStatistics, bootstrap, patient_statistics
 from models.metrics.patients import patients_behind
 from models.networks.card import DecisionCard
 from models.networks.decision import told
@@ -49,27 +49,45 @@ class Verdicts:
         )
 
 
-@given(st.integers(0, 10**6))
+@given(st.integers(0, 10**6), st.sampled_from([0.02, 0.1, 0.6]))
 @settings(max_examples=20, deadline=None)
-def test_predictive_values_of_every_draw_are_scikit_learns(seed: int) -> None:
+def test_predictive_values_are_scikit_learns_at_that_prevalence(seed: int, prevalence: float) -> None:
     data = Verdicts(seed)
-    statistics = PredictiveStatistics(data.classes(), 0.1)
-    found_DM = statistics.metrics(data.draws_DP)[:, 0]
-    for found_M, weight_N in zip(found_DM, data.weights_DN, strict=True):
-        given_, told_, options = data.label_N, data.prediction_N, {"sample_weight": weight_N}
-        values = dict(zip(statistics.names, found_M, strict=True))
-        if len(np.unique(given_[weight_N > 0])) < 2:
-            continue
-        assert values["group_1"] == pytest.approx(recall_score(given_, told_, **options))
-        assert values["group_0"] == pytest.approx(recall_score(given_, told_, pos_label=0, **options))
-        assert values["ppv"] == pytest.approx(precision_score(given_, told_, **options))
-        assert values["npv"] == pytest.approx(precision_score(given_, told_, pos_label=0, **options))
-        # Patches weighted until a tenth of them holds tumor have the predictive values of that prevalence.
-        tumor = weight_N[given_ == 1].sum() / weight_N.sum()
-        moved_N = weight_N * np.where(given_ == 1, 0.1 / tumor, 0.9 / (1 - tumor))
-        options = {"sample_weight": moved_N}
-        assert values["ppv_at"] == pytest.approx(precision_score(given_, told_, **options))
-        assert values["npv_at"] == pytest.approx(precision_score(given_, told_, pos_label=0, **options))
+    label_N, told_N = data.label_N, data.prediction_N
+    sensitivity, specificity = (recall_score(label_N, told_N, pos_label=y) for y in (1, 0))
+    # Patches weighted until this share of them holds tumor have the predictive values of that prevalence.
+    tumor = label_N.mean()
+    weight_N = np.where(label_N == 1, prevalence / tumor, (1 - prevalence) / (1 - tumor))
+    expected = [precision_score(label_N, told_N, pos_label=y, sample_weight=weight_N) for y in (1, 0)]
+    np.testing.assert_allclose(predictive_values(sensitivity, specificity, prevalence), expected)
+
+
+def test_an_interval_of_a_predictive_value_holds_what_both_intervals_hold() -> None:
+    data = Verdicts(3)
+    found = bootstrap(data.classes())
+    sensitivity, specificity = found["group_1"], found["group_0"]
+    ppv, npv = predictive_intervals(sensitivity, specificity, 0.1)
+    assert 0 < ppv.low < ppv.estimate < ppv.high < 1
+    assert ppv.estimate == float(predictive_values(sensitivity.estimate, specificity.estimate, 0.1)[0])
+    corners = [
+        predictive_values(one, other, 0.1)
+        for one in (sensitivity.low, sensitivity.high)
+        for other in (specificity.low, specificity.high)
+    ]
+    for interval, values in zip((ppv, npv), zip(*corners, strict=True), strict=True):
+        assert (interval.low, interval.high) == (min(values), max(values))
+    assert ppv.patients == min(sensitivity.patients or 0, specificity.patients or 0)
+
+
+def test_a_verdict_that_nothing_gets_has_an_interval_all_the_same() -> None:
+    none = Interval(0.0, 0.0, 0.3, 0.95, 0.0, np.nan, patients=4)
+    most = Interval(0.9, 0.8, 0.95, 0.95, 0.0, np.nan, patients=6)
+    ppv, npv = predictive_intervals(none, most, 0.5)
+    assert (ppv.estimate, ppv.low) == (0, 0)
+    assert ppv.high == pytest.approx(0.3 / 0.35)
+    assert npv.low == pytest.approx(0.8 / 1.8)
+    unknown = Interval(np.nan, np.nan, np.nan, 0.95, 0.0, np.nan)
+    assert np.isnan(predictive_intervals(unknown, most, 0.5)[0].estimate)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
@@ -105,24 +123,20 @@ def test_several_seeds_are_a_mean() -> None:
     assert interval.holds == "patients and training"
 
 
-def test_a_metric_of_both_classes_stands_on_the_smaller_one() -> None:
+def test_average_precision_stands_on_the_smaller_class() -> None:
     label_N, patient_N = np.repeat([0, 1], [60, 40]), np.r_[np.arange(60) % 6, np.arange(40) % 3]
     classes = patient_statistics(label_N, label_N, label_N, patient_N, 2)
-    statistics = PredictiveStatistics(classes, 0.5)
-    for name in ("ppv", "npv", "ppv_at", "npv_at"):
-        assert patients_behind(statistics, statistics.names.index(name)).fewest == 3
     ranked = precision_statistics(classes, label_N, label_N / 2, patient_N)
     assert patients_behind(ranked, 2).fewest == 3
 
 
-def test_one_class_alone_is_not_estimable() -> None:
+def test_one_class_alone_has_no_average_precision() -> None:
     ones, patient_N = np.ones(50, int), np.arange(50) % 5
     classes = patient_statistics(ones, ones, ones, patient_N, 2)
-    found = bootstrap(PredictiveStatistics(classes, 0.2), n_draws=50)
-    assert all(np.isnan(found[name].estimate) for name in ("ppv", "npv", "ppv_at", "npv_at", "group_0"))
-    assert found["group_1"].estimate == 1
     ranked = precision_statistics(classes, ones, ones * 0.7, patient_N)
-    assert np.isnan(bootstrap(ranked, n_draws=50)["auprc"].estimate)
+    found = bootstrap(ranked, n_draws=50)
+    assert np.isnan([found["auprc"].estimate, found["group_0"].estimate]).all()
+    assert found["group_1"].estimate == 1
 
 
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1, np.nan])

@@ -1,12 +1,12 @@
-"""Predictive values: how often a verdict is right, at the patches' own prevalence and at a stated one."""
+"""Predictive values at a stated prevalence: how often a verdict would be right where tumor is so common."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.metrics.accuracy import ratio
-from models.metrics.patients import PatientStatistics
+from models.metrics.intervals import Interval
 from patching.errors import GroupError
 
 
@@ -38,52 +38,32 @@ def predictive_values(
     )
 
 
-@dataclass(frozen=True)
-class PredictiveStatistics:
-    """Per-patient sums of both classes, for intervals of predictive values (PatientSums).
+def predictive_intervals(
+    sensitivity: Interval, specificity: Interval, prevalence: float
+) -> tuple[Interval, Interval]:
+    """Positive and negative predictive value at a stated prevalence, with intervals.
 
-    Attributes:
-        classes: sums whose groups are the labels 0 and 1.
-        prevalence: share of tumor patches that `ppv_at` and `npv_at` are told for.
+    Both rise with sensitivity and with specificity: their ends are those of the lowest and highest of both.
+    Where these two intervals hold together at a level, as of two groups, what is made of them holds at least
+    at it; also where all tumor or none is found, to which draws of patients would give no width.
+
+    Raises:
+        GroupError: a prevalence that is not between 0 and 1.
     """
-
-    classes: PatientStatistics
-    prevalence: float
-
-    @property
-    def patients(self) -> tuple[str, ...]:
-        return self.classes.patients
-
-    @property
-    def count_PRG(self) -> NDArray[np.float64]:
-        return self.classes.count_PRG
-
-    @property
-    def estimable_G(self) -> NDArray[np.bool_]:
-        return self.classes.estimable_G
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Specificity and sensitivity; then predictive values, `ppv` and `npv` of the patches as they are."""
-        return ("group_0", "group_1", "ppv", "npv", "ppv_at", "npv_at")
-
-    def metrics(self, weights_DP: NDArray[np.float64], /) -> NDArray[np.float64]:
-        """Every metric of every draw and repeat, [D, R, 6]; NaN where undefined, or where a class is not
-        estimable.
-
-        Args:
-            weights_DP: how often every patient is in a draw.
-        """
-        right_DR2, count_DR2 = (
-            np.tensordot(weights_DP, part_PRG, axes=1)
-            for part_PRG in (self.classes.correct_PRG, self.classes.count_PRG)
+    values = {
+        name: predictive_values(getattr(sensitivity, name), getattr(specificity, name), prevalence)
+        for name in ("estimate", "low", "high")
+    }
+    patients = [each.patients for each in (sensitivity, specificity) if each.patients is not None]
+    positive, negative = (
+        replace(
+            sensitivity,
+            estimate=float(values["estimate"][k]),
+            low=float(values["low"][k]),
+            high=float(values["high"][k]),
+            spread=np.nan,
+            patients=min(patients, default=None),
         )
-        wrong_DR2, share_DR2 = count_DR2 - right_DR2, ratio(right_DR2, count_DR2)
-        values = (
-            ratio(right_DR2[..., 1], right_DR2[..., 1] + wrong_DR2[..., 0]),
-            ratio(right_DR2[..., 0], right_DR2[..., 0] + wrong_DR2[..., 1]),
-            *predictive_values(share_DR2[..., 1], share_DR2[..., 0], self.prevalence),
-        )
-        both = self.estimable_G.all()
-        found_DR6 = np.concatenate([share_DR2, np.stack(values, axis=-1)], axis=-1)
-        return np.where([*self.estimable_G, *[both] * len(values)], found_DR6, np.nan)
+        for k in (0, 1)
+    )
+    return positive, negative

@@ -5,6 +5,7 @@ from pipeline.report.panels import (
     curves,
     examples,
     groups,
+    metrics,
     provenance,
     reliability,
     sheets,
@@ -18,6 +19,7 @@ from pipeline.report.sources import Panel, Question
 PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),
     Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
+    Panel("metrics", "The figures of this model", Question.TRUST, metrics.values, tested=True),
     Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True

@@ -1,7 +1,7 @@
 """Figures of one model on all test patches, on those of every attribute value, and in every group."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from models.metrics.calibration import CalibrationError
 from models.metrics.clinical.precision_recall import precision_statistics
-from models.metrics.clinical.predictive_values import PredictiveStatistics
+from models.metrics.clinical.predictive_values import predictive_intervals
 from models.metrics.intervals import Interval, bootstrap, patient_statistics
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import WITHIN, Method
-from pipeline.results.profiles.operating import scored
+from pipeline.results.profiles.operating import Operating, scored
 from pipeline.training.layout import NamedLayout
 
 Kind = Literal["all", "attribute", "group"]
@@ -71,56 +71,63 @@ def parts_of(
     """
     if not method.operating:
         return ()
-    rows, n_attributes = method.pool.rows, names.groups.n_attributes
-    attribute_N = rows["group"].to_numpy(np.int64) % n_attributes
-    whole, *strata = method.operating
-    everywhere = np.ones(len(rows), bool)
-    verdicts = [(whole, everywhere, method.figures.get("auroc"), "all patches")] + [
-        (each, attribute_N == a, method.strata[a] if method.strata else None, names.attributes[a])
-        for a, each in enumerate(strata)
-    ]
-    found = []
-    for operating, member_N, auroc, name in verdicts:
-        own = {
-            "sensitivity": operating.sensitivity,
-            "specificity": operating.specificity,
-            **_of_both_labels(method, member_N, settings, prevalence),
-            **({"auroc": auroc} if auroc else {}),
-            "brier": operating.brier,
-        }
-        kind: Kind = "all" if operating.attribute is None else "attribute"
-        sizes = _sizes(method, member_N)
-        found.append(
-            Part(
-                kind,
-                operating.attribute or 0,
-                name,
-                None,
-                **sizes,
-                figures=own,
-                calibration=operating.calibration,
-            )
-        )
-    return (*found, *_groups(method, names, settings))
+    both = [_of_operating(method, each, names, settings, prevalence) for each in method.operating]
+    return (*both, *_groups(method, names, settings))
+
+
+def _of_operating(
+    method: Method, operating: Operating, names: NamedLayout, settings: BootstrapSettings, prevalence: float
+) -> Part:
+    """Of all patches, or of those of an attribute value."""
+    a, attribute_N = operating.attribute, method.pool.rows["group"] % names.groups.n_attributes
+    member_N = np.ones(len(attribute_N), bool) if a is None else (attribute_N == a).to_numpy()
+    strata = dict(enumerate(method.strata))
+    auroc = method.figures.get("auroc") if a is None else strata.get(a)
+    figures = {
+        "sensitivity": operating.sensitivity,
+        "specificity": operating.specificity,
+        **_of_both_labels(method, member_N, settings),
+        **({"auroc": auroc} if auroc else {}),
+        "brier": operating.brier,
+    }
+    at = predictive_intervals(operating.sensitivity, operating.specificity, prevalence)
+    return Part(
+        kind="all" if a is None else "attribute",
+        number=a or 0,
+        name="all patches" if a is None else names.attributes[a],
+        label=None,
+        **_sizes(method, member_N),
+        figures=figures | dict(zip(("ppv_at", "npv_at"), at, strict=True)),
+        calibration=operating.calibration,
+    )
 
 
 def _of_both_labels(
-    method: Method, member_N: NDArray[np.bool_], settings: BootstrapSettings, prevalence: float
+    method: Method, member_N: NDArray[np.bool_], settings: BootstrapSettings
 ) -> dict[str, Interval]:
-    """Predictive values and average precision of some patches."""
+    """Predictive values of some patches as they are, and their average precision."""
     rows = method.pool.rows[member_N]
     prediction_RN, probability_RN = (
         method.pool.by_run(column, missing)[:, member_N]
         for column, missing in (("prediction", -1), ("probability", np.nan))
     )
-    minimum = settings.minimums(len(method.pool.runs))
-    classes = patient_statistics(
-        rows["label"], prediction_RN, rows["label"], rows["patient_id"], 2, **minimum
-    )
-    ranked = precision_statistics(classes, rows["label"], probability_RN, rows["patient_id"])
-    found = bootstrap(PredictiveStatistics(classes, prevalence), **settings.drawn)
-    found |= bootstrap(ranked, **settings.drawn)
-    return {name: found[name] for name in ("ppv", "npv", "ppv_at", "npv_at", "auprc")}
+    label_N, patient_N, minimum = rows["label"], rows["patient_id"], settings.minimums(len(prediction_RN))
+    classes = patient_statistics(label_N, prediction_RN, label_N, patient_N, 2, **minimum)
+    # Of the patches that are told as tumor, and of the others, the right ones: groups made of the verdicts.
+    told = patient_statistics(label_N, prediction_RN, rows["prediction"], patient_N, 2, **minimum)
+    values = bootstrap(told, **settings.drawn)
+    ranked = precision_statistics(classes, label_N, probability_RN, patient_N)
+    # With patches of one label alone a verdict is right or wrong by that, whatever the network.
+    known = bool(classes.estimable_G.all())
+    return {
+        "ppv": values["group_1"] if known else _unknown(values["group_1"]),
+        "npv": values["group_0"] if known else _unknown(values["group_0"]),
+        "auprc": bootstrap(ranked, **settings.drawn)["auprc"],
+    }
+
+
+def _unknown(interval: Interval) -> Interval:
+    return replace(interval, estimate=np.nan, low=np.nan, high=np.nan)
 
 
 def _groups(method: Method, names: NamedLayout, settings: BootstrapSettings) -> Iterator[Part]:
