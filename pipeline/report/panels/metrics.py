@@ -1,6 +1,6 @@
 """Figures of the subject for who has to act on a verdict: parts, misses at the border, regions missed."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -91,12 +91,7 @@ def with_places(patches: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     return patches.merge(index[["patch_id", "x", "y", "extent"]], on="patch_id", how="left", validate="1:1")
 
 
-def _rows(sources: Sources, regions: Regions) -> list[dict[str, Any]]:
-    return [
-        {
-            **row,
-            "slide": sources.ids.slide(row["slide_id"]),
-            "patient": sources.ids.patient(row["patient_id"]),
-        }
-        for row in regions.lost.head(_LISTED).to_dict("records")
-    ]
+def _rows(sources: Sources, regions: Regions) -> list[dict[Hashable, Any]]:
+    shown, ids = regions.lost.head(_LISTED), sources.ids
+    named = shown.assign(slide=shown["slide_id"].map(ids.slide), patient=shown["patient_id"].map(ids.patient))
+    return named.to_dict("records")
