@@ -73,7 +73,7 @@ def subject_regions(sources: Sources, subject: Subject) -> tuple[Regions | None,
             "The slides of this cohort are montages of loose patches: patches that touch there are no region "
             "of a slide, so there is no region to miss."
         )
-    outlined = evidence.slides["annotation"].fillna("").astype(str) != ""
+    outlined = evidence.slides["annotation"].astype("str").fillna("") != ""
     slides = set(evidence.slides.loc[outlined, "slide_id"])
     patches = with_places(subject.run.patches, evidence.index)
     patches = patches[patches["slide_id"].isin(slides) & (patches["label"] == 1)]
