@@ -164,7 +164,7 @@ def ranking(
     if n_patients <= most_paired and n_patients * len(score_N) <= _MOST_COUNTED:
         tables = [_paired(score_N[s], positive_N[s], patient_N[s], n_patients) for s in strata_SN]
         return PairedPatches(*(np.stack(part) for part in zip(*tables, strict=True)))
-    bin_N, n_bins = _bins(score_N, most_bins)
+    bin_N, n_bins = score_bins(score_N, most_bins)
     shape = (2 * n_attributes * n_bins, n_patients)
     ones, places = np.ones(len(score_N)), (group_N * n_bins + bin_N, patient_N)
     shares = [_shares(score_N[s], positive_N[s], bin_N[s], n_bins) for s in strata_SN]
@@ -183,7 +183,7 @@ def _paired(
     return wins_PP, positive_P.astype(np.float64), negative_P.astype(np.float64)
 
 
-def _bins(score_N: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], int]:
+def score_bins(score_N: NDArray[np.float64], most: int) -> tuple[NDArray[np.int64], int]:
     """Bin of every patch and how many there are: of about equally many patches, equal scores in one."""
     values, place_N = np.unique(score_N, return_inverse=True)
     if len(values) > most:

@@ -14,6 +14,9 @@ from models.metrics.auroc import Rankings, rankings
 from models.metrics.spread import Shares, effective_patients, shares_of
 from patching.errors import GroupError
 
+OF_BOTH_CLASSES = ("auroc", "auprc")
+"""Metrics that take patches of both classes; their groups are numbered label * A + a."""
+
 
 class PatientSums(Protocol):
     """Per-patient sums whose metrics can be bootstrapped: P patients, R repeats (seeds), G groups, M metrics.
@@ -108,8 +111,8 @@ class PatientStatistics:
 def patients_behind(statistics: PatientSums, m: int) -> Behind:
     """The patients that metric m stands on.
 
-    A group's own; for WGA, GBA and the AUROC within strata, of the smallest estimable group; for an AUROC, of
-    the smaller class; for all else, all patients.
+    A group's own; for WGA, GBA and the AUROC within strata, of the smallest estimable group; for a
+    metric of both classes, of the smaller one; for all else, all patients.
     """
     count_PG = statistics.count_PRG.mean(axis=1)
     n_groups, name = count_PG.shape[1], statistics.names[m]
@@ -118,7 +121,7 @@ def patients_behind(statistics: PatientSums, m: int) -> Behind:
         parts_XP = [count_PG[:, m]]
     elif name in ("wga", "gba", "auroc_within"):
         parts_XP = list(count_PG[:, statistics.estimable_G].T)
-    elif name == "auroc":
+    elif name in OF_BOTH_CLASSES:
         parts_XP = list(count_PG.reshape(len(count_PG), 2, n_groups // 2).sum(axis=2).T)
     elif name.startswith("auroc_"):
         parts_XP = list(

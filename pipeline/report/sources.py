@@ -63,6 +63,10 @@ class ReportSettings(JudgingSettings):
     hash_salt: str = "$(EVENPATCH_SALT:-)"
     """What is hashed with them; `$(NAME)` reads the environment."""
     examples: ExampleSettings
+    prevalence: float = Field(default=0.1, gt=0, lt=1)
+    """Share of tumor that predictive values are told for, beside the test patches' own."""
+    inside: float = Field(default=0.999, gt=0, le=1)
+    """Tumor fraction from which a tumor patch lies wholly inside its outline; under it, at the border."""
 
 
 @dataclass(frozen=True)

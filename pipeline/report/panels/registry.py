@@ -2,10 +2,12 @@
 
 from pipeline.report.panels import (
     audit,
+    calibration,
     cohort,
     curves,
     examples,
     groups,
+    metrics,
     provenance,
     reliability,
     sheets,
@@ -19,6 +21,15 @@ from pipeline.report.sources import Panel, Question
 PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),
     Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
+    Panel("metrics", "The figures of this model", Question.TRUST, metrics.values, tested=True),
+    Panel(
+        "calibration",
+        "Calibration and operating point",
+        Question.TRUST,
+        calibration.values,
+        tested=True,
+        scripts=("threshold.js",),
+    ),
     Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True

@@ -55,10 +55,10 @@ def operating_of(
         return ()
     n_attributes = n_groups // n_classes
     attribute_N = rows["group"].to_numpy(np.int64) % n_attributes
-    scored = _scored(rows, probability, attribute_N, n_attributes, settings)
-    whole = Operating(None, *scored[-1], sensitivity=classes["group_1"], specificity=classes["group_0"])
+    scores = scored(rows, probability, attribute_N, n_attributes, settings)
+    whole = Operating(None, *scores[-1], sensitivity=classes["group_1"], specificity=classes["group_0"])
     parts = (
-        Operating(a, *scored[a], groups[f"group_{n_attributes + a}"], groups[f"group_{a}"])
+        Operating(a, *scores[a], groups[f"group_{n_attributes + a}"], groups[f"group_{a}"])
         for a in range(n_attributes)
     )
     return (whole, *parts)
@@ -83,13 +83,13 @@ def with_operating(
     whole, *parts = operating_of(rows, rows["probability"], groups, classes, settings)
     own, intervals = operating_record(whole), content["intervals"]
     n_groups = len(_numbered(groups))
-    scored = _scored(rows, rows["probability"], rows["group"].to_numpy(np.int64), n_groups, settings)
+    scores = scored(rows, rows["probability"], rows["group"].to_numpy(np.int64), n_groups, settings)
     return {
         **content,
         **{key: value for key, value in own.items() if key != "intervals"},
         "groups": {
             name: group | _scores(*score)
-            for (name, group), score in zip(content["groups"].items(), scored[:-1], strict=True)
+            for (name, group), score in zip(content["groups"].items(), scores[:-1], strict=True)
         },
         "attributes": {f"attribute_{part.attribute}": operating_record(part) for part in parts},
         "intervals": intervals | own["intervals"],
@@ -129,14 +129,20 @@ def _numbered(found: Mapping[str, Interval]) -> list[str]:
     return [name for name in found if name.startswith("group_")]
 
 
-def _scored(
+def scored(
     rows: pd.DataFrame,
     probability: ArrayLike,
     part_N: NDArray[np.int64],
     n_parts: int,
     settings: BootstrapSettings,
 ) -> list[tuple[Interval, CalibrationError]]:
-    """Brier score and calibration error of every part of the patches, and last of all of them."""
+    """Brier score and calibration error of every part of the patches, and last of all of them.
+
+    Args:
+        rows: patches, with label and patient_id.
+        probability: as `operating_of` takes it.
+        part_N: number of every patch's part. n_parts: how many there are.
+    """
     probability_RN = np.atleast_2d(np.asarray(probability, dtype=np.float64))
     label_N = rows["label"].to_numpy(np.int64)
     sums = brier_statistics(

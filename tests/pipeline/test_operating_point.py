@@ -1,0 +1,216 @@
+"""Calibration and operating point: counts at every threshold, in Python and in the page's script."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix
+
+from models.networks.card import DecisionCard
+from models.networks.decision import told
+from pipeline.config import Context, load_stage
+from pipeline.look.html import make_environment, script
+from pipeline.report.panels import calibration
+from pipeline.report.sources import ReportSettings, Sources, Subject, gather
+from pipeline.results.bootstrap import BootstrapSettings
+from pipeline.results.clinical.operating_point import ThresholdCounts, reliability_of, tenths
+from pipeline.results.verdict import estimable
+from pipeline.training.layout import TISSUE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+STEPS = (0, 1, 137, 400, 500, 501, 999, 1000)
+DRIVER = """
+var box = document.querySelector(".threshold"), range = box.querySelector("input"), found = [];
+function read() {
+  var rows = Array.from(box.querySelectorAll("tbody tr"), function (row) {
+    return Array.from(row.cells, function (cell) { return cell.textContent; });
+  });
+  return { words: box.querySelector("output").textContent, rows: rows };
+}
+found.push(read());
+%s.forEach(function (step) {
+  range.value = step;
+  range.dispatchEvent(new Event("input"));
+  found.push(read());
+});
+box.querySelector("button").click();
+found.push(read());
+document.body.appendChild(document.createElement("pre")).textContent = JSON.stringify(found);
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(finished_cohort: Context) -> Sources:
+    """The report is about the method whose probabilities rank neither perfectly nor at random."""
+    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
+    found = gather(finished_cohort, settings)
+    board = found.boards["high"]
+    (method,) = [each for each in board.methods if each.algorithm == "gerne"]
+    subject = Subject(board, method, method.pool.runs[0])
+    # A cached property is what stands under its name.
+    found.__dict__["subject"] = subject
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows(sources: Sources) -> pd.DataFrame:
+    assert sources.subject is not None
+    return sources.subject.run.patches
+
+
+def expected_cells(rows: pd.DataFrame, told_N: np.ndarray) -> list[list[str]]:
+    """The table of a threshold by scikit-learn: all patches, little tissue, much tissue."""
+    found = []
+    for member_N in (rows["attribute"] >= 0, rows["attribute"] == 0, rows["attribute"] == 1):
+        (left, alarms), (missed, right) = confusion_matrix(
+            rows["label"][member_N], told_N[member_N], labels=[0, 1]
+        )
+        shares = [f"{tenths(int(n), int(n + m))} %" for n, m in ((right, missed), (left, alarms))]
+        found.append([f"{n:,}" for n in (right, missed, alarms, left)] + shares)
+    return found
+
+
+def test_counts_at_every_step_are_those_of_the_decision(rows: pd.DataFrame) -> None:
+    counts = ThresholdCounts.of(rows, 4)
+    np.testing.assert_array_equal(counts.size_G, rows["group"].value_counts().sort_index())
+    for step in range(1, 1000, 3):
+        probability_N, class_N = told(DecisionCard(threshold=step / 1000), rows["logit"])
+        np.testing.assert_array_equal(probability_N, rows["probability"])
+        expected_G = np.bincount(rows["group"], weights=class_N, minlength=4)
+        np.testing.assert_array_equal(counts.told_GT[:, step], expected_G)
+
+
+def test_counts_at_the_own_threshold_are_those_that_evaluate_wrote(
+    sources: Sources, finished_cohort: Context
+) -> None:
+    written = json.loads((finished_cohort.paths.evaluation("gerne-high") / "metrics.json").read_text())[
+        "test"
+    ]
+    found = calibration.values(sources)
+    _, little, much = found["rows"]
+    for place, row in enumerate((little, much)):
+        for kind, group in (("rest", place), ("tumor", 2 + place)):
+            figures, own = written["groups"][f"group_{group}"], row["kinds"][kind]
+            right = own["own"] if kind == "tumor" else own["size"] - own["own"]
+            assert (right, own["size"]) == (figures["correct"], figures["patches"])
+    assert (found["own"], found["step"]) == ("0.5", 500)
+
+
+def test_the_static_table_is_scikit_learns(sources: Sources, rows: pd.DataFrame) -> None:
+    found = [row["cells"] for row in calibration.values(sources)["rows"]]
+    assert found == expected_cells(rows, rows["prediction"].to_numpy())
+    assert len({cell for row in found for cell in row}) > 12
+
+
+def test_what_the_page_holds_does_not_grow_with_the_patches() -> None:
+    rng = np.random.default_rng(0)
+    n = 400_000
+    rows = pd.DataFrame({"group": rng.integers(0, 4, n), "probability": rng.random(n), "prediction": 0})
+    counts = ThresholdCounts.of(rows, 4)
+    packed = [calibration._packed(exceeded_X) for exceeded_X in counts.exceeded_GX]
+    assert max(map(len, packed)) < 10_000
+    assert sum(int(pair.split(":")[1]) for text in packed for pair in text.split()) == n
+
+
+def test_reliability_bins_are_scikit_learns(rows: pd.DataFrame) -> None:
+    found = reliability_of(rows, BootstrapSettings(minimum_patches=1, draws=50))
+    shares, means = calibration_curve(rows["label"], rows["probability"], n_bins=10)
+    filled = [each for each in found if each.patches]
+    assert [each.mean for each in filled] == pytest.approx(means)
+    judged = [each for each in filled if each.patients > 1]
+    assert len(judged) > 5
+    expected = [share for each, share in zip(filled, shares, strict=True) if each.patients > 1]
+    assert [each.share.estimate for each in judged] == pytest.approx(expected)
+    assert sum(each.patches for each in found) == len(rows)
+    assert all(each.share.low <= each.share.estimate <= each.share.high for each in judged)
+    assert not any(
+        estimable(each.share) for each in reliability_of(rows, BootstrapSettings(minimum_patches=999))
+    )
+
+
+def test_net_benefit_of_the_parts(sources: Sources, rows: pd.DataFrame) -> None:
+    found = dict(calibration.values(sources)["benefits"])
+    assert len(found) == 3
+    for (_, cells), attribute in zip(found.items(), (None, 0, 1), strict=True):
+        own = rows if attribute is None else rows[rows["attribute"] == attribute]
+        for threshold, of_model, of_all in cells:
+            told_N, odds = own["probability"] > threshold, threshold / (1 - threshold)
+            finds, alarms = (told_N & (own["label"] == y) for y in (1, 0))
+            assert of_model == pytest.approx((finds.sum() - alarms.sum() * odds) / len(own))
+            tumor = own["label"].mean()
+            assert of_all == pytest.approx(tumor - (1 - tumor) * odds)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**6))
+def test_shares_are_rounded_half_up(part: int, more: int) -> None:
+    exact = Decimal(100 * part) / Decimal(part + more)
+    assert Decimal(tenths(part, part + more)) == exact.quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+
+def test_patches_without_a_probability_are_told(sources: Sources) -> None:
+    subject = sources.subject
+    assert subject is not None
+    known_N = np.arange(len(subject.run.patches)) % 9 != 2
+    holed = subject.run.patches.assign(probability=subject.run.patches["probability"].where(known_N))
+    other = replace(sources)
+    other.__dict__["subject"] = replace(subject, run=replace(subject.run, patches=holed))
+    found = calibration.values(other)
+    assert found["unknown"] == (~known_N).sum()
+    assert sum(each.patches for each in found["bins"]["all patches"]) == known_N.sum()
+
+
+def rendered(sources: Sources) -> str:
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names}
+    html = environment.get_template("calibration.html").render(calibration.values(sources))
+    assert str(html).count("<td") > 0
+    return str(html)
+
+
+def test_without_a_script_the_table_stands_and_nothing_else_is_offered(sources: Sources) -> None:
+    html = rendered(sources)
+    assert '<p class="controls switch" hidden>' in html
+    assert "<script" not in html
+    assert len(script("threshold.js", "pipeline.report").text.encode()) < 10_000
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+def test_the_script_counts_as_python_does(sources: Sources, rows: pd.DataFrame, tmp_path: Path) -> None:
+    text = script("threshold.js", "pipeline.report").text
+    page = tmp_path / "page.html"
+    scripts = f"<script>{text}</script><script>{DRIVER % list(STEPS)}</script>"
+    page.write_text(
+        f"<!doctype html><meta charset=utf-8><body>{rendered(sources)}{scripts}", encoding="utf-8"
+    )
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/profile",
+    ]
+    dumped = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    (pre,) = re.findall(r"<pre>(.*)</pre>", dumped, flags=re.DOTALL)
+    found = json.loads(unescape(pre))
+    own = expected_cells(rows, rows["prediction"].to_numpy())
+    at = [expected_cells(rows, (rows["probability"] > step / 1000).to_numpy().astype(int)) for step in STEPS]
+    assert [[row[1:] for row in each["rows"]] for each in found] == [own, *at, own]
+    assert found[0] == found[-1]
+    assert found[0]["words"].startswith("Threshold 0.5, the model’s own. Worst group: ")
+    worst = min((rows["label"] == rows["prediction"]).groupby(rows["group"]).mean())
+    assert found[0]["words"].endswith(f"{100 * worst:.1f} %.")
+    assert found[3]["words"].startswith("Threshold 0.137. Worst group: non-tumor")
