@@ -107,6 +107,11 @@ VERBS = {
         "pipeline.stages.evaluate.EvaluateSettings",
         needs_section=True,
     ),
+    "explain": Verb(
+        "pipeline.stages.explain",
+        "choose test patches for the report: finest pictures, occlusion, Grad-CAM",
+        "pipeline.explain.settings.ExplainSettings",
+    ),
     "compare": Verb(
         "pipeline.stages.compare", "put methods side by side: tables with intervals and differences"
     ),
