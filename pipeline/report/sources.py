@@ -145,6 +145,7 @@ class Panel:
             then; None: it is always there.
         files: what lies beside the report in the folder of the panel's name, if anything: names in it, which
             may hold `/`, and contents. Links to them are `<name>/...`.
+        scripts: files among the templates that it runs; sort.js is there already.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Panel:
     tested: bool | None = None
     appendix: bool = False
     files: Callable[[Sources], Iterator[tuple[str, bytes]]] | None = None
+    scripts: tuple[str, ...] = ()
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:
