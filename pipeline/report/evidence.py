@@ -25,6 +25,7 @@ class Evidence:
     Attributes:
         description: the cohort file's sentence. limits: its own, a sentence each.
         is_phantom: whether the cohort is generated.
+        montages: whether slides are montages of loose patches, so that places mean nothing.
         error_budget: share of slides that may fail in ingest.
         slides: artifacts.SLIDES. excluded: artifacts.EXCLUDED of ingest and tile together.
         warnings: what tiling found on slides, by slide_id.
@@ -38,6 +39,7 @@ class Evidence:
     description: str
     limits: tuple[str, ...]
     is_phantom: bool
+    montages: bool
     error_budget: float
     slides: pd.DataFrame
     excluded: pd.DataFrame
@@ -101,6 +103,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         description=cohort.description,
         limits=cohort.limits,
         is_phantom=is_generated(cohort, paths),
+        montages=cohort.montages,
         error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
         slides=slides,
         excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),

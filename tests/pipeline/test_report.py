@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pipeline.report.panels.examples import choose
 
 from models.data.splitting import TEST
 from models.metrics.along_attribute import AttributeCurve
@@ -28,7 +29,6 @@ from pipeline.look.patches import composite, intensity_range, picture_pair
 from pipeline.look.plots import canvas
 from pipeline.report.page import render
 from pipeline.report.panels import sheets
-from pipeline.report.panels.examples import choose
 from pipeline.report.panels.structure import draw_curves
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.answers import answer

@@ -3,13 +3,14 @@
 from pipeline.report.panels import (
     cohort,
     curves,
-    examples,
+    gallery,
     groups,
     provenance,
     reliability,
     sheets,
     shortcuts,
     side_by_side,
+    slides,
     structure,
     verdict,
 )
@@ -18,7 +19,15 @@ from pipeline.report.sources import Panel, Question
 PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),
     Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
-    Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
+    Panel("slides", "Slides and patients", Question.FAIL, slides.values, tested=True, files=slides.files),
+    Panel(
+        "gallery",
+        "Patches under the lens",
+        Question.FAIL,
+        gallery.values,
+        tested=True,
+        files=gallery.files,
+    ),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),
