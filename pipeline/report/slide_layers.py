@@ -111,7 +111,7 @@ def _errors(
             continue
         middle, half = (first + last) // 2, max(2, int((last - first).min() * 0.3))
         small = (last - first).min() < _ROOM
-        for color, thickness in ((_CASING, 3), (_MARK, 1)):
+        for color, thickness in ((_CASING, 3), (_MARK, 1)) if small else ((_CASING, 6), (_MARK, 3)):
             if label == 0:
                 cv2.circle(picture_HW3, middle.tolist(), half, color, thickness)
                 continue

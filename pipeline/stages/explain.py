@@ -47,7 +47,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     paths, subject = context.paths, subject_of(context)
     classifier, card = load_classifier(paths.training(subject.name))
     device = choose_device(settings.device)
-    slides = {row.slide_id: row for row in read_manifest(paths.slides, root=paths.root)}
+    # Ingest has checked whose they are.
+    rows = read_manifest(paths.slides, paths.root, patients=False)
+    slides = {row.slide_id: row for row in rows}
     # On a montage nothing is drawn.
     classes = None if cohort.montages else stage_mapping(context.configs, context.cohort, "tile")["classes"]
     gallery = Gallery(paths, subject.rows, classifier.to(device), card, settings, _watched)
