@@ -52,6 +52,40 @@ PREDICTIONS = (
     "probability",
     "prediction",
 )
+GALLERY = (
+    "patch_id",
+    "role",
+    "of",
+    "matched",
+    "slide_id",
+    "patient_id",
+    "group",
+    "label",
+    "prediction",
+    "probability",
+    "logit",
+    "tissue_fraction",
+    "tumor_fraction",
+    "x",
+    "y",
+    "extent",
+    "slide_state",
+    "fine_mpp",
+    "fine_pixels",
+    "for_tumor",
+    "for_tumor_place",
+    "against_tumor",
+    "against_tumor_place",
+    "covered_probability",
+    "gradcam_place",
+    "seen",
+    "fine",
+    "tissue",
+    "occlusion",
+    "gradcam",
+)
+"""Of a patch that the report shows; the last five are names of pictures, empty where there is none
+(docs/report.md)."""
 
 
 class Paths:
@@ -88,7 +122,10 @@ class Paths:
         """Folder of the shortcuts stage: shortcuts.json, null.parquet."""
         self.intervene: Final = self.outputs / "intervene"
         """Folder of the intervene stage: curve.parquet, intervene.json, a picture for each intervention."""
+        self.explained: Final = self.outputs / "explain"
+        """Folder of the explain stage: gallery.parquet (GALLERY), explain.json, slides.json, pictures/."""
         self.report: Final = self.outputs / "report" / "report.html"
+        """Beside it lie the folders of panels that have files of their own."""
         self.tracked: Final = self.outputs / "track" / "runs.json"
         """The track stage's receipt: MLflow run and model version of every training."""
         self.study: Final = self.outputs / "study"

@@ -112,6 +112,11 @@ VERBS = {
         "replace and add tissue in test patches; what models say then",
         "pipeline.intervention.settings.InterveneSettings",
     ),
+    "explain": Verb(
+        "pipeline.stages.explain",
+        "choose test patches for the report: finest pictures, occlusion, Grad-CAM",
+        "pipeline.explain.settings.ExplainSettings",
+    ),
     "compare": Verb(
         "pipeline.stages.compare", "put methods side by side: tables with intervals and differences"
     ),

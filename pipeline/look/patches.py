@@ -28,32 +28,37 @@ def composite(
     *,
     brightfield: bool,
     white: float | None = None,
+    lift: bool = True,
 ) -> NDArray[np.uint8]:
     """8-bit RGB of a patch. Brightfield is shown as it is; else channels are scaled and mixed by color.
 
     Channels beyond the third are not shown. `white` is the value of full light; None is the dtype's largest.
+    `lift` is for intensities as they are: the square root lifts the faint signal that most of a nonlinear
+    image is made of.
     """
     if brightfield:
         return light_color(image_HWC, white)
     mix_K3 = np.asarray(_MIX[min(image_HWC.shape[-1], 3)])
     low_C, high_C = range_C2.T
     scaled_HWC = np.clip((image_HWC.astype(np.float64) - low_C) / (high_C - low_C), 0, 1)
-    # The square root lifts the faint signal that most of a nonlinear image is made of.
-    mixed_HW3 = np.sqrt(scaled_HWC[..., : len(mix_K3)]) @ mix_K3
+    mixed_HW3 = (np.sqrt(scaled_HWC) if lift else scaled_HWC)[..., : len(mix_K3)] @ mix_K3
     rgb_HW3: NDArray[np.uint8] = np.clip(np.rint(mixed_HW3 * 255), 0, 255).astype(np.uint8)
     return rgb_HW3
 
 
-def picture_pair(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
-    """The patch at `side` pixels; beside it the patch with the tissue's outline, the rest dimmed."""
-    patch_HWC = cv2.resize(rgb_HWC, (side, side), interpolation=cv2.INTER_AREA)
+def outlined(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+    """The patch at `side` pixels with the tissue's outline, the rest dimmed."""
+    outlined_HWC = resized(rgb_HWC, side)
     large_HW = cv2.resize(mask_HW.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR) > 0.5
-    outlined_HWC = patch_HWC.copy()
     # Dimming what is not tissue shows on which side of the line the tissue lies.
     outlined_HWC[~large_HW] = outlined_HWC[~large_HW] // 2
     lines, _ = cv2.findContours(large_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     drawn_HWC = cv2.drawContours(outlined_HWC.copy(), lines, -1, _OUTLINE, 1)
     # Half transparent, or the outline of fine fibers would hide them.
-    outlined_HWC = cv2.addWeighted(drawn_HWC, 0.55, outlined_HWC, 0.45, 0)
-    gap_HWC = np.full((side, 4, 3), 255, np.uint8)
-    return np.asarray(np.concatenate([patch_HWC, gap_HWC, outlined_HWC], axis=1), dtype=np.uint8)
+    return np.asarray(cv2.addWeighted(drawn_HWC, 0.55, outlined_HWC, 0.45, 0), np.uint8)
+
+
+def resized(rgb_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The patch at `side` pixels: areas averaged, or where it is smaller its own pixels made larger."""
+    how = cv2.INTER_AREA if rgb_HWC.shape[0] > side else cv2.INTER_NEAREST
+    return np.array(cv2.resize(rgb_HWC, (side, side), interpolation=how), np.uint8)

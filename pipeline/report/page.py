@@ -23,9 +23,10 @@ def render(sources: Sources) -> str:
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
+    shown = shown_panels(sources)
     bodies = {
         panel: _body(environment, panel, sources)
-        for panel in track(shown_panels(sources), description="report", transient=True)
+        for panel in track(shown, description="report", transient=True)
     }
     parts = [
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
@@ -36,17 +36,19 @@ class Question(StrEnum):
     MADE = "How was it made?"
 
 
-class ExampleSettings(Settings):
-    """Which patches are shown as examples."""
+class SlidesSettings(Settings):
+    """How many test slides are shown, those with the most errors first."""
 
-    algorithm: str
-    """Whose predictions; the reference's stand beside them."""
-    reference: str
-    right: PositiveInt
-    """Correct ones per group at most."""
-    wrong: PositiveInt
-    side: PositiveInt
-    """Side of a picture in pixels."""
+    rows: PositiveInt
+    """In the report's table."""
+    inside: NonNegativeInt
+    """With pictures in the report itself."""
+    per_page: PositiveInt
+    """With pictures on each page beside it."""
+    pages: NonNegativeInt
+    """Such pages at most; slides.csv has all slides."""
+    side: PositiveInt = Field(le=1200)
+    """Longest side of a picture in pixels."""
 
 
 class ReportSettings(JudgingSettings):
@@ -62,11 +64,13 @@ class ReportSettings(JudgingSettings):
     """Whether slides and patients are called by a salted hash of their ids."""
     hash_salt: str = "$(EVENPATCH_SALT:-)"
     """What is hashed with them; `$(NAME)` reads the environment."""
-    examples: ExampleSettings
     prevalence: float = Field(default=0.1, gt=0, lt=1)
     """Share of tumor that predictive values are told for, beside the test patches' own."""
     inside: float = Field(default=0.999, gt=0, le=1)
     """Tumor fraction from which a tumor patch lies wholly inside its outline; under it, at the border."""
+    gallery_mb: NonNegativeFloat
+    """Megabytes of the gallery's pictures; patches beyond are listed without."""
+    slides: SlidesSettings
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 from models.networks.card import ModelCard
 from patching.errors import ArtifactError
 from pipeline.artifacts import run_name
-from pipeline.config import Context, stage_mapping, validated
+from pipeline.config import Context
 from pipeline.files import read_json
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
 from pipeline.results.runs import study_left_out, tuning_trials
 from pipeline.results.scoreboards import scoreboards_of
-from pipeline.results.terms import JudgingSettings, terms_of
+from pipeline.results.terms import judging_of, terms_of
 from pipeline.results.tested import Tested
 from pipeline.training.patches import table_fingerprints
 
@@ -93,10 +93,7 @@ def study_claim(context: Context, card: ModelCard, record: Mapping[str, Any]) ->
 
 
 def _board(context: Context, own: Sequence[Tested], card: ModelCard) -> Scoreboard:
-    content = stage_mapping(context.configs, context.cohort, "report")
-    known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
-    judging = validated(JudgingSettings, known, str(context.configs / "report.yaml"))
-    terms = terms_of(context, own, judging, candidate=card.algorithm, references=())
+    terms = terms_of(context, own, judging_of(context), candidate=card.algorithm, references=())
     # Of the method as it was trained: rules that are laid over it are another model's.
     (board,) = scoreboards_of(own, replace(terms, decided=()))
     return board

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from pipeline.artifacts import Paths
-from pipeline.config import Context, Settings
+from pipeline.config import Context, Settings, stage_mapping, validated
 from pipeline.files import read_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.tested import (
@@ -136,6 +136,17 @@ class Terms:
     def control(self) -> str:
         """The primary reference decided by tissue, which every candidate is compared with."""
         return decided_name(self.judging.primary.reference, CONTROL)
+
+
+def judging_of(context: Context) -> JudgingSettings:
+    """A cohort's settings of the report, as far as they decide figures.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
+    content = stage_mapping(context.configs, context.cohort, "report")
+    known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
+    return validated(JudgingSettings, known, str(context.configs / "report.yaml"))
 
 
 def terms_of(

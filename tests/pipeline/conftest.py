@@ -159,6 +159,18 @@ def finished_cohort(tmp_path_factory: pytest.TempPathFactory, repository: Path) 
 
 
 @pytest.fixture(scope="session")
+def explained_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """The finished cohort after the explain stage; its slides are nowhere. To be read only."""
+    from pipeline.stages import explain
+
+    root = tmp_path_factory.mktemp("explained")
+    shutil.copytree(finished_cohort.paths.root, root, dirs_exist_ok=True)
+    context = Context(finished_cohort.cohort, Paths(root, finished_cohort.cohort), root / "configs")
+    explain.run(context, Namespace())
+    return context
+
+
+@pytest.fixture(scope="session")
 def tracked_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Three of its trainings with the report, logged to a store of their own."""
     from pipeline.stages import track

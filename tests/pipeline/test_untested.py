@@ -243,7 +243,7 @@ def test_the_report_shows_the_study_in_the_place_of_test_figures(cohort: Context
     report.run(cohort, Namespace())
     page = cohort.paths.report.read_text()
     assert '<section id="untested">' in page
-    for panel in ("verdict", "group_table", "side_by_side", "structure", "examples"):
+    for panel in ("verdict", "group_table", "side_by_side", "structure", "gallery", "slides"):
         assert f'<section id="{panel}">' not in page
     assert "They are not of these weights" in page
     assert "Repeated cross-validation" in page

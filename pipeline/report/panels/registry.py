@@ -5,7 +5,7 @@ from pipeline.report.panels import (
     calibration,
     cohort,
     curves,
-    examples,
+    gallery,
     groups,
     metrics,
     provenance,
@@ -13,6 +13,7 @@ from pipeline.report.panels import (
     sheets,
     shortcuts,
     side_by_side,
+    slides,
     structure,
     verdict,
 )
@@ -30,7 +31,12 @@ PANELS = (
         tested=True,
         scripts=("threshold.js",),
     ),
-    Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
+    Panel("slides", "Slides and patients", Question.FAIL, slides.values, tested=True, files=slides.files),
+        "gallery",
+        "Patches under the lens",
+        Question.FAIL,
+        gallery.values,
+        files=gallery.files,
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),

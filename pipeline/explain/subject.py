@@ -1,0 +1,65 @@
+"""The model that the report is about, and its test patches as it decides them."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from models.data.splitting import TEST
+from pipeline.artifacts import INDEX, PREDICTIONS, Paths, name_parts, run_name
+from pipeline.config import Context
+from pipeline.files import file_fingerprint, read_table
+from pipeline.results.runs import listed_runs
+from pipeline.results.terms import judging_of
+
+FILES = ("model.safetensors", "predictions.parquet", "index.parquet")
+"""What decides everything that the stage makes of a model, beside the slides."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One training and its test patches.
+
+    Attributes:
+        name: of the run.
+        rows: PREDICTIONS and the index of every test patch, in the order of patch_id; empty where the split
+            has no test patients.
+    """
+
+    name: str
+    algorithm: str
+    threshold: str
+    rows: pd.DataFrame
+
+
+def subject_of(context: Context) -> Explained:
+    """The run that JudgingSettings.subject names among the present ones.
+
+    Raises:
+        ArtifactError: no run is present, or its files are missing.
+    """
+    judging, paths = judging_of(context), context.paths
+    rank = {algorithm: place for place, algorithm in enumerate(judging.names)}
+    parts = [name_parts(name)[:2] for name in sorted(listed_runs(context))]
+    ordered = sorted(parts, key=lambda run: (rank.get(run[0], len(rank)), run_name(*run)))
+    tables = {run: _tested(paths, run_name(*run)) for run in ordered}
+    with_patches = [run for run in ordered if len(tables[run])]
+    # listed_runs gives one at least.
+    chosen = judging.subject(with_patches or ordered) or ordered[0]
+    return Explained(run_name(*chosen), *chosen, tables[chosen])
+
+
+def _tested(paths: Paths, name: str) -> pd.DataFrame:
+    table = read_table(paths.evaluation(name) / "predictions.parquet", PREDICTIONS, "evaluate")
+    index = read_table(paths.index, INDEX, "tile").drop(columns="label")
+    tested = table[table["split"] == TEST].merge(index, on="patch_id", how="inner", validate="1:1")
+    return tested.sort_values("patch_id", ignore_index=True)
+
+
+def fingerprints_of(paths: Paths, name: str) -> dict[str, str]:
+    """SHA-256 of FILES of a run."""
+    files = (
+        paths.training(name) / FILES[0],
+        paths.evaluation(name) / FILES[1],
+        paths.index,
+    )
+    return {path.name: file_fingerprint([path]) for path in files if path.is_file()}
