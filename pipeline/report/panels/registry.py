@@ -3,10 +3,13 @@
 from pipeline.report.panels import (
     cohort,
     curves,
+    decomposition,
     examples,
     groups,
+    intervention,
     provenance,
     reliability,
+    sensitivity,
     sheets,
     shortcuts,
     side_by_side,
@@ -21,6 +24,35 @@ PANELS = (
     Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
+    ),
+    Panel(
+        "intervention",
+        "The same patches with more or less tissue",
+        Question.WHY,
+        intervention.values,
+        tested=True,
+    ),
+    Panel(
+        "decomposition",
+        "A moved threshold, or a better representation?",
+        Question.WHY,
+        decomposition.values,
+        tested=True,
+    ),
+    Panel(
+        "sensitivity",
+        "The worst group at other thresholds",
+        Question.WHY,
+        sensitivity.values,
+        tested=True,
+    ),
+    Panel(
+        "structure_more",
+        "Accuracy against tumor and tissue fraction: other thresholds, and all numbers",
+        Question.WHY,
+        structure.more_values,
+        tested=True,
+        appendix=True,
     ),
     Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
     Panel(
