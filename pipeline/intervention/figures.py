@@ -32,6 +32,8 @@ def figures_of(
         curve: pipeline.intervention.answers.CURVE, of all interventions.
     """
     tables = {str(method): wide(own) for method, own in curve.groupby("method", sort=False)}
+    patients = curve.groupby("arm")["patient_id"].nunique()
+    judged = [patients.get(arm.name, 0) >= terms.judging.minimum_test_patients for arm in ARMS]
     sums = {method: _slopes(own, settings, intervals) for method, own in tables.items()}
     return {
         "methods": {
@@ -39,7 +41,8 @@ def figures_of(
                 "name": terms.named(method),
                 "slopes": {
                     kind: {
-                        name: _by_arm(bootstrap(each, **intervals.drawn)) for name, each in of_kind.items()
+                        name: _by_arm(bootstrap(each, **intervals.drawn), judged)
+                        for name, each in of_kind.items()
                     }
                     for kind, of_kind in sums[method].items()
                 },
@@ -53,7 +56,8 @@ def figures_of(
                 "reference": other,
                 "net": {
                     name: _by_arm(
-                        paired_difference(sums[one][NET][name], sums[other][NET][name], **intervals.drawn)
+                        paired_difference(sums[one][NET][name], sums[other][NET][name], **intervals.drawn),
+                        judged,
                     )
                     for name in MEASURES
                 },
@@ -117,11 +121,12 @@ def _slopes(
     }
 
 
-def _by_arm(found: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:
+def _by_arm(found: Mapping[str, Interval], judged: Sequence[bool]) -> dict[str, dict[str, Any]]:
+    """With what the interval allows to say, where there are patients enough to judge."""
     return {
         arm.name: interval_record(found[f"slope_{number}"])
-        | {"reading": reading_of(found[f"slope_{number}"], judged=True)}
-        for number, arm in enumerate(ARMS)
+        | {"reading": reading_of(found[f"slope_{number}"], judged=enough)}
+        for number, (arm, enough) in enumerate(zip(ARMS, judged, strict=True))
     }
 
 

@@ -110,6 +110,7 @@ def _arm(each: Answers) -> dict[str, Any]:
         "patches": int(curve["patch_id"].nunique()),
         "slides": int(curve["slide_id"].nunique()),
         "patients": int(curve["patient_id"].nunique()),
+        "moved": _moved(curve),
         "example": None if each.example is None else str(each.example.row["patch_id"]),
         "sources": {},
     }
@@ -120,6 +121,13 @@ def _arm(each: Answers) -> dict[str, Any]:
             str(kind): {name: float(means.loc[kind, name]) for name in columns} for kind in means.index
         }
     return record
+
+
+def _moved(curve: pd.DataFrame) -> float:
+    """Mean span of a patch's tissue fraction over the steps; 0 without any patches."""
+    area = curve[curve["kind"] == "area"]
+    spans = area.groupby("patch_id")["tissue_fraction"].agg(["min", "max"])
+    return float((spans["max"] - spans["min"]).mean()) if len(spans) else 0.0
 
 
 def _log(told: dict[str, Any], models: Models) -> None:

@@ -107,7 +107,8 @@ def found(drawn: tuple[Paths, Stock]) -> tuple[pd.DataFrame, dict[str, Any]]:
         shelf = Shelf(paths)
         parts = [answered(arm, stock, shelf, asked, FEW, iter).curve for arm in ARMS]
     curve = pd.concat(parts, ignore_index=True)
-    terms = replace(terms_for([run_of("erm", shortcut=6.0), run_of("gerne", skill=1.2)]), references=("erm",))
+    tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.2)]
+    terms = terms_for(tested, references=("erm",), minimum_test_patients=3)
     intervals = BootstrapSettings(minimum_patches=5, draws=200)
     return curve, figures_of(curve, terms, FEW, intervals)
 
@@ -251,6 +252,7 @@ def test_a_label_without_patches_is_not_estimable(cohort: Context) -> None:
         "patches": 0,
         "slides": 0,
         "patients": 0,
+        "moved": 0.0,
         "example": None,
         "sources": {},
     }

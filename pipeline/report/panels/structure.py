@@ -1,10 +1,11 @@
 """Accuracy along the tumor fraction and the tissue fraction: what the groups leave out."""
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -12,9 +13,8 @@ from models.metrics.along_attribute import AttributeCurve
 from pipeline.look import plots as drawing
 from pipeline.look.styles import Style, styles_of
 from pipeline.report.sources import Sources
-from pipeline.results.figures import Scoreboard
+from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.profiles.along import curve_along
-from pipeline.results.tested import rule_of
 
 _VIEWS = (
     ("tumor patches", 1, "tumor_fraction"),
@@ -26,15 +26,32 @@ _SPREAD = 0.7
 """Share of a bin's width over which the methods' marks are spread."""
 
 
+class Picture(NamedTuple):
+    """One threshold's: the picture, the same in words, and the subject's bins as rows of tables."""
+
+    board: Scoreboard
+    source: Markup
+    text: str
+    tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
+
+
 def values(sources: Sources) -> Mapping[str, Any]:
-    """One picture per threshold."""
+    """The picture at the subject's threshold."""
+    subject = sources.subject
     return {
         "minimum": sources.intervals,
         "tumor_fractions": has_tumor_fractions(sources.evidence.index),
-        "pictures": [
-            (threshold, drawing.svg_uri(_picture(sources, board)))
-            for threshold, board in sources.boards.items()
-        ],
+        "pictures": [] if subject is None else [_picture(sources, subject.board)],
+    }
+
+
+def more_values(sources: Sources) -> Mapping[str, Any]:
+    """The pictures at the other thresholds, and all bins in numbers."""
+    shown = [_picture(sources, board) for board in sources.boards.values()]
+    return {
+        "minimum": sources.intervals,
+        "pictures": [each for each in shown if sources.subject and each.board is not sources.subject.board],
+        "numbers": shown,
     }
 
 
@@ -43,17 +60,28 @@ def has_tumor_fractions(index: pd.DataFrame) -> bool:
     return index.loc[index["label"] == 1, "tumor_fraction"].nunique() > 1
 
 
-def _picture(sources: Sources, board: Scoreboard) -> bytes:
+def few_methods(sources: Sources, board: Scoreboard) -> list[Method]:
+    """The subject first, then the primary reference, plain and decided by tissue: no more can be told apart.
+
+    At another threshold the subject is the same algorithm trained there, where it is among the runs.
+    """
+    own = sources.subject
+    wanted = (
+        own.method.algorithm if own else sources.settings.candidate,
+        sources.terms.judging.primary.reference,
+        sources.terms.control,
+    )
+    found = {method.algorithm: method for method in board.methods}
+    shown = [found[name] for name in dict.fromkeys(wanted) if name in found]
+    return shown or [board.methods[0]]
+
+
+def _picture(sources: Sources, board: Scoreboard) -> Picture:
     views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
-    # Of the decided ones the control alone: more lines could not be told apart.
-    names = {
-        method.algorithm: method.name
-        for method in board.methods
-        if rule_of(method.algorithm) is None or method.algorithm == sources.terms.control
-    }
-    shares = dict.fromkeys(share for *_, share in views)
-    curves = {share: _curves(board, share, names) for share in shares}
-    with drawing.canvas(7.4, 0.4 + 2.0 * len(views), len(views), 1, sharey=True) as (figure, grid):
+    methods = few_methods(sources, board)
+    names = {method.algorithm: method.name for method in methods}
+    curves = {share: _curves(board, share, methods) for share in dict.fromkeys(share for *_, share in views)}
+    with drawing.canvas(7.4, 0.5 + 2.2 * len(views), len(views), 1, sharey=True) as (figure, grid):
         for axes, (title, label, share) in zip(grid[:, 0], views, strict=True):
             draw_curves(axes, curves[share], label, names)
             axes.set_title(f"{title} by {share.replace('_', ' ')}")
@@ -63,10 +91,16 @@ def _picture(sources: Sources, board: Scoreboard) -> bytes:
                 value = sources.evidence.threshold_value(board.threshold)
                 axes.axvline(value, color=drawing.MUTED, linestyle=(0, (4, 2)), linewidth=1)
         drawing.legend_below(figure, grid[-1, 0], list(names.values()))
-        return drawing.svg(figure, f"structure-{board.threshold}")
+        source = drawing.svg_uri(drawing.svg(figure, f"structure-{board.threshold}"))
+    first = methods[0]
+    tables = [
+        (f"{title} by {share.replace('_', ' ')}", _rows(curves[share][first.algorithm], label))
+        for title, label, share in views
+    ]
+    return Picture(board, source, _text(first.name, tables), tables)
 
 
-def _curves(board: Scoreboard, share: str, shown: Container[str]) -> dict[str, AttributeCurve]:
+def _curves(board: Scoreboard, share: str, methods: Sequence[Method]) -> dict[str, AttributeCurve]:
     return {
         method.algorithm: curve_along(
             share,
@@ -75,9 +109,33 @@ def _curves(board: Scoreboard, share: str, shown: Container[str]) -> dict[str, A
             board.layout.groups.n_classes,
             board.settings,
         )
-        for method in board.methods
-        if method.algorithm in shown
+        for method in methods
     }
+
+
+def _rows(curve: AttributeCurve, label: int) -> list[Mapping[str, Any]]:
+    """Bins of a label that hold patches."""
+    return [
+        {
+            "range": f"{100 * low:.0f} to {100 * high:.0f} %",
+            "patches": curve.count_B[b],
+            "patients": int(curve.patients_B[b]),
+            "accuracy": curve.interval_B[b],
+        }
+        for b in curve.bins.of_label(label)
+        for _, low, high in [curve.bins.places[b]]
+        if curve.count_B[b]
+    ]
+
+
+def _text(name: str, tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> str:
+    """The subject's bins in words, for those who do not see the picture."""
+    parts = []
+    for title, rows in tables:
+        judged = [row for row in rows if np.isfinite(row["accuracy"].estimate)]
+        told = ", ".join(f"{row['range']}: {100 * row['accuracy'].estimate:.0f} %" for row in judged)
+        parts.append(f"{title}: {told or 'no bin can be judged'}")
+    return f"Accuracy of {name} in bins. {'; '.join(parts)}."
 
 
 def draw_curves(
@@ -103,7 +161,7 @@ def draw_curves(
         _draw_curve(axes, curve, own, place_I, styles[algorithm], names[algorithm])
     counts = zip(edges_E, edges_E[1:], first.count_B[own], first.patients_B[own], strict=False)
     told = [f"{100 * low:.0f}–{100 * high:.0f} %\n{n:,.0f}\n{p:,}" for low, high, n, p in counts]
-    axes.set_xticks(centers_I, told, fontsize=7)
+    axes.set_xticks(centers_I, told, fontsize=8)
     # As far below the axis as the labels, whose first line is the range.
     beside: dict[str, Any] = {
         "xycoords": "axes fraction",
@@ -111,7 +169,7 @@ def draw_curves(
         "ha": "right",
         "va": "top",
     }
-    axes.annotate("\npatches\npatients", (0, 0), (-4, -3.5), fontsize=7, **beside)
+    axes.annotate("\npatches\npatients", (0, 0), (-4, -3.5), fontsize=8, **beside)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(0, 1)
     axes.grid(axis="x", visible=False)

@@ -1,0 +1,282 @@
+"""The panels under "Why?": chains, other thresholds, bins, and the intervention, on the finished cohort."""
+
+import json
+import re
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score
+
+from pipeline.artifacts import Paths
+from pipeline.config import Context, load_stage
+from pipeline.look.html import make_environment
+from pipeline.report.panels import decomposition, intervention, sensitivity, structure
+from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.results.verdict import estimable
+from pipeline.stages import intervene
+from pipeline.training.layout import TISSUE
+from tests.pipeline.simulated import run_of, terms_for
+
+SETTINGS = {"patches": 24, "shares": [0, 0.5, 1]}
+
+
+def sources_of(context: Context) -> Sources:
+    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+
+
+@pytest.fixture(scope="module")
+def context(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Context:
+    """The finished cohort with an intervention."""
+    root = tmp_path_factory.mktemp("why")
+    shutil.copytree(finished_cohort.paths.root, root, dirs_exist_ok=True)
+    own = Context(finished_cohort.cohort, Paths(root, finished_cohort.cohort), root / "configs")
+    shipped = yaml.safe_load((repository / "configs" / "intervene.yaml").read_text())
+    (own.configs / "intervene.yaml").write_text(yaml.safe_dump(shipped | SETTINGS))
+    intervene.run(own, Namespace())
+    return own
+
+
+@pytest.fixture(scope="module")
+def sources(context: Context) -> Sources:
+    return sources_of(context)
+
+
+def rendered(name: str, sources: Sources, values: dict[str, Any]) -> str:
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names}
+    html: str = environment.get_template(f"{name}.html").render(values)
+    return html
+
+
+def plain(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+# Decomposition
+
+
+def test_the_chain_goes_from_erm_to_the_candidate_decided_by_tissue(sources: Sources) -> None:
+    values = dict(decomposition.values(sources))
+    chain = values["chain"]
+    names = [link.method.algorithm for link in chain]
+    # gerne-low's own network is untrained, so that no rule with a slope over 0 fits it.
+    assert names == ["erm", "erm+by_tissue", "gerne"]
+    assert values["missing"] == ["gerne+by_tissue"]
+    for before, link in pairwise(chain):
+        change = link.method.figures["wga"].estimate - before.method.figures["wga"].estimate
+        assert link.wga.estimate == pytest.approx(change)
+    html = plain(rendered("decomposition", sources, values))
+    assert values["sentence"] in html
+    assert f"{100 * chain[0].method.figures['wga'].estimate:.1f}" in html
+    assert "GERNE, decided by tissue" in html
+
+
+def test_that_nothing_beyond_a_moved_threshold_is_shown_comes_from_the_figures() -> None:
+    """A shortcut that a rule takes back, and a candidate without it: as on `idc`."""
+    from pipeline.results.scoreboards import scoreboards_of
+
+    tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.0, seed=3)]
+    terms = terms_for(tested)
+    (board,) = scoreboards_of(tested, terms)
+    stand_in = SourcesOf(terms)
+    chain = decomposition.chain_of(stand_in, board)  # type: ignore[arg-type]
+    assert [link.method.algorithm for link in chain] == [
+        "erm",
+        "erm+by_tissue",
+        "gerne",
+        "gerne+by_tissue",
+    ]
+    assert [link.reading for link in chain] == [None, "better", "open", "open"]
+    from pipeline.results.answers import why
+
+    assert "nothing beyond a moved threshold is shown" in why(board, terms)
+
+
+class SourcesOf:
+    """As much of `Sources` as a chain takes."""
+
+    def __init__(self, terms: Any) -> None:
+        self.terms = terms
+
+
+# Sensitivity
+
+
+def test_at_the_trained_threshold_the_sweep_is_the_scoreboard(sources: Sources) -> None:
+    values = dict(sensitivity.values(sources))
+    board = sources.boards["low"]
+    place = values["cuts"].index(sources.evidence.threshold_value("low"))
+    found = {method.algorithm: method for method in board.methods}
+    assert [each.algorithm for each in values["swept"]] == ["gerne", "erm", "erm+by_tissue"]
+    for each in values["swept"]:
+        told, own = each.wga[place], found[each.algorithm].figures["wga"]
+        assert (told.estimate, told.low, told.high) == (own.estimate, own.low, own.high)
+
+
+def test_the_worst_group_is_that_of_scikit_learn_at_every_threshold(sources: Sources) -> None:
+    values = dict(sensitivity.values(sources))
+    erm = values["swept"][1]
+    rows = next(m for m in sources.boards["low"].methods if m.algorithm == "erm").pool.rows
+    judged = 0
+    for cut, wga in zip(values["cuts"], erm.wga, strict=True):
+        groups = rows.groupby(["label", rows["tissue_fraction"] > cut])
+        sizes = groups.size()
+        if len(sizes) == 4 and sizes.min() >= 20:
+            worst = min(accuracy_score(own["label"], own["prediction"]) for _, own in groups)
+            assert wga.estimate == pytest.approx(worst)
+            judged += 1
+        else:
+            assert np.isnan(wga.estimate)
+    assert 4 <= judged < len(values["cuts"])
+    assert f"At the {judged} of {len(values['cuts'])} thresholds that can be judged" in values["sentence"]
+
+
+def test_the_sentence_counts_where_the_model_is_better(sources: Sources) -> None:
+    values = dict(sensitivity.values(sources))
+    erm = values["swept"][1]
+    above = sum(each.low > 0 for each in erm.against if estimable(each))
+    assert f"the model is better at {above}" in values["sentence"]
+    html = rendered("sensitivity", sources, values)
+    assert "not estimable" in html
+    assert html.count("<tr>") == 1 + len(values["cuts"])
+
+
+# Structure
+
+
+def test_few_methods_are_drawn_and_the_other_threshold_is_in_the_appendix(sources: Sources) -> None:
+    (shown,) = structure.values(sources)["pictures"]
+    assert shown.board.threshold == "low"
+    names = [method.algorithm for method in structure.few_methods(sources, shown.board)]
+    assert names == ["gerne", "erm", "erm+by_tissue"]
+    more = dict(structure.more_values(sources))
+    assert [each.board.threshold for each in more["pictures"]] == ["high"]
+    _, rows = shown.tables[-1]
+    assert sum(row["patches"] for row in rows) == 4 * 24
+    html = rendered("structure_more", sources, more)
+    assert html.count("<caption>") == 6
+    assert "Non-tumor patches by tissue fraction" in html
+    assert "no bin can be judged" in shown.text
+
+
+def test_the_numbers_of_the_bins_are_in_the_text_of_the_picture(sources: Sources) -> None:
+    low = sources.boards["low"]
+    board = replace(low, settings=low.settings.model_copy(update={"minimum_patches": 5}))
+    (shown,) = structure.values(replace(sources, boards={"low": board}))["pictures"]
+    rows = sources.subject.run.patches if sources.subject else None
+    assert rows is not None
+    own = rows[(rows["label"] == 0) & (rows["tissue_fraction"] >= 0.3) & (rows["tissue_fraction"] < 0.4)]
+    share = 100 * accuracy_score(own["label"], own["prediction"])
+    assert f"30 to 40 %: {share:.0f} %" in shown.text.split("non-tumor patches by tissue fraction")[1]
+
+
+# Intervention
+
+
+def test_the_intervention_is_shown_with_what_was_fed(sources: Sources) -> None:
+    values = dict(intervention.values(sources))
+    assert values["missing"] == ""
+    html = rendered("intervention", sources, values)
+    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/svg+xml;base64,") == 1
+    text = plain(html)
+    for name in ("ERM", "GERNE", "group resampling"):
+        assert f"{name}, in patches without tumor: adding tissue" in text
+    slope = values["content"]["methods"]["erm"]["slopes"]["net"]["probability"]["normal_added"]["estimate"]
+    assert f"{100 * 0.1 * slope:+.1f}".replace("-", "−") in text
+    assert "Few test patients: non-tumor patches, tissue added: 4" in text
+    assert "alert(1)" not in html
+
+
+@pytest.mark.parametrize(
+    ("reading", "estimate", "words"),
+    [
+        ("better", 0.5, "adding tissue raises its probability of tumor by 5.0 points"),
+        ("worse", -0.2, "adding tissue lowers its probability of tumor by 2.0 points"),
+        ("open", 0.5, "adding tissue is not shown to change its probability of tumor"),
+        ("few", 0.5, "adding tissue: too few patients to judge"),
+        ("unknown", "not estimable", "adding tissue: not estimable"),
+    ],
+)
+def test_words_say_no_more_than_the_interval(
+    sources: Sources, reading: str, estimate: float | str, words: str
+) -> None:
+    content = json.loads((sources.evidence.paths.intervene / "intervene.json").read_text())
+    slopes = content["methods"]["erm"]["slopes"]["net"]["probability"]
+    slopes["normal_added"] |= {"reading": reading, "estimate": estimate}
+    assert words in intervention.sentences(content, sources)[0]
+    slopes["normal_removed"] |= {"reading": "better", "estimate": 0.3}
+    assert (
+        "removing tissue lowers its probability of tumor by 3.0"
+        in intervention.sentences(content, sources)[0]
+    )
+
+
+def test_less_reliance_is_said_only_of_a_difference_that_is_told(sources: Sources) -> None:
+    content = json.loads((sources.evidence.paths.intervene / "intervene.json").read_text())
+    (pair,) = [c for c in content["contrasts"] if (c["candidate"], c["reference"]) == ("gerne", "erm")]
+    for method, estimate in (("gerne", -0.1), ("erm", 0.6)):
+        content["methods"][method]["slopes"]["net"]["probability"]["normal_added"]["estimate"] = estimate
+    pair["net"]["probability"]["normal_added"]["reading"] = "open"
+    assert "not shown to differ where tissue is added" in intervention.sentences(content, sources)[-1]
+    pair["net"]["probability"]["normal_added"]["reading"] = "worse"
+    assert "less where tissue is added" in intervention.sentences(content, sources)[-1]
+    # Of falling slopes the one further from 0 relies more, though the difference is below 0 as well.
+    content["methods"]["gerne"]["slopes"]["net"]["probability"]["normal_added"]["estimate"] = -0.9
+    assert "more where tissue is added" in intervention.sentences(content, sources)[-1]
+
+
+def _removed(paths: Paths) -> None:
+    shutil.rmtree(paths.intervene)
+
+
+def _other_model(paths: Paths) -> None:
+    shutil.copy(
+        paths.training("erm-high") / "model.safetensors", paths.training("erm-low") / "model.safetensors"
+    )
+
+
+def _no_test(paths: Paths) -> None:
+    (paths.intervene / "intervene.json").write_text('{"missing": "There are no test patients."}')
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_removed, "has not been run"),
+        (_other_model, "erm-low changed since"),
+        (_no_test, "There are no test patients."),
+    ],
+)
+def test_what_is_not_there_or_of_another_state_is_said(
+    context: Context, tmp_path: Path, change: Callable[[Paths], None], words: str
+) -> None:
+    shutil.copytree(context.paths.root, tmp_path, dirs_exist_ok=True)
+    own = Context(context.cohort, Paths(tmp_path, context.cohort), tmp_path / "configs")
+    change(own.paths)
+    sources = sources_of(own)
+    values = dict(intervention.values(sources))
+    assert words in values["missing"]
+    assert words in plain(rendered("intervention", sources, values))
+
+
+def test_a_narrow_intervention_has_no_slope(sources: Sources, context: Context, tmp_path: Path) -> None:
+    shutil.copytree(context.paths.root, tmp_path, dirs_exist_ok=True)
+    paths = Paths(tmp_path, context.cohort)
+    content = json.loads((paths.intervene / "intervene.json").read_text())
+    content["arms"]["tumor_removed"]["moved"] = 0.04
+    (paths.intervene / "intervene.json").write_text(json.dumps(content))
+    own = replace(sources, evidence=replace(sources.evidence, paths=paths))
+    values = dict(intervention.values(own))
+    assert np.isnan(values["methods"]["erm"]["net"]["tumor_removed"]["estimate"])
+    assert not np.isnan(values["methods"]["erm"]["net"]["normal_added"]["estimate"])
+    assert "tumor patches, tissue removed, by 4 points" in plain(rendered("intervention", own, values))
