@@ -12,8 +12,9 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
-from pipeline.results.audit.findings import Audit, audited
+from pipeline.results.audit.findings import audited
 from pipeline.results.audit.gathering import present_statistics
+from pipeline.results.audit.record import Audit
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested

@@ -90,7 +90,9 @@ class Effects:
         reach = float(self.spread_C.reach(tail)[place])
         if difference < 0:
             one, other, difference = other, one, -difference
-        return Gap(one, other, difference, max(difference - reach, -1), min(difference + reach, 1))
+        # Where strata hold few of a bin, the linear model reaches beyond what shares can differ.
+        ends = np.clip([difference, difference - reach, difference + reach], -1, 1).tolist()
+        return Gap(one, other, *ends)
 
 
 def binned_effects(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.sources import Sources
-from pipeline.results.audit.findings import Verdict
+from pipeline.results.audit.record import Verdict
 from pipeline.results.audit.words import (
     concentration_in_words,
     gap_in_words,

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from pipeline.results.audit.findings import Audit, Finding
+from pipeline.results.audit.record import Audit, Finding
 from pipeline.results.audit.words import LABELS
 
 

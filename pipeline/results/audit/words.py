@@ -3,7 +3,7 @@
 from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute
-from pipeline.results.audit.findings import Audit, Finding
+from pipeline.results.audit.record import Audit, Finding
 
 LABELS = ("non-tumor", "tumor")
 _FEW = 20
