@@ -76,8 +76,8 @@ class Audit:
 
     Attributes:
         tissue: the attribute that is known, by which all others are compared; none where it does not vary.
-        findings: of all others, ranked: by verdict, what may be tumor's own look last, then by the lower end of
-            the tie beyond tissue, its estimate, and the name.
+        findings: of all others, ranked: by verdict, what may be tumor's own look last, then by the lower
+            end of the tie beyond tissue, its estimate, and the name.
         left_out: columns that are no attributes.
         slices: the worst intersections. looked_at: of how many.
         patients, slides: where half of the errors lie; none without errors.
