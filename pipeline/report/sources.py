@@ -152,6 +152,7 @@ class Panel:
         appendix: whether it is detail, which the printed report leaves out unless it is asked for.
         tested: whether it is about test patients, and left out where there are none; False: it is there only
             then; None: it is always there.
+        present: whether there is anything to show; without it there always is.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Panel:
     values: Callable[[Sources], Mapping[str, Any]] | None = None
     tested: bool | None = None
     appendix: bool = False
+    present: Callable[[Sources], bool] | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:

@@ -4,6 +4,7 @@ from pipeline.report.panels import (
     audit,
     cohort,
     curves,
+    duplicates,
     examples,
     groups,
     provenance,
@@ -20,6 +21,13 @@ PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),
     Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
     Panel("examples", "Example patches", Question.FAIL, examples.values, tested=True),
+    Panel(
+        "duplicates",
+        "Slides that are the same",
+        Question.FAIL,
+        duplicates.values,
+        present=duplicates.present,
+    ),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),
