@@ -135,6 +135,7 @@ def test_without_test_patients_ties_alone_are_told() -> None:
     found = audit_of(index, slides, None)
     assert found.tested == 0
     assert all(each.gap is None and not each.gap_told for each in found.findings)
+    assert all(each.conflict is None and not each.conflict_told for each in found.findings)
     assert found.findings[0].attribute.name == "slides.scanner"
     assert found.slices == ()
     assert summary(found).startswith("Without test patients")
@@ -158,6 +159,7 @@ def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
     first = table.iloc[1]
     assert first["most_tumor_in"] == "“second”"
     assert first["gap"] == pytest.approx(tinted.findings[0].gap.gap.difference, abs=1e-6)
+    assert first["accuracy_against"] < first["accuracy_along"]
     assert first["verdict"] == "candidate shortcut"
 
 

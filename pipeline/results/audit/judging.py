@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from models.data.splitting import TRAIN
 from models.metrics.audit.bins import NONE
-from models.metrics.audit.effects import Effects, Tie, binned_effects
+from models.metrics.audit.effects import Effects, Gap, Tie, binned_effects
 from models.metrics.audit.slices import Slice, worst_slices
 from pipeline.results.audit.attributes import Attribute, Kind
 from pipeline.results.audit.gathering import tissue_strata
-from pipeline.results.audit.record import ErrorGap, Finding
+from pipeline.results.audit.record import Conflict, ErrorGap, Finding
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.contrasts import told_together
 
@@ -29,6 +29,7 @@ class Judged(NamedTuple):
     finding: Finding
     tie: Effects
     gaps: tuple[Effects, ...]
+    conflict: Effects
 
 
 @dataclass(frozen=True)
@@ -61,51 +62,49 @@ class Rows:
     def effects(
         self,
         outcome_N: NDArray[np.bool_],
-        attribute: Attribute,
+        bin_N: NDArray[np.int64],
+        n_bins: int,
         chosen_N: NDArray[np.bool_],
         settings: BootstrapSettings,
-        *,
-        strata: bool,
+        stratum_N: NDArray[np.int64] | None,
     ) -> Effects:
         return binned_effects(
             outcome_N[chosen_N],
-            attribute.bin_N[chosen_N],
-            len(attribute.bins),
+            bin_N[chosen_N],
+            n_bins,
             patient=np.unique(self.patient_N[chosen_N], return_inverse=True)[1],
-            stratum=self.stratum_N[chosen_N] if strata else None,
+            stratum=None if stratum_N is None else stratum_N[chosen_N],
             **settings.minimums(),
         )
 
     def judge(self, attribute: Attribute, settings: BootstrapSettings) -> Judged:
-        beside_tissue = attribute.kind is not Kind.TISSUE
+        stratum_N = None if attribute.kind is Kind.TISSUE else self.stratum_N
+        bin_N, n_bins = attribute.bin_N, len(attribute.bins)
         tumor_N = self.label_N == 1
-        plain = self.effects(tumor_N, attribute, self.training_N, settings, strata=False)
-        beyond = self.effects(tumor_N, attribute, self.training_N, settings, strata=True)
+        plain, tie = (
+            self.effects(tumor_N, bin_N, n_bins, self.training_N, settings, within)
+            for within in (None, stratum_N)
+        )
         gaps = tuple(
             self.effects(
-                self.correct_N,
-                attribute,
-                self.tested_N & (self.label_N == label),
-                settings,
-                strata=beside_tissue,
+                self.correct_N, bin_N, n_bins, self.tested_N & (self.label_N == label), settings, stratum_N
             )
             for label in (0, 1)
         )
-        tested = beyond if beside_tissue else plain
-        return Judged(
-            Finding(
-                attribute=attribute,
-                tie=plain.tie(settings.level),
-                beyond=beyond.tie(settings.level) if beside_tissue else _NOTHING,
-                tumor_B=plain.mean_B,
-                tied=tested.gap(settings.level),
-                gap=_error_gap(gaps, settings.level),
-                tie_told=False,
-                gap_told=False,
-            ),
-            tested,
-            gaps,
+        speaks_N = np.append(tie.speaks_for_B, NONE)[bin_N]
+        agrees_N = np.where(speaks_N == NONE, NONE, speaks_N == self.label_N).astype(np.int64)
+        alike_N = self.label_N if stratum_N is None else 2 * stratum_N + self.label_N
+        conflict = self.effects(self.correct_N, agrees_N, 2, self.tested_N, settings, alike_N)
+        finding = Finding(
+            attribute=attribute,
+            tie=plain.tie(settings.level),
+            beyond=_NOTHING if stratum_N is None else tie.tie(settings.level),
+            tumor_B=plain.mean_B,
+            tied=tie.gap(settings.level),
+            gap=_error_gap(gaps, settings.level),
+            conflict=_conflict(conflict, settings.level),
         )
+        return Judged(finding, tie, gaps, conflict)
 
     def slices(
         self, bins_A: Sequence[NDArray[np.int64]], settings: BootstrapSettings
@@ -134,34 +133,53 @@ def _error_gap(gaps: Sequence[Effects], level: float) -> ErrorGap | None:
     return max(found, key=lambda each: each.gap.low, default=None)
 
 
-def corrected(judged: Sequence[Judged], level: float) -> list[Finding]:
-    """Told or not: ties all together, gaps in three families.
+def _conflict(effects: Effects, level: float) -> Conflict | None:
+    """Of the attribute's agreement with the label."""
+    if not len(effects.pair_C2):
+        return None
+    difference, reach = float(effects.difference_C[0]), float(effects.spread_C.reach((1 - level) / 2)[0])
+    low, high = max(difference - reach, -1), min(difference + reach, 1)
+    return Conflict(Gap(0, 1, difference, low, high), *effects.mean_B.tolist())
 
-    Whose tie is told was found on other patients, so that the gaps of these are a family of their own; those
-    of tumor's possible look, which are no candidates, are another, and all other gaps the third.
+
+def corrected(judged: Sequence[Judged], level: float) -> list[Finding]:
+    """Told or not: ties all together; conflicts of those whose tie is told, and gaps of the others.
+
+    Whose tie is told was found on other patients, so that the conflicts of these are a family of their own;
+    those of tumor's possible look, which are no candidates, are another.
     """
     ties = told_together([partial(_tie_excludes, each.tie) for each in judged], level)
     families: dict[tuple[bool, bool], list[int]] = {}
     for place, (each, tie) in enumerate(zip(judged, ties, strict=True)):
-        look = each.finding.attribute.kind is Kind.LOOK
-        families.setdefault((tie, tie and look), []).append(place)
-    told = {
-        place: sure
-        for places in families.values()
-        for place, sure in zip(
-            places,
-            told_together([partial(_gap_excludes, judged[place].gaps) for place in places], level),
-            strict=True,
-        )
-    }
+        families.setdefault((tie, tie and each.finding.attribute.kind is Kind.LOOK), []).append(place)
+    told: set[int] = set()
+    for (tie, _), places in families.items():
+        excludes = [
+            partial(_conflict_excludes, judged[place].conflict)
+            if tie
+            else partial(_gap_excludes, judged[place].gaps)
+            for place in places
+        ]
+        sure = told_together(excludes, level)
+        told |= {place for place, each in zip(places, sure, strict=True) if each}
     return [
-        replace(each.finding, tie_told=tie, gap_told=told[place])
+        replace(
+            each.finding,
+            tie_told=tie,
+            conflict_told=tie and place in told,
+            gap_told=not tie and place in told,
+        )
         for place, (each, tie) in enumerate(zip(judged, ties, strict=True))
     ]
 
 
 def _tie_excludes(effects: Effects, level: float) -> bool:
     return bool((effects.sure_C(level) > 0).any())
+
+
+def _conflict_excludes(effects: Effects, level: float) -> bool:
+    """Only where errors lie against the attribute: those along it are no sign of its use."""
+    return bool(((effects.difference_C > 0) & (effects.sure_C(level) > 0)).any())
 
 
 def _gap_excludes(gaps: tuple[Effects, ...], level: float) -> bool:

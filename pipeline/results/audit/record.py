@@ -38,6 +38,22 @@ class ErrorGap(NamedTuple):
     better: float
 
 
+class Conflict(NamedTuple):
+    """Does accuracy fall where the attribute speaks for the other label?
+
+    A bin speaks for tumor where training patches of it are tumor more often than on average at equal tissue.
+
+    Attributes:
+        gap: of patches whose attribute speaks for their label (bin 1) minus those where it speaks for the
+            other (bin 0), at equal label and tissue; of tissue itself at equal label.
+        against, along: plain accuracies of both.
+    """
+
+    gap: Gap
+    against: float
+    along: float
+
+
 @dataclass(frozen=True)
 class Finding:
     """One attribute.
@@ -46,7 +62,9 @@ class Finding:
         tie: to the label, on training patients: Cramér's V. beyond: the same at equal tissue.
         tumor_B: share of tumor in every bin. tied: the bins that differ most surely in it, at equal tissue.
         gap: of accuracy on test patients; none where nothing can be told.
-        tie_told, gap_told: whether they are told from 0, corrected for the number of attributes (Holm).
+        conflict: whether errors follow the tie; none where nothing can be told.
+        tie_told, gap_told, conflict_told: whether they are told from 0, corrected for the number of
+            attributes (Holm). Gaps are judged where no tie is told, conflicts where one is.
         goes_with: title of an attribute ranked higher that is much the same; empty where there is none.
     """
 
@@ -56,13 +74,15 @@ class Finding:
     tumor_B: NDArray[np.float64]
     tied: Gap | None
     gap: ErrorGap | None
-    tie_told: bool
-    gap_told: bool
+    conflict: Conflict | None
+    tie_told: bool = False
+    gap_told: bool = False
+    conflict_told: bool = False
     goes_with: str = ""
 
     @property
     def verdict(self) -> Verdict:
-        if self.tie_told and self.gap_told:
+        if self.conflict_told:
             kinds = {Kind.TISSUE: Verdict.KNOWN, Kind.LOOK: Verdict.LOOK}
             return kinds.get(self.attribute.kind, Verdict.CANDIDATE)
         if self.tie_told:

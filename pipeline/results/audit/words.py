@@ -45,6 +45,17 @@ def gap_in_words(finding: Finding) -> str:
     )
 
 
+def conflict_in_words(finding: Finding) -> str:
+    """How accurate the model is where the attribute speaks against the label, and where for it."""
+    found = finding.conflict
+    if found is None:
+        return "too few test patients to tell"
+    return (
+        f"right of patches that it speaks against {percent(found.against)}, "
+        f"of those it speaks for {percent(found.along)}"
+    )
+
+
 def slice_in_words(found: Slice, audit: Audit) -> str:
     """Which patches, how many of them are right, and how many of the others."""
     one, other = (
