@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from models.data.splitting import TEST
+from patching.errors import ArtifactError
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
 from pipeline.config import Context, is_generated, load_cohort, require_slides, stage_mapping
 from pipeline.files import read_json, read_table
@@ -15,6 +16,7 @@ from pipeline.results.predictions import find_tested
 from pipeline.results.runs import listed_runs
 from pipeline.results.tested import Tested
 
+_NAMED = 3
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 
 
@@ -87,7 +89,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
     require_slides(cohort, context.cohort, "the report")
     splits = read_table(paths.splits, SPLITS, "split")
     slides = read_table(paths.slides, SLIDES, "ingest")
-    index = read_table(paths.index, INDEX, "tile").merge(splits, on="patient_id", validate="m:1")
+    index = with_splits(read_table(paths.index, INDEX, "tile"), splits)
     excluded = [
         read_table(path, EXCLUDED, stage)
         for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
@@ -116,3 +118,22 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
             run.name: read_table(paths.training(run.name) / "history.csv", HISTORY, "train") for run in runs
         },
     )
+
+
+def with_splits(index: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """The patch index with every patient's split.
+
+    Raises:
+        ArtifactError: a patient in two splits, or in none.
+    """
+    doubled = splits.loc[splits["patient_id"].duplicated(), "patient_id"]
+    unknown = sorted(set(index["patient_id"]) - set(splits["patient_id"]))
+    wrong = [f"patient {name!r} in more than one row" for name in doubled.unique()[:_NAMED]]
+    wrong += [f"no split of patient {name!r}" for name in unknown[:_NAMED]]
+    if wrong:
+        raise ArtifactError(
+            has=f"splits.csv with {'; '.join(wrong)}",
+            needs="one split of every patient, or patients are tested whom a model was trained on",
+            do="run `evenpatch split` again, and what follows it",
+        )
+    return index.merge(splits, on="patient_id", validate="m:1")

@@ -24,6 +24,8 @@ def render(sources: Sources) -> str:
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
     shown = shown_panels(sources)
+    shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+    shown = [panel for panel in shown if panel.present is None or panel.present(sources)]
     bodies = {
         panel: _body(environment, panel, sources)
         for panel in track(shown, description="report", transient=True)

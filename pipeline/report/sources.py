@@ -15,6 +15,7 @@ from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.report.names import Names, names_of
 from pipeline.results.audit.findings import Audit, audited
 from pipeline.results.audit.gathering import present_statistics
+from pipeline.results.audit.record import Audit
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
@@ -171,6 +172,7 @@ class Panel:
         scripts: files among the templates that it runs; sort.js is there already.
         files: what lies beside the report in the folder of the panel's name, if anything: names in it, which
             may hold `/`, and contents. Links to them are `<name>/...`.
+        present: whether there is anything to show; without it there always is.
     """
 
     name: str
@@ -181,6 +183,7 @@ class Panel:
     appendix: bool = False
     scripts: tuple[str, ...] = ()
     files: Callable[[Sources], Iterator[tuple[str, bytes]]] | None = None
+    present: Callable[[Sources], bool] | None = None
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:

@@ -112,7 +112,21 @@ def joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
             needs="one prediction of every test patch",
             do="name each run or study cell once, and evaluate again where that is not it",
         )
+    _require_numbers(name, joined)
     return joined.astype(dict.fromkeys(NEEDED[1:], np.int64)).sort_values("patch_id", ignore_index=True)
+
+
+def _require_numbers(name: str, table: pd.DataFrame) -> None:
+    columns = [*NEEDED[1:], *(column for column in ("probability",) if column in table)]
+    # Masked integers are objects to numpy, and pandas tells what is missing in either.
+    lacking = [column for column in columns if table[column].isna().any()]
+    if lacking:
+        count = int(table[lacking].isna().any(axis=1).sum())
+        raise ArtifactError(
+            has=f"{name}: {count} of {len(table)} predictions without a number in {', '.join(lacking)}",
+            needs="a number for every patch: what a network says nothing of cannot be counted",
+            do="look whether the training diverged (outputs/<cohort>/train), then train and evaluate again",
+        )
 
 
 def decided_name(algorithm: str, rule: str) -> str:

@@ -84,7 +84,8 @@ class _Maker:
             "mpp": 0.5,
         }
         slides |= {"annotation_fingerprint": ""}
-        slides |= {"split": "", "fingerprint": "0" * 64, "width": 300, "height": 200, "dtype": "uint16"}
+        slides |= {"split": "", "width": 300, "height": 200, "dtype": "uint16"}
+        slides |= {"fingerprint": [f"{number:064x}" for number in range(len(split_of))]}
         slides |= {"kind": "intensity"}
         pd.DataFrame(slides).to_csv(self.paths.slides, index=False)
         excluded = ("s-<script>alert(1)</script>", "ingest", "UnreadableSlideError", "has: <b>noise</b>")

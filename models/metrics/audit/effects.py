@@ -47,6 +47,7 @@ class Effects:
     Attributes:
         mean_B: the outcome's plain mean.
         count_B, patients_B: patches and patients, also where not estimable.
+        constant_B: the outcome's mean at equal strata, but for a constant; 0 where not estimable.
         pair_C2: the C pairs of estimable bins that strata leave to be told apart.
         difference_C, spread_C: second minus first of each pair, at equal strata, and its variance.
         explained: share of the variation within strata that bins tell, without what chance alone gives.
@@ -56,6 +57,7 @@ class Effects:
     mean_B: NDArray[np.float64]
     count_B: NDArray[np.int64]
     patients_B: NDArray[np.int64]
+    constant_B: NDArray[np.float64]
     pair_C2: NDArray[np.int64]
     difference_C: NDArray[np.float64]
     spread_C: Spread
@@ -67,6 +69,13 @@ class Effects:
         reach = float(self.explained_spread.reach((1 - level) / 2))
         ends = (self.explained, self.explained - reach, self.explained + reach)
         return Tie(*(float(np.sqrt(np.clip(end, 0, 1))) for end in ends))
+
+    @property
+    def speaks_for_B(self) -> NDArray[np.int64]:
+        """1 where the outcome is more frequent than average at equal strata, else 0; NONE: not known."""
+        known_B = np.isfinite(self.mean_B)
+        average = float(ratio(self.constant_B @ (self.count_B * known_B), (self.count_B * known_B).sum()))
+        return np.where(known_B, self.constant_B > average, NONE).astype(np.int64)
 
     def sure_C(self, level: float, others: int = 0) -> NDArray[np.float64]:
         """How far every difference surely lies from 0, all pairs together (Bonferroni), below 0 where not.
@@ -90,7 +99,9 @@ class Effects:
         reach = float(self.spread_C.reach(tail)[place])
         if difference < 0:
             one, other, difference = other, one, -difference
-        return Gap(one, other, difference, max(difference - reach, -1), min(difference + reach, 1))
+        # Where strata hold few of a bin, the linear model reaches beyond what shares can differ.
+        ends = np.clip([difference, difference - reach, difference + reach], -1, 1).tolist()
+        return Gap(one, other, *ends)
 
 
 def binned_effects(
@@ -130,6 +141,7 @@ def binned_effects(
         mean_B=np.where(estimable_B, mean_B, np.nan),
         count_B=count_B,
         patients_B=(count_PB > 0).sum(axis=0),
+        constant_B=fit.constant_B,
         pair_C2=pair_C2,
         difference_C=difference_C,
         spread_C=spread_C,

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.sources import Sources
-from pipeline.results.audit.findings import Verdict
+from pipeline.results.audit.record import Verdict
 from pipeline.results.audit.words import (
     concentration_in_words,
+    conflict_in_words,
     gap_in_words,
     slice_in_words,
     summary,
@@ -26,6 +27,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
             "finding": each,
             "tie_words": tie_in_words(each),
             "gap_words": gap_in_words(each),
+            "conflict_words": conflict_in_words(each),
             "marked": each.verdict is Verdict.CANDIDATE,
         }
         for each in ranked

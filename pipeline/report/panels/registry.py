@@ -7,6 +7,8 @@ from pipeline.report.panels import (
     curves,
     decomposition,
     gallery,
+    duplicates,
+    examples,
     groups,
     intervention,
     metrics,
@@ -40,6 +42,13 @@ PANELS = (
         Question.FAIL,
         gallery.values,
         files=gallery.files,
+    Panel(
+        "duplicates",
+        "Slides that are the same",
+        Question.FAIL,
+        duplicates.values,
+        present=duplicates.present,
+    ),
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from pipeline.results.audit.findings import Audit, Finding
+from pipeline.results.audit.record import Audit, Finding
 from pipeline.results.audit.words import LABELS
 
 
@@ -18,7 +18,7 @@ def audit_table(audit: Audit) -> pd.DataFrame:
 
 
 def _row(rank: int, finding: Finding) -> dict[str, object]:
-    bins, tied, gap = finding.attribute.bins, finding.tied, finding.gap
+    bins, tied, gap, conflict = finding.attribute.bins, finding.tied, finding.gap, finding.conflict
     nothing = math.nan
     return {
         "rank": rank,
@@ -36,6 +36,12 @@ def _row(rank: int, finding: Finding) -> dict[str, object]:
         "tie_told": finding.tie_told,
         "most_tumor_in": bins[tied.high_bin] if tied else "",
         "least_tumor_in": bins[tied.low_bin] if tied else "",
+        "conflict": conflict.gap.difference if conflict else nothing,
+        "conflict_low": conflict.gap.low if conflict else nothing,
+        "conflict_high": conflict.gap.high if conflict else nothing,
+        "conflict_told": finding.conflict_told,
+        "accuracy_against": conflict.against if conflict else nothing,
+        "accuracy_along": conflict.along if conflict else nothing,
         "gap_label": LABELS[gap.label] if gap else "",
         "gap": gap.gap.difference if gap else nothing,
         "gap_low": gap.gap.low if gap else nothing,

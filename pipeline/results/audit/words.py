@@ -3,7 +3,7 @@
 from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute
-from pipeline.results.audit.findings import Audit, Finding
+from pipeline.results.audit.record import Audit, Finding
 
 LABELS = ("non-tumor", "tumor")
 _FEW = 20
@@ -42,6 +42,17 @@ def gap_in_words(finding: Finding) -> str:
     return (
         f"{LABELS[found.label]}: {percent(found.worse)} right of {bins[gap.low_bin]}, "
         f"{percent(found.better)} of {bins[gap.high_bin]}"
+    )
+
+
+def conflict_in_words(finding: Finding) -> str:
+    """How accurate the model is where the attribute speaks against the label, and where for it."""
+    found = finding.conflict
+    if found is None:
+        return "too few test patients to tell"
+    return (
+        f"right of patches that it speaks against {percent(found.against)}, "
+        f"of those it speaks for {percent(found.along)}"
     )
 
 

@@ -1,0 +1,180 @@
+"""The audit: a planted second shortcut stands first, and without one nothing but tissue is told."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.results.audit.attributes import Attribute, Kind, LeftOut, of_category, of_number
+from pipeline.results.audit.export import audit_table
+from pipeline.results.audit.findings import audited
+from pipeline.results.audit.gathering import attributes_of
+from pipeline.results.audit.record import Audit, Verdict
+from pipeline.results.audit.words import concentration_in_words, slice_in_words, summary
+from pipeline.results.bootstrap import BootstrapSettings
+from tests.pipeline.audited_cohorts import predicted, simulated
+
+SETTINGS = BootstrapSettings()
+
+
+def audit_of(index: pd.DataFrame, slides: pd.DataFrame, predictions: pd.DataFrame | None) -> Audit:
+    return audited(index, slides, predictions, None, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def tinted() -> Audit:
+    index, slides = simulated(0, scanners=True)
+    return audit_of(index, slides, predicted(index))
+
+
+@pytest.fixture(scope="module")
+def clean() -> Audit:
+    index, slides = simulated(0, scanners=False)
+    return audit_of(index, slides, predicted(index))
+
+
+def test_a_planted_scanner_is_the_first_candidate(tinted: Audit) -> None:
+    first = tinted.findings[0]
+    assert first.attribute.name == "slides.scanner"
+    assert first.verdict is Verdict.CANDIDATE
+    # What else is told of slides is the tint itself, and is said to go with the scanner.
+    assert {each.goes_with for each in tinted.candidates[1:]} <= {first.attribute.title}
+    assert "column “scanner” may be a shortcut" in summary(tinted)
+
+
+def test_without_the_column_the_tint_of_the_slide_is_the_candidate() -> None:
+    index, slides = simulated(0, scanners=True)
+    found = audit_of(index, slides.drop(columns="scanner"), predicted(index))
+    first = found.findings[0]
+    assert first.verdict is Verdict.CANDIDATE
+    assert first.attribute.name in ("slide.tint_tpef", "slide.mean_tpef", "slide.spread_tpef")
+
+
+def test_on_a_clean_cohort_nothing_but_tissue_is_a_shortcut(clean: Audit) -> None:
+    assert clean.tissue is not None
+    assert clean.tissue.verdict is Verdict.KNOWN
+    assert clean.candidates == ()
+    assert "No attribute but tissue" in summary(clean)
+
+
+def test_tumors_own_look_is_no_candidate(clean: Audit) -> None:
+    """Contrast differs within slides, as tumor does; it goes with the label, and is said to be its look."""
+    told = {each.attribute.name: each for each in clean.findings if each.tie_told}
+    assert {"patch.spread_cars", "patch.spread_shg"} & set(told)
+    assert all(each.attribute.kind is Kind.LOOK for each in told.values())
+
+
+def test_errors_that_go_with_an_attribute_by_chance_are_no_shortcut() -> None:
+    """The site says nothing of the label; errors in one of three sites alone are told as such."""
+    index, slides = simulated(1, scanners=False)
+    answers = index[index["split"] == "test"].merge(slides[["slide_id", "site"]], on="slide_id")
+    rng = np.random.default_rng(0)
+    wrong = rng.random(len(answers)) < np.where(answers["site"] == "west", 0.5, 0.05)
+    predictions = answers.assign(prediction=np.where(wrong, 1 - answers["label"], answers["label"]))
+    found = audit_of(index, slides, predictions)
+    site = next(each for each in found.findings if each.attribute.name == "slides.site")
+    assert (site.tie_told, site.gap_told, site.verdict) == (False, True, Verdict.GAP)
+    assert site.gap is not None
+    assert site.attribute.bins[site.gap.gap.low_bin] == "“west”"
+    west = answers["site"].eq("west") & answers["label"].eq(site.gap.label)
+    assert site.gap.worse == pytest.approx(1 - wrong[west].mean())
+
+
+def test_the_label_never_is_an_attribute() -> None:
+    index, slides = simulated(0, scanners=False)
+    slides["tumor_fraction"], slides["prediction"] = 0.5, np.arange(len(slides)) % 2
+    found = attributes_of(index.assign(probability=0.5, group=1), slides, None)
+    names = {each.name for each in found if isinstance(each, Attribute)}
+    assert not any(word in name for name in names for word in ("label", "tumor", "predict", "proba", "group"))
+    reasons = {each.title: each.reason for each in found if isinstance(each, LeftOut)}
+    assert "tells the label" in reasons["column “prediction”"]
+    assert "names" in reasons["column “accession”"]
+    assert reasons["column “dtype”"] == "one value"
+
+
+def test_a_column_of_many_numbers_is_cut_into_quarters_and_one_of_names_is_left_out() -> None:
+    value = np.array([str(n) for n in range(40)])
+    patient, known = np.arange(40), np.ones(40, bool)
+    age = of_category("age", "age", value, patient, known)
+    assert isinstance(age, Attribute)
+    assert np.bincount(age.bin_N).tolist() == [10, 10, 10, 10]
+    assert age.bins[0] == "lowest quarter (up to 9.75)"
+    assert isinstance(of_category("id", "id", np.char.add("A", value), patient, known), LeftOut)
+    few = of_category("who", "who", value[:5], patient[:5], known[:5])
+    assert isinstance(few, LeftOut)
+
+
+def test_quarters_are_of_training_patches_alone() -> None:
+    value = np.arange(100.0)
+    found = of_number("v", "v", Kind.LOOK, value, value < 40)
+    assert isinstance(found, Attribute)
+    assert np.bincount(found.bin_N).tolist() == [10, 10, 10, 70]
+
+
+def test_statistics_are_folded_to_a_few(clean: Audit) -> None:
+    index, slides = simulated(0, scanners=False)
+    rng = np.random.default_rng(0)
+    names = [
+        f"{c}.{s}" for c in ("CARS", "SHG") for s in ("mean", "q50", "gradient_1", "gradient_2", "energy_1")
+    ]
+    names += ["CARS+SHG.correlation", "saturation.mean", "saturation.std"]
+    table = pd.DataFrame(rng.random((500, len(names))), columns=names).assign(
+        patch_id=index["patch_id"][:500]
+    )
+    found = attributes_of(index, slides, table)
+    own = {each.name for each in found if isinstance(each, Attribute) and "." in each.name.partition(".")[2]}
+    kept = ("saturation.mean", "CARS.gradient_1", "SHG.gradient_1", "CARS+SHG.correlation")
+    assert own == {f"{kind}.{name}" for kind in ("patch", "slide") for name in kept}
+    of_patch = next(
+        each for each in found if isinstance(each, Attribute) and each.name == "patch.saturation.mean"
+    )
+    assert (of_patch.bin_N[500:] == -1).all()
+
+
+def test_without_test_patients_ties_alone_are_told() -> None:
+    index, slides = simulated(0, scanners=True)
+    found = audit_of(index, slides, None)
+    assert found.tested == 0
+    assert all(each.gap is None and not each.gap_told for each in found.findings)
+    assert all(each.conflict is None and not each.conflict_told for each in found.findings)
+    assert found.findings[0].attribute.name == "slides.scanner"
+    assert found.slices == ()
+    assert summary(found).startswith("Without test patients")
+
+
+def test_one_patient_and_one_label_are_audited_without_a_verdict() -> None:
+    index, slides = simulated(0, scanners=True)
+    one = index[index["patient_id"] == "p0"].assign(split="train")
+    lone = audit_of(one, slides, None)
+    assert {each.verdict for each in lone.findings} == {Verdict.OPEN}
+    tumor = index.assign(label=1)
+    found = audit_of(tumor, slides, tumor[tumor["split"] == "test"].assign(prediction=1))
+    assert {each.verdict for each in found.findings} == {Verdict.OPEN}
+    assert found.patients is None
+
+
+def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
+    table = audit_table(tinted)
+    assert table["attribute"].tolist()[:2] == ["tissue_fraction", "slides.scanner"]
+    assert len(table) == 1 + len(tinted.findings)
+    first = table.iloc[1]
+    assert first["most_tumor_in"] == "“second”"
+    assert first["gap"] == pytest.approx(tinted.findings[0].gap.gap.difference, abs=1e-6)
+    assert first["accuracy_against"] < first["accuracy_along"]
+    assert first["verdict"] == "candidate shortcut"
+
+
+def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
+    told = slice_in_words(tinted.slices[0], tinted)
+    assert told.startswith(("Tumor patches with", "Non-tumor patches with"))
+    worst = tinted.slices[0]
+    assert f"{100 * worst.accuracy:.0f} % right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
+    assert tinted.patients is not None
+    said = concentration_in_words(tinted.patients, "patients")
+    assert f"in {tinted.patients.fewest} of {tinted.patients.units} patients" in said
+
+
+def test_a_slide_that_lacks_a_size_has_no_place() -> None:
+    index, slides = simulated(0, scanners=False)
+    found = attributes_of(index, slides.assign(width=np.nan, height=np.nan), None)
+    reasons = {each.title: each.reason for each in found if isinstance(each, LeftOut)}
+    assert reasons["place from left to right"] == "no training patch has a value"

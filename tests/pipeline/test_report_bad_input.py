@@ -1,0 +1,192 @@
+"""What the report makes of input that it cannot trust: an error that says what to do, or words."""
+
+import json
+import re
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.artifacts import Paths
+from pipeline.cli import main
+from pipeline.config import Context, load_yaml
+from pipeline.stages import report
+from pipeline.training.patches import table_fingerprints
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
+
+
+@pytest.fixture
+def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
+    """The finished cohort with one run alone, to be changed."""
+    shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    context = Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
+    for folder in context.paths.evaluation("any").parent.iterdir():
+        if folder.name != "erm-low":
+            shutil.rmtree(folder)
+    return context
+
+
+def page_of(context: Context) -> str:
+    report.run(context, Namespace())
+    return context.paths.report.read_text(encoding="utf-8")
+
+
+def refused(context: Context, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command line says, whose exit code is that of an expected error."""
+    root = str(context.paths.root)
+    assert main(["report", "--root", root, "--cohort", context.cohort]) == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def change_predictions(context: Context, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    path = context.paths.evaluation("erm-low") / "predictions.parquet"
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+def change_slides(context: Context, **columns: object) -> None:
+    slides = pd.read_csv(context.paths.slides, dtype=str).assign(**columns)
+    slides.to_csv(context.paths.slides, index=False)
+    as_if_trained_on_it(context)
+
+
+def as_if_trained_on_it(context: Context) -> None:
+    """The run's record names the present tables, so that it is not left out for their change."""
+    path = context.paths.training("erm-low") / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"fingerprints": table_fingerprints(context.paths, "low")}))
+
+
+def panel(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
+    assert found
+    return " ".join(found[0].split())
+
+
+def of_test(table: pd.DataFrame) -> pd.Series:
+    return table["split"] == "test"
+
+
+def test_one_class_alone_is_told_without_figures(cohort: Context) -> None:
+    change_predictions(cohort, lambda table: table[~of_test(table) | (table["label"] == 1)])
+    page = page_of(cohort)
+    assert "not estimable" in panel(page, "group_table")
+    assert "tumor" in panel(page, "audit")
+
+
+def test_one_test_patient_has_no_intervals(cohort: Context) -> None:
+    change_predictions(
+        cohort, lambda table: table[~of_test(table) | table["patch_id"].str.startswith("s-p03@")]
+    )
+    page = page_of(cohort)
+    assert "not estimable" in panel(page, "group_table")
+    told = panel(page, "audit")
+    assert "1 test patients" in told or "1 test patient" in told
+    assert "candidate shortcut</b>" not in told.lower()
+
+
+def test_an_empty_group_is_told(cohort: Context) -> None:
+    change_predictions(cohort, lambda table: table[~of_test(table) | (table["group"] != 2)])
+    assert "not estimable" in panel(page_of(cohort), "group_table")
+
+
+def test_predictions_without_a_number_are_refused(
+    cohort: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoiled(table: pd.DataFrame) -> pd.DataFrame:
+        rows = table.index[of_test(table)][:3]
+        table.loc[rows, "probability"] = np.nan
+        return table
+
+    change_predictions(cohort, spoiled)
+    said = refused(cohort, capsys)
+    assert "erm-low: 3 of 192 predictions without a number in probability" in said
+    assert "do: look whether the training diverged" in said
+
+
+def test_missing_predictions_are_refused(cohort: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    change_predictions(
+        cohort, lambda table: table.assign(prediction=table["prediction"].where(table.index != 200))
+    )
+    assert "without a number in prediction" in refused(cohort, capsys)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"patient_id": "p03", "split": "train"}], "patient 'p03' in more than one row"),
+        ([], "no split of patient 'p05'"),
+    ],
+)
+def test_a_patient_in_two_splits_or_in_none_is_refused(
+    cohort: Context, capsys: pytest.CaptureFixture[str], rows: list[dict[str, str]], told: str
+) -> None:
+    splits = pd.read_csv(cohort.paths.splits, dtype=str)
+    splits = pd.concat([splits if rows else splits[splits["patient_id"] != "p05"], pd.DataFrame(rows)])
+    splits.to_csv(cohort.paths.splits, index=False)
+    as_if_trained_on_it(cohort)
+    assert told in refused(cohort, capsys)
+
+
+def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context) -> None:
+    page = page_of(cohort)
+    assert 'id="duplicates"' not in page
+    fingerprints = [f"{number:064x}" for number in range(16)]
+    # p03 is tested and p04 trained on; p08 and p12 are both of training.
+    fingerprints[4], fingerprints[12] = fingerprints[3], fingerprints[8]
+    change_slides(cohort, fingerprint=fingerprints)
+    index = pd.read_parquet(cohort.paths.index)
+    index.loc[index["slide_id"] == "s-p04", "label"] = 1
+    index.to_parquet(cohort.paths.index, index=False)
+    as_if_trained_on_it(cohort)
+    told = panel(page_of(cohort), "duplicates")
+    assert "2 groups of slides with the same content" in told
+    assert "1 lies in more than one split" in told
+    assert "1 has labels that contradict" in told
+    first, second = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", told)
+    assert "s-p03, s-p04" in first
+    assert "test, train <b>(leak)</b>" in first
+    assert "(contradict)" in first
+    assert "s-p08, s-p12" in second
+    assert "<b>" not in second
+
+
+def test_hostile_text_is_shown_as_text_wherever_it_comes_from(cohort: Context) -> None:
+    paths = cohort.paths
+    file = cohort.configs / "cohorts" / f"{cohort.cohort}.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | {"description": HOSTILE, "limits": [HOSTILE]}))
+    for path, read, write in (
+        (paths.index, pd.read_parquet, pd.DataFrame.to_parquet),
+        (paths.splits, pd.read_csv, pd.DataFrame.to_csv),
+        (paths.slides, pd.read_csv, pd.DataFrame.to_csv),
+    ):
+        table = read(path)
+        table["patient_id"] = table["patient_id"].replace("p03", HOSTILE)
+        write(table, path, index=False)
+    scanner = np.where(np.arange(16) % 8 < 4, HOSTILE, "other")
+    change_slides(
+        cohort, **{HOSTILE: scanner}, image=HOSTILE, fingerprint=["0" * 64] * 2 + list("abcdefghijklmn")
+    )
+    (paths.patches / "summary.json").write_text(json.dumps({"warnings": {HOSTILE: [HOSTILE]}}))
+    page = page_of(cohort)
+    assert "<img src=x" not in page
+    assert not re.search(r"<[^>]+\sonerror", page)
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") >= 4
+    assert "column “&lt;img" in panel(page, "audit")
+
+
+def test_a_missing_overlay_is_left_out(cohort: Context) -> None:
+    for path in cohort.paths.overlays.glob("*.jpg"):
+        path.unlink()
+    assert 'id="cohort"' in page_of(cohort)
+
+
+def test_slides_that_moved_do_not_matter_to_figures(cohort: Context) -> None:
+    before = panel(page_of(cohort), "group_table")
+    change_slides(cohort, image="nowhere/gone.tif")
+    assert panel(page_of(cohort), "group_table") == before
