@@ -21,6 +21,7 @@ WORDS = {
     "pipeline.tracking": "the one door to MLflow",
     "pipeline.report": "one offline page",
     "pipeline.experiments": "study, tune, sweep",
+    "pipeline.cards": "models and data in words",
     "pipeline.tables": "figures in text, LaTeX, HTML, JSON",
     "pipeline.results": "the engine: from predictions to figures with intervals",
     "pipeline.training": "what trainings get",

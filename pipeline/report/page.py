@@ -21,6 +21,7 @@ def render(sources: Sources) -> str:
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
     shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+    environment.globals["titles"] = {panel.name: panel.title for panel in shown}
     bodies = {
         panel: _body(environment, panel, sources)
         for panel in track(shown, description="report", transient=True)

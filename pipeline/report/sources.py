@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipeline.config import Context, Settings
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
+from pipeline.report.guidelines.statements import Statements
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method, Scoreboard
 from pipeline.results.predictions import find_tested
@@ -54,6 +55,8 @@ class ReportSettings(JudgingSettings):
     overlays: NonNegativeInt
     """Slide overlays shown at most."""
     examples: ExampleSettings
+    statements: Statements
+    """What only the people of the study can say; guidelines and cards ask for it."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import logging
 
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
+from pipeline.report.documents import write_documents
 from pipeline.report.page import render
 from pipeline.report.sources import ReportSettings, gather
 
@@ -29,7 +30,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
         ArtifactError: an earlier stage's output is missing.
     """
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
-    page = render(gather(context, settings))
+    sources = gather(context, settings)
+    write_documents(context, sources)
+    page = render(sources)
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)
