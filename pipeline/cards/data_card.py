@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from models.networks.card import Range
 from pipeline.cards.markdown import listed, page, section, table, text
+from pipeline.cards.words import spanned
 from pipeline.cohort.duplicates import Twins
 from pipeline.cohort.flow import Count, Flow
 from pipeline.config import CohortFile
@@ -77,7 +79,7 @@ def _source(facts: DataFacts) -> str:
 def acquired(slides: pd.DataFrame) -> dict[str, str]:
     """What the slides' files tell of their acquisition: name and words, in Markdown."""
     mpp = pd.to_numeric(slides["mpp"]).dropna()
-    known = f"{mpp.min():.4g} to {mpp.max():.4g}" if len(mpp) else "not told by any file"
+    known = spanned(Range(low=mpp.min(), high=mpp.max())) if len(mpp) else "not told by any file"
     missing = f"; not known of {len(slides) - len(mpp)} slides" if 0 < len(mpp) < len(slides) else ""
     annotated = int(_filled(slides["annotation"]).sum())
     whole = int(_filled(slides["label"]).sum())
@@ -112,9 +114,9 @@ def _spanned(column: pd.Series) -> str:
 
 def _left_out(flow: Flow) -> str:
     rows = list(_of_settings(flow.left_out))
-    rows += [(f"slide: {text(loss.reason)}", f"{loss.count:,}") for loss in (*flow.unusable, *flow.untiled)]
+    rows += [(f"slide: {text(loss.reason)}", f"{loss.number:,}") for loss in (*flow.unusable, *flow.untiled)]
     rows += [("slide without a single patch", f"{flow.empty:,}")] if flow.empty else []
-    rows += [(f"place of the grid: {text(loss.reason)}", f"{loss.count:,}") for loss in flow.dropped]
+    rows += [(f"place of the grid: {text(loss.reason)}", f"{loss.number:,}") for loss in flow.dropped]
     told = "Nothing was." if not rows else table(("what, and why", "how many"), rows)
     return page(
         told, "" if flow.places is None else f"The grid has {flow.places:,} places on all tiled slides."
@@ -129,7 +131,7 @@ def _of_settings(left_out: Count | None) -> Iterator[tuple[str, str]]:
 def _splits(facts: DataFacts) -> str:
     head = ("split", "patients", "slides", "patches", "non-tumor", "tumor", *map(text, facts.groups))
     rows = [(part.name, *(f"{number:,}" for number in part.numbers)) for part in facts.flow.parts]
-    return page(f"Patients are split, not patches. Groups at {text(facts.threshold)}.", table(head, rows))
+    return page(f"Patients are split, not patches. Groups of: {text(facts.threshold)}.", table(head, rows))
 
 
 def _tied(facts: DataFacts) -> str:
@@ -138,7 +140,7 @@ def _tied(facts: DataFacts) -> str:
         "How far tissue fraction and label go together among the training patches: Cramér’s V, 0 not at all, "
         "1 entirely. A model can learn the one for the other.",
         table(("threshold", "Cramér’s V"), rows),
-        f"Tiling warned of {facts.warned:,} slides; the report tells of what." if facts.warned else "",
+        f"Slides that tiling warned of: {facts.warned:,}; the report tells of what." if facts.warned else "",
     )
 
 
@@ -152,8 +154,8 @@ def _twins(twins: Sequence[Twins]) -> str:
     across = sum(each.across for each in twins)
     conflicting = sum(each.conflicting for each in twins)
     return page(
-        f"{len(twins):,} groups of slides have the same bytes; {across:,} of them lie across splits, "
-        f"{conflicting:,} have conflicting labels.",
+        f"Groups of slides with the same bytes: {len(twins):,}; across splits: {across:,}; with conflicting "
+        f"labels: {conflicting:,}.",
         table(("slides", "splits", "conflicting labels"), rows),
         f"{len(twins) - _MOST_TWINS:,} more are not shown." if len(twins) > _MOST_TWINS else "",
     )

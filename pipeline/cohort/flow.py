@@ -3,6 +3,7 @@
 Numbers alone; pipeline.report draws them. Every step is the step before without what is told to be lost.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Loss(NamedTuple):
     """What was lost for one reason."""
 
     reason: str
-    count: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,16 @@ def _by_error(excluded: pd.DataFrame) -> tuple[Loss, ...]:
     """Slides by the kind of error, the most frequent first."""
     counts = excluded["error"].value_counts()
     order = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    return tuple(Loss(str(error), int(count)) for error, count in order)
+    return tuple(Loss(in_words(str(error)), int(count)) for error, count in order)
+
+
+def in_words(error: str) -> str:
+    """The kind of an error in words.
+
+    >>> in_words("UnreadableSlideError")
+    'unreadable slide'
+    """
+    return re.sub(r"(?<=.)(?=[A-Z])", " ", error.removesuffix("Error")).lower()
 
 
 def _part(name: str, rows: pd.DataFrame, n_groups: int) -> Part:

@@ -1,6 +1,5 @@
 """The way of patients, slides and patches from slides.csv to the test, as a diagram and as tables."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -26,7 +25,7 @@ class Step(NamedTuple):
     """A step of the way: what is there, and what was lost just before it."""
 
     name: str
-    count: Count
+    kept: Count
     lost: tuple[str, ...]
 
 
@@ -130,33 +129,24 @@ def _lost_before_ingest(flow: Flow) -> Iterator[str]:
     if left is not None:
         slides = f", {_counted(left.slides, 'slide')}" if flow.listed else ""
         yield f"left out by the settings: {_counted(left.patients or 0, 'patient')}{slides}"
-    yield from (f"{in_words(loss.reason)}: {_counted(loss.count, 'slide')}" for loss in flow.unusable)
+    yield from (f"{loss.reason}: {_counted(loss.number, 'slide')}" for loss in flow.unusable)
     if flow.listed is not None and flow.unusable:
         before = (flow.listed.patients or 0) - (0 if left is None else left.patients or 0)
         yield f"patients lost with them: {before - (flow.usable.patients or 0):,}"
 
 
 def _lost_in_tiling(flow: Flow) -> Iterator[str]:
-    yield from (f"{in_words(loss.reason)}: {_counted(loss.count, 'slide')}" for loss in flow.untiled)
+    yield from (f"{loss.reason}: {_counted(loss.number, 'slide')}" for loss in flow.untiled)
     if flow.empty:
         yield f"without a single patch: {_counted(flow.empty, 'slide')}"
     if flow.places is None:
         yield "places without a patch: not recorded"
         return
     yield f"of {flow.places:,} places of the grid:"
-    yield from (f"{loss.reason}: {loss.count:,}" for loss in flow.dropped or (Loss("none dropped", 0),))
+    yield from (f"{loss.reason}: {loss.number:,}" for loss in flow.dropped or (Loss("none dropped", 0),))
     if flow.usable.patients != flow.kept.patients:
         lost = (flow.usable.patients or 0) - (flow.kept.patients or 0)
         yield f"patients lost with them: {lost:,}"
-
-
-def in_words(error: str) -> str:
-    """The kind of an error in words.
-
-    >>> in_words("UnreadableSlideError")
-    'unreadable slide'
-    """
-    return re.sub(r"(?<=.)(?=[A-Z])", " ", error.removesuffix("Error")).lower()
 
 
 def _counted(number: int, thing: str) -> str:
@@ -176,7 +166,7 @@ def told_count(count: Count) -> str:
 def told(steps: Sequence[Step], flow: Flow) -> str:
     """The diagram in sentences, for who does not see it."""
     sentences = [
-        f"{step.name}: {told_count(step.count)}"
+        f"{step.name}: {told_count(step.kept)}"
         + (f" (before that lost: {'; '.join(step.lost)})" if step.lost else "")
         for step in steps
     ]
@@ -197,7 +187,7 @@ def diagram(steps: Sequence[Step], flow: Flow, groups: Sequence[str]) -> tuple[l
             if above is not None:
                 lines.append(Line(above.middle, y + _PAD + 9, lost.x, y + _PAD + 9))
             y = lost.bottom + _GAP / 2
-        box = _box(_MAIN, y, (step.name, told_count(step.count)))
+        box = _box(_MAIN, y, (step.name, told_count(step.kept)))
         if above is not None:
             lines.append(Line(above.middle, above.bottom, box.middle, box.y))
         boxes.append(box)

@@ -39,7 +39,7 @@ PANELS = (
     Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values),
     Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
     Panel("curves", "Training", Question.MADE, curves.values, appendix=True),
-    Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True),
+    Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True, scripts=("copy.js",)),
     Panel(
         "guidelines",
         "Reporting guidelines: TRIPOD+AI and CLAIM",
