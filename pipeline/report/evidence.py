@@ -10,7 +10,16 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
-from pipeline.config import Context, is_generated, load_cohort, require_slides, stage_mapping
+from pipeline.cohort.flow import read_listed
+from pipeline.config import (
+    CohortFile,
+    Context,
+    is_generated,
+    load_cohort,
+    require_slides,
+    slides_manifest,
+    stage_mapping,
+)
 from pipeline.files import read_json, read_table
 from pipeline.results.predictions import find_tested
 from pipeline.results.runs import listed_runs
@@ -28,8 +37,12 @@ class Evidence:
         description: the cohort file's sentence. limits: its own, a sentence each.
         is_phantom: whether the cohort is generated.
         montages: whether slides are montages of loose patches, so that places on them mean nothing.
+        file: the cohort's file. is_phantom: whether the cohort is generated.
+        listed: slide_id and patient_id of slides.csv, as it is now; none where it cannot be read.
+        left_out: patients that the settings leave out.
         error_budget: share of slides that may fail in ingest.
         slides: artifacts.SLIDES. excluded: artifacts.EXCLUDED of ingest and tile together.
+        ingested, tiled: summaries that the two stages wrote; of an old ingest empty.
         warnings: what tiling found on slides, by slide_id.
         index: artifacts.INDEX joined with the patient's split.
         groups: groups.json. histogram: histogram.csv.
@@ -40,11 +53,16 @@ class Evidence:
     paths: Paths
     description: str
     limits: tuple[str, ...]
+    file: CohortFile
     is_phantom: bool
     montages: bool
+    listed: pd.DataFrame | None
+    left_out: tuple[str, ...]
     error_budget: float
     slides: pd.DataFrame
     excluded: pd.DataFrame
+    ingested: Mapping[str, Any]
+    tiled: Mapping[str, Any]
     warnings: Mapping[str, Sequence[str]]
     index: pd.DataFrame
     groups: dict[str, Any]
@@ -100,16 +118,25 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         find_tested(context, listed_runs(context)),
         key=lambda run: (rank.get(run.algorithm, len(rank)), run.name),
     )
+    summary = paths.ingested / "summary.json"
+    ingest = stage_mapping(context.configs, context.cohort, "ingest")
+    tiled = read_json(paths.patches / "summary.json", "tile")
     return Evidence(
         paths=paths,
         description=cohort.description,
         limits=cohort.limits,
+        file=cohort,
         is_phantom=is_generated(cohort, paths),
         montages=cohort.montages,
         error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
+        listed=read_listed(paths.root / slides_manifest(cohort, context.cohort)),
+        left_out=tuple(map(str, ingest["exclude"])),
+        error_budget=float(ingest["error_budget"]),
         slides=slides,
         excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),
-        warnings=read_json(paths.patches / "summary.json", "tile")["warnings"],
+        ingested=read_json(summary, "ingest") if summary.is_file() else {},
+        tiled=tiled,
+        warnings=tiled["warnings"],
         index=index,
         groups=read_json(paths.groups, "attribute"),
         histogram=read_table(paths.histogram, (), "attribute"),

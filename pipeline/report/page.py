@@ -26,6 +26,7 @@ def render(sources: Sources) -> str:
     shown = shown_panels(sources)
     shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
     shown = [panel for panel in shown if panel.present is None or panel.present(sources)]
+    environment.globals["titles"] = {panel.name: panel.title for panel in shown}
     bodies = {
         panel: _body(environment, panel, sources)
         for panel in track(shown, description="report", transient=True)

@@ -13,6 +13,7 @@ import logging
 
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
+from pipeline.report.documents import write_documents
 from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
 from pipeline.results.audit.export import audit_table
@@ -34,6 +35,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     sources = gather(context, settings)
     page = render(sources)
     write_beside(sources, context.paths.report.parent)
+    write_documents(context, sources)
     with replacing(context.paths.report) as part:
         part.write_text(page, encoding="utf-8")
     with replacing(context.paths.report.parent / "exports" / "audit.csv") as part:

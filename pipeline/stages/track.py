@@ -20,6 +20,7 @@ from models.data.splitting import TEST
 from models.networks.checkpoint import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
+from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
 from pipeline.config import Context
 from pipeline.files import file_fingerprint, read_json, write_json
 from pipeline.flattening import flat, metrics_of
@@ -31,7 +32,6 @@ from pipeline.tracking.connection import without_secrets
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.served import columns_of, patch_form
-from pipeline.tracking.study_evidence import evidence_of, study_figures, wga_told
 
 logger = logging.getLogger(__name__)
 

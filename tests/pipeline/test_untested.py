@@ -19,6 +19,7 @@ from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
 from patching.errors import ArtifactError, RegistryError
 from pipeline.artifacts import Paths
+from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
 from pipeline.config import Context, load_stage
 from pipeline.deployment.challenger import evidence as gate
 from pipeline.deployment.challenger.findings import Finding, weak
@@ -35,7 +36,6 @@ from pipeline.stages.track import training_fingerprint
 from pipeline.tracking.pages import group_figures, pages_of
 from pipeline.tracking.probing import Probe
 from pipeline.tracking.registry import Registry, Version
-from pipeline.tracking.study_evidence import evidence_of, study_figures, wga_told
 
 RUN = "erm-low"
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}

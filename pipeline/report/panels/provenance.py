@@ -1,14 +1,24 @@
 """What it takes to get this report again: commit, data, settings, seeds, commands."""
 
-from collections.abc import Mapping
-from typing import Any
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
+from pipeline.artifacts import name_parts
 from pipeline.files import file_fingerprint
 from pipeline.flattening import flat
 from pipeline.provenance import git_commit, versions
 from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
+from pipeline.results.tested import rule_of
 from pipeline.training.layout import TISSUE
+
+
+class Command(NamedTuple):
+    """A line for a shell, and what it does."""
+
+    does: str
+    line: str
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -18,7 +28,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     names = list(dict.fromkeys(name for record in settings for name in record))
     rows = {name: [record.get(name, "–") for record in settings] for name in names}
     return {
-        "cohort": evidence.paths.cohort,
+        "commands": list(commands(sources)),
         "commit": git_commit(evidence.paths.root),
         "versions": versions(),
         "fingerprints": data_fingerprints(evidence),
@@ -31,6 +41,55 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "common": {name: row[0] for name, row in rows.items() if _alike(row)},
         "different": {name: row for name, row in rows.items() if not _alike(row)},
     }
+
+
+def commands(sources: Sources) -> Iterator[Command]:
+    """What makes this report again, in the order in which it is run; each line can be copied as it is."""
+    evidence = sources.evidence
+    commit = git_commit(evidence.paths.root)
+    if commit != "unknown":
+        dirty = ", which had uncommitted changes" if commit.endswith("-dirty") else ""
+        yield Command(f"The code as it was{dirty}", f"git checkout {commit.removesuffix('-dirty')}")
+    cohort = shlex.quote(evidence.paths.cohort)
+    yield Command(
+        "All at once: the environment, and every stage that is not up to date", f"make repro COHORT={cohort}"
+    )
+    if evidence.is_phantom:
+        yield Command(
+            "Or step by step: the slides, which are generated", f"evenpatch phantom --cohort {cohort}"
+        )
+    verbs = ("ingest", "tile", "statistics", "split", "attribute", "shortcuts")
+    steps = " && ".join(f"evenpatch {verb} --cohort {cohort}" for verb in verbs)
+    yield Command(
+        "From slides to patches, splits and groups"
+        if evidence.is_phantom
+        else "Or step by step: from slides to patches, splits and groups",
+        steps,
+    )
+    for run in runs_behind(sources):
+        algorithm, threshold, seed = name_parts(run)
+        options = (
+            f"--cohort {cohort} --algorithm {shlex.quote(algorithm)} --threshold {shlex.quote(threshold)}"
+        )
+        options += "" if seed is None else f" --seed {seed}"
+        yield Command(
+            f"The training {run}, and its test", f"evenpatch train {options} && evenpatch evaluate {options}"
+        )
+    if sources.study:
+        yield Command("The repeated cross-validation", f"evenpatch study --cohort {cohort}")
+    yield Command("This report", f"evenpatch report --cohort {cohort}")
+
+
+def runs_behind(sources: Sources) -> list[str]:
+    """Names of the trainings that a figure of this report is of; those of other seeds come last."""
+    names = [run.name for run in sources.evidence.runs]
+    plain = [
+        method
+        for board in sources.boards.values()
+        for method in board.methods
+        if rule_of(method.algorithm) is None
+    ]
+    return list(dict.fromkeys((*names, *(run.name for method in plain for run in method.pool.runs))))
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from models.metrics.intervals import Interval
 from models.networks.card import ModelCard
 from models.networks.evidence import STUDY, UNTESTED, Estimate, Evidence, GroupEvidence
 from patching.errors import ArtifactError
+from pipeline.cards.evidence import FIGURES, gathered_evidence, how_chosen, limits_of
+from pipeline.cards.words import shown
 from pipeline.config import CohortFile, Context, load_cohort
 from pipeline.files import read_json
 from pipeline.results.claims import StudyClaim, study_claim
 from pipeline.results.verdict import estimable
-from pipeline.tracking.evidence import FIGURES, gathered_evidence, how_chosen, limits_of
-from pipeline.tracking.pages import shown
 
 logger = logging.getLogger(__name__)
 

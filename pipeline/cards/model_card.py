@@ -1,0 +1,97 @@
+"""The model card: what a model is, is for, must be fed, decides by, reaches, and where it ends; Markdown."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from models.networks.card import ModelCard
+from models.networks.evidence import Evidence
+from patching.errors import ArtifactError
+from pipeline.artifacts import Paths
+from pipeline.cards.markdown import listed, page, section, table, text
+from pipeline.cards.words import decided, fed, figures
+from pipeline.training.layout import NamedLayout
+
+
+def read_card(paths: Paths, name: str) -> ModelCard:
+    """model.json of a training, without its weights.
+
+    Raises:
+        ArtifactError: missing, or of another version.
+    """
+    path = paths.training(name) / "model.json"
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(
+            has=f"{path}: {str(error).splitlines()[0]}", needs="a model of this version", do="train again"
+        ) from error
+
+
+def model_card(
+    card: ModelCard,
+    evidence: Evidence,
+    *,
+    name: str,
+    folder: str,
+    said: Mapping[str, str],
+    made: Mapping[str, str],
+) -> str:
+    """The document.
+
+    Args:
+        card, evidence: of the model.
+        name: of its method, to print.
+        folder: that its weights and card lie in, relative to the project.
+        said: what the people of the study say, by what it is about; empty words are left out.
+        made: versions and fingerprints by name.
+    """
+    layout = NamedLayout(card.classes, card.attribute.names)
+    counts = [str(count) for row in card.counts for count in row]
+    facts = {
+        "method": f"{text(name)} (`{card.algorithm}`)",
+        "trained at threshold": text(card.threshold),
+        "seed": str(card.seed),
+        "network": f"`{card.backbone}`",
+        "chosen": text(evidence.chosen),
+        "files": f"`{folder}`: weights in safetensors, and model.json",
+    }
+    return (
+        page(
+            f"# Model card: {text(evidence.training)}, cohort {text(evidence.cohort)}",
+            f"Says of a patch whether it is {text(' or '.join(card.classes))}. {text(evidence.description)}",
+            section("What it is", table(("", ""), facts.items()), 2),
+            section("Intended use", page(text(evidence.intended_use), _stated(said)), 2),
+            section("What it must be fed", table(("", ""), fed(card).items()), 2),
+            section("How it decides", table(("", ""), decided(card).items()), 2),
+            section("How well it does", figures(card, evidence), 2),
+            section("Limits", listed(evidence.limits), 2),
+            section(
+                "What it was trained on",
+                page(
+                    "Patches of each group; `data_card.md` tells the rest of the data.",
+                    table(("group", "patches"), zip(map(text, layout.names), counts, strict=True)),
+                ),
+                2,
+            ),
+            section("How to use it", _called(card, folder), 2),
+            section(
+                "How it was made", table(("", ""), ((key, f"`{value}`") for key, value in made.items())), 2
+            ),
+        )
+        + "\n"
+    )
+
+
+def _stated(said: Mapping[str, str]) -> str:
+    return "\n\n".join(f"**{text(about)}** {text(words)}" for about, words in said.items() if words)
+
+
+def _called(card: ModelCard, folder: str) -> str:
+    if card.tissue is None:
+        return (
+            "It was trained on imported images, and predicts no slides. docs/serving.md says how to call it."
+        )
+    command = f"evenpatch predict SLIDES --model {folder} --out predicted"
+    also = "A tracked model is called by its address as well: docs/predict.md, docs/serving.md."
+    return f"```\n{command}\n```\n\n{also}"

@@ -1,0 +1,113 @@
+"""Documents beside the report: a model card and a data card in Markdown, for who has no browser at hand."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pipeline.cards.data_card import DataFacts, data_card
+from pipeline.cards.markdown import text
+from pipeline.cards.model_card import model_card, read_card
+from pipeline.cards.study_evidence import evidence_of
+from pipeline.cards.words import fed
+from pipeline.cohort.duplicates import Twins, twins_of
+from pipeline.config import Context
+from pipeline.files import file_fingerprint, replacing
+from pipeline.provenance import git_commit, versions
+from pipeline.report.evidence import Evidence
+from pipeline.report.panels.flow import flow_shown, threshold_shown
+from pipeline.report.panels.provenance import data_fingerprints
+from pipeline.report.sources import Sources
+from pipeline.results.tested import Tested, base_of
+
+MODEL_CARD, DATA_CARD = DOCUMENTS = ("model_card.md", "data_card.md")
+"""Files beside report.html."""
+_OF_USE = {"care_pathway": "In care.", "users": "Users."}
+_OF_DATA = {
+    "source": "source",
+    "license": "license",
+    "design": "design",
+    "dates": "dates",
+    "setting": "centers",
+    "eligibility": "who could take part",
+    "demographics": "patients",
+    "acquisition": "acquisition",
+    "outcome": "what tumor means",
+    "annotators": "who labelled",
+    "deidentification": "identities",
+    "ethics": "ethics",
+    "data_availability": "availability",
+}
+"""Statements that a card shows, and under which words."""
+
+
+def write_documents(context: Context, sources: Sources) -> None:
+    """Write both cards beside the report.
+
+    Raises:
+        ArtifactError: the model's card or its evaluation is missing or damaged.
+    """
+    written = {MODEL_CARD: _model_card(context, sources), DATA_CARD: _data_card(sources)}
+    for name, content in written.items():
+        with replacing(context.paths.report.with_name(name)) as part:
+            part.write_text(content, encoding="utf-8")
+
+
+def run_shown(sources: Sources) -> Tested:
+    """The training that the model card is of: the report's subject, or without a test the one it would be."""
+    by_name = {(run.algorithm, run.threshold): run for run in sources.evidence.runs}
+    chosen = sources.settings.subject(by_name)
+    subject = sources.subject
+    if subject is not None:
+        chosen = (base_of(subject.run.algorithm), subject.run.threshold)
+    return by_name[chosen] if chosen in by_name else sources.evidence.runs[0]
+
+
+def twins_shown(evidence: Evidence) -> tuple[Twins, ...]:
+    """Slides of the cohort that have the same content."""
+    split_of = evidence.index.drop_duplicates("patient_id").set_index("patient_id")["split"]
+    return twins_of(evidence.slides, pd.Series(split_of))
+
+
+def _model_card(context: Context, sources: Sources) -> str:
+    run, paths = run_shown(sources), context.paths
+    card = read_card(paths, run.name)
+    weights = paths.training(run.name) / "model.safetensors"
+    made = {"commit": git_commit(paths.root), **versions()}
+    made |= {"SHA-256 of the weights": file_fingerprint([weights])} if weights.is_file() else {}
+    return model_card(
+        card,
+        evidence_of(context, run.name, card),
+        name=sources.named(run.algorithm),
+        folder=paths.training(run.name).relative_to(paths.root).as_posix(),
+        said=_said(sources, _OF_USE),
+        made=made,
+    )
+
+
+def _data_card(sources: Sources) -> str:
+    evidence = sources.evidence
+    flow, groups = flow_shown(sources)
+    card = read_card(evidence.paths, run_shown(sources).name)
+    kept = ("patch", "tissue", "tissue fraction in training")
+    return data_card(
+        DataFacts(
+            name=evidence.paths.cohort,
+            file=evidence.file,
+            slides=evidence.slides,
+            flow=flow,
+            groups=groups,
+            threshold=sources.told_threshold(threshold_shown(sources)),
+            tied={
+                name: content["cramers_v"]["train"] for name, content in evidence.groups["thresholds"].items()
+            },
+            patch={name: words for name, words in fed(card).items() if name in kept},
+            twins=twins_shown(evidence),
+            warned=len(evidence.warnings),
+            said=_said(sources, _OF_DATA),
+            made={text(name): digest for name, digest in data_fingerprints(evidence).items()},
+        )
+    )
+
+
+def _said(sources: Sources, titles: Mapping[str, str]) -> dict[str, str]:
+    return {title: sources.settings.statements.of(key) for key, title in titles.items()}
