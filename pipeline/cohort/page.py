@@ -44,6 +44,7 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
         make_environment("pipeline.cohort")
         .get_template("cohort_page.html")
         .render(
+            scripts=(),
             cohort=paths.cohort,
             facts=_facts(index, stores, excluded),
             kept=[(name, int((index["label"] == label).sum())) for name, label in LABELS],

@@ -120,7 +120,7 @@ def write_page(
             failures=sorted(failures, key=lambda failure: failure.slide_id),
             score=scored,
             scores=[(each.slide_id, each.score) for each in ordered if each.score is not None],
-            script=script("sort.js"),
+            scripts=[script("sort.js")],
         )
     )
     with replacing(folder / PAGE) as part, part.open("w", encoding="utf-8") as file:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patching.resample import shrunk
 from pipeline.files import NOT_ESTIMABLE
+from pipeline.look.words import WORDS
 
 
 def make_environment(*rooms: str) -> Environment:
@@ -31,7 +32,7 @@ def make_environment(*rooms: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["NOT_ESTIMABLE"] = NOT_ESTIMABLE
+    environment.globals |= {"NOT_ESTIMABLE": NOT_ESTIMABLE, "WORDS": WORDS}
     environment.tests["nan"] = lambda value: value is None or math.isnan(value)
     return environment
 

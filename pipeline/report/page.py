@@ -6,7 +6,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 from rich.progress import track
 
-from pipeline.look.html import make_environment
+from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
 from pipeline.report.evidence import Evidence
 from pipeline.report.panels.registry import PANELS
@@ -29,7 +29,9 @@ def render(sources: Sources) -> str:
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
         for question in Question
     ]
+    own = dict.fromkeys(name for panel in shown for name in panel.scripts)
     return environment.get_template("report.html").render(
+        scripts=[script("sort.js"), *(script(name, "pipeline.report") for name in own)],
         cohort=sources.evidence.paths.cohort,
         description=sources.evidence.description,
         facts=_facts(sources.evidence),

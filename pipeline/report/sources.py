@@ -136,6 +136,7 @@ class Panel:
         appendix: whether it is detail, which the printed report leaves out unless it is asked for.
         tested: whether it is about test patients, and left out where there are none; False: it is there only
             then; None: it is always there.
+        scripts: files among the templates that it runs; sort.js is there already.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Panel:
     values: Callable[[Sources], Mapping[str, Any]] | None = None
     tested: bool | None = None
     appendix: bool = False
+    scripts: tuple[str, ...] = ()
 
 
 def gather(context: Context, settings: ReportSettings) -> Sources:

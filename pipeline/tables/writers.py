@@ -120,7 +120,7 @@ def _stack(lines: list[str], side: str) -> str:
 
 def html(page: Page) -> str:
     """A page that is complete in itself, for the screen and for paper."""
-    return make_environment("pipeline.tables").get_template("compare.html").render(page=page)
+    return make_environment("pipeline.tables").get_template("compare.html").render(page=page, scripts=())
 
 
 def as_json(page: Page) -> str:
