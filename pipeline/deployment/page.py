@@ -45,8 +45,8 @@ class ModelFacts:
     """What makes a probability and a class: name and words of rule, calibration and verdict."""
     layout: NamedLayout
     """Names of the classes and of the parts of the tissue fractions (none where the model knows no parts)."""
-    weak_groups: tuple[str, ...] = ()
-    """Names of groups that the model is weak in."""
+    weak_groups: tuple[str, ...] | None = ()
+    """Names of groups that the model is weak in; None where no evidence tells them."""
     others: tuple[tuple[str, str], ...] = ()
     """More to tell: name and value."""
 
@@ -67,7 +67,7 @@ def facts_of(model: Model) -> ModelFacts:
     ends = (card.ranges.mpp.low, card.ranges.mpp.high) if card.ranges.mpp else ()
     mpp = " to ".join(dict.fromkeys(f"{end:.4g}" for end in ends)) or "unknown"
     patches = sum(map(sum, card.counts))
-    weak = [] if evidence is None else weak_groups(evidence)
+    weak = None if evidence is None else weak_groups(evidence)
     return ModelFacts(
         name=model.name,
         version=model.version or "a folder",
@@ -76,7 +76,9 @@ def facts_of(model: Model) -> ModelFacts:
         threshold=card.decision.threshold,
         decision=tuple(decision_facts(card).items()),
         layout=model.layout,
-        weak_groups=tuple(group_name(card, group.label, group.attribute) for group in weak),
+        weak_groups=None
+        if weak is None
+        else tuple(group_name(card, group.label, group.attribute) for group in weak),
         others=tuple(("how well it does", words) for words in [_how_known(evidence)] if words),
     )
 
@@ -142,14 +144,15 @@ def _write_score(summaries: Sequence[SlideSummary], folder: Path, model: ModelFa
 
 def _facts(summaries: Sequence[SlideSummary], failures: Sequence[Failure]) -> list[tuple[str, str]]:
     patches = sum(summary.patches for summary in summaries)
+    noted = [summary.not_reliable for summary in summaries]
     counts = (
         ("slides predicted", len(summaries)),
         ("slides failed", len(failures)),
         ("patches", patches),
         ("predicted as tumor", sum(summary.tumor_patches for summary in summaries)),
-        ("not to be relied on", sum(summary.not_reliable for summary in summaries)),
+        ("not to be relied on", None if None in noted else sum(count or 0 for count in noted)),
     )
-    return [(name, f"{count:,}") for name, count in counts]
+    return [(name, "–" if count is None else f"{count:,}") for name, count in counts]
 
 
 def _totals(summaries: Sequence[SlideSummary], layout: NamedLayout) -> list[tuple[str, int, int]]:

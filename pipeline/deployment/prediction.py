@@ -59,6 +59,8 @@ class SlidePrediction:
     outlines: tuple[NDArray[np.float64], ...]
     """The annotation's rings [N, 2]; none where there is no annotation."""
     warnings: tuple[str, ...]
+    weak_known: bool = True
+    """Whether evidence told the model's weak groups, so that notes can name them."""
 
     @cached_property
     def locations_N2(self) -> NDArray[np.int64]:
@@ -144,6 +146,7 @@ def predicted_slide(
         tissue_downsample=plan.survey.tissue.downsample,
         outlines=() if plan.annotated is None else plan.annotated.outlines,
         warnings=plan.warnings,
+        weak_known=evidence is not None,
     )
 
 

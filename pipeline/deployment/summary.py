@@ -39,8 +39,8 @@ class SlideSummary(BaseModel):
     """Predicted as tumor."""
     groups: tuple[tuple[int, ...], ...]
     """By predicted class and part of the tissue fractions; no columns where the model knows no parts."""
-    not_reliable: int
-    """With a note of any kind."""
+    not_reliable: int | None
+    """With a note of any kind; None where no evidence tells the model's weak groups."""
     notes: dict[str, int]
     """By kind of note; a patch with several counts for each."""
     tissue_mm2: float | None
@@ -82,7 +82,7 @@ def summarize(
         patches=len(patches),
         tumor_patches=int(prediction.tumor_N.sum()),
         groups=_groups(patches, len(prediction.classes), len(attributes)),
-        not_reliable=sum(note != "" for note in prediction.notes),
+        not_reliable=sum(note != "" for note in prediction.notes) if prediction.weak_known else None,
         notes=dict(sorted(notes.items())),
         tissue_mm2=None if mm2 is None else tissue_px * mm2,
         tumor_mm2=None if mm2 is None else tumor_px * mm2,

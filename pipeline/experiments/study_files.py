@@ -137,7 +137,7 @@ def _figures(board: Scoreboard, candidate: str) -> dict[str, Any]:
         "algorithms": {each.algorithm: _intervals(each.figures, each.groups) for each in board.methods},
         "differences": {
             each.reference.algorithm: _intervals(each.figures, each.groups)
-            for each in board.contrasts
+            for each in (*board.contrasts, *board.beside)
             if each.candidate.algorithm == candidate
         },
         "candidate": candidate,

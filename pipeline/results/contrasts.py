@@ -30,7 +30,7 @@ def contrasts_of(
     *,
     judged: bool,
 ) -> tuple[Contrast, ...]:
-    """Every difference that is told, in order; its verdict is its reading by itself.
+    """Every difference of the family, in order; its verdict is its reading by itself.
 
     Args:
         methods: of one scoreboard.
@@ -48,6 +48,35 @@ def contrasts_of(
         )
         for one, other in _pairs(methods, terms)
         if _meet(one, other)
+    )
+
+
+def beside_of(
+    methods: Sequence[Method],
+    terms: Terms,
+    metrics: Sequence[Metric],
+    settings: BootstrapSettings,
+    sums_of: Callable[[Pool], Sums],
+    *,
+    judged: bool,
+) -> tuple[Contrast, ...]:
+    """Candidates minus the primary reference as every other rule than the control's decides it.
+
+    They are no part of the family, which was fixed before them: exploratory, each read by itself.
+
+    Args:
+        methods, terms, metrics, settings, sums_of, judged: as of `contrasts_of`.
+    """
+    by_name = {each.algorithm: each for each in methods}
+    names = [
+        decided_name(terms.judging.primary.reference, rule) for rule in terms.decided if rule != CONTROL
+    ]
+    return tuple(
+        _contrast(one, by_name[name], metrics, settings, _paired(one, by_name[name], sums_of), judged=judged)
+        for one in methods
+        if terms.is_candidate(one.algorithm)
+        for name in names
+        if name in by_name and _meet(one, by_name[name])
     )
 
 

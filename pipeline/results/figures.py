@@ -143,6 +143,8 @@ class Scoreboard:
         patients_K: test patients with patches of each class.
         judged: whether these are enough to call a difference better or worse.
         sizes: of the test groups, in the order of their numbers.
+        contrasts: differences with a verdict, the primary one and the family.
+        beside: differences without one: to the primary reference as other rules than the control decide it.
         family: how many differences the verdicts of this source of predictions are corrected for.
         absent: ALWAYS-told differences that the runs do not hold, in words.
         remarks: what a reader must know of these figures.
@@ -162,6 +164,7 @@ class Scoreboard:
     bins: AttributeBins | None
     methods: tuple[Method, ...]
     contrasts: tuple[Contrast, ...]
+    beside: tuple[Contrast, ...]
     family: int
     absent: tuple[str, ...]
     remarks: tuple[str, ...]

@@ -9,7 +9,7 @@ from models.metrics.accuracy import patients_per_group
 from models.metrics.intervals import FEW_PATIENTS, Interval, PatientSums, bootstrap
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.contrasts import absent, contrasts_of, corrected, numbered
+from pipeline.results.contrasts import absent, beside_of, contrasts_of, corrected, numbered
 from pipeline.results.decided import with_decided
 from pipeline.results.figures import METRICS, GroupSize, Method, Scoreboard
 from pipeline.results.profiles.operating import Operating, operating_of
@@ -72,6 +72,7 @@ def _scoreboard(plain: Sequence[Tested], terms: Terms) -> Scoreboard:
         bins=bins,
         methods=methods,
         contrasts=contrasts_of(methods, terms, first.threshold, metrics, settings, sums_of, judged=judged),
+        beside=beside_of(methods, terms, metrics, settings, sums_of, judged=judged),
         family=0,
         absent=absent(methods, terms, first.threshold),
         remarks=(*told, *_remarks(methods)),

@@ -27,10 +27,13 @@ def _judged(board: Scoreboard) -> Block:
         "Percentage points; above 0, the first is better. The primary comparison was fixed before the run, "
         "and its verdict is its reading by itself. Every other verdict is corrected (Holm) for "
         f"{board.family} differences: all that are read here of the worst group, at every threshold, but "
-        "the primary one.",
+        f"the primary one{' and exploratory ones' if board.beside else ''}.",
         ("Difference", metric.title, "By itself", "Verdict"),
         ("", metric.short, "by itself", "verdict"),
-        tuple(_row(each, [_wga(each), _by_itself(each), _verdict(each)]) for each in board.contrasts),
+        (
+            *(_row(each, [_wga(each), _by_itself(each), _verdict(each)]) for each in board.contrasts),
+            *(_row(each, [_wga(each), _by_itself(each), Cell(("exploratory",))]) for each in board.beside),
+        ),
     )
 
 
@@ -54,7 +57,7 @@ def _accuracies(board: Scoreboard, metrics: Sequence[Metric]) -> Block:
         "concluded from them.",
         ("Difference", *(metric.title for metric in metrics)),
         ("", *(metric.short for metric in metrics)),
-        tuple(_row(each, _cells(each, metrics)) for each in board.contrasts),
+        tuple(_row(each, _cells(each, metrics)) for each in (*board.contrasts, *board.beside)),
     )
 
 
@@ -68,7 +71,7 @@ def _ranking(board: Scoreboard, metrics: Sequence[Metric]) -> Block:
         ("", *(metric.short for metric in metrics), *strata),
         tuple(
             _row(each, [*_cells(each, metrics), *map(_area, each.strata[: len(strata)])])
-            for each in board.contrasts
+            for each in (*board.contrasts, *board.beside)
         ),
     )
 

@@ -28,6 +28,7 @@ def _scoreboard(board: Scoreboard) -> dict[str, Any]:
         "settings": board.settings.model_dump(),
         "methods": [_method(board, method) for method in board.methods],
         "differences": [_contrast(board, contrast) for contrast in board.contrasts],
+        "exploratory": [_figures(board, contrast) for contrast in board.beside],
         "corrected_for": board.family,
         "absent": list(board.absent),
         "remarks": list(board.remarks),
@@ -61,13 +62,18 @@ def _method(board: Scoreboard, method: Method) -> dict[str, Any]:
 
 
 def _contrast(board: Scoreboard, contrast: Contrast) -> dict[str, Any]:
+    content = _figures(board, contrast)
+    content["figures"][FAMILY]["exploratory"] = False
+    return content | {"primary": contrast.primary, "verdict": contrast.verdict}
+
+
+def _figures(board: Scoreboard, contrast: Contrast) -> dict[str, Any]:
+    """A difference without its verdict."""
     return {
         "candidate": contrast.candidate.algorithm,
         "reference": contrast.reference.algorithm,
-        "primary": contrast.primary,
-        "verdict": contrast.verdict,
         "figures": {
-            key: interval_record(interval) | {"reading": contrast.readings[key], "exploratory": key != FAMILY}
+            key: interval_record(interval) | {"reading": contrast.readings[key], "exploratory": True}
             for key, interval in contrast.figures.items()
         },
         "strata": _named(board.layout.attributes if contrast.strata else (), contrast.strata),

@@ -165,6 +165,8 @@ def test_the_summary_counts(tmp_path: Path) -> None:
     noted = int((patches["note"] != "").sum())
     assert summary.not_reliable == noted > 3
     assert summary.notes == {"outside training": noted, "weak group": noted}
+    untold = write_slide(replace(prediction, weak_known=False), tmp_path / "untold", OPTIONS)
+    assert (untold.not_reliable, untold.notes) == (None, summary.notes)
     assert summary.image == ("slide-7.svs",)
     assert summary.score is not None
     assert summary.score["patches"] == (patches["label"] >= 0).sum()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,29 @@ def test_every_slide_has_a_row_that_sorts_by_numbers(page: str, summaries: list[
     assert "µm unknown" in unknown[1][0]
     assert "⚠" in unknown[1][0]
     assert "weak group" in unknown[8][0]
+
+
+def test_without_evidence_no_patch_passes_for_reliable(run: Path, summaries: list[SlideSummary]) -> None:
+    untold = [each.model_copy(update={"not_reliable": None}) for each in summaries[:1]]
+    page = written(run, [*untold, *summaries[1:]], model=replace(MODEL, weak_groups=None))
+    assert "No evidence travels with this model: weak groups are not marked" in page
+    assert "<dt>not to be relied on</dt><dd>–</dd>" in page
+    _, *rows = slides_of(page)
+    found = {str(row[1][1]): row[8] for row in rows}
+    text, key = found.pop(untold[0].slide_id)
+    assert (text.split()[0], key) == ("–", "")
+    assert "outside training" in text, "what the card alone tells is told"
+    assert all(key and int(key) > 0 for _, key in found.values())
+    known = written(run, summaries, model=replace(MODEL, weak_groups=()))
+    assert "No evidence travels" not in known
+    assert "weak in:" not in known
+    counted = sum(each.not_reliable or 0 for each in summaries)
+    assert f"<dt>not to be relied on</dt><dd>{counted:,}</dd>" in known
+    # Of slides without a single note.
+    bare = [each.model_copy(update={"not_reliable": None, "notes": {}}) for each in summaries]
+    assert "notes on weak groups take evidence" in written(
+        run, bare, model=replace(MODEL, weak_groups=None)
+    )
 
 
 def test_every_picture_has_its_heatmap_and_its_switch(page: str) -> None:
