@@ -25,7 +25,6 @@ WORDS = {
     "pipeline.tables": "figures as text, HTML, JSON",
     "pipeline.explain": "patches under the lens",
     "pipeline.cards": "models and data in words",
-    "pipeline.tables": "figures in text, LaTeX, HTML, JSON",
     "pipeline.results": "the engine: from predictions to figures with intervals",
     "pipeline.training": "what trainings get",
     "pipeline.cohort": "what was tiled",

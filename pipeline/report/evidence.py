@@ -128,7 +128,6 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         file=cohort,
         is_phantom=is_generated(cohort, paths),
         montages=cohort.montages,
-        error_budget=float(stage_mapping(context.configs, context.cohort, "ingest")["error_budget"]),
         listed=read_listed(paths.root / slides_manifest(cohort, context.cohort)),
         left_out=tuple(map(str, ingest["exclude"])),
         error_budget=float(ingest["error_budget"]),

@@ -24,8 +24,6 @@ def render(sources: Sources) -> str:
     environment.tests["estimable"] = estimable
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
     shown = shown_panels(sources)
-    shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
-    shown = [panel for panel in shown if panel.present is None or panel.present(sources)]
     environment.globals["titles"] = {panel.name: panel.title for panel in shown}
     bodies = {
         panel: _body(environment, panel, sources)
@@ -47,8 +45,9 @@ def render(sources: Sources) -> str:
 
 
 def shown_panels(sources: Sources) -> list[Panel]:
-    """Those that the report has: of tested patients where there are any."""
-    return [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+    """Those that the report has: of tested patients, and of what is there to show."""
+    tested = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
+    return [panel for panel in tested if panel.present is None or panel.present(sources)]
 
 
 def write_beside(sources: Sources, folder: Path) -> None:

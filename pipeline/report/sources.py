@@ -14,7 +14,7 @@ from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.report.guidelines.statements import Statements
 from pipeline.report.names import Names, names_of
-from pipeline.results.audit.findings import Audit, audited
+from pipeline.results.audit.findings import audited
 from pipeline.results.audit.gathering import present_statistics
 from pipeline.results.audit.record import Audit
 from pipeline.results.bootstrap import BootstrapSettings
@@ -73,7 +73,6 @@ class ReportSettings(JudgingSettings):
     gallery_mb: NonNegativeFloat
     """Megabytes of the gallery's pictures; patches beyond are listed without."""
     slides: SlidesSettings
-    examples: ExampleSettings
     statements: Statements
     """What only the people of the study can say; guidelines and cards ask for it."""
 

@@ -6,14 +6,13 @@ from pipeline.report.panels import (
     cohort,
     curves,
     decomposition,
-    gallery,
     duplicates,
-    examples,
     flow,
+    gallery,
     groups,
+    guidelines,
     intervention,
     metrics,
-    guidelines,
     provenance,
     reliability,
     sensitivity,
@@ -28,7 +27,6 @@ from pipeline.report.sources import Panel, Question
 
 PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),
-    Panel("group_table", "Accuracy in every group", Question.TRUST, tested=True),
     Panel("metrics", "The figures of this model", Question.TRUST, metrics.values, tested=True),
     Panel(
         "calibration",
@@ -39,11 +37,14 @@ PANELS = (
         scripts=("threshold.js",),
     ),
     Panel("slides", "Slides and patients", Question.FAIL, slides.values, tested=True, files=slides.files),
+    Panel(
         "gallery",
         "Patches under the lens",
         Question.FAIL,
         gallery.values,
+        tested=True,
         files=gallery.files,
+    ),
     Panel(
         "duplicates",
         "Slides that are the same",
@@ -54,7 +55,6 @@ PANELS = (
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),
-    Panel("audit", "What else may give the label away: the audit", Question.WHY, audit.values),
     Panel(
         "intervention",
         "The same patches with more or less tissue",
@@ -76,6 +76,8 @@ PANELS = (
         sensitivity.values,
         tested=True,
     ),
+    Panel("audit", "What else may give the label away: the audit", Question.WHY, audit.values),
+    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
     Panel(
         "structure_more",
         "Accuracy against tumor and tissue fraction: other thresholds, and all numbers",
@@ -84,7 +86,6 @@ PANELS = (
         tested=True,
         appendix=True,
     ),
-    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
     Panel(
         "shortcuts",
         "Without a network: tissue alone, and hand-made statistics",
@@ -93,10 +94,18 @@ PANELS = (
         appendix=True,
     ),
     Panel("verdict", "Verdict", Question.COMPARED, verdict.values, tested=True),
-    Panel("side_by_side", "The algorithms side by side", Question.COMPARED, side_by_side.values, tested=True),
+    Panel("group_table", "Accuracy in every group", Question.COMPARED, tested=True, appendix=True),
+    Panel(
+        "side_by_side",
+        "The algorithms side by side",
+        Question.COMPARED,
+        side_by_side.values,
+        tested=True,
+        appendix=True,
+    ),
     Panel("reliability", "How reliable this is: seeds and splits", Question.COMPARED, reliability.values),
     Panel("flow", "Flow: from slides.csv to the tested patches", Question.MADE, flow.values),
-    Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values),
+    Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values, appendix=True),
     Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
     Panel("curves", "Training", Question.MADE, curves.values, appendix=True),
     Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True, scripts=("copy.js",)),
@@ -107,5 +116,5 @@ PANELS = (
         guidelines.values,
         appendix=True,
     ),
-    Panel("glossary", "Words and limits", Question.MADE),
+    Panel("glossary", "Words and limits", Question.MADE, appendix=True),
 )
