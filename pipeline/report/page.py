@@ -20,7 +20,7 @@ def render(sources: Sources) -> str:
     """The page as HTML."""
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
-    environment.globals |= {"sources": sources, "group_names": TISSUE.names}
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
     shown = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
     bodies = {
         panel: _body(environment, panel, sources)
