@@ -22,7 +22,7 @@ PANELS = (
     Panel(
         "structure", "Accuracy against tumor and tissue fraction", Question.WHY, structure.values, tested=True
     ),
-    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
+    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values, appendix=True),
     Panel(
         "shortcuts",
         "Without a network: tissue alone, and hand-made statistics",
@@ -31,7 +31,14 @@ PANELS = (
         appendix=True,
     ),
     Panel("verdict", "Verdict", Question.COMPARED, verdict.values, tested=True),
-    Panel("side_by_side", "The algorithms side by side", Question.COMPARED, side_by_side.values, tested=True),
+    Panel(
+        "side_by_side",
+        "The algorithms side by side",
+        Question.COMPARED,
+        side_by_side.values,
+        tested=True,
+        appendix=True,
+    ),
     Panel("reliability", "How reliable this is: seeds and splits", Question.COMPARED, reliability.values),
     Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values),
     Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
