@@ -1,9 +1,13 @@
 """Fixtures that every room's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.browsing import launched
 
 
 def pytest_configure() -> None:
@@ -25,3 +29,10 @@ def real_data(repository: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: neither EVENPATCH_REAL_DATA nor {folder.name} beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for tests marked `browser` (tests/browsing.py); skips where there is none."""
+    with launched() as found:
+        yield found

@@ -22,7 +22,7 @@ def render(sources: Sources) -> str:
     """The page as HTML."""
     environment = make_environment("pipeline.report", "pipeline.tables")
     environment.tests["estimable"] = estimable
-    environment.globals |= {"sources": sources, "group_names": TISSUE.names}
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
     shown = shown_panels(sources)
     environment.globals["titles"] = {panel.name: panel.title for panel in shown}
     bodies = {

@@ -123,6 +123,11 @@ class Sources:
         return Subject(board, method, next(run for run in method.pool.runs if run.seed == plain.seed))
 
     @property
+    def main(self) -> str | None:
+        """The subject's threshold: others repeat what stands there, and go to the appendix."""
+        return None if self.subject is None else self.subject.board.threshold
+
+    @property
     def intervals(self) -> BootstrapSettings:
         """Of the test split's figures."""
         return self.terms.bootstrap["split"]

@@ -77,7 +77,7 @@ PANELS = (
         tested=True,
     ),
     Panel("audit", "What else may give the label away: the audit", Question.WHY, audit.values),
-    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values),
+    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values, appendix=True),
     Panel(
         "structure_more",
         "Accuracy against tumor and tissue fraction: other thresholds, and all numbers",
