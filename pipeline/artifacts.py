@@ -87,6 +87,8 @@ class Paths:
         self.shortcuts: Final = self.outputs / "shortcuts"
         """Folder of the shortcuts stage: shortcuts.json, null.parquet."""
         self.report: Final = self.outputs / "report" / "report.html"
+        self.report_exports: Final = self.report.parent / "exports"
+        """Folder beside the report: groups.csv, predictions.parquet, metrics.json, slides/."""
         self.tracked: Final = self.outputs / "track" / "runs.json"
         """The track stage's receipt: MLflow run and model version of every training."""
         self.study: Final = self.outputs / "study"

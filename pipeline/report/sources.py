@@ -47,6 +47,13 @@ class ExampleSettings(Settings):
     """Side of a picture in pixels."""
 
 
+class ExportSettings(Settings):
+    """What is written beside the report."""
+
+    slides: NonNegativeInt = 50
+    """Slides with files for QuPath at most, those with the most wrong patches first."""
+
+
 class ReportSettings(JudgingSettings):
     """configs/report.yaml."""
 
@@ -63,6 +70,7 @@ class ReportSettings(JudgingSettings):
     """Share of tumor that predictive values are told for, beside the test patches' own."""
     inside: float = Field(default=0.999, gt=0, le=1)
     """Tumor fraction from which a tumor patch lies wholly inside its outline; under it, at the border."""
+    exports: ExportSettings = ExportSettings()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pipeline.report.panels import (
     cohort,
     curves,
     examples,
+    exports,
     groups,
     metrics,
     provenance,
@@ -48,5 +49,14 @@ PANELS = (
     Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
     Panel("curves", "Training", Question.MADE, curves.values, appendix=True),
     Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True),
+    Panel(
+        "exports",
+        "Files for other programs",
+        Question.MADE,
+        exports.values,
+        tested=True,
+        appendix=True,
+        files=exports.files,
+    ),
     Panel("glossary", "Words and limits", Question.MADE),
 )
