@@ -126,6 +126,8 @@ class Paths:
         """Folder of the explain stage: gallery.parquet (GALLERY), explain.json, slides.json, pictures/."""
         self.report: Final = self.outputs / "report" / "report.html"
         """Beside it lie the folders of panels that have files of their own."""
+        self.report_exports: Final = self.report.parent / "exports"
+        """Folder beside the report: groups.csv, predictions.parquet, metrics.json, slides/."""
         self.tracked: Final = self.outputs / "track" / "runs.json"
         """The track stage's receipt: MLflow run and model version of every training."""
         self.study: Final = self.outputs / "study"

@@ -20,6 +20,7 @@ from patching.readers.registration import SubpixelShift, modality_shifts
 
 logger = logging.getLogger(__name__)
 _PROBE = 64
+_CORNER = Location(0, 0)
 _OTHER_SIZE = 0.05  # relative; programs round sizes, and some take them from the objective
 
 
@@ -38,6 +39,8 @@ class Examined:
     """Empty where there is no annotation."""
     shifts: tuple[SubpixelShift, ...] = ()
     """Estimated shift of every modality onto the first, where it was asked for."""
+    bounds: Location = _CORNER
+    """Where QuPath's frame begins at level 0."""
 
 
 def examine(
@@ -86,6 +89,7 @@ def examine(
             fingerprint=fingerprint(row.images),
             annotation_fingerprint="" if row.annotation is None else fingerprint([row.annotation]),
             shifts=shifts,
+            bounds=slide.bounds,
         )
 
 

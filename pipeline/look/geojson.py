@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import orjson
@@ -65,12 +65,14 @@ def write_tiles(tiles: Tiles, path: Path) -> None:
     version 8; the last 15 digits are x and y), so that QuPath asks before it imports tiles a second time. A
     measurement that is not finite is left out.
     """
+    with replacing(path) as part, part.open("wb") as file:
+        write_tiles_into(tiles, file)
+
+
+def write_tiles_into(tiles: Tiles, file: IO[bytes]) -> None:
+    """The same into an open file."""
     # No name and no time in the header: both would make other bytes of the same tiles.
-    with (
-        replacing(path) as part,
-        part.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
-    ):
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
         packed.write(b'{"type":"FeatureCollection","features":[')
         features, between = map(orjson.dumps, _features(tiles)), b"\n"
         while some := list(islice(features, _WRITTEN)):

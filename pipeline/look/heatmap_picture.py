@@ -57,6 +57,8 @@ class HeatContent:
     tissue_downsample: float
     outlines: tuple[NDArray[np.float64], ...]
     mpp: Mpp | None
+    marked_as: str = "not to be relied on"
+    """What is said of the marked patches."""
 
 
 def draw_heat(content: HeatContent) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -206,5 +208,5 @@ def _legend(content: HeatContent) -> list[tuple[str, Color]]:
     if content.outlines:
         entries.append(("annotation", ANNOTATION))
     if len(content.marked_N2):
-        entries.append((f"crossed: not to be relied on {len(content.marked_N2):,}", _CASING))
+        entries.append((f"crossed: {content.marked_as} {len(content.marked_N2):,}", _CASING))
     return entries

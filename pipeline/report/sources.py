@@ -53,6 +53,13 @@ class SlidesSettings(Settings):
     """Longest side of a picture in pixels."""
 
 
+class ExportSettings(Settings):
+    """What is written beside the report."""
+
+    slides: NonNegativeInt = 50
+    """Slides with files for QuPath at most, those with the most wrong patches first."""
+
+
 class ReportSettings(JudgingSettings):
     """configs/report.yaml."""
 
@@ -75,6 +82,7 @@ class ReportSettings(JudgingSettings):
     slides: SlidesSettings
     statements: Statements
     """What only the people of the study can say; guidelines and cards ask for it."""
+    exports: ExportSettings = ExportSettings()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from patching.errors import AnnotationError, ConfigError, EvenpatchError, MemoryShortageError, SlideError
+from patching.geometry import Location
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.naming import SlideKind
@@ -213,6 +214,12 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
         for slide in examined
         if slide.shifts
     }
+    # Only of slides on which QuPath counts from elsewhere than the corner.
+    bounds = {
+        slide.row.slide_id: [slide.bounds.x, slide.bounds.y]
+        for slide in examined
+        if slide.bounds != Location(0, 0)
+    }
     listed = "\n".join(f"{slide.row.slide_id} {slide.fingerprint}" for slide in examined)
     return {
         "slides": len(examined),
@@ -225,6 +232,7 @@ def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchErro
         "labels": dict(sorted(Counter(str(row.label) for row in rows if row.label is not None).items())),
         "annotated": sum(row.annotation is not None for row in rows),
         "same_content": twins,
+        "bounds": bounds,
         "excluded": dict(sorted(Counter(type(error).__name__ for error in excluded.values()).items())),
         "fingerprint": hashlib.sha256(listed.encode()).hexdigest(),
         **({"shifts": apart} if apart else {}),

@@ -77,6 +77,9 @@ def _tracked(store: ModelStore, context: Context, name: str) -> dict[str, Any]:
     for kind, page in pages.items():
         if page.is_file():
             store.refresh(logged, f"evenpatch.{kind}", file_fingerprint([page]), kind, page)
+    if _exported(paths) == name:
+        files = sorted(path for path in paths.report_exports.rglob("*") if path.is_file())
+        store.refresh(logged, "evenpatch.exports", file_fingerprint(files), "report", paths.report_exports)
     algorithm, threshold = identity(name, record)
     return {
         "run": name,
@@ -87,6 +90,12 @@ def _tracked(store: ModelStore, context: Context, name: str) -> dict[str, Any]:
         "model": logged.model,
         "version": logged.version,
     }
+
+
+def _exported(paths: Paths) -> str | None:
+    """The training whose figures and predictions lie beside the report, if any do."""
+    path = paths.report_exports / "metrics.json"
+    return str(read_json(path, "report")["model"]["run"]) if path.is_file() else None
 
 
 def training_fingerprint(paths: Paths, name: str, evidence: Evidence) -> str:

@@ -130,7 +130,10 @@ class ModelStore:
         return True
 
     def refresh(self, logged: Logged, key: str, digest: str, folder: str, path: Path) -> bool:
-        """Log a file again if its digest differs from the run's tag `key`; says whether it did."""
+        """Log a file, or a folder under its name, again if its digest differs from the run's tag `key`.
+
+        Says whether it did.
+        """
         with reporting(self.uri):
             if self._client.get_run(logged.run_id).data.tags.get(key) == digest:
                 return False

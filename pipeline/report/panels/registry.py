@@ -7,6 +7,7 @@ from pipeline.report.panels import (
     curves,
     decomposition,
     duplicates,
+    exports,
     flow,
     gallery,
     groups,
@@ -115,6 +116,15 @@ PANELS = (
         Question.MADE,
         guidelines.values,
         appendix=True,
+    ),
+    Panel(
+        "exports",
+        "Files for other programs",
+        Question.MADE,
+        exports.values,
+        tested=True,
+        appendix=True,
+        files=exports.files,
     ),
     Panel("glossary", "Words and limits", Question.MADE, appendix=True),
 )
