@@ -53,7 +53,7 @@ def test_on_a_clean_cohort_nothing_but_tissue_is_a_shortcut(clean: Audit) -> Non
     assert clean.tissue is not None
     assert clean.tissue.verdict is Verdict.KNOWN
     assert clean.candidates == ()
-    assert "No attribute but tissue" in summary(clean)
+    assert "Nothing but tissue is shown to be a shortcut." in summary(clean)
 
 
 def test_tumors_own_look_is_no_candidate(clean: Audit) -> None:
@@ -167,7 +167,7 @@ def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
     told = slice_in_words(tinted.slices[0], tinted)
     assert told.startswith(("Tumor patches with", "Non-tumor patches with"))
     worst = tinted.slices[0]
-    assert f"{100 * worst.accuracy:.0f} % right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
+    assert f"{100 * worst.accuracy:.0f}\u00a0% right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
     assert tinted.patients is not None
     said = concentration_in_words(tinted.patients, "patients")
     assert f"in {tinted.patients.fewest} of {tinted.patients.units} patients" in said

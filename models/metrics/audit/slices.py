@@ -30,7 +30,8 @@ class Slice:
     """An intersection.
 
     Attributes:
-        accuracy, low, high: with the interval over patients that holds for all slices looked at.
+        accuracy, low, high: with the interval over patients of this slice alone.
+        surely: upper end of the interval that holds for all slices looked at together (Bonferroni).
         elsewhere: accuracy of all other patches of the label.
     """
 
@@ -38,9 +39,15 @@ class Slice:
     accuracy: float
     low: float
     high: float
+    surely: float
     patches: int
     patients: int
     elsewhere: float
+
+    @property
+    def told(self) -> bool:
+        """Whether it is below its label's other patches, beside all others that were looked at."""
+        return self.surely < self.elsewhere
 
 
 def worst_slices(
@@ -56,9 +63,9 @@ def worst_slices(
 ) -> tuple[tuple[Slice, ...], int]:
     """The slices that are most surely bad, and how many were looked at.
 
-    All pairs of attributes' bins within a label, with enough patches and patients. Intervals hold for all of
-    them together (Bonferroni), and slices are taken in the order of their upper ends, not of their
-    accuracies: the lowest of many small ones is low by chance. What shares half of its patches with one
+    All pairs of attributes' bins within a label, with enough patches and patients. Slices are taken in the
+    order of the upper ends that hold for all together, not of their accuracies: the lowest of many small ones
+    is low by chance. What shares half of its patches with one
     taken before is passed over, and so is what is not below its label's other patches.
 
     Args:
@@ -67,7 +74,7 @@ def worst_slices(
         patient_N: number of its patient, from 0 on.
         bins_A: bins of every attribute, [N] each; NONE where a patch has no value.
         most: slices at most.
-        level: of the intervals, all together.
+        level: of the intervals.
     """
     minimums = {"minimum_patches": minimum_patches, "minimum_patients": minimum_patients}
     tables = [
@@ -77,9 +84,9 @@ def worst_slices(
     looked_at = sum(len(table.places) for table in tables)
     if not looked_at:
         return (), 0
-    found = [each for table in tables for each in table.slices((1 - level) / 2 / looked_at)]
+    found = [each for table in tables for each in table.slices((1 - level) / 2, looked_at)]
     found = [each for each in found if each.accuracy < each.elsewhere]
-    found.sort(key=lambda each: (each.high, each.accuracy, each.place))
+    found.sort(key=lambda each: (each.surely, each.accuracy, each.place))
     taken: list[tuple[Slice, NDArray[np.bool_]]] = []
     for each in found[:_LOOKED_AT]:
         (first, second), (one, other) = each.place.attributes, each.place.bins
@@ -100,9 +107,10 @@ class _Table:
     count_PX: NDArray[np.float64]
     of_label: NDArray[np.float64]
 
-    def slices(self, tail: float) -> list[Slice]:
+    def slices(self, tail: float, looked_at: int) -> list[Slice]:
         shares = shares_of(self.correct_PX[:, None], self.count_PX[:, None], np.ones(len(self.places), bool))
         low_X, high_X = group_ends(shares, tail, training=False)
+        _, surely_X = group_ends(shares, tail / looked_at, training=False)
         correct_X, count_X = self.correct_PX.sum(axis=0), self.count_PX.sum(axis=0)
         found = []
         for x, place in enumerate(self.places):
@@ -114,6 +122,7 @@ class _Table:
                     float(correct_X[x] / count_X[x]),
                     float(low_X[x]),
                     float(high_X[x]),
+                    float(surely_X[x]),
                     int(count_X[x]),
                     int((self.count_PX[:, x] > 0).sum()),
                     float((correct - correct_X[x]) / rest) if rest else np.nan,

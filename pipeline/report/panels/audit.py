@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.sources import Sources
-from pipeline.results.audit.record import Verdict
+from pipeline.results.audit.record import Finding, Verdict
 from pipeline.results.audit.words import (
     concentration_in_words,
     conflict_in_words,
@@ -14,7 +14,7 @@ from pipeline.results.audit.words import (
     tie_in_words,
 )
 
-_SHOWN = 12
+_SHOWN = 6
 """Attributes with a row of their own on paper; told ones have one in any case."""
 
 
@@ -25,15 +25,13 @@ def values(sources: Sources) -> Mapping[str, Any]:
     rows = [
         {
             "finding": each,
-            "tie_words": tie_in_words(each),
-            "gap_words": gap_in_words(each),
-            "conflict_words": conflict_in_words(each),
+            "words": _words(each),
             "marked": each.verdict is Verdict.CANDIDATE,
         }
         for each in ranked
     ]
     told = sum(each.verdict is not Verdict.OPEN for each in ranked)
-    shown = max(_SHOWN, min(told, 2 * _SHOWN))
+    shown = max(_SHOWN, min(told, 3 * _SHOWN))
     concentrated = ((audit.patients, "patients"), (audit.slides, "slides"))
     return {
         "audit": audit,
@@ -44,3 +42,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "slices": [slice_in_words(each, audit) for each in audit.slices],
         "clusters": [concentration_in_words(each, unit) for each, unit in concentrated if each],
     }
+
+
+def _words(finding: Finding) -> str:
+    """What stands behind a verdict; nothing where nothing is shown."""
+    if finding.verdict is Verdict.OPEN:
+        return ""
+    errors = gap_in_words if finding.verdict is Verdict.GAP else conflict_in_words
+    return f"{tie_in_words(finding)} {errors(finding)}"

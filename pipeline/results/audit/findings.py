@@ -69,7 +69,7 @@ def _concentrated(rows: Rows, unit: pd.Series) -> Concentration | None:
 
 
 def _rank(finding: Finding) -> tuple[int, bool, float, float, str]:
-    order, look = list(Verdict), finding.attribute.kind is Kind.LOOK
+    order, look = list(Verdict), finding.attribute.kind in (Kind.LOOK, Kind.PLACE)
     low, estimate = (-float(np.nan_to_num(value)) for value in (finding.beyond.low, finding.beyond.estimate))
     return order.index(finding.verdict), look, low, estimate, finding.attribute.name
 

@@ -146,12 +146,13 @@ def corrected(judged: Sequence[Judged], level: float) -> list[Finding]:
     """Told or not: ties all together; conflicts of those whose tie is told, and gaps of the others.
 
     Whose tie is told was found on other patients, so that the conflicts of these are a family of their own;
-    those of tumor's possible look, which are no candidates, are another.
+    those of tumor's possible look and of the place, which are no candidates, are another.
     """
     ties = told_together([partial(_tie_excludes, each.tie) for each in judged], level)
     families: dict[tuple[bool, bool], list[int]] = {}
     for place, (each, tie) in enumerate(zip(judged, ties, strict=True)):
-        families.setdefault((tie, tie and each.finding.attribute.kind is Kind.LOOK), []).append(place)
+        other = each.finding.attribute.kind in (Kind.LOOK, Kind.PLACE)
+        families.setdefault((tie, tie and other), []).append(place)
     told: set[int] = set()
     for (tie, _), places in families.items():
         excludes = [

@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     KNOWN = "the known shortcut"
     CANDIDATE = "candidate shortcut"
     LOOK = "tumor’s own look, or a shortcut"
+    PLACE = "errors follow the place, which a patch does not show"
     TIED = "goes with the label only"
     GAP = "goes with errors only"
     OPEN = "nothing shown"
@@ -83,7 +84,7 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         if self.conflict_told:
-            kinds = {Kind.TISSUE: Verdict.KNOWN, Kind.LOOK: Verdict.LOOK}
+            kinds = {Kind.TISSUE: Verdict.KNOWN, Kind.LOOK: Verdict.LOOK, Kind.PLACE: Verdict.PLACE}
             return kinds.get(self.attribute.kind, Verdict.CANDIDATE)
         if self.tie_told:
             return Verdict.TIED
@@ -96,7 +97,7 @@ class Audit:
 
     Attributes:
         tissue: the attribute that is known, by which all others are compared; none where it does not vary.
-        findings: of all others, ranked: by verdict, what may be tumor's own look last, then by the lower
+        findings: of all others, ranked: by verdict, look and place last, then by the lower
             end of the tie beyond tissue, its estimate, and the name.
         left_out: columns that are no attributes.
         slices: the worst intersections. looked_at: of how many.

@@ -18,30 +18,18 @@ def phrase(attribute: Attribute, place: int) -> str:
 
 def percent(share: float) -> str:
     """A share as a whole number of percent."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\u00a0%"
 
 
 def tie_in_words(finding: Finding) -> str:
     """The bins that differ most in how much of them is tumor."""
     tied = finding.tied
     if tied is None:
-        return "too few patients to tell"
+        return "Too few patients to tell a tie."
     bins, tumor_B = finding.attribute.bins, finding.tumor_B
     return (
-        f"tumor {percent(tumor_B[tied.high_bin])} of {bins[tied.high_bin]}, "
-        f"{percent(tumor_B[tied.low_bin])} of {bins[tied.low_bin]}"
-    )
-
-
-def gap_in_words(finding: Finding) -> str:
-    """The bins of a label that differ most in accuracy."""
-    found = finding.gap
-    if found is None:
-        return "too few test patients to tell"
-    bins, gap = finding.attribute.bins, found.gap
-    return (
-        f"{LABELS[found.label]}: {percent(found.worse)} right of {bins[gap.low_bin]}, "
-        f"{percent(found.better)} of {bins[gap.high_bin]}"
+        f"Tumor: {percent(tumor_B[tied.high_bin])} of {bins[tied.high_bin]}, "
+        f"{percent(tumor_B[tied.low_bin])} of {bins[tied.low_bin]}."
     )
 
 
@@ -49,10 +37,22 @@ def conflict_in_words(finding: Finding) -> str:
     """How accurate the model is where the attribute speaks against the label, and where for it."""
     found = finding.conflict
     if found is None:
-        return "too few test patients to tell"
+        return "Too few test patients to tell of errors."
     return (
-        f"right of patches that it speaks against {percent(found.against)}, "
-        f"of those it speaks for {percent(found.along)}"
+        f"Right where it speaks for the other label: {percent(found.against)}, "
+        f"for the patch’s own: {percent(found.along)}."
+    )
+
+
+def gap_in_words(finding: Finding) -> str:
+    """The bins of a label that differ most surely in accuracy."""
+    found = finding.gap
+    if found is None:
+        return "Too few test patients to tell a gap."
+    bins, gap = finding.attribute.bins, found.gap
+    return (
+        f"Right among {LABELS[found.label]} patches: {percent(found.worse)} of {bins[gap.low_bin]}, "
+        f"{percent(found.better)} of {bins[gap.high_bin]}."
     )
 
 
@@ -66,7 +66,8 @@ def slice_in_words(found: Slice, audit: Audit) -> str:
         f"{LABELS[found.place.label].capitalize()} patches with {one}, and {other}: "
         f"{percent(found.accuracy)} right ({100 * found.low:.0f}–{100 * found.high:.0f}), "
         f"{found.patches:,} patches of {found.patients:,} patients; "
-        f"of the other {LABELS[found.place.label]} patches {percent(found.elsewhere)}."
+        f"of the other {LABELS[found.place.label]} patches {percent(found.elsewhere)}"
+        f"{', told apart beside all others' if found.told else ''}."
     )
 
 
@@ -79,18 +80,36 @@ def concentration_in_words(found: Concentration, unit: str) -> str:
 
 
 def summary(audit: Audit) -> str:
-    """The audit in a sentence or two."""
-    heads = [each.attribute.title for each in audit.candidates if not each.goes_with]
+    """The audit in a few sentences."""
     if not audit.tested:
         return "Without test patients, only the tie to the label can be told."
-    if heads:
-        said = f"Beside tissue, {_listed(heads)} may be a shortcut: tumor and errors both go along with it."
-    else:
-        said = "No attribute but tissue is shown to go along with both tumor and errors."
+    said = f"{_of_tissue(audit)} {_of_others(audit)}".strip()
     few = min(audit.training, audit.tested)
     return f"{said} That rests on {audit.training} training and {audit.tested} test patients" + (
         ": too few to rule much out." if few < _FEW else "."
     )
+
+
+def _of_tissue(audit: Audit) -> str:
+    found = audit.tissue.conflict if audit.tissue else None
+    if audit.tissue is None or found is None:
+        return ""
+    if not audit.tissue.conflict_told:
+        return "That errors lie against tissue, the known shortcut, is not shown."
+    gap = found.gap
+    return (
+        f"Where tissue speaks for the other label, {100 * gap.difference:.0f} of 100 patches fewer are right "
+        f"({100 * gap.low:.0f}–{100 * gap.high:.0f})."
+    )
+
+
+def _of_others(audit: Audit) -> str:
+    heads = [each.attribute.title for each in audit.candidates if not each.goes_with]
+    if heads:
+        return (
+            f"Beside tissue, {_listed(heads)} may be a shortcut: tumor goes along with it, errors against it."
+        )
+    return "Nothing but tissue is shown to be a shortcut."
 
 
 def _listed(names: list[str]) -> str:
