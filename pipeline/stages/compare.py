@@ -1,9 +1,13 @@
-"""Put methods side by side: outputs/<cohort>/compare/table.md, .tex, .html and .json.
+"""Put methods side by side: outputs/<cohort>/compare/table.md, .tex, .html, .json, and pictures.html.
 
 RUNS are evaluated trainings by name or folder (`gerne-low`, `gerne-low-s2`), `study` or a study's folder, or
 single cells of it; without any, everything of the cohort. Seeds of one algorithm are pooled: brackets are
 intervals over patients, and the spread over seeds stands apart from them. The candidate minus every other
 method is told with paired intervals. Thresholds are never mixed: their groups are different ones.
+
+pictures.html shows of two runs which verdicts changed in every group, and patches whose verdict did. They are
+the two that were named, from the first to the second, if exactly two trainings of one threshold were; else
+the primary reference and the candidate at the primary threshold. Without such a pair there is no such page.
 """
 
 import argparse
@@ -16,15 +20,18 @@ from typing import Any
 from rich.console import Console
 
 from patching.errors import ConfigError
-from pipeline.config import Context, load_stage
+from pipeline.config import Context, load_cohort, load_stage
 from pipeline.files import replacing
 from pipeline.report.sources import ReportSettings
+from pipeline.results.figures import Scoreboard
 from pipeline.results.predictions import find_tested, with_test
+from pipeline.results.profiles.flips import pair_of
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import Terms, terms_of
 from pipeline.results.tested import Tested
 from pipeline.tables.blocks import Block, Cell, Chapter, Row
 from pipeline.tables.page import page_of
+from pipeline.tables.pictures import PAGE, pictures_page
 from pipeline.tables.writers import WRITERS, printed
 
 logger = logging.getLogger(__name__)
@@ -51,7 +58,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     tested = with_test(find_tested(context, options.runs))
     terms = _terms(context, tested, options.candidate)
-    page = page_of(context, "methods side by side", scoreboards_of(tested, terms), terms)
+    boards = scoreboards_of(tested, terms)
+    page = page_of(context, "methods side by side", boards, terms)
     if options.oracle:
         oracle = {one.name: dict(one.oracle) for one in tested if one.oracle}
         chapters = (*page.chapters, _oracle_chapter(oracle))
@@ -63,6 +71,25 @@ def run(context: Context, options: argparse.Namespace) -> None:
         with replacing(folder / name) as part:
             part.write_text(written(page), encoding="utf-8")
     logger.info("wrote %s in %s", ", ".join(WRITERS), folder)
+    _write_pictures(context, folder / PAGE, tested, boards, terms)
+
+
+def _write_pictures(
+    context: Context, path: Path, tested: Sequence[Tested], boards: Sequence[Scoreboard], terms: Terms
+) -> None:
+    """Write the page of the pair that there is; without one, no page of an earlier call is left."""
+    primary = terms.judging.primary
+    pair = pair_of(tested, terms.judging.candidate, primary.reference, primary.threshold)
+    if pair is None:
+        path.unlink(missing_ok=True)
+        logger.info("no %s: name two trainings of one threshold", path.name)
+        return
+    first, second = pair
+    board = next(each for each in boards if (each.source, each.threshold) == ("split", first.threshold))
+    description = load_cohort(context.configs, context.cohort).description
+    with replacing(path) as part:
+        part.write_text(pictures_page(context.paths, pair, board, terms, description), encoding="utf-8")
+    logger.info("wrote %s: from %s to %s", path, first.name, second.name)
 
 
 def _terms(context: Context, tested: Sequence[Tested], candidate: str | None) -> Terms:
