@@ -72,7 +72,9 @@ def _loaded(path: Path, part: pd.DataFrame) -> list[_Stored]:
 def _picture(item: _Stored, range_C2: NDArray[np.float64], side: int) -> Markup:
     light, white = item.attributes.brightfield, item.attributes.white
     rgb_HWC = pictures.composite(item.image_HWC, range_C2, brightfield=light, white=white)
-    return jpeg_uri(pictures.picture_pair(rgb_HWC, item.tissue_HW, side))
+    gap_HWC = np.full((side, _GAP, 3), 255, np.uint8)
+    seen_HWC, found_HWC = pictures.resized(rgb_HWC, side), pictures.outlined(rgb_HWC, item.tissue_HW, side)
+    return jpeg_uri(np.concatenate([seen_HWC, gap_HWC, found_HWC], axis=1))
 
 
 def _square_tissue(store: PatchStore, row: int) -> NDArray[np.bool_]:

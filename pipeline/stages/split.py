@@ -15,6 +15,7 @@ from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing
 
 logger = logging.getLogger(__name__)
+_NAMED = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing(context.paths.splits) as part:
         splits.to_csv(part, index=False, lineterminator="\n")
     _tell(patches, splits)
+    _tell_twins(slides, splits)
 
 
 def _tell(patches: pd.DataFrame, splits: pd.DataFrame) -> None:
@@ -48,4 +50,17 @@ def _tell(patches: pd.DataFrame, splits: pd.DataFrame) -> None:
             part["patient_id"].nunique(),
             len(part),
             100 * part["label"].mean(),
+        )
+
+
+def _tell_twins(slides: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Slides of the same content in several splits: what is tested was trained on."""
+    joined = slides.dropna(subset="fingerprint").merge(splits, on="patient_id", suffixes=("_fixed", ""))
+    keys = ["fingerprint", *(name for name in ("series",) if name in joined)]
+    apart = joined[joined.groupby(keys, dropna=False)["split"].transform("nunique") > 1]
+    if len(apart):
+        logger.warning(
+            "%d slides have the content of one in another split, as %s: give them one patient_id",
+            len(apart),
+            ", ".join(apart["slide_id"].head(_NAMED)),
         )

@@ -17,7 +17,7 @@ from shapely import Polygon, box, contains_xy, union_all
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage, load_yaml, validated
-from pipeline.phantoms.cohort import COLUMNS, PhantomSettings, Slide, draw, slides_of
+from pipeline.phantoms.cohort import COLUMNS, PhantomSettings, Slide, draw, scanner_of, slides_of
 from pipeline.phantoms.writer import pyramid
 from pipeline.stages import phantom
 
@@ -104,6 +104,41 @@ def test_a_slide_does_not_depend_on_the_cohort_size(repository: Path) -> None:
     few = make(repository, size=[320, 260])
     many = make(repository, size=[320, 260], patients=50, slides_per_patient=[1])
     assert np.array_equal(draw(few, Slide(1, 0)).counts_CHW, draw(many, Slide(1, 0)).counts_CHW)
+
+
+def test_the_default_has_one_scanner_and_the_bytes_of_before(repository: Path) -> None:
+    settings = make(repository, size=[300, 260], mpp=0.5, patients=44)
+    assert settings.columns == COLUMNS
+    found = hashlib.sha256(draw(settings, Slide(3, 1)).counts_CHW.tobytes()).hexdigest()
+    # Of the version before there was a second scanner.
+    assert found == "9ad66d528ba8ec733965727d4f72c178e799d9c30a905b35f19c9f841ad50bb3"
+
+
+def test_a_second_scanner_tints_and_goes_with_tumor(repository: Path) -> None:
+    two = make(repository, scanner_gain=1.6, tumor_share=[0.1, 0.85], size=[320, 260], patients=60)
+    scanners = [scanner_of(two, patient) for patient in range(60)]
+    assert scanners[1] == "second"
+    assert scanners[1::2].count("second") >= 24
+    assert scanners[::2].count("second") <= 6
+    loose = two.model_copy(update={"scanner_tie": 0.0})
+    dealt = [scanner_of(loose, patient) for patient in range(400)]
+    assert all(150 < 2 * dealt[start::2].count("second") < 250 for start in (0, 1))
+    little, much = (draw(two, Slide(patient, 0)).layout.tumor_HW.mean() for patient in (2, 3))
+    assert 2 * little < much
+    one = two.model_copy(update={"scanner_gain": 1.0})
+    # The same patient, whose tumor is drawn otherwise with one scanner: the light alone is compared.
+    light = [draw(each, Slide(1, 0)).counts_CHW.astype(float).mean(axis=(1, 2)) - 100 for each in (two, one)]
+    cars, tpef, shg = light[0] / light[1]
+    assert tpef > 1.4 * max(cars, shg)
+
+
+def test_the_scanner_stands_in_the_manifest(tmp_path: Path, repository: Path) -> None:
+    context = cohort(tmp_path, repository, scanner_gain=2, slides_per_patient=[1])
+    phantom.run(context, Namespace(workers=None))
+    with (context.paths.raw / "slides.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == (*COLUMNS, "scanner")
+    assert {row["scanner"] for row in rows} <= {"first", "second"}
 
 
 def test_ome_tiff_reads_back(tiny: Context) -> None:
@@ -197,6 +232,8 @@ def test_pyramid_rounds_half_up() -> None:
         {"slides_per_patient": [0]},
         {"tumor_share": [0.6, 0.4]},
         {"workers": 0},
+        {"scanner_gain": 0.5},
+        {"scanner_tie": 2},
         {"photons": 0},
         {"mpp": float("nan")},
         {"colour": "red"},

@@ -208,3 +208,20 @@ def test_the_stage_names_the_stage_before_it(small_cohort: Paths, capsys: pytest
 def test_the_shipped_settings_are_valid(repository: Path) -> None:
     path = repository / "configs" / "split.yaml"
     assert validated(SplitSettings, load_yaml(path), str(path)).method == "holdout"
+
+
+def test_slides_of_the_same_content_in_two_splits_are_told(
+    small_cohort: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    slides = pd.read_csv(small_cohort.slides, dtype=str)
+    slides["fingerprint"] = [f"{number}" for number in range(len(slides))]
+    slides.to_csv(small_cohort.slides, index=False)
+    arguments = ["split", "--root", str(small_cohort.root), "--cohort", small_cohort.cohort]
+    assert main(arguments) == 0
+    assert "content" not in caplog.text
+    splits = pd.read_csv(small_cohort.splits, dtype=str)
+    tested, trained = (splits.index[splits["split"] == split][1] for split in ("test", "train"))
+    slides.loc[tested, "fingerprint"] = slides.loc[trained, "fingerprint"]
+    slides.to_csv(small_cohort.slides, index=False)
+    assert main(arguments) == 0
+    assert "2 slides have the content of one in another split" in caplog.text
