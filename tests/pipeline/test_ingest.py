@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from PIL import Image
 
 from patching import Location, Size
 from patching.errors import ConfigError, ErrorBudgetError, ManifestError
-from patching.manifest import read_manifest
+from patching.manifest import SlideRow, read_manifest
+from patching.tiling.examination import examine
 from pipeline.artifacts import EXCLUDED, SLIDES, Paths
 from pipeline.cli import main
 from pipeline.files import read_table
+from pipeline.stages.ingest import summarize
+from tests.patching.leica import write_leica
 
 SECTIONS = ("tile", "split", "attribute", "train", "algorithms", "evaluate", "report", "register")
 HEADER = "slide_id,patient_id,image,channels,annotation,label,mpp,site"
@@ -533,3 +536,11 @@ def test_images_of_one_file_may_be_of_several_patients(
     assert "same content" not in caplog.text
     cohort.describe(header, rows[0], rows[1][:-1] + "0")
     assert cohort.ingest() == 2
+
+
+def test_where_qupaths_frame_begins_is_kept(tmp_path: Path) -> None:
+    pixels_HWC = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    row = SlideRow("s", "p", (write_leica(tmp_path / "leica.scn", pixels_HWC),), label=1)
+    found = examine(row, None, 0.0)
+    assert summarize([found], {})["bounds"] == {"s": [160, 100]}
+    assert summarize([replace(found, bounds=Location(0, 0))], {})["bounds"] == {}

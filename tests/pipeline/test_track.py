@@ -75,6 +75,19 @@ def test_a_run_holds_parameters_figures_history_and_files(
     assert float(version.tags["evenpatch.validation_wga"]) == metrics["validation"]["wga"]
 
 
+def test_the_files_beside_the_report_go_with_the_run_they_are_of(
+    tracked_cohort: Context, client: mlflow.MlflowClient
+) -> None:
+    found = {}
+    for receipt in receipts(tracked_cohort):
+        names = [each.path for each in client.list_artifacts(receipt["mlflow_run_id"], "report/exports")]
+        found[receipt["run"]] = names
+    assert found["gerne-low"] == ["report/exports/metrics.json", "report/exports/slides"]
+    assert [name for name, names in found.items() if names] == ["gerne-low"]
+    tags = client.get_run(receipts(tracked_cohort)[0]["mlflow_run_id"]).data.tags
+    assert "evenpatch.report" in tags
+
+
 def test_what_an_interrupted_call_left_is_replaced(
     tracked_cohort: Context, client: mlflow.MlflowClient
 ) -> None:

@@ -43,7 +43,7 @@ class PartRecord(_Record):
     prevalence: float | None = Field(description="Share of tumor among the patches.")
     figures: dict[str, FigureRecord] = Field(
         description="sensitivity, specificity, ppv and npv (at the patches' own prevalence), ppv_at and "
-        "npv_at (at stated_prevalence), auroc, auprc, brier; of a group sensitivity or specificity, and brier."
+        "npv_at (at stated_prevalence), auroc, auprc, brier; of a group sensitivity or specificity, brier."
     )
     ece: float | None
     ece_by_chance: float | None = Field(description="About what `ece` is if all probabilities are right.")
