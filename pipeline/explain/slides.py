@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from patching.annotations.registry import load_annotation
 from patching.digests import fingerprint
 from patching.errors import AnnotationError, SlideError
 from patching.geometry import Location, Size
@@ -19,7 +20,6 @@ from patching.readers.base import AbstractSlide
 from patching.readers.zarr.files import is_url
 from patching.resample import shrunk
 from patching.store.reading import StoreAttributes
-from patching.survey.annotated import annotation_of
 
 logger = logging.getLogger(__name__)
 State = Literal["same", "gone", "changed", "unreadable"]
@@ -109,7 +109,15 @@ def tumor_outlines(
     if row.annotation is None:
         return None
     try:
-        rings = annotation_of(row, slide, classes).outlines()
+        rings = load_annotation(
+            row.annotation,
+            label=None,
+            size=slide.size,
+            classes=classes,
+            bounds=slide.bounds,
+            scanned=slide.scanned,
+            origin=row.reading.annotation_origin,
+        ).outlines()
     except (AnnotationError, SlideError) as error:
         logger.warning("%s: its annotation is not drawn: %s", row.slide_id, error)
         return None

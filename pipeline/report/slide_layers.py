@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from patching.geometry import Size
 from patching.pictures.overlay import draw_outlines, draw_tissue
-from patching.resample import area_resize
+from patching.resample import shrunk
 from patching.store.reading import PatchStore
 from pipeline.look.heatmap_picture import ramp
 from pipeline.look.html import jpeg_uri
@@ -24,6 +24,8 @@ _KEY = (1, 2, 3)
 """A color that nothing is drawn in: where it is left, a layer is clear."""
 _ROOM = 9
 """Pixels of a patch that a cross or a ring needs."""
+_BOLD = 24
+"""Pixels of a patch from which marks are bold."""
 _MARK, _CASING = (255, 255, 255), (0, 0, 0)
 
 
@@ -40,7 +42,7 @@ class Layers:
 
 def plain_layers(store: PatchStore, side: int) -> Layers:
     """The thumbnail alone, as of a montage."""
-    return Layers(jpeg_uri(_thumbnail(store, side), 75))
+    return Layers(jpeg_uri(shrunk(store.thumbnail, side), 75))
 
 
 def slide_layers(
@@ -55,14 +57,15 @@ def slide_layers(
         outlines: rings of the annotation, level-0 [N, 2] each; None where there is none.
         side: longest side of the picture in pixels.
     """
-    thumbnail_HW3 = _thumbnail(store, side)
-    size = Size(thumbnail_HW3.shape[1], thumbnail_HW3.shape[0])
-    scale, about = size.width / store.attributes.slide_size[0], store.attributes
+    about = store.attributes
+    # Not the thumbnail's own size: of few pixels, no mark would be told from another.
+    scale = side / max(about.slide_size)
+    size = Size(*(max(1, round(length * scale)) for length in about.slide_size))
     first_N2 = np.floor(store.locations[rows["store_row"]] * scale).astype(np.int32)
     last_N2 = np.ceil((store.locations[rows["store_row"]] + about.extent) * scale).astype(np.int32) - 1
     rings = tuple(np.asarray(ring, np.float64) for ring in outlines or ())
     return Layers(
-        thumbnail=jpeg_uri(thumbnail_HW3, 75),
+        thumbnail=jpeg_uri(shrunk(store.thumbnail, side), 75),
         probability=_probability(
             size, first_N2, last_N2, rows["probability"].to_numpy(np.float64), threshold
         ),
@@ -72,13 +75,6 @@ def slide_layers(
         ),
         annotation=_layer(size, lambda picture: draw_outlines(picture, rings, scale)) if rings else None,
     )
-
-
-def _thumbnail(store: PatchStore, side: int) -> NDArray[np.uint8]:
-    """As large as asked, or as the slide is at level 0: never larger."""
-    source_HW3, (width, height) = store.thumbnail, store.attributes.slide_size
-    scale = min(side / max(width, height), source_HW3.shape[1] / width)
-    return area_resize(source_HW3, Size(max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def _probability(
@@ -110,8 +106,8 @@ def _errors(
         if label == prediction:
             continue
         middle, half = (first + last) // 2, max(2, int((last - first).min() * 0.3))
-        small = (last - first).min() < _ROOM
-        for color, thickness in ((_CASING, 3), (_MARK, 1)) if small else ((_CASING, 6), (_MARK, 3)):
+        small, bold = (last - first).min() < _ROOM, (last - first).min() > _BOLD
+        for color, thickness in ((_CASING, 6), (_MARK, 3)) if bold else ((_CASING, 3), (_MARK, 1)):
             if label == 0:
                 cv2.circle(picture_HW3, middle.tolist(), half, color, thickness)
                 continue
