@@ -76,7 +76,7 @@ class Gallery:
         records = []
         for number, (row, one) in enumerate(zip(self._chosen.to_dict("records"), shown, strict=True)):
             names = drawer.write(one, folder / PICTURES, number)
-            records.append({**row, **_told(one, found[row["slide_id"]]["state"]), **names})
+            records.append(row | _told(one, found[row["slide_id"]]["state"]) | names)
         return pd.DataFrame(records)[list(GALLERY)], self._meaning(drawer, shown), found
 
     def _looked_at(self, fine: Mapping[str, NDArray[Any]]) -> Iterable[Shown]:

@@ -14,6 +14,9 @@ from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.look import patches as pictures
 from pipeline.look.html import jpeg_uri
 
+_GAP = 4
+"""Pixels between the patch and its outlined twin."""
+
 
 class Pictures(NamedTuple):
     """Attributes:

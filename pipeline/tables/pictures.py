@@ -85,13 +85,13 @@ def _stores(paths: Paths, chosen: pd.DataFrame) -> dict[str, Path]:
     return {name: paths.store(name) for name in slides if paths.store(name).exists()}
 
 
-def _ways(rows: pd.DataFrame, by_patch: Mapping[str, Any]) -> Sequence[tuple[str, list[dict[str, Any]]]]:
+def _ways(rows: pd.DataFrame, by_patch: Mapping[str, Any]) -> Sequence[tuple[str, list[dict[Any, Any]]]]:
     shown = rows.reindex(columns=[*rows.columns.union(["probability", "probability_to"], sort=False)])
     return [
         (
             way,
             [
-                {**row, "picture": by_patch.get(row["patch_id"])}
+                row | {"picture": by_patch.get(row["patch_id"])}
                 for row in shown[shown["flip"] == way].to_dict("records")
             ],
         )

@@ -79,5 +79,5 @@ def _within_slides(
     products_D = np.append(
         np.bincount(stratum_M, weights=centered_M, minlength=n_strata), centered_M @ label_M
     )
-    effect_D: NDArray[np.float64] = np.linalg.pinv(squares_DD, hermitian=True) @ products_D
-    return effect_D
+    inverse_DD: NDArray[np.float64] = np.linalg.pinv(squares_DD, hermitian=True)  # type: ignore[assignment]
+    return np.asarray(inverse_DD @ products_D, np.float64)

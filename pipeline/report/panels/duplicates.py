@@ -46,7 +46,7 @@ def duplicates(evidence: Evidence) -> list[dict[str, Any]]:
 def _group(part: pd.DataFrame, labels: pd.DataFrame, splits: pd.Series) -> dict[str, Any]:
     names = sorted(part["slide_id"].tolist())
     known = [name for name in names if name in labels.index]
-    told = [_label(int(labels.at[name, "min"]), int(labels.at[name, "max"])) for name in known]
+    told = [_label(*labels.loc[name, ["min", "max"]].astype(int)) for name in known]
     return {
         "slides": names,
         "patients": sorted(set(part["patient_id"].tolist())),
