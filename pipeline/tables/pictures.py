@@ -1,6 +1,6 @@
 """The page of pictures of two runs: which verdicts changed in every group, and how these patches look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +85,12 @@ def _stores(paths: Paths, chosen: pd.DataFrame) -> dict[str, Path]:
     return {name: paths.store(name) for name in slides if paths.store(name).exists()}
 
 
-def _ways(rows: pd.DataFrame, by_patch: Mapping[str, Any]) -> Sequence[tuple[str, list[dict[Any, Any]]]]:
-    shown = rows.reindex(columns=[*rows.columns.union(["probability", "probability_to"], sort=False)])
-    return [
-        (
-            way,
-            [
-                row | {"picture": by_patch.get(row["patch_id"])}
-                for row in shown[shown["flip"] == way].to_dict("records")
-            ],
-        )
-        for way in (BROKEN, MENDED)
-    ]
+def _ways(
+    rows: pd.DataFrame, by_patch: Mapping[str, Any]
+) -> Sequence[tuple[str, Sequence[Mapping[Hashable, Any]]]]:
+    """Patches of a group by the way of their verdict; probabilities are NaN where runs have none."""
+    shown = rows.reindex(columns=rows.columns.union(["probability", "probability_to"], sort=False))
+    # Objects, or a patch without a picture would have NaN for it.
+    pictures = pd.Series([by_patch.get(name) for name in shown["patch_id"]], shown.index, dtype=object)
+    shown = shown.assign(picture=pictures)
+    return [(way, shown[shown["flip"] == way].to_dict("records")) for way in (BROKEN, MENDED)]
