@@ -1,6 +1,7 @@
 """Test patches of every group under the lens: errors, a correct patch beside each, and random ones."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
     for slide_id, part in found.table.groupby("slide_id"):
         about = PatchStore.open(sources.evidence.paths.store(str(slide_id))).attributes
         places = [_place(sources, row) for row in part.to_dict("records")]
-        bounds = Location(*found.slides[slide_id]["bounds"])
+        bounds = Location(*found.slides[str(slide_id)]["bounds"])
         yield (
             f"{sources.ids.slide(slide_id)}.geojson",
             places_geojson(places, bounds, Size(*about.slide_size)),
@@ -161,7 +162,7 @@ def _legend(maps: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _states(slides: Mapping[str, Any]) -> dict[str, int]:
-    return pd.Series([row["state"] for row in slides.values()], dtype=str).value_counts().to_dict()
+    return dict(Counter(str(row["state"]) for row in slides.values()))
 
 
 def _uri(data: bytes) -> Markup:
