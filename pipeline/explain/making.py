@@ -74,10 +74,11 @@ class Gallery:
         shown = list(self._looked_at(fine))
         drawer = Drawer(self._card, shown, self._settings)
         records = []
-        for number, (row, one) in enumerate(zip(self._chosen.to_dict("records"), shown, strict=True)):
+        for number, one in enumerate(shown):
             names = drawer.write(one, folder / PICTURES, number)
-            records.append(row | _told(one, found[row["slide_id"]]["state"]) | names)
-        return pd.DataFrame(records)[list(GALLERY)], self._meaning(drawer, shown), found
+            records.append({**_told(one, found[one.about.slide_id]["state"]), **names})
+        table = pd.concat([self._chosen, pd.DataFrame(records)], axis="columns")
+        return table[list(GALLERY)], self._meaning(drawer, shown), found
 
     def _looked_at(self, fine: Mapping[str, NDArray[Any]]) -> Iterable[Shown]:
         """Every chosen patch with its maps, in the order of the table."""

@@ -162,7 +162,7 @@ def _legend(maps: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _states(slides: Mapping[str, Any]) -> dict[str, int]:
-    return dict(Counter(row["state"] for row in slides.values()).most_common())
+    return dict(Counter(str(row["state"]) for row in slides.values()))
 
 
 def _uri(data: bytes) -> Markup:

@@ -13,6 +13,7 @@ from pipeline.look.html import make_environment, script
 from pipeline.report.panels.gallery import explained
 from pipeline.report.slide_layers import Layers, plain_layers, slide_layers
 from pipeline.report.sources import Sources
+from pipeline.results.tested import base_of
 from pipeline.training.layout import TISSUE
 
 _CSV = "slides.csv"
@@ -26,7 +27,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     slides, patients = by_errors(rows, "slide_id"), by_errors(rows, "patient_id")
     shown = sources.settings.slides
     return {
-        **_page_values(sources, rows, slides.head(shown.rows), shown.inside),
+        **_page_values(sources, rows, slides.head(shown.rows), shown.inside, _outlines(sources)),
         "patients": _patients(sources, rows, patients),
         "n_patients": len(patients),
         "half": carrying(patients),
@@ -44,10 +45,10 @@ def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
     yield _CSV, _csv(_told_slides(sources, rows, slides))
     environment = make_environment("pipeline.report")
     environment.globals |= {"sources": sources, "group_names": TISSUE.names}
-    pages = _pages(sources, slides)
+    pages, outlines = _pages(sources, slides), _outlines(sources)
     for number, (name, part) in enumerate(pages, start=2):
         html = environment.get_template("slides_page.html").render(
-            **_page_values(sources, rows, part, len(part)),
+            **_page_values(sources, rows, part, len(part), outlines),
             cohort=sources.evidence.paths.cohort,
             number=number,
             of=len(pages) + 1,
@@ -73,35 +74,54 @@ def _pages(sources: Sources, slides: pd.DataFrame) -> list[tuple[str, pd.DataFra
     ]
 
 
-def _page_values(sources: Sources, rows: pd.DataFrame, slides: pd.DataFrame, pictured: int) -> dict[str, Any]:
+def _outlines(sources: Sources) -> dict[str, Any]:
+    """Rings of the annotation by slide, of those that the explain stage kept."""
+    found = explained(sources)
+    return {} if isinstance(found, str) else {name: row["tumor"] for name, row in found.slides.items()}
+
+
+def _page_values(
+    sources: Sources,
+    rows: pd.DataFrame,
+    slides: pd.DataFrame,
+    pictured: int,
+    outlines: Mapping[str, Any],
+) -> dict[str, Any]:
     """What slides_body.html shows: a row of every slide, and pictures of the first ones."""
     told = _told_slides(sources, rows, slides)
     with_pictures = rows[rows["slide_id"].isin(slides["slide_id"].head(pictured))]
     parts = dict(tuple(with_pictures.groupby("slide_id")))
+    threshold = _threshold(sources)
     pictures = [
-        {**each, "layers": _layers(sources, slide_id, parts[slide_id])}
+        {**each, "layers": _layers(sources, slide_id, parts[slide_id], threshold, outlines.get(slide_id))}
         for slide_id, each in zip(slides["slide_id"].head(pictured), told, strict=False)
     ]
-    subject = sources.subject
-    decision = None if subject is None else subject.run.decision
     return {
         "slides": told,
         "pictures": pictures,
         "montages": sources.evidence.montages,
-        "decision_threshold": 0.5 if decision is None else decision.threshold,
-        "no_probability": int(rows["probability"].isna().sum()) if "probability" in rows else 0,
+        "decision_threshold": threshold,
+        "no_probability": int(rows["probability"].isna().sum()),
     }
 
 
-def _layers(sources: Sources, slide_id: str, rows: pd.DataFrame) -> Layers:
+def _threshold(sources: Sources) -> float:
+    """The probability beyond which the model calls a patch tumor."""
+    if sources.subject is None:
+        return 0.5
+    shown = sources.subject.run
+    # A run with a rule laid over it says no more what its card decides.
+    run = sources.evidence.run(base_of(shown.algorithm), shown.threshold)
+    return 0.5 if run is None or run.decision is None else run.decision.threshold
+
+
+def _layers(
+    sources: Sources, slide_id: str, rows: pd.DataFrame, threshold: float, outlines: Any | None
+) -> Layers:
     store, side = PatchStore.open(sources.evidence.paths.store(slide_id)), sources.settings.slides.side
     if sources.evidence.montages:
         return plain_layers(store, side)
-    found, subject = explained(sources), sources.subject
-    slide = {} if isinstance(found, str) else found.slides.get(slide_id, {})
-    decision = None if subject is None else subject.run.decision
-    threshold = 0.5 if decision is None else decision.threshold
-    return slide_layers(store, rows, threshold, slide.get("tumor"), side)
+    return slide_layers(store, rows, threshold, outlines, side)
 
 
 def _told_slides(sources: Sources, rows: pd.DataFrame, slides: pd.DataFrame) -> list[dict[str, Any]]:
