@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from patching.resample import shrunk
 from pipeline.files import NOT_ESTIMABLE
+from pipeline.look.numbers import exact, plain
 from pipeline.look.words import WORDS
 
 
@@ -33,7 +34,7 @@ def make_environment(*rooms: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"NOT_ESTIMABLE": NOT_ESTIMABLE, "WORDS": WORDS}
-    environment.filters["coded"] = coded
+    environment.filters |= {"coded": coded, "plain": plain, "exact": exact}
     environment.tests["nan"] = lambda value: value is None or math.isnan(value)
     return environment
 

@@ -139,7 +139,7 @@ def sentence(groups: Sequence[GroupErrors]) -> str:
 def _unknown(groups: Sequence[GroupErrors]) -> str:
     if not groups:
         return ""
-    parts = [f"{each.name} ({each.patches:,} of {each.patients} test patients)" for each in groups]
+    parts = [f"{each.name} ({each.patches:,} patches of {each.patients} test patients)" for each in groups]
     return f"Not known, too few: {'; '.join(parts)}."
 
 

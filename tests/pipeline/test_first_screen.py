@@ -162,7 +162,7 @@ def test_the_worst_group_is_told_with_the_threshold() -> None:
     assert told == (
         "Of 100 non-tumor patches with much tissue (over 45.5 %) it raises a false alarm in 12 (5 to 20); in "
         "the other groups that can be judged it errs in at most 23 of 100. Not known, too few: non-tumor "
-        "patches with little tissue (up to 45.5 %) (7 of 1 test patients)."
+        "patches with little tissue (up to 45.5 %) (7 patches of 1 test patients)."
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
 from pipeline.deployment.page import PAGE
+from pipeline.look.html import make_environment
 from pipeline.look.words import WORDS
 from pipeline.report.sources import ReportSettings, gather
 from pipeline.stages import report
@@ -145,7 +146,17 @@ def test_every_text_is_readable_on_every_ground() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_are_written_for_people(readings: dict[str, Reading], name: str) -> None:
     assert re.findall(r"(?<![\w.])\d+(?:\.\d+)?[eE][-+]?\d+(?![\w.])", readings[name].text) == []
-    assert re.findall(r"(?<![\w.])-?\d*\.\d{6,}|\b(?:nan|inf)\b", readings[name].text) == []
+    assert re.findall(r"\b(?:nan|inf)\b", readings[name].text) == []
+
+
+def test_small_figures_and_settings_are_written_without_exponents() -> None:
+    environment = make_environment("pipeline.report")
+    rows = [{"name": "focus", "large": False, "means": [2.906e-06, 0.5], "difference": -0.1}]
+    table = environment.get_template("quality_rows.html").render(quality=rows, labels=["tumor", "non-tumor"])
+    assert "2.91 millionths" in table
+    assert environment.from_string("{{ 1e-05|exact }} {{ 'a'|exact }} {{ 1234567.8|plain }}").render() == (
+        "0.00001 a 1,234,568"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

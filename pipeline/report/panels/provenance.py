@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pipeline.artifacts import name_parts
 from pipeline.files import file_fingerprint
 from pipeline.flattening import flat
+from pipeline.look.numbers import exact
 from pipeline.provenance import git_commit, versions
 from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
@@ -113,7 +114,7 @@ def _rule(record: Mapping[str, Any]) -> str:
 
 def _chosen(record: Mapping[str, Any]) -> str:
     override = record["trials"][record["chosen"]]["override"]
-    return ", ".join(f"{name} = {value}" for name, value in override.items()) or "–"
+    return ", ".join(f"{name} = {exact(value)}" for name, value in override.items()) or "–"
 
 
 def unheard(record: Mapping[str, Any]) -> list[str]:
