@@ -67,6 +67,14 @@ def test_names_and_reasons_are_escaped(page: str) -> None:
     assert "has: &lt;b&gt;noise&lt;/b&gt;" in page
 
 
+def test_a_hostile_patient_is_shown_as_text(tiled: Paths, page: str) -> None:
+    index = pd.read_parquet(tiled.index)
+    index["patient_id"] = index["patient_id"].replace("p03", "<img src=x onerror=alert(1)>\"'")
+    changed = written(tiled, index)
+    assert "<img src=x" not in changed
+    assert "&lt;img src=x onerror=alert(1)&gt;&#34;&#39;" in changed
+
+
 def test_it_counts(page: str, tiled: Paths) -> None:
     index = pd.read_parquet(tiled.index)
     text = re.sub(r"<[^>]+>", " ", page)

@@ -23,9 +23,9 @@ def quantile_edges(value: ArrayLike, n_bins: int) -> NDArray[np.float64]:
     finite_N = value_N[np.isfinite(value_N)]
     if not finite_N.size:
         return np.empty(0)
-    edges: NDArray[np.float64] = np.unique(np.quantile(finite_N, np.arange(1, n_bins) / n_bins))
-    below: NDArray[np.float64] = edges[edges < finite_N.max()]
-    return below
+    edges = np.unique(np.quantile(finite_N, np.arange(1, n_bins) / n_bins))
+    inner: NDArray[np.float64] = edges[edges < finite_N.max()]
+    return inner
 
 
 def quantile_bins(value: ArrayLike, edges: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -64,6 +64,6 @@ def estimable_bins(
     n_patients = int(patient_N.max(initial=-1)) + 1
     cells = np.bincount(patient_N[known] * n_bins + bin_N[known], minlength=n_patients * n_bins)
     patients_B = (cells.reshape(n_patients, n_bins) > 0).sum(axis=0)
-    enough_B = count_B >= max(minimum_patches, 1)
-    both_B: NDArray[np.bool_] = enough_B & (patients_B >= max(minimum_patients, 1))
-    return both_B
+    enough_B: NDArray[np.bool_] = count_B >= max(minimum_patches, 1)
+    enough_B &= patients_B >= max(minimum_patients, 1)
+    return enough_B

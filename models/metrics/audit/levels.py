@@ -74,7 +74,7 @@ def _within_slides(
     counts_D = np.append(np.bincount(stratum_M, minlength=n_strata), label_M.sum()).astype(np.float64)
     squares_DD: NDArray[np.float64] = np.diag(counts_D)
     squares_DD[-1, :-1] = squares_DD[:-1, -1] = tumor_S
-    squares_DD = squares_DD - share_JD.T @ (count_J[:, None] * share_JD)
+    squares_DD -= np.asarray(share_JD.T @ (count_J[:, None] * share_JD), np.float64)
     centered_M = value_N[chosen_N] - mean_J[slide_N[chosen_N]]
     products_D = np.append(
         np.bincount(stratum_M, weights=centered_M, minlength=n_strata), centered_M @ label_M

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.report.evidence import Evidence
@@ -46,7 +47,8 @@ def duplicates(evidence: Evidence) -> list[dict[str, Any]]:
 def _group(part: pd.DataFrame, labels: pd.DataFrame, splits: pd.Series) -> dict[str, Any]:
     names = sorted(part["slide_id"].tolist())
     known = [name for name in names if name in labels.index]
-    told = [_label(*labels.loc[name, ["min", "max"]].astype(int)) for name in known]
+    ends = labels.loc[known, ["min", "max"]].to_numpy(np.int64).tolist()
+    told = [_label(lowest, highest) for lowest, highest in ends]
     return {
         "slides": names,
         "patients": sorted(set(part["patient_id"].tolist())),
