@@ -104,6 +104,9 @@ def test_counts_at_the_own_threshold_are_those_that_evaluate_wrote(
             right = own["own"] if kind == "tumor" else own["size"] - own["own"]
             assert (right, own["size"]) == (figures["correct"], figures["patches"])
     assert (found["own"], found["step"]) == ("0.5", 500)
+    assert sources.subject is not None
+    own = sources.subject.run.patches.groupby("attribute")[["probability", "label"]].mean()
+    assert [list(each[1:]) for each in found["promised"][1:]] == pytest.approx(own.to_numpy())
 
 
 def test_the_static_table_is_scikit_learns(sources: Sources, rows: pd.DataFrame) -> None:

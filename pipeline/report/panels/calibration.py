@@ -50,6 +50,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "bins": bins,
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
+        "promised": [
+            (name, float(own["probability"].mean()), float(own["label"].mean()))
+            for name, own in parts.items()
+            if len(own)
+        ],
         "rows": list(_rows(subject, counts)),
         "benefit": drawing.svg_uri(_benefit(counts, list(parts), threshold)),
         "benefits": _benefits(counts, list(parts)),
