@@ -115,20 +115,30 @@ def fed(row: pd.Series, arm: Arm, stock: Stock, shelf: Shelf, settings: Interven
         # At its own places and in one piece: a collage of several patches' tissue is what no slide holds.
         own = Pieced(materials[0], np.zeros(order_HW.shape, np.int64), np.zeros(order_HW.shape, np.bool_))
         weight_HW = np.where(patch.tissue_HW > 0, 0.0, own.material.tissue_HW)
-        new, control, givers = own, background, (full, empty)
+        new, control, givers, rim = own, background, (full, empty), 0
     else:
         weight_HW, new, control, givers = patch.tissue_HW, background, tissue, (empty, full)
+        rim = settings.margin
     if not weight_HW.any():
         return None
-    area, same = (
-        series(patch, each.material, weight_HW, order_HW, settings.shares) for each in (new, control)
-    )
+    put_in = (new.material, control.material if arm.adds else _within(patch, control, background))
+    area, same = (series(patch, each, weight_HW, order_HW, settings.shares, rim) for each in put_in)
+    used_HW = area[-1].replaced_HW & (weight_HW > 0)
     return Fed(
         row,
         area,
         same,
-        _sources(new, givers[0], row, area[-1].replaced_HW),
-        _sources(control, givers[1], row, same[-1].replaced_HW),
+        _sources(new, givers[0], row, used_HW),
+        _sources(control, givers[1], row, used_HW),
+    )
+
+
+def _within(patch: Material, tissue: Pieced, background: Pieced) -> Material:
+    """Tissue where the patch has some, background elsewhere: what a rim is replaced by stays what it is."""
+    own_HW = patch.tissue_HW > 0
+    return Material(
+        np.where(own_HW[..., None], tissue.material.image_HWC, background.material.image_HWC),
+        np.where(own_HW, tissue.material.tissue_HW, background.material.tissue_HW),
     )
 
 

@@ -67,6 +67,16 @@ def figures_of(
     }
 
 
+def with_numbers(curve: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The answers of methods that give numbers alone, and how many of the others are none, by method.
+
+    A network that diverged says NaN, of which there is no mean.
+    """
+    wrong = curve[~np.isfinite(curve["log_odds"].to_numpy(np.float64))]
+    lost = {str(name): int(count) for name, count in wrong["method"].value_counts(sort=False).items()}
+    return curve[~curve["method"].isin(list(lost))], lost
+
+
 def pairs(methods: Sequence[str], terms: Terms) -> list[tuple[str, str]]:
     """The candidate with its references and the control, and decided as the control is with the control."""
     candidate = terms.judging.candidate

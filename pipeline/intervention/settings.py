@@ -46,7 +46,7 @@ class InterveneSettings(Settings):
     donors: PositiveInt = 4
     """Patches of the same slide that material is taken from, and as many of others for what is lacking."""
     margin: NonNegativeInt = 1
-    """Pixels around tissue that no background is taken from: light spreads."""
+    """Pixels around tissue that no background is taken from, and that go with it: light spreads."""
     device: Device = "auto"
     """`auto`: the GPU where there is one."""
     memory_limit_gib: PositiveFloat = 1.0

@@ -23,8 +23,8 @@ from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.files import NOT_ESTIMABLE, file_fingerprint, replacing, write_json
 from pipeline.intervention.answers import CURVE, Answers, answered
 from pipeline.intervention.feeding import Shelf
-from pipeline.intervention.figures import NET, figures_of
-from pipeline.intervention.models import Models, models_of
+from pipeline.intervention.figures import NET, figures_of, with_numbers
+from pipeline.intervention.models import models_of
 from pipeline.intervention.sample import stock_of
 from pipeline.intervention.settings import ARMS, InterveneSettings
 from pipeline.intervention.strips import write_strip
@@ -71,7 +71,15 @@ def run(context: Context, options: argparse.Namespace) -> None:
             write_strip(paths.intervene / f"{each.arm.name}.png", each.example, shelf)
     with replacing(paths.intervene / "curve.parquet") as part:
         curve.to_parquet(part, index=False)
-    told = figures_of(curve, models.terms, settings, bootstrap_settings(context))
+    numbers, lost = with_numbers(curve)
+    told = figures_of(numbers, models.terms, settings, bootstrap_settings(context))
+    remarks = [
+        *models.remarks,
+        *(
+            f"{models.terms.named(name)} is left out: {count} of its answers are no numbers."
+            for name, count in lost.items()
+        ),
+    ]
     content = {
         "missing": "",
         "threshold": models.threshold,
@@ -81,10 +89,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
         "below_signal": shelf.below_signal,
         "arms": {each.arm.name: _arm(each) for each in found},
         **told,
-        "remarks": list(models.remarks),
+        "remarks": remarks,
     }
     write_json(paths.intervene / "intervene.json", content)
-    _log(told, models)
+    _log(told, remarks)
 
 
 def fingerprints(paths: Paths, threshold: str, runs: Sequence[str]) -> dict[str, str]:
@@ -130,7 +138,7 @@ def _moved(curve: pd.DataFrame) -> float:
     return float((spans["max"] - spans["min"]).mean()) if len(spans) else 0.0
 
 
-def _log(told: dict[str, Any], models: Models) -> None:
+def _log(told: dict[str, Any], remarks: Sequence[str]) -> None:
     for method in told["methods"].values():
         slopes = {arm.title: method["slopes"][NET]["probability"][arm.name]["estimate"] for arm in ARMS}
         words = (
@@ -138,5 +146,5 @@ def _log(told: dict[str, Any], models: Models) -> None:
             for title, value in slopes.items()
         )
         logger.info("%s, points per 10 points of tissue: %s", method["name"], "; ".join(words))
-    for remark in models.remarks:
+    for remark in remarks:
         logger.warning("%s", remark)

@@ -62,6 +62,17 @@ def test_steps_begin_at_the_patch_and_end_without_its_tissue() -> None:
     assert np.array_equal(steps[2].patch.image_HWC[:, :5], new.image_HWC[:, :5])
 
 
+def test_the_rim_goes_with_the_tissue_and_never_eats_into_what_is_left() -> None:
+    patch, new = patch_of(half(5), 1000), patch_of(np.zeros((SIDE, SIDE)), 9)
+    order_HW = np.arange(SIDE**2).reshape(SIDE, SIDE)  # row after row
+    (step,) = series(patch, new, patch.tissue_HW, order_HW, (0.5,), rim=2)
+    expected_HW = np.zeros((SIDE, SIDE), np.bool_)
+    expected_HW[:6, :5] = True
+    expected_HW[:8, 5:7] = True
+    assert np.array_equal(step.replaced_HW, expected_HW)
+    assert step.patch.tissue_fraction == pytest.approx(5 / 24)
+
+
 def test_background_keeps_its_distance() -> None:
     tissue_HW = np.zeros((SIDE, SIDE))
     tissue_HW[3, 7] = 0.1

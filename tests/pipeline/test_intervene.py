@@ -22,7 +22,7 @@ from pipeline.config import Context
 from pipeline.intervention import answers
 from pipeline.intervention.answers import CURVE, answered
 from pipeline.intervention.feeding import Shelf
-from pipeline.intervention.figures import figures_of
+from pipeline.intervention.figures import figures_of, with_numbers
 from pipeline.intervention.models import Asked
 from pipeline.intervention.sample import Stock, chosen, stock_of
 from pipeline.intervention.settings import ARMS, InterveneSettings
@@ -171,6 +171,14 @@ def test_steps_change_the_area_and_the_control_does_not(
     assert [step["tissue_fraction"] for step in steps] == pytest.approx(
         shown.groupby("step")["tissue_fraction"].mean().tolist()
     )
+
+
+def test_a_network_that_gives_no_numbers_is_left_out(found: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    curve = found[0].copy()
+    curve.loc[curve.index[curve["method"] == "gerne"][:3], "log_odds"] = np.nan
+    kept, lost = with_numbers(curve)
+    assert lost == {"gerne": 3}
+    assert set(kept["method"]) == {"erm", "erm+by_tissue"}
 
 
 def test_patients_take_turns_and_tumor_patches_are_all_tumor(drawn: tuple[Paths, Stock]) -> None:

@@ -274,9 +274,13 @@ def test_a_narrow_intervention_has_no_slope(sources: Sources, context: Context, 
     paths = Paths(tmp_path, context.cohort)
     content = json.loads((paths.intervene / "intervene.json").read_text())
     content["arms"]["tumor_removed"]["moved"] = 0.04
+    content["arms"]["normal_added"]["example"] = "<i>s</i>@1_2"
     (paths.intervene / "intervene.json").write_text(json.dumps(content))
     own = replace(sources, evidence=replace(sources.evidence, paths=paths))
     values = dict(intervention.values(own))
     assert np.isnan(values["methods"]["erm"]["net"]["tumor_removed"]["estimate"])
     assert not np.isnan(values["methods"]["erm"]["net"]["normal_added"]["estimate"])
-    assert "tumor patches, tissue removed, by 4 points" in plain(rendered("intervention", own, values))
+    html = rendered("intervention", own, values)
+    assert "tumor patches, tissue removed, by 4 points" in plain(html)
+    assert "&lt;i&gt;s&lt;/i&gt;@1_2" in html
+    assert "<i>" not in html

@@ -74,6 +74,7 @@ def series(
     weight_HW: NDArray[np.float64],
     order_HW: NDArray[np.int64],
     shares: Sequence[float],
+    rim: int = 0,
 ) -> list[Step]:
     """The patch with a growing share of its pixels replaced by those at the same places of `new`.
 
@@ -83,10 +84,14 @@ def series(
         weight_HW: what the shares are of; pixels without weight stay.
         order_HW: see `front_order`.
         shares: 0 to 1 each.
+        rim: pixels without tissue this near to replaced ones are replaced as well: a tissue's light spreads,
+            and its outline would be left.
     """
-    steps = []
+    kernel, steps = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), []
     for share in shares:
-        replaced_HW = first_share(order_HW, weight_HW, share)
+        chosen_HW = first_share(order_HW, weight_HW, share)
+        near_HW = np.asarray(cv2.dilate(chosen_HW.astype(np.uint8), kernel) > 0, np.bool_)
+        replaced_HW = chosen_HW | (near_HW & (patch.tissue_HW == 0))
         changed = Material(
             np.where(replaced_HW[..., None], new.image_HWC, patch.image_HWC),
             np.where(replaced_HW, new.tissue_HW, patch.tissue_HW),

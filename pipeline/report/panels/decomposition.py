@@ -111,7 +111,7 @@ def _picture(chain: Sequence[Link]) -> bytes:
             axes.plot([wga.low, wga.high], [row, row], color=style.color, linewidth=1.6, zorder=2)
             axes.plot([wga.estimate], [row], zorder=3, **style.marked(7))
             if link.wga is not None and estimable(link.wga):
-                told = f"{100 * link.wga.estimate:+.0f} points".replace("-", "−")
+                told = f"{round(100 * link.wga.estimate):+d} points".replace("-", "−")
                 axes.annotate(
                     told, (1.0, row - 0.5), ha="right", va="center", fontsize=8, color=drawing.MUTED
                 )

@@ -201,7 +201,8 @@ def _picture(content: Mapping[str, Any], shown: Sequence[str]) -> bytes:
                     _draw(axes, content["methods"][name], arm, styles[name])
                 axes.set_title(each["title"].replace(", ", ",\n"), fontsize=8.5)
                 drawing.percent_axis(axes, "y")
-            line[0].set_ylabel("probability of tumor, %")
+            how = "plainly" if rule_of(row[0]) is None else "by tissue"
+            line[0].set_ylabel(f"probability of tumor, %\n(decided {how})")
         for axes in grid[-1]:
             axes.set_xlabel("tissue, % of the patch")
         for axes in grid.flat:
