@@ -68,9 +68,7 @@ def beside_of(
         methods, terms, metrics, settings, sums_of, judged: as of `contrasts_of`.
     """
     by_name = {each.algorithm: each for each in methods}
-    names = [
-        decided_name(terms.judging.primary.reference, rule) for rule in terms.decided if rule != CONTROL
-    ]
+    names = [decided_name(terms.judging.primary.reference, rule) for rule in terms.decided if rule != CONTROL]
     return tuple(
         _contrast(one, by_name[name], metrics, settings, _paired(one, by_name[name], sums_of), judged=judged)
         for one in methods

@@ -51,7 +51,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     tested = with_test(find_tested(context, options.runs))
     terms = _terms(context, tested, options.candidate)
-    page = page_of(context, "methods side by side", scoreboards_of(tested, terms), terms)
+    boards = scoreboards_of(tested, terms, console=Console(stderr=True))
+    page = page_of(context, "methods side by side", boards, terms)
     if options.oracle:
         oracle = {one.name: dict(one.oracle) for one in tested if one.oracle}
         chapters = (*page.chapters, _oracle_chapter(oracle))

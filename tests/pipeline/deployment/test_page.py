@@ -185,9 +185,7 @@ def test_without_evidence_no_patch_passes_for_reliable(run: Path, summaries: lis
     assert f"<dt>not to be relied on</dt><dd>{counted:,}</dd>" in known
     # Of slides without a single note.
     bare = [each.model_copy(update={"not_reliable": None, "notes": {}}) for each in summaries]
-    assert "notes on weak groups take evidence" in written(
-        run, bare, model=replace(MODEL, weak_groups=None)
-    )
+    assert "notes on weak groups take evidence" in written(run, bare, model=replace(MODEL, weak_groups=None))
 
 
 def test_every_picture_has_its_heatmap_and_its_switch(page: str) -> None:
