@@ -1,8 +1,9 @@
 """index.parquet and summary.json: what the stores of a cohort hold, whoever wrote them."""
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from pipeline.files import replacing, write_json
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
+_WHOLE = 3
+"""Warnings of a kind that are told as they are; of the others how many there are."""
 
 
 def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, PatchStore]) -> pd.DataFrame:
@@ -41,6 +44,8 @@ def _tell(summary: Mapping[str, Any]) -> None:
             len(warned),
             ", ".join(list(warned)[:_NAMED]),
         )
+        for line in warning_lines(warned):
+            logger.warning("%s", line)
     labels, dropped = summary["labels"], summary["dropped"]
     logger.info(
         "%d patches: %d tumor, %d non-tumor; dropped: %s",
@@ -49,6 +54,22 @@ def _tell(summary: Mapping[str, Any]) -> None:
         labels["0"],
         ", ".join(f"{count} {reason}" for reason, count in dropped.items()),
     )
+
+
+def warning_lines(warned: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The first warnings of every kind, and how many more slides have it; kinds differ in more than numbers.
+
+    >>> list(warning_lines({name: ["fill 2.5%"] for name in "abcde"}))
+    ['a: fill 2.5%', 'b: fill 2.5%', 'c: fill 2.5%', 'and 2 more like it']
+    """
+    kinds: dict[str, list[str]] = {}
+    for name, warnings in warned.items():
+        for warning in warnings:
+            kinds.setdefault(re.sub(r"\d[\d.,]*", "0", warning), []).append(f"{name}: {warning}")
+    for lines in kinds.values():
+        yield from lines[:_WHOLE]
+        if len(lines) > _WHOLE:
+            yield f"and {len(lines) - _WHOLE} more like it"
 
 
 def patch_index(stores: Sequence[PatchStore], patient_ids: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import pandas as pd
+from rich.console import Console
+from rich.progress import track
 
 from models.decisions.fitting import fit_decision
 from models.decisions.settings import FitSettings
@@ -31,12 +33,15 @@ class _Failure:
     of: int
 
 
-def with_decided(tested: Sequence[Tested], terms: Terms) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
+def with_decided(
+    tested: Sequence[Tested], terms: Terms, *, console: Console | None = None
+) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
     """The runs as they are decided plainly, by their own cards, and by every rule of the terms.
 
     Args:
         tested: of one threshold and source.
         terms: with the rules and the names to print.
+        console: for a progress bar; without one there is none.
 
     Returns:
         The runs, and sentences about those that a rule cannot be fitted for, or whose card has its own.
@@ -56,7 +61,8 @@ def with_decided(tested: Sequence[Tested], terms: Terms) -> tuple[tuple[Tested, 
     remarks = _of_cards(own, tested, terms)
     found: list[Tested] = []
     failures: list[_Failure] = []
-    for run, rule in product(tested, terms.decided):
+    pairs, told_of = list(product(tested, terms.decided)), f"rules at {tested[0].threshold}"
+    for run, rule in track(pairs, told_of, console=console, transient=True, disable=console is None):
         name = decided_name(run.algorithm, rule)
         if (name, run.seed) in by_card:
             continue

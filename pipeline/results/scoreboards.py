@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from rich.console import Console
+from rich.progress import track
+
 from models.metrics.accuracy import patients_per_group
 from models.metrics.intervals import FEW_PATIENTS, Interval, PatientSums, bootstrap
 from pipeline.files import NOT_ESTIMABLE
@@ -19,10 +22,17 @@ from pipeline.results.tested import Tested, rule_of
 from pipeline.results.verdict import estimable
 
 
-def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, ...]:
+def scoreboards_of(
+    tested: Sequence[Tested], terms: Terms, *, console: Console | None = None
+) -> tuple[Scoreboard, ...]:
     """One for every threshold and source: WGA at two thresholds is about different groups.
 
     Every method stands there as it is decided plainly, and as the rules of the terms decide it.
+
+    Args:
+        tested: of any thresholds and sources.
+        terms: what decides the figures.
+        console: for a progress bar; without one there is none.
 
     Raises:
         ArtifactError, ConfigError: runs at one threshold do not go together (`pools_of`).
@@ -31,7 +41,8 @@ def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, 
     rank = {name: place for place, name in enumerate(order)}
     keys = sorted({(run.source, run.threshold) for run in tested}, key=lambda key: (key[0], rank[key[1]]))
     boards = (
-        _scoreboard([run for run in tested if (run.source, run.threshold) == key], terms) for key in keys
+        _scoreboard([run for run in tested if (run.source, run.threshold) == key], terms, console)
+        for key in keys
     )
     return tuple(
         board
@@ -40,9 +51,9 @@ def scoreboards_of(tested: Sequence[Tested], terms: Terms) -> tuple[Scoreboard, 
     )
 
 
-def _scoreboard(plain: Sequence[Tested], terms: Terms) -> Scoreboard:
+def _scoreboard(plain: Sequence[Tested], terms: Terms, console: Console | None) -> Scoreboard:
     first = plain[0]
-    tested, told = with_decided(plain, terms)
+    tested, told = with_decided(plain, terms, console=console)
     pools = pools_of(tested, list(terms.judging.names))
     named = terms.layouts.get(first.threshold) or layout_of(tested)
     layout = named.groups
@@ -52,7 +63,11 @@ def _scoreboard(plain: Sequence[Tested], terms: Terms) -> Scoreboard:
     def sums_of(pool: Pool) -> Mapping[str, PatientSums]:
         return statistics_of(pool, layout, bins, settings, ranked=ranked)
 
-    methods = tuple(_method(pool, terms.named(pool.algorithm), sums_of(pool), settings) for pool in pools)
+    told_of = f"figures at {first.threshold}"
+    methods = tuple(
+        _method(pool, terms.named(pool.algorithm), sums_of(pool), settings)
+        for pool in track(pools, told_of, console=console, transient=True, disable=console is None)
+    )
     metrics = tuple(metric for metric in METRICS if metric.key in methods[0].figures)
     patients = first.patches.groupby("label")["patient_id"].nunique()
     patients_K = tuple(int(patients.get(label, 0)) for label in range(layout.n_classes))

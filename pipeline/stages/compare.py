@@ -58,7 +58,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     tested = with_test(find_tested(context, options.runs))
     terms = _terms(context, tested, options.candidate)
-    boards = scoreboards_of(tested, terms)
+    boards = scoreboards_of(tested, terms, console=Console(stderr=True))
     page = page_of(context, "methods side by side", boards, terms)
     if options.oracle:
         oracle = {one.name: dict(one.oracle) for one in tested if one.oracle}

@@ -168,7 +168,7 @@ def summarize(
     tested = repeats_of(predictions, records, read_index(context.paths))
     report = load_stage(context.configs, context.cohort, "report", ReportSettings)
     terms = terms_of(context, tested, report, candidate=settings.candidate)
-    boards = scoreboards_of(tested, terms)
+    boards = scoreboards_of(tested, terms, console=Console(stderr=True))
     page = page_of(context, "repeated cross-validation", boards, terms, remarks)
     write(context, folder, settings, predictions, records, boards, page, terms.control)
     console = Console()

@@ -85,9 +85,10 @@ def _read(boards: Sequence[Scoreboard], terms: Terms) -> Iterator[str]:
         (b.source, b.family, b.settings.level) for b in boards if b.family
     ):
         yield (
-            f"All other differences of the worst group ({_KINDS[source]}: {size}, at every threshold) are "
-            f"read together, so that in {100 * level:g} % of such tables none of them is called better or "
-            f"worse without reason (Holm): the first is read at {100 * first_level(size, level):.4g} %. "
+            f"All other differences of the worst group that have a verdict ({_KINDS[source]}: {size}, at "
+            f"every threshold) are read together, so that in {100 * level:g} % of such tables none of them "
+            "is called better or worse without reason (Holm): the first is read at "
+            f"{100 * first_level(size, level):.4g} %. "
             "Every other figure’s difference is exploratory."
         )
 

@@ -1,11 +1,13 @@
 """Methods decided by a rule: fitted on validation alone, named, compared, and told where they cannot be."""
 
+import io
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
@@ -18,7 +20,9 @@ from pipeline.results.figures import Scoreboard
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import pools_of
 from pipeline.results.tested import base_of, decided_name, rule_of
+from pipeline.tables.differences import difference_blocks
 from pipeline.tables.dots import decided_plot, dot_plot
+from pipeline.tables.record import record_of
 from tests.pipeline.simulated import ABOVE, Run, run_of, study_of, terms_for
 
 METHODS = {"erm": (1.0, 6.0), "gerne": (1.2, 0.0)}
@@ -222,6 +226,50 @@ def test_the_candidate_is_set_against_the_control_plainly_and_decided_alike(spli
     (board,) = scoreboards_of(split, swapped)
     found = [(each.candidate.algorithm, each.reference.algorithm) for each in board.contrasts]
     assert found == [("erm", "gerne"), ("erm", "erm+by_tissue")]
+
+
+def test_other_decisions_of_the_reference_stand_beside_the_family(split: list[Run]) -> None:
+    tested = [*split, run_of("jtt", skill=0.9, shortcut=1.5)]
+    (alone,) = scoreboards_of(tested, terms_for(tested))
+    rules = ("by_tissue", "by_attribute", "threshold")
+    (board,) = scoreboards_of(tested, terms_for(tested, decided=rules))
+    pairs = [(each.candidate.algorithm, each.reference.algorithm) for each in board.beside]
+    assert pairs == [("gerne", "erm+by_attribute"), ("gerne", "erm+threshold")]
+    assert alone.beside == ()
+    # The family was fixed before them: not one verdict changes with them.
+    assert board.family == alone.family == 3
+    verdicts = [
+        [(each.reference.algorithm, each.verdict, each.figures["wga"]) for each in found.contrasts]
+        for found in (board, alone)
+    ]
+    assert verdicts[0] == verdicts[1]
+    estimates = wga(board)
+    for each in board.beside:
+        expected = estimates["gerne"] - estimates[each.reference.algorithm]
+        assert each.figures["wga"].estimate == pytest.approx(expected)
+    judged = difference_blocks(board)[0]
+    assert [(row.name, row.cells[-1].lines[0]) for row in judged.rows if "attribute" in row.name] == [
+        ("GERNE − ERM, decided by attribute", "exploratory")
+    ]
+    assert "corrected (Holm) for 3 differences" in judged.explanation
+    assert "but the primary one and exploratory ones" in judged.explanation
+    assert "exploratory ones" not in difference_blocks(alone)[0].explanation
+    (section,) = record_of("toy", [board])["sections"]
+    assert [each["reference"] for each in section["exploratory"]] == ["erm+by_attribute", "erm+threshold"]
+    assert all(each["figures"]["wga"]["exploratory"] for each in section["exploratory"])
+    assert not any("verdict" in each for each in section["exploratory"])
+    assert not any(each["figures"]["wga"]["exploratory"] for each in section["differences"])
+
+
+def test_a_bar_tells_how_far_the_figures_are(split: list[Run]) -> None:
+    shown = Console(file=io.StringIO(), force_terminal=True, width=90)
+    told = scoreboards_of(split, terms_for(split), console=shown)
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "rules at low" in text
+    assert "figures at low" in text
+    assert [each.figures for each in told[0].contrasts] == [
+        each.figures for each in board_of(split).contrasts
+    ]
 
 
 def test_three_thresholds_say_their_values(study: list[Run]) -> None:

@@ -21,6 +21,7 @@ from patching.store.reading import PatchStore
 from patching.tiling.settings import TileSettings
 from pipeline.artifacts import INDEX
 from pipeline.cli import main
+from pipeline.cohort.index import warning_lines
 from pipeline.files import read_table
 from tests.patching.sparse import forget
 from tests.pipeline.deployment.specimens import (
@@ -120,8 +121,18 @@ def test_what_detection_warns_of_is_told(
     assert "What tiling warned of" in page
     assert "everything is tissue: &lt;b&gt;0.97&lt;/b&gt;" in page
     assert "1 slides with warnings" in caplog.text
+    assert "s2: everything is tissue: <b>0.97</b>" in caplog.text
     log = json.loads((cohort.paths.tile_receipts / "logs" / "s2.json").read_text())
     assert log["warnings"] == ["everything is tissue: <b>0.97</b>"]
+
+
+def test_many_alike_warnings_are_told_by_their_first() -> None:
+    filled = {f"s{n}": [f"{n}.25% of the image is exactly (255, {n}, 255): fill"] for n in range(7)}
+    lines = list(warning_lines(filled | {"s3": [*filled["s3"], "no µm per pixel"]}))
+    assert [line.split(":")[0] for line in lines] == ["s0", "s1", "s2", "and 4 more like it", "s3"]
+    assert lines[0] == "s0: 0.25% of the image is exactly (255, 0, 255): fill"
+    few = {name: filled[name] for name in ("s0", "s1", "s2")}
+    assert list(warning_lines(few)) == [f"{name}: {warnings[0]}" for name, warnings in few.items()]
 
 
 @pytest.mark.parametrize("least", [0.0, 0.9])
