@@ -79,5 +79,6 @@ def _within_slides(
     products_D = np.append(
         np.bincount(stratum_M, weights=centered_M, minlength=n_strata), centered_M @ label_M
     )
-    effect_D: NDArray[np.float64] = np.linalg.pinv(squares_DD - between_DD, hermitian=True) @ products_D
+    inverse_DD = np.asarray(np.linalg.pinv(squares_DD - between_DD, hermitian=True), dtype=np.float64)
+    effect_D: NDArray[np.float64] = inverse_DD @ products_D
     return effect_D
