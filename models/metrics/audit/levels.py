@@ -74,10 +74,10 @@ def _within_slides(
     counts_D = np.append(np.bincount(stratum_M, minlength=n_strata), label_M.sum()).astype(np.float64)
     squares_DD: NDArray[np.float64] = np.diag(counts_D)
     squares_DD[-1, :-1] = squares_DD[:-1, -1] = tumor_S
-    squares_DD -= np.asarray(share_JD.T @ (count_J[:, None] * share_JD), np.float64)
+    between_DD: NDArray[np.float64] = share_JD.T @ (count_J[:, None] * share_JD)
     centered_M = value_N[chosen_N] - mean_J[slide_N[chosen_N]]
-    products_D = np.append(
-        np.bincount(stratum_M, weights=centered_M, minlength=n_strata), centered_M @ label_M
-    )
-    inverse_DD: NDArray[np.float64] = np.linalg.pinv(squares_DD, hermitian=True)  # type: ignore[assignment]
-    return np.asarray(inverse_DD @ products_D, np.float64)
+    own_S = np.bincount(stratum_M, weights=centered_M, minlength=n_strata)
+    products_D = np.asarray(np.append(own_S, float(centered_M @ label_M)), dtype=np.float64)
+    inverse_DD = np.asarray(np.linalg.pinv(squares_DD - between_DD, hermitian=True), dtype=np.float64)
+    effect_D: NDArray[np.float64] = inverse_DD @ products_D
+    return effect_D

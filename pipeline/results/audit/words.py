@@ -74,7 +74,7 @@ def slice_in_words(found: Slice, audit: Audit) -> str:
 def concentration_in_words(found: Concentration, unit: str) -> str:
     """Where half of the errors lie."""
     return (
-        f"Half of the {found.errors:,} errors lie in {found.fewest:,} of {found.units:,} {unit}, who hold "
+        f"Half of the {found.errors:,} errors lie in {found.fewest:,} of {found.units:,} {unit}, with "
         f"{percent(found.share)} of the patches; with one error rate for all, it would take {found.even:,}."
     )
 
