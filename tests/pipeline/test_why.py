@@ -225,13 +225,19 @@ def test_less_reliance_is_said_only_of_a_difference_that_is_told(sources: Source
     content = json.loads((sources.evidence.paths.intervene / "intervene.json").read_text())
     (pair,) = [c for c in content["contrasts"] if (c["candidate"], c["reference"]) == ("gerne", "erm")]
     for method, estimate in (("gerne", -0.1), ("erm", 0.6)):
-        content["methods"][method]["slopes"]["net"]["probability"]["normal_added"]["estimate"] = estimate
+        content["methods"][method]["slopes"]["net"]["probability"]["normal_added"] |= {
+            "estimate": estimate,
+            "reading": "open",
+        }
     pair["net"]["probability"]["normal_added"]["reading"] = "open"
     assert "not shown to differ where tissue is added" in intervention.sentences(content, sources)[-1]
     pair["net"]["probability"]["normal_added"]["reading"] = "worse"
     assert "less where tissue is added" in intervention.sentences(content, sources)[-1]
-    # Of falling slopes the one further from 0 relies more, though the difference is below 0 as well.
-    content["methods"]["gerne"]["slopes"]["net"]["probability"]["normal_added"]["estimate"] = -0.9
+    # A slope of its own below 0 is no less reliance than one above, but another.
+    own = content["methods"]["gerne"]["slopes"]["net"]["probability"]["normal_added"]
+    own["reading"] = "worse"
+    assert "the other way where tissue is added" in intervention.sentences(content, sources)[-1]
+    own |= {"estimate": 0.9, "reading": "better"}
     assert "more where tissue is added" in intervention.sentences(content, sources)[-1]
 
 

@@ -125,12 +125,15 @@ def _beside(contrast: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     first, second = (content["methods"][contrast[side]] for side in ("candidate", "reference"))
     parts = []
     for arm, act in zip(_CLEAN, ("added", "removed"), strict=True):
-        own, other = (each["slopes"]["net"]["probability"][arm]["estimate"] for each in (first, second))
+        slopes = [each["slopes"]["net"]["probability"][arm] for each in (first, second)]
+        own, other = (slope["estimate"] for slope in slopes)
         reading: Reading = contrast["net"]["probability"][arm]["reading"]
         if reading in ("unknown", "few"):
             parts.append(f"{READINGS[reading]} where tissue is {act}")
         elif reading not in SURE:
             parts.append(f"not shown to differ where tissue is {act}")
+        elif slopes[0]["reading"] in SURE and own * other < 0:
+            parts.append(f"the other way where tissue is {act}")
         else:
             parts.append(f"{'less' if abs(own) < abs(other) else 'more'} where tissue is {act}")
     return f"{first['name']} relies on the amount, beside {second['name']}: {'; '.join(parts)}."
