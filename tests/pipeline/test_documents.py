@@ -255,6 +255,7 @@ def test_what_the_settings_leave_out_is_counted_where_the_list_is_there() -> Non
     assert (gone.listed, gone.left_out) == (None, (1, 0, None))
     # A slide more than was ingested: the list is of another day.
     assert counted(replace(whole, manifest=more)).listed is None
+    assert counted(replace(whole, manifest=listed.replace({"slide_id": {"b-0": "new"}}))).listed is None
 
 
 @settings(deadline=None, max_examples=50)

@@ -72,6 +72,8 @@ def test_patches_are_chosen_by_how_far_they_moved_each_patient_first() -> None:
     assert chosen.loc[chosen["flip"] == MENDED, "patch_id"].tolist() == ["p1", "p4"]
     assert chosen_flips(both, 9).loc[lambda t: t["flip"] == MENDED, "patch_id"].tolist() == ["p1", "p4", "p2"]
     assert chosen.loc[chosen["flip"] == BROKEN, "patch_id"].tolist() == ["p5", "p3"]
+    back = chosen_flips(paired_patches(run_of(AFTER), run_of(BEFORE)), 1)
+    assert back.loc[(back["flip"] == BROKEN) & (back["group"] == 2), "patch_id"].tolist() == ["p1"]
     gone = both.assign(probability=np.nan)
     assert chosen_flips(gone, 1)["patch_id"].tolist() == ["p5", "p3", "p1"]
     assert chosen_flips(both.drop(columns="probability"), 1)["patch_id"].tolist() == ["p5", "p3", "p1"]
