@@ -62,19 +62,16 @@ def beside_of(
 ) -> tuple[Contrast, ...]:
     """Candidates minus the primary reference as every other rule than the control's decides it.
 
-    They are no part of the family, which was fixed before them: exploratory, each read by itself.
-
-    Args:
-        methods, terms, metrics, settings, sums_of, judged: as of `contrasts_of`.
+    No part of the family, which was fixed before: each is read by itself. Arguments as of `contrasts_of`.
     """
     by_name = {each.algorithm: each for each in methods}
-    names = [decided_name(terms.judging.primary.reference, rule) for rule in terms.decided if rule != CONTROL]
+    reference = terms.judging.primary.reference
+    names = [decided_name(reference, rule) for rule in terms.decided if rule != CONTROL]
     return tuple(
-        _contrast(one, by_name[name], metrics, settings, _paired(one, by_name[name], sums_of), judged=judged)
+        _contrast(one, other, metrics, settings, _paired(one, other, sums_of), judged=judged)
         for one in methods
-        if terms.is_candidate(one.algorithm)
-        for name in names
-        if name in by_name and _meet(one, by_name[name])
+        for other in map(by_name.get, names)
+        if other is not None and terms.is_candidate(one.algorithm) and _meet(one, other)
     )
 
 
