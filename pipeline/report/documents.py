@@ -1,19 +1,17 @@
 """Documents beside the report: a model card and a data card in Markdown, for who has no browser at hand."""
 
 from collections.abc import Mapping
-
-import pandas as pd
+from dataclasses import replace
 
 from pipeline.cards.data_card import DataFacts, data_card
 from pipeline.cards.markdown import text
 from pipeline.cards.model_card import model_card, read_card
 from pipeline.cards.study_evidence import evidence_of
 from pipeline.cards.words import fed
-from pipeline.cohort.duplicates import Twins, twins_of
+from pipeline.cohort.duplicates import Twins
 from pipeline.config import Context
 from pipeline.files import file_fingerprint, replacing
 from pipeline.provenance import git_commit, versions
-from pipeline.report.evidence import Evidence
 from pipeline.report.panels.flow import flow_shown, threshold_shown
 from pipeline.report.panels.provenance import data_fingerprints
 from pipeline.report.sources import Sources
@@ -62,12 +60,6 @@ def run_shown(sources: Sources) -> Tested:
     return by_name[chosen] if chosen in by_name else sources.evidence.runs[0]
 
 
-def twins_shown(evidence: Evidence) -> tuple[Twins, ...]:
-    """Slides of the cohort that have the same content."""
-    split_of = evidence.index.drop_duplicates("patient_id").set_index("patient_id")["split"]
-    return twins_of(evidence.slides, pd.Series(split_of))
-
-
 def _model_card(context: Context, sources: Sources) -> str:
     run, paths = run_shown(sources), context.paths
     card = read_card(paths, run.name)
@@ -101,12 +93,17 @@ def _data_card(sources: Sources) -> str:
                 name: content["cramers_v"]["train"] for name, content in evidence.groups["thresholds"].items()
             },
             patch={name: words for name, words in fed(card).items() if name in kept},
-            twins=twins_shown(evidence),
+            twins=tuple(_renamed(each, sources) for each in evidence.twins),
             warned=len(evidence.warnings),
             said=_said(sources, _OF_DATA),
             made={text(name): digest for name, digest in data_fingerprints(evidence).items()},
         )
     )
+
+
+def _renamed(twins: Twins, sources: Sources) -> Twins:
+    slides, patients = map(sources.ids.slide, twins.slides), map(sources.ids.patient, twins.patients)
+    return replace(twins, slides=tuple(slides), patients=tuple(patients))
 
 
 def _said(sources: Sources, titles: Mapping[str, str]) -> dict[str, str]:

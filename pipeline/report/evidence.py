@@ -10,6 +10,7 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
+from pipeline.cohort.duplicates import Twins, twins_of
 from pipeline.cohort.flow import read_listed
 from pipeline.config import (
     CohortFile,
@@ -80,6 +81,11 @@ class Evidence:
     def algorithms(self) -> tuple[str, ...]:
         """Algorithms that have a run, in the report's order."""
         return tuple(dict.fromkeys(run.algorithm for run in self.runs))
+
+    @cached_property
+    def twins(self) -> tuple[Twins, ...]:
+        """Slides of the same content."""
+        return twins_of(self.slides, self.index)
 
     @property
     def test_patients(self) -> int:

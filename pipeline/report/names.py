@@ -23,6 +23,11 @@ class Names:
 
     salt: str | None = None
 
+    @property
+    def hidden(self) -> bool:
+        """Whether ids are hashed: texts and pictures of others that may hold one are then left out."""
+        return self.salt is not None
+
     def slide(self, slide_id: object) -> str:
         """Name of a slide; letters, digits, `_`, `.` and `-`, as a slide's id is."""
         return self._named("slide", str(slide_id))

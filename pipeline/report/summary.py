@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.metrics.intervals import FEW_PATIENTS, Interval
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.report.care import Care, care_told
 from pipeline.report.gate import GateResult, gate_result
 from pipeline.report.sources import Sources, Subject
@@ -72,7 +73,7 @@ def errors_of(subject: Subject) -> tuple[GroupErrors, ...]:
                 error=error,
                 label=label,
                 share=share,
-                told=f"{error} {_per_hundred(share, ' of 100')}" if estimable(share) else "not estimable",
+                told=f"{error} {_per_hundred(share, ' of 100')}" if estimable(share) else NOT_ESTIMABLE,
                 worst=number in method.worst_groups,
                 patches=round(size.patches),
                 patients=size.patients,
@@ -212,7 +213,7 @@ def _division(sources: Sources, subject: Subject) -> Iterator[str]:
         yield "The study does not hold this model."
     for board, method in found:
         worst = method.figures[FAMILY]
-        share = _per_hundred(_errors(worst), " of 100") if estimable(worst) else "not estimable"
+        share = _per_hundred(_errors(worst), " of 100") if estimable(worst) else NOT_ESTIMABLE
         yield (
             f"Beside it a study of {len(method.pool.runs)} repeats with {board.patients:,} patients: models "
             f"trained alike err in the worst group in {share}."

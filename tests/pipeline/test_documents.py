@@ -348,18 +348,19 @@ def test_slides_of_the_same_content_are_found_across_splits_first() -> None:
             "slide_id": ["a", "b", "c", "d", "e", "f"],
             "patient_id": ["1", "1", "2", "3", "4", "5"],
             "fingerprint": ["x", "x", "y", "y", "z", "z"],
-            "label": [0, 0, 0, 1, 0, 0],
         }
     )
-    split_of = pd.Series({"1": "train", "2": "train", "3": "test", "4": "test", "5": "test"})
-    found = twins_of(slides, split_of)
+    split_of = {"1": "train", "2": "train", "3": "test", "4": "test", "5": "test"}
+    # One patch each; what was not tiled has none.
+    patches = slides.assign(split=slides["patient_id"].map(split_of), label=[0, 0, 0, 1, 0, 0])
+    found = twins_of(slides, patches)
     assert [(each.slides, each.across, each.conflicting) for each in found] == [
         (("c", "d"), True, True),
         (("a", "b"), False, False),
         (("e", "f"), False, False),
     ]
     # Two images of one file are two.
-    assert len(twins_of(slides.assign(series=["0", "1", "", "", "", ""]), split_of)) == 2
+    assert len(twins_of(slides.assign(series=["0", "1", "", "", "", ""]), patches)) == 2
 
 
 # The cards.

@@ -541,9 +541,9 @@ def test_quality_by_group_names_other_shortcuts(sources: Sources) -> None:
         assert not brightness.large
         assert focus.means[2] > focus.means[0] + 0.5
         assert len(focus.means) == 4
-    page = render(changed)
-    assert page.count('<tr class="candidate"><th scope="row">focus') == 2
-    assert page.count('<th scope="row">brightness') == 2
+    shown = panel(render(changed), "sheets")
+    assert shown.count('<tr class="candidate"><th scope="row">focus') == 2
+    assert shown.count('<th scope="row">brightness') == 2
 
 
 def test_no_training_is_an_error(small_cohort: Paths) -> None:

@@ -1,6 +1,6 @@
 """Patients, slides and patches of every split; what was left out or warned of; a few slides' grids."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from models.data.splitting import SPLITS
 from pipeline.look.html import small_picture
 from pipeline.report.evidence import Evidence
+from pipeline.report.names import Names
 from pipeline.report.sources import Sources
 
 _OVERLAY_SIDE = 640
@@ -20,11 +21,12 @@ def values(sources: Sources) -> Mapping[str, Any]:
     total = len(evidence.slides) + int((evidence.excluded["stage"] == "ingest").sum())
     return {
         "counts": split_counts(evidence.index),
-        "excluded": evidence.excluded.to_dict("records"),
+        "excluded": [_excluded(row, sources.ids) for row in evidence.excluded.to_dict("records")],
         "total": total,
         "budget": evidence.error_budget,
-        "warned": evidence.warnings,
-        "overlays": _overlays(evidence, sources.settings.overlays),
+        "warned": {sources.ids.slide(name): told for name, told in evidence.warnings.items()},
+        # The slide's name is drawn into them.
+        "overlays": [] if sources.ids.hidden else _overlays(evidence, sources.settings.overlays),
     }
 
 
@@ -43,6 +45,17 @@ def split_counts(index: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for name, part in parts
     ]
+
+
+def _excluded(row: Mapping[Hashable, Any], ids: Names) -> dict[str, Any]:
+    """With the slide's name as it is printed; reasons name files."""
+    reason = "not told, for ids are hashed" if ids.hidden else row["reason"]
+    return {
+        "slide_id": ids.slide(row["slide_id"]),
+        "stage": row["stage"],
+        "error": row["error"],
+        "reason": reason,
+    }
 
 
 def _overlays(evidence: Evidence, wanted: int) -> list[dict[str, Any]]:

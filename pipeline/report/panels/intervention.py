@@ -188,7 +188,7 @@ def _text(content: Mapping[str, Any], shown: Sequence[str]) -> str:
                 ends.append(
                     f"{content['methods'][name]['name']} from {100 * first:.0f} to {100 * last:.0f} %"
                 )
-        parts.append(f"{each['title']}: {', '.join(ends) or 'not estimable'}")
+        parts.append(f"{each['title']}: {', '.join(ends) or NOT_ESTIMABLE}")
     return f"Mean probability of tumor from the first step to the last. {'; '.join(parts)}."
 
 

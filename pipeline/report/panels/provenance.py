@@ -78,6 +78,10 @@ def commands(sources: Sources) -> Iterator[Command]:
         )
     if sources.study:
         yield Command("The repeated cross-validation", f"evenpatch study --cohort {cohort}")
+    yield Command(
+        "What the report asks of networks and slides",
+        f"evenpatch explain --cohort {cohort} && evenpatch intervene --cohort {cohort}",
+    )
     yield Command("This report", f"evenpatch report --cohort {cohort}")
 
 

@@ -38,7 +38,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
             {
                 "name": threshold,
                 "sheet": _sheet(evidence, table),
-                "slides": _slides(evidence, table),
+                "slides": _slides(sources, table),
                 "quality": quality_rows(
                     table, {name: table["group"] == group for group, name in enumerate(TISSUE.names)}
                 ),
@@ -66,22 +66,22 @@ def _sheet(evidence: Evidence, table: pd.DataFrame) -> Markup:
     return jpeg_uri(draw_contact_sheet(groups))
 
 
-def _slides(evidence: Evidence, table: pd.DataFrame) -> list[tuple[str, Markup]]:
+def _slides(sources: Sources, table: pd.DataFrame) -> list[tuple[str, Markup]]:
     """Slides with the most groups and then the most patches, from different patients."""
     per_slide = table.groupby(["patient_id", "slide_id"])["group"].agg(["nunique", "size"]).reset_index()
     ranked = per_slide.sort_values(["nunique", "size", "slide_id"], ascending=[False, False, True])
     chosen = ranked.drop_duplicates("patient_id")["slide_id"].head(_SLIDES)
-    return [(name, _overlay(evidence, table[table["slide_id"] == name])) for name in chosen]
+    return [(sources.ids.slide(name), _overlay(sources, table[table["slide_id"] == name])) for name in chosen]
 
 
-def _overlay(evidence: Evidence, rows: pd.DataFrame) -> Markup:
+def _overlay(sources: Sources, rows: pd.DataFrame) -> Markup:
     """The stored thumbnail with the slide's patches in their groups' colors."""
-    store = PatchStore.open(evidence.paths.store(str(rows["slide_id"].iloc[0])))
+    store = PatchStore.open(sources.evidence.paths.store(str(rows["slide_id"].iloc[0])))
     about = store.attributes
     group_N: NDArray[np.int8] = np.full(len(store.locations), -1, np.int8)
     group_N[rows["store_row"].to_numpy()] = rows["group"].to_numpy(np.int8)
     content = OverlayContent(
-        title=about.slide_id,
+        title=sources.ids.slide(about.slide_id),
         image_HWC=store.thumbnail,
         size=Size(*about.slide_size),
         brightfield=True,
