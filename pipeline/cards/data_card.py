@@ -83,7 +83,7 @@ def acquired(slides: pd.DataFrame) -> dict[str, str]:
     missing = f"; not known of {len(slides) - len(mpp)} slides" if 0 < len(mpp) < len(slides) else ""
     annotated = int(_filled(slides["annotation"]).sum())
     whole = int(_filled(slides["label"]).sum())
-    size = slides[["width", "height"]].astype(int)
+    size = slides[["width", "height"]].dropna().astype(int)
     return {
         "patients": f"{slides['patient_id'].nunique():,}",
         "slides": f"{len(slides):,}",
@@ -91,7 +91,9 @@ def acquired(slides: pd.DataFrame) -> dict[str, str]:
         "channels": _counted(slides["channels"]),
         "pixel type": _counted(slides["dtype"]),
         "µm per pixel of the slides": f"{known}{missing}",
-        "width and height": f"{_spanned(size['width'])} by {_spanned(size['height'])} pixels",
+        "width and height": f"{_spanned(size['width'])} by {_spanned(size['height'])} pixels"
+        if len(size)
+        else "unknown",
         "labels": f"{annotated:,} slides with outlines or a mask, {whole:,} with a label for the whole slide",
     }
 
