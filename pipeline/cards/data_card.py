@@ -103,7 +103,7 @@ def _filled(column: pd.Series) -> pd.Series:
 
 
 def _counted(column: pd.Series) -> str:
-    counts = column.fillna("unknown").astype("str").value_counts()
+    counts = column.astype("str").where(column.notna(), "unknown").value_counts()
     if len(counts) == 1:
         return text(str(counts.index[0]))
     return ", ".join(f"{text(str(name))} ({count:,})" for name, count in sorted(counts.items()))
