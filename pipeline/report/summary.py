@@ -166,7 +166,9 @@ def _rule(subject: Subject, cares: Sequence[Care], below: float) -> str:
 def _trained(sources: Sources, subject: Subject) -> str:
     seeds = len(subject.method.pool.seeds)
     trainings = "one training" if seeds == 1 else f"mean of {seeds} trainings"
-    return f"{sources.named(subject.run.algorithm)}, {trainings}, {_in_sentence(subject.board.told_threshold)}"
+    return (
+        f"{sources.named(subject.run.algorithm)}, {trainings}, {_in_sentence(subject.board.told_threshold)}"
+    )
 
 
 def _in_sentence(heading: str) -> str:
