@@ -39,8 +39,9 @@ def _slides(sources: Sources, subject: Subject) -> str:
         return "No test patch is classified wrongly."
     half = carrying(patients)
     carry = "carries" if half == 1 else "carry"
+    worst = sources.ids.slide(first["slide_id"])
     return (
-        f"{half} of {len(patients)} test patients {carry} half of the {errors:,} errors. The most are on slide "
-        f"{sources.ids.slide(first['slide_id'])}: {first['errors']:,} of {first['patches']:,} patches are wrong "
+        f"{half} of {len(patients)} test patients {carry} half of the {errors:,} errors. The most are on "
+        f"slide {worst}: {first['errors']:,} of {first['patches']:,} patches are wrong "
         f"({100 * first['rate']:.0f} %; of all test patches {100 * errors / len(rows):.0f} %)."
     )

@@ -70,7 +70,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 
 def told_of(sources: Sources, algorithm: str) -> str:
-    """Whether a method goes by the amount of tissue, in one sentence; a method with a rule by that rule's run."""
+    """Whether a method goes by the amount of tissue, in one sentence."""
     if _missing(sources):
         return f"Not tested: `evenpatch intervene --cohort {sources.evidence.paths.cohort}` does."
     methods = read_json(sources.evidence.paths.intervene / "intervene.json", "intervene")["methods"]
