@@ -12,6 +12,7 @@ from rich.progress import track
 from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
 from pipeline.report import summary
+from pipeline.report.answers import answers
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Panel, Question, Sources
 from pipeline.results.verdict import estimable
@@ -38,7 +39,7 @@ def render(sources: Sources) -> str:
         scripts=[script("sort.js"), *(script(name, "pipeline.report") for name in own)],
         cohort=sources.evidence.paths.cohort,
         description=sources.evidence.description,
-        first=_rendered(environment, "first", summary.values(sources)),
+        first=_rendered(environment, "first", {**summary.values(sources), "answers": answers(sources)}),
         parts=[(question, panels) for question, panels in parts if panels],
         version=versions()["evenpatch"],
     )

@@ -167,7 +167,13 @@ def _rule(subject: Subject, cares: Sequence[Care], below: float) -> str:
 def _trained(sources: Sources, subject: Subject) -> str:
     seeds = len(subject.method.pool.seeds)
     trainings = "one training" if seeds == 1 else f"mean of {seeds} trainings"
-    return f"{sources.named(subject.run.algorithm)}, {trainings}, {subject.board.told_threshold}"
+    return (
+        f"{sources.named(subject.run.algorithm)}, {trainings}, {_in_sentence(subject.board.told_threshold)}"
+    )
+
+
+def _in_sentence(heading: str) -> str:
+    return f"{heading[:1].lower()}{heading[1:]}"
 
 
 def evidence_lines(sources: Sources, subject: Subject) -> list[tuple[str, str]]:

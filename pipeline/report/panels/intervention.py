@@ -69,6 +69,17 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
 
 
+def told_of(sources: Sources, algorithm: str) -> str:
+    """Whether a method goes by the amount of tissue, in one sentence."""
+    if _missing(sources):
+        return f"Not tested: `evenpatch intervene --cohort {sources.evidence.paths.cohort}` does."
+    methods = read_json(sources.evidence.paths.intervene / "intervene.json", "intervene")["methods"]
+    if algorithm not in methods:
+        return "This method is not among those that were given more and less tissue."
+    words = _reliance(methods[algorithm])
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _missing(sources: Sources) -> str:
     """Why the stage's figures cannot be shown; empty where they can."""
     paths = sources.evidence.paths

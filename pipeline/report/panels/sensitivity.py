@@ -111,9 +111,13 @@ def sentence(found: Sequence[Swept], cuts: Sequence[float]) -> str:
     judged = _judged(found)
     if not judged:
         return "At no threshold do all four groups hold patches and patients enough."
-    low, high = cuts[judged[0]], cuts[judged[-1]]
+    low, high = f"{cuts[judged[0]]:.3g}", f"{cuts[judged[-1]]:.3g}"
     # How many, for there may be gaps between the first and the last.
-    where = f"At the {len(judged)} of {len(cuts)} thresholds that can be judged ({low:.3g} to {high:.3g})"
+    where = (
+        f"At the {len(judged)} of {len(cuts)} thresholds that can be judged ({low} to {high})"
+        if len(judged) > 1
+        else f"At {low}, the only one of {len(cuts)} thresholds that can be judged"
+    )
     return f"{where}, {'; '.join(_range(each, judged) for each in found)}."
 
 
@@ -124,7 +128,8 @@ def _judged(found: Sequence[Swept]) -> list[int]:
 
 def _range(each: Swept, judged: Sequence[int]) -> str:
     figures = [each.wga[place].estimate for place in judged]
-    told = f"{each.name} has {100 * min(figures):.0f} to {100 * max(figures):.0f} % in its worst group"
+    ends = dict.fromkeys(f"{100 * figure:.0f}" for figure in (min(figures), max(figures)))
+    told = f"{each.name} has {' to '.join(ends)} % in its worst group"
     if not each.against:
         return told
     above = sum(each.against[place].low > 0 for place in judged)
@@ -156,10 +161,15 @@ def _picture(found: Sequence[Swept], cuts: Sequence[float], marked: Mapping[str,
                 axes.plot([x, x], [wga.low, wga.high], color=style.color, linewidth=1.2, zorder=2)
             figures = [wga.estimate for wga in each.wga]
             axes.plot(at, figures, label=each.name, linewidth=0.9, zorder=3, **style.marked(4.5))
-        for name, value in marked.items():
+        for row, (name, value) in enumerate(sorted(marked.items(), key=lambda each: each[1])):
             axes.axvline(value, color=drawing.MUTED, linestyle=(0, (4, 2)), linewidth=1)
             axes.annotate(
-                f"“{name}”", (value, 1.0), (3, -2), textcoords="offset points", va="top", fontsize=8
+                f"“{name}”",
+                (value, 1.0),
+                (3, -2 - 10 * row),
+                textcoords="offset points",
+                va="top",
+                fontsize=8,
             )
         axes.set_xlim(0, 1)
         axes.set_xlabel("tissue fraction above which a patch has much tissue")
