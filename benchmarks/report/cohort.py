@@ -31,7 +31,15 @@ from pipeline.explain.settings import ExplainSettings
 from pipeline.stages import explain
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.training.patches import table_fingerprints
-from tests.pipeline.finished import ALGORITHMS, CHANNELS, card, history, record, store_attributes, tiny_classifier
+from tests.pipeline.finished import (
+    ALGORITHMS,
+    CHANNELS,
+    card,
+    history,
+    record,
+    store_attributes,
+    tiny_classifier,
+)
 
 COHORT = "bench"
 TRAINING, VALIDATION = 16, 8
@@ -70,7 +78,7 @@ def write_cohort(root: Path, repository: Path, test_slides: int) -> Context:
 def _write_configs(configs: Path, repository: Path) -> None:
     shutil.copytree(repository / "configs", configs, ignore=shutil.ignore_patterns("cohorts"))
     (configs / "cohorts").mkdir()
-    stages = "ingest tile split attribute train algorithms evaluate report register".split()
+    stages = ["ingest", "tile", "split", "attribute", "train", "algorithms", "evaluate", "report", "register"]
     cohort = {"manifest": f"data/{COHORT}/raw/slides.csv", "description": "A made-up cohort.", "phantom": {}}
     text = yaml.safe_dump(cohort | {name: {} for name in stages})
     (configs / "cohorts" / f"{COHORT}.yaml").write_text(text, encoding="utf-8")
@@ -84,8 +92,12 @@ class _Texture:
         folder.mkdir(parents=True)
         place_N = np.arange(PATCHES)
         self.label_N = (place_N + number) % 2
-        self.tissue_N = np.clip(np.where(self.label_N, 0.6, 0.4) + rng.normal(0, 0.2, PATCHES), 0.02, 1).round(4)
-        self.locations_N2 = np.stack([place_N % COLUMNS, place_N // COLUMNS], axis=1).astype(np.int64) * EXTENT
+        self.tissue_N = np.clip(
+            np.where(self.label_N, 0.6, 0.4) + rng.normal(0, 0.2, PATCHES), 0.02, 1
+        ).round(4)
+        self.locations_N2 = (
+            np.stack([place_N % COLUMNS, place_N // COLUMNS], axis=1).astype(np.int64) * EXTENT
+        )
         self.tumor_N = np.where(self.label_N, rng.uniform(0.6, 1, PATCHES), 0.0)
         width, height = SIZE[0] // _MASK, SIZE[1] // _MASK
         picture_HW3 = np.stack([_fibers(rng, height, width) for _ in CHANNELS], axis=2)
@@ -101,7 +113,9 @@ class _Texture:
             tissue_downsample=float(_MASK),
         )
         ones_N = np.ones(PATCHES)
-        table = PatchTable(self.locations_N2, self.tissue_N, self.tumor_N, self.label_N.astype(np.int8), ones_N)
+        table = PatchTable(
+            self.locations_N2, self.tissue_N, self.tumor_N, self.label_N.astype(np.int8), ones_N
+        )
         writer = StoreWriter.create(self.store, attributes, table)
         writer.write_pictures(picture_HW3[..., 0] > 0.4, (255 * picture_HW3).astype(np.uint8))
         encoder, buffer = writer.encoder("blosc-lz4"), writer.buffer(1)

@@ -66,7 +66,7 @@ def measure(root: Path, repository: Path, test_slides: int) -> Measured:
     beside = [each for each in paths.report.parent.rglob("*") if each.is_file() and each != paths.report]
     return Measured(
         slides=test_slides,
-        patches=int(len(index)),
+        patches=len(index),
         report_mb=megabytes([paths.report]),
         beside_mb=megabytes(beside),
         beside_files=len(beside),

@@ -30,16 +30,18 @@ def within(rows: Sequence[Measured]) -> tuple[bool | None, bool | None]:
 def markdown(rows: Sequence[Measured]) -> str:
     """All tables."""
     rows = sorted(rows, key=lambda row: row["slides"])
-    lines = [
-        "| test slides | patches | report, MB | kB a slide | beside it, MB (files) | gather, s | report, s | ms a slide "
-        "| cohort page, MB | s | peak, MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = (
+        "| test slides | patches | report, MB | kB a slide | beside it, MB (files) | gather, s | report, s "
+        "| ms a slide | cohort page, MB | s | peak, MiB |"
+    )
+    lines = [head, "|---" * 11 + "|"]
     for row in rows:
         each = row["slides"]
         lines.append(
-            f"| {each:,} | {row['patches']:,} | {row['report_mb']:.1f} | {1000 * row['report_mb'] / each:,.1f} "
-            f"| {row['beside_mb']:.1f} ({row['beside_files']}) | {row['gather_s']:.1f} | {row['report_s']:.1f} "
+            f"| {each:,} | {row['patches']:,} "
+            f"| {row['report_mb']:.1f} | {1000 * row['report_mb'] / each:,.1f} "
+            f"| {row['beside_mb']:.1f} ({row['beside_files']}) "
+            f"| {row['gather_s']:.1f} | {row['report_s']:.1f} "
             f"| {1000 * row['report_s'] / each:,.0f} | {row['cohort_mb']:.2f} | {row['cohort_s']:.1f} "
             f"| {row['peak_mib']:,.0f} |"
         )
@@ -48,8 +50,8 @@ def markdown(rows: Sequence[Measured]) -> str:
         sizes = before["slides"], after["slides"]
         size, time = (growth(before[name], after[name], sizes) for name in ("report_mb", "report_s"))
         lines.append(
-            f"From {sizes[0]:,} to {sizes[1]:,} slides the report's size grows with the power {_told(size)} of "
-            f"them, its time with {_told(time)}.  "
+            f"From {sizes[0]:,} to {sizes[1]:,} slides the report's size grows with the power {_told(size)} "
+            f"of them, its time with {_told(time)}.  "
         )
     few, more = within(rows)
     lines += ["", f"Under {LIMIT_MB:g} MB at {LIMIT_SLIDES} slides: {_answer(few)}; beyond: {_answer(more)}."]
