@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals
+.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals benchmark-report
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -56,6 +56,9 @@ benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchma
 
 benchmark-intervals: $(READY) ## simulate how often intervals hold the truth, some minutes on one core (ARGS="--quick", ...)
 	$(BIN)/python -m benchmarks.intervals $(ARGS)
+
+benchmark-report: $(READY) ## size and time of report and cohort page at 5, 50 and 500 test slides (ARGS="--quick", "--slides 10000")
+	$(BIN)/python -m benchmarks.report $(ARGS)
 
 benchmark-serving: $(READY) ## load and malformed requests on a registered model: make benchmark-serving MODEL=models:/NAME@champion
 	$(BIN)/python -m benchmarks.serving $(MODEL) $(ARGS)

@@ -1,6 +1,7 @@
 """Metrics of patients drawn with replacement, and the ends of an interval that these draws give."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,28 @@ def drawn(statistics: PatientSums, n_draws: int, seed: int) -> NDArray[np.float6
     rng, n_patients = np.random.default_rng(seed), len(statistics.patients)
     if not n_patients:
         return np.full((n_draws, len(statistics.names)), np.nan)
-    chance_P, rows = np.full(n_patients, 1 / n_patients), max(1, _CELLS // n_patients)
+    rows = max(1, _CELLS // n_patients)
+    if n_draws <= rows:
+        return mean_of_defined(statistics.metrics(_kept_draws(n_patients, n_draws, seed)).swapaxes(0, 1))
     found = []
     for first in range(0, n_draws, rows):
-        draws_DP = rng.multinomial(n_patients, chance_P, size=min(rows, n_draws - first))
-        values_DRM = statistics.metrics(draws_DP.astype(np.float64))
-        found.append(mean_of_defined(values_DRM.swapaxes(0, 1)))
+        draws_DP = _draws(rng, n_patients, min(rows, n_draws - first))
+        found.append(mean_of_defined(statistics.metrics(draws_DP).swapaxes(0, 1)))
     return np.concatenate(found)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(n_patients: int, n_draws: int, seed: int) -> NDArray[np.float64]:
+    """Of one seed; kept, since a report asks for the same draws hundreds of times."""
+    draws_DP = _draws(np.random.default_rng(seed), n_patients, n_draws)
+    draws_DP.flags.writeable = False
+    return draws_DP
+
+
+def _draws(rng: np.random.Generator, n_patients: int, n_draws: int) -> NDArray[np.float64]:
+    """How often every patient is drawn, [D, P]."""
+    drawn_DP = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n_draws)
+    return drawn_DP.astype(np.float64)
 
 
 def drawn_ends(

@@ -120,8 +120,9 @@ def _layer(size: Size, draw: Callable[[NDArray[np.uint8]], None]) -> Markup:
     """What is drawn, clear where nothing is."""
     picture_HW3 = np.full((size.height, size.width, 3), _KEY, np.uint8)
     draw(picture_HW3)
-    drawn_HW1 = (picture_HW3 != _KEY).any(axis=2, keepdims=True)
-    return _png_uri(np.concatenate([picture_HW3 * drawn_HW1, drawn_HW1 * np.uint8(255)], axis=2))
+    cover_HW = np.asarray(cv2.bitwise_not(cv2.inRange(picture_HW3, _KEY, _KEY)), np.uint8)
+    clear_HW3 = cv2.bitwise_and(picture_HW3, picture_HW3, mask=cover_HW)
+    return _png_uri(np.asarray(cv2.merge([*cv2.split(clear_HW3), cover_HW]), np.uint8))
 
 
 def _png_uri(picture_HW4: NDArray[np.uint8]) -> Markup:

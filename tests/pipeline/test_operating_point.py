@@ -1,13 +1,10 @@
 """Calibration and operating point: counts at every threshold, in Python and in the page's script."""
 
 import json
-import re
-import shutil
-import subprocess
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
-from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +24,8 @@ from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.operating_point import ThresholdCounts, reliability_of, tenths
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import TISSUE
+from tests.browsing import opened
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = """
 var box = document.querySelector(".threshold"), range = box.querySelector("input"), found = [];
 function read() {
@@ -194,8 +191,10 @@ def steps_beside(probability_N: np.ndarray) -> list[int]:
     return [0, *under.tolist(), *(under + 1).tolist(), 999, 1000]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
-def test_the_script_counts_as_python_does(sources: Sources, rows: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.browser
+def test_the_script_counts_as_python_does(
+    browser: Any, sources: Sources, rows: pd.DataFrame, tmp_path: Path
+) -> None:
     steps = steps_beside(rows["probability"].to_numpy())
     text = script("threshold.js", "pipeline.report").text
     page = tmp_path / "page.html"
@@ -203,18 +202,8 @@ def test_the_script_counts_as_python_does(sources: Sources, rows: pd.DataFrame, 
     page.write_text(
         f"<!doctype html><meta charset=utf-8><body>{rendered(sources)}{scripts}", encoding="utf-8"
     )
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}/profile",
-    ]
-    dumped = subprocess.run(
-        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-    (pre,) = re.findall(r"<pre>(.*)</pre>", dumped, flags=re.DOTALL)
-    found = json.loads(unescape(pre))
+    with opened(browser, page) as shown:
+        found = json.loads(shown.locator("pre").text_content())
     own = expected_cells(rows, rows["prediction"].to_numpy())
     at = [expected_cells(rows, (rows["probability"] > step / 1000).to_numpy().astype(int)) for step in steps]
     assert [[row[1:] for row in each["rows"]] for each in found] == [own, *at, own]

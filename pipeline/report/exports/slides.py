@@ -79,9 +79,10 @@ def slide_files(
     sources: Sources, table: pd.DataFrame, chosen: Chosen, decision: DecisionCard
 ) -> Iterator[tuple[str, bytes]]:
     """Name and content of both files of every chosen slide, one after the other."""
-    test = table[table["split"] == TEST]
+    test = table[(table["split"] == TEST) & table["slide_id"].isin(chosen.names)]
+    parts = dict(tuple(test.groupby("slide_id")))
     for slide_id in chosen.names:
-        rows, name = test[test["slide_id"] == slide_id], sources.ids.slide(slide_id)
+        rows, name = parts[slide_id], sources.ids.slide(slide_id)
         store = PatchStore.open(sources.evidence.paths.store(slide_id))
         buffer = BytesIO()
         begin = chosen.bounds.get(slide_id, Location(0, 0))

@@ -126,8 +126,9 @@ def _layers(
 
 def _told_slides(sources: Sources, rows: pd.DataFrame, slides: pd.DataFrame) -> list[dict[str, Any]]:
     """A row of every slide, named as the report names slides."""
-    patient_of = dict(zip(rows["slide_id"], rows["patient_id"], strict=True))
-    groups = _groups(rows, "slide_id")
+    own = rows[rows["slide_id"].isin(slides["slide_id"])]
+    patient_of = own.drop_duplicates("slide_id").set_index("slide_id")["patient_id"]
+    groups = _groups(own, "slide_id")
     return [
         {
             "slide": sources.ids.slide(each["slide_id"]),
