@@ -17,10 +17,13 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.deployment.challenger.record import gate_path
 from pipeline.look.html import coded
+from pipeline.report.answers import answers
 from pipeline.report.care import Care, Span, care_told
 from pipeline.report.gate import gate_file, gate_result
+from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Sources
 from pipeline.report.summary import GroupErrors, cares_of, errors_of, evidence_lines, sentence, values
+from pipeline.results.answers import answer
 from tests.pipeline.test_report import another_seed, sources_of, write_study
 from tests.pipeline.test_report import cohort as cohort
 from tests.pipeline.test_report import sources as sources
@@ -287,3 +290,19 @@ def test_the_picture_is_told_with_its_numbers(sources: Sources) -> None:
 
 def test_code_in_sentences_is_escaped() -> None:
     assert coded("a <b> `x < y` c") == "a &lt;b&gt; <code>x &lt; y</code> c"
+
+
+def test_what_a_reader_asks_first_is_answered_with_the_way_to_its_panel(sources: Sources) -> None:
+    slides, area, compared = answers(sources)
+    rows = sources.subject.run.patches
+    wrong = rows[rows["label"] != rows["prediction"]]
+    assert f"half of the {len(wrong):,} errors" in slides.words
+    worst = wrong["slide_id"].value_counts()
+    assert any(
+        f"{name}: {worst.max():,} of {(rows['slide_id'] == name).sum():,} patches" in slides.words
+        for name in worst.index
+    )
+    assert area.words == f"Not tested: `evenpatch intervene --cohort {sources.evidence.paths.cohort}` does."
+    assert compared.words.startswith(answer(sources.subject.board, sources.terms))
+    assert {each.panel for each in (slides, area, compared)} <= {panel.name for panel in PANELS}
+    assert answers(replace(sources, boards={})) == []

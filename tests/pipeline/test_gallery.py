@@ -61,14 +61,14 @@ def test_errors_stand_beside_their_controls_with_words_for_every_picture(sources
     assert isinstance(found, Explanation)
     assert page.count('<figure class="case">') == len(found.table)
     assert page.count("correct patch to compare with") == (found.table["role"] == "control").sum()
-    for pair in re.findall(r'<div class="pair">(.*?)\n</div>\n', page, re.DOTALL):
+    for pair in re.findall(r'<div class="pair[^"]*">(.*?)\n</div>\n', page, re.DOTALL):
         marks = re.findall(r'<span class="mark">([✓✗])', pair)
         assert marks in (["✗"], ["✗", "✓"], ["✓"])
     alts = re.findall(r'<img[^>]*alt="([^"]*)"', page)
     assert len(alts) == page.count("<img") > 80
     assert all(re.search(r"\d", alt) for alt in alts if not alt.startswith("Grad-CAM"))
     assert "Maps mislead" in page
-    assert page.index("occlusion:") < page.index("Maps mislead") or "<b>Occlusion</b>" in page
+    assert "<b>Occlusion</b>" in page
     assert "Grad-CAM</b> of layer4, which has 1 × 1 places" in page
     # Slides are nowhere: told once for all, and for every patch.
     assert "4 are gone or were moved" in page

@@ -276,3 +276,15 @@ def test_the_printed_report_fits_eight_pages_without_its_appendix(
         page.emulate_media(media="print")
         assert page.locator(".appendix").first.is_visible()
         assert printed(page) > short
+
+
+@pytest.mark.browser
+def test_layers_of_a_slide_lie_on_its_picture(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["report"]) as page:
+        page.locator(".slidecards").scroll_into_view_if_needed()
+        boxes = page.locator(".slidecards figure").first.evaluate(
+            "figure => [...figure.querySelectorAll('img')].map("
+            "image => {const at = image.getBoundingClientRect(); return [at.x, at.y, at.width, at.height];})"
+        )
+        assert len(boxes) > 1
+        assert all(box == pytest.approx(boxes[0], abs=0.5) for box in boxes)
