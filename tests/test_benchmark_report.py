@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.report import __main__ as benchmark
@@ -34,6 +34,7 @@ def measured(slides: int, report_mb: float = 8.0, report_s: float = 10.0) -> Mea
     )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(-1, 3), st.floats(0.1, 100), st.integers(2, 500), st.integers(2, 50))
 def test_growth_is_the_power(power: float, scale: float, first: int, times: int) -> None:
     second = first * times
