@@ -197,7 +197,7 @@ def test_the_sentence_counts_intervals_that_lie_on_one_side_of_zero() -> None:
     )
     said = sensitivity.sentence(found, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6))
     assert "the model is better at 1 and worse at 3 of them" in said
-    assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 to 70 %")
+    assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
 
 
 # Structure
