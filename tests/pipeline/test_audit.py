@@ -7,9 +7,16 @@ import pytest
 from pipeline.results.audit.attributes import Attribute, Kind, LeftOut, of_category, of_number
 from pipeline.results.audit.export import audit_table
 from pipeline.results.audit.findings import audited
-from pipeline.results.audit.gathering import attributes_of
+from pipeline.results.audit.gathering import attributes_of, tissue_strata
 from pipeline.results.audit.record import Audit, Verdict
-from pipeline.results.audit.words import concentration_in_words, slice_in_words, summary
+from pipeline.results.audit.words import (
+    concentration_in_words,
+    conflict_in_words,
+    gap_in_words,
+    slice_in_words,
+    summary,
+    tie_in_words,
+)
 from pipeline.results.bootstrap import BootstrapSettings
 from tests.pipeline.audited_cohorts import predicted, simulated
 
@@ -110,6 +117,48 @@ def test_quarters_are_of_training_patches_alone() -> None:
     assert np.bincount(found.bin_N).tolist() == [10, 10, 10, 70]
 
 
+def test_bins_and_strata_of_training_patches_depend_on_no_others() -> None:
+    index, slides = simulated(0, scanners=True, patients=30)
+    training = index["split"] == "train"
+    turned = index.assign(label=index["label"].where(training, 1 - index["label"]))
+    for one, other in zip(
+        attributes_of(index, slides, None), attributes_of(turned, slides, None), strict=True
+    ):
+        assert type(one) is type(other)
+        if isinstance(one, Attribute) and isinstance(other, Attribute):
+            assert np.array_equal(one.bin_N[training], other.bin_N[training]), one.name
+    less = index.assign(tissue_fraction=index["tissue_fraction"].where(training, 0.01))
+    assert np.bincount(tissue_strata(less)[training]).tolist() == [training.sum() // 20] * 20
+
+
+def test_errors_along_an_attribute_are_no_sign_of_its_use() -> None:
+    """The scanner goes with the label; errors lie where it speaks for the patch's own label."""
+    index, slides = simulated(0, scanners=True)
+    tested = index[index["split"] == "test"].merge(slides[["slide_id", "scanner"]], on="slide_id")
+    along = (tested["scanner"] == "second") == (tested["label"] == 1)
+    wrong = along & (np.random.default_rng(0).random(len(tested)) < 0.5)
+    predictions = tested.assign(prediction=tested["label"].where(~wrong, 1 - tested["label"]))
+    found = audit_of(index, slides, predictions)
+    scanner = next(each for each in found.findings if each.attribute.name == "slides.scanner")
+    assert scanner.conflict is not None
+    assert scanner.conflict.gap.high < 0
+    assert (scanner.conflict.against, scanner.conflict.along) == pytest.approx((1, 1 - wrong[along].mean()))
+    assert (scanner.tie_told, scanner.conflict_told, scanner.verdict) == (True, False, Verdict.TIED)
+    assert found.candidates == ()
+
+
+def test_attributes_are_the_same_where_training_patches_say_so() -> None:
+    """A second column that is the scanner on training slides, and anything on the others."""
+    index, slides = simulated(0, scanners=True)
+    split = slides["slide_id"].map(index.groupby("slide_id")["split"].first())
+    alternating = pd.Series(np.where(np.arange(len(slides)) // 2 % 2, "first", "second"), slides.index)
+    doubled = slides.assign(twin=slides["scanner"].where(split == "train", alternating))
+    found = audit_of(index, doubled, predicted(index))
+    told = {each.attribute.name: each for each in found.findings}
+    assert told["slides.twin"].tie_told
+    assert told["slides.twin"].goes_with == "column “scanner”"
+
+
 def test_statistics_are_folded_to_a_few(clean: Audit) -> None:
     index, slides = simulated(0, scanners=False)
     rng = np.random.default_rng(0)
@@ -171,6 +220,28 @@ def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
     assert tinted.patients is not None
     said = concentration_in_words(tinted.patients, "patients")
     assert f"in {tinted.patients.fewest} of {tinted.patients.units} patients" in said
+
+
+def test_ties_gaps_and_conflicts_are_told_in_words_with_the_right_bins(tinted: Audit) -> None:
+    scanner = tinted.findings[0]
+    index, slides = simulated(0, scanners=True)
+    joined = index.merge(slides[["slide_id", "scanner"]], on="slide_id")
+    share = 100 * joined[joined["split"] == "train"].groupby("scanner")["label"].mean()
+    assert tie_in_words(scanner) == (
+        f"Tumor: {share['second']:.0f}\u00a0% of “second”, {share['first']:.0f}\u00a0% of “first”."
+    )
+    answers = joined.merge(predicted(index), on="patch_id")
+    correct = answers["prediction"] == answers["label"]
+    along = (answers["scanner"] == "second") == (answers["label"] == 1)
+    assert conflict_in_words(scanner) == (
+        f"Right where it speaks for the other label: {100 * correct[~along].mean():.0f}\u00a0%, "
+        f"for the patch’s own: {100 * correct[along].mean():.0f}\u00a0%."
+    )
+    assert scanner.gap is not None
+    of_label = answers["label"] == scanner.gap.label
+    right = (100 * correct[of_label].groupby(answers["scanner"]).mean()).sort_values()
+    worse, better = (f"{value:.0f}\u00a0% of “{name}”" for name, value in right.items())
+    assert gap_in_words(scanner).endswith(f" patches: {worse}, {better}.")
 
 
 def test_a_slide_that_lacks_a_size_has_no_place() -> None:

@@ -15,11 +15,15 @@ import pytest
 import yaml
 from sklearn.metrics import accuracy_score
 
+from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment
 from pipeline.report.panels import decomposition, intervention, sensitivity, structure
 from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.results.answers import why
+from pipeline.results.figures import WITHIN
+from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.verdict import estimable
 from pipeline.stages import intervene
 from pipeline.training.layout import TISSUE
@@ -82,8 +86,6 @@ def test_the_chain_goes_from_erm_to_the_candidate_decided_by_tissue(sources: Sou
 
 def test_that_nothing_beyond_a_moved_threshold_is_shown_comes_from_the_figures() -> None:
     """A shortcut that a rule takes back, and a candidate without it: as on `idc`."""
-    from pipeline.results.scoreboards import scoreboards_of
-
     tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.0, seed=3)]
     terms = terms_for(tested)
     (board,) = scoreboards_of(tested, terms)
@@ -96,9 +98,23 @@ def test_that_nothing_beyond_a_moved_threshold_is_shown_comes_from_the_figures()
         "gerne+by_tissue",
     ]
     assert [link.reading for link in chain] == [None, "better", "open", "open"]
-    from pipeline.results.answers import why
-
     assert "nothing beyond a moved threshold is shown" in why(board, terms)
+
+
+def test_a_chain_of_few_patients_is_told_and_not_judged() -> None:
+    tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.0, seed=3)]
+    terms = terms_for(tested, minimum_test_patients=25)
+    (board,) = scoreboards_of(tested, terms)
+    chain = decomposition.chain_of(SourcesOf(terms), board)  # type: ignore[arg-type]
+    assert [link.reading for link in chain] == [None, "few", "few", "few"]
+    assert [link.words for link in chain] == list(decomposition.WORDS)
+    for before, link in pairwise(chain):
+        for name, change in (("wga", link.wga), (WITHIN, link.ranking)):
+            assert change is not None
+            own, other = (each.method.figures[name].estimate for each in (link, before))
+            assert change.estimate == pytest.approx(own - other)
+    # A rule by tissue moves the threshold, and hardly the order within a stratum.
+    assert abs(chain[1].ranking.estimate) < 0.1 < chain[1].wga.estimate  # type: ignore[union-attr]
 
 
 class SourcesOf:
@@ -148,6 +164,40 @@ def test_the_sentence_counts_where_the_model_is_better(sources: Sources) -> None
     html = rendered("sensitivity", sources, values)
     assert "not estimable" in html
     assert html.count("<tr>") == 1 + len(values["cuts"])
+
+
+def test_a_patch_at_the_threshold_has_little_tissue() -> None:
+    """As where groups are made: much is what lies above."""
+    tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.0, seed=3)]
+    (board,) = scoreboards_of(tested, terms_for(tested))
+    erm = next(method for method in board.methods if method.algorithm == "erm")
+    rows = erm.pool.rows
+    # Each of these is a tumor patch that ERM misses: whether it has much tissue moves the worst group.
+    wrong = rows[(rows["label"] == 1) & (erm.pool.by_run("prediction", -1)[0] == 0)]
+    cuts = tuple(wrong.loc[wrong["tissue_fraction"].between(0.4, 0.6), "tissue_fraction"].sort_values())[:4]
+    assert len(cuts) == 4
+    (found,) = sensitivity.swept([erm], cuts, board.settings)
+    for cut, wga in zip(cuts, found.wga, strict=True):
+        right = rows["label"] == erm.pool.by_run("prediction", -1)[0]
+        assert wga.estimate == pytest.approx(
+            right.groupby([rows["label"], rows["tissue_fraction"] > cut]).mean().min()
+        )
+
+
+def test_the_sentence_counts_intervals_that_lie_on_one_side_of_zero() -> None:
+    def interval(low: float, high: float) -> Interval:
+        return Interval((low + high) / 2, low, high, 0.95, 0.0, np.nan)
+
+    wga = tuple(interval(0.6, 0.8) for _ in range(6))
+    ends = ((0.1, 0.3), (-0.1, 0.4), (-0.2, 0.1), (-0.5, -0.1), (-0.4, -0.2), (-0.3, -0.1))
+    against = tuple(interval(*each) for each in ends)
+    found = (
+        sensitivity.Swept("gerne", "GERNE", wga, ()),
+        sensitivity.Swept("erm", "ERM", wga, against),
+    )
+    said = sensitivity.sentence(found, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6))
+    assert "the model is better at 1 and worse at 3 of them" in said
+    assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
 
 
 # Structure

@@ -28,7 +28,7 @@ def slide_levels(
         label_N: 0 or 1.
         stratum_N: of tissue, from 0 on.
         slide_N: number of every patch's slide, from 0 on.
-        known_N: patches whose label may be used: those of training.
+        known_N: patches by which is told what label and stratum give: those of training.
     """
     finite_N = np.isfinite(value_N)
     n_slides = int(slide_N.max(initial=-1)) + 1
