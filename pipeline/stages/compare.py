@@ -25,7 +25,7 @@ from pipeline.files import replacing
 from pipeline.report.sources import ReportSettings
 from pipeline.results.figures import Scoreboard
 from pipeline.results.predictions import find_tested, with_test
-from pipeline.results.profiles.flips import pair_of
+from pipeline.tables.flips import pair_of
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import Terms, terms_of
 from pipeline.results.tested import Tested

@@ -11,7 +11,7 @@ from pipeline.look.html import make_environment
 from pipeline.look.stored import stored_pictures
 from pipeline.provenance import versions
 from pipeline.results.figures import Scoreboard
-from pipeline.results.profiles.flips import BROKEN, MENDED, chosen_flips, flips_of, paired_patches
+from pipeline.tables.flips import BROKEN, MENDED, chosen_flips, flips_of, paired_patches
 from pipeline.results.terms import Terms
 from pipeline.results.tested import Tested
 

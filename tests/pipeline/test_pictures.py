@@ -19,7 +19,7 @@ from pipeline.config import Context
 from pipeline.results import tested
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.predictions import find_tested
-from pipeline.results.profiles.flips import BROKEN, MENDED, chosen_flips, flips_of, pair_of, paired_patches
+from pipeline.tables.flips import BROKEN, MENDED, chosen_flips, flips_of, pair_of, paired_patches
 
 LAYOUT = GroupLayout(2, 2)
 FEW = BootstrapSettings(minimum_patches=1, minimum_patients=2, draws=50)
