@@ -38,13 +38,11 @@ def subject_of(context: Context) -> Explained:
         ArtifactError: no run is present, or its files are missing.
     """
     judging, paths = judging_of(context), context.paths
-    rank = {algorithm: place for place, algorithm in enumerate(judging.names)}
-    parts = [name_parts(name)[:2] for name in sorted(listed_runs(context))]
-    ordered = sorted(parts, key=lambda run: (rank.get(run[0], len(rank)), run_name(*run)))
-    tables = {run: _tested(paths, run_name(*run)) for run in ordered}
-    with_patches = [run for run in ordered if len(tables[run])]
+    runs = [name_parts(name)[:2] for name in listed_runs(context)]
+    tables = {run: _tested(paths, run_name(*run)) for run in runs}
+    with_patches = [run for run in runs if len(tables[run])]
     # listed_runs gives one at least.
-    chosen = judging.subject(with_patches or ordered) or ordered[0]
+    chosen = judging.subject(with_patches or runs) or runs[0]
     return Explained(run_name(*chosen), *chosen, tables[chosen])
 
 

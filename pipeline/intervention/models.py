@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 
 from models.networks.card import DecisionCard
 from patching.errors import AlgorithmError
-from pipeline.config import Context, stage_mapping, validated
+from pipeline.config import Context, stage_mapping
 from pipeline.results.decided import fitted_rules
 from pipeline.results.predictions import find_tested
 from pipeline.results.runs import listed_runs
-from pipeline.results.terms import JudgingSettings, Terms, terms_of
+from pipeline.results.terms import Terms, judging_of, terms_of
 from pipeline.results.tested import CONTROL, Tested, decided_name
 
 
@@ -53,13 +53,12 @@ def models_of(context: Context) -> Models | None:
 
     Raises:
         ArtifactError: no training has been evaluated.
+        ConfigError: the settings of the report are wrong.
     """
-    content = stage_mapping(context.configs, context.cohort, "report")
-    known = {name: content[name] for name in JudgingSettings.model_fields if name in content}
-    judging = validated(JudgingSettings, known, str(context.configs / "report.yaml"))
+    content, judging = stage_mapping(context.configs, context.cohort, "report"), judging_of(context)
     references = TypeAdapter(tuple[str, ...]).validate_python(content["references"])
     runs = [run for run in find_tested(context, listed_runs(context)) if len(run.patches)]
-    subject = judging.subject({(run.algorithm, run.threshold): run for run in runs})
+    subject = judging.subject((run.algorithm, run.threshold) for run in runs)
     if subject is None:
         return None
     terms = terms_of(context, runs, judging, references=references)

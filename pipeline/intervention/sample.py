@@ -21,12 +21,11 @@ class Stock:
 
     Attributes:
         table: artifacts.INDEX of the test split in the order of a hash of the patch_id, with `pure`: whether
-            a tumor patch's tissue is (nearly) all tumor, as that of a non-tumor patch is none.
-        of_slides: whether labels are the slide's: how much of a patch is tumor is not known then.
+            a tumor patch's tissue is (nearly) all tumor, as that of a non-tumor patch is none. Where labels
+            are the slide's, how much of a patch is tumor is not known, and every patch counts as pure.
     """
 
     table: pd.DataFrame
-    of_slides: bool
 
     def of_label(self, label: int) -> pd.DataFrame:
         """Patches of a label; of tumor only those whose tissue is tumor."""
@@ -66,7 +65,7 @@ def stock_of(index: pd.DataFrame, settings: InterveneSettings) -> Stock:
     of_slides = index.loc[tumor, "tumor_fraction"].nunique() <= 1
     enough = index["tumor_fraction"] >= settings.tumor_share * index["tissue_fraction"]
     table = index.assign(order=hashes, pure=~tumor | of_slides | enough)
-    return Stock(table.sort_values("order", ignore_index=True), of_slides)
+    return Stock(table.sort_values("order", ignore_index=True))
 
 
 def chosen(arm: Arm, stock: Stock, settings: InterveneSettings) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from pipeline.artifacts import Paths
+from pipeline.artifacts import Paths, run_name
 from pipeline.config import Context, Settings, stage_mapping, validated
 from pipeline.files import read_json
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
@@ -62,15 +62,19 @@ class JudgingSettings(Settings):
     def subject(self, runs: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         """The one model that the report is about, by algorithm and threshold; none where there is no run.
 
-        The candidate at the primary threshold; without it the candidate at another, else the first run.
+        The candidate at the primary threshold; without it the candidate at another, else the run whose
+        algorithm `names` lists first. Of equals the first by the run's name.
 
         Args:
-            runs: algorithm and threshold of each, in the order of preference.
+            runs: algorithm and threshold of each, in any order: whoever asks finds the same one.
         """
-        wanted, found = (self.candidate, self.primary.threshold), list(runs)
-        # Sorting is stable: of equals the one that is listed first.
-        found.sort(key=lambda run: (run != wanted, run[0] != wanted[0]))
-        return found[0] if found else None
+        wanted = (self.candidate, self.primary.threshold)
+        rank = {algorithm: place for place, algorithm in enumerate(self.names)}
+
+        def order(run: tuple[str, str]) -> tuple[bool, bool, int, str]:
+            return (run != wanted, run[0] != wanted[0], rank.get(run[0], len(rank)), run_name(*run))
+
+        return min(runs, key=order, default=None)
 
     @field_validator("names")
     @classmethod

@@ -85,7 +85,6 @@ def run(context: Context, options: argparse.Namespace) -> None:
         "threshold": models.threshold,
         "fingerprints": fingerprints(paths, models.threshold, [each.run for each in models.asked]),
         "settings": settings.model_dump(exclude={"device"}),
-        "labels_of_slides": stock.of_slides,
         "below_signal": shelf.below_signal,
         "arms": {each.arm.name: _arm(each) for each in found},
         **told,

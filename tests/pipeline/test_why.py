@@ -6,7 +6,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from sklearn.metrics import accuracy_score
 from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
+from pipeline.explain.subject import subject_of
+from pipeline.intervention import answers
+from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
 from pipeline.report.panels import decomposition, intervention, sensitivity, structure
 from pipeline.report.sources import ReportSettings, Sources, gather
@@ -301,6 +304,14 @@ def _other_model(paths: Paths) -> None:
     )
 
 
+def _other_threshold(paths: Paths) -> None:
+    """The report's model is another now, as it would be where gerne-low is gone."""
+    path = paths.root / "configs" / "cohorts" / f"{paths.cohort}.yaml"
+    content = yaml.safe_load(path.read_text())
+    primary = {"candidate": "gerne", "reference": "erm", "metric": "wga", "threshold": "high"}
+    path.write_text(yaml.safe_dump(content | {"report": content["report"] | {"primary": primary}}))
+
+
 def _no_test(paths: Paths) -> None:
     (paths.intervene / "intervene.json").write_text('{"missing": "There are no test patients."}')
 
@@ -310,6 +321,7 @@ def _no_test(paths: Paths) -> None:
     [
         (_removed, "has not been run"),
         (_other_model, "erm-low changed since"),
+        (_other_threshold, "is of models at another threshold, “low”"),
         (_no_test, "There are no test patients."),
     ],
 )
@@ -330,13 +342,121 @@ def test_a_narrow_intervention_has_no_slope(sources: Sources, context: Context, 
     paths = Paths(tmp_path, context.cohort)
     content = json.loads((paths.intervene / "intervene.json").read_text())
     content["arms"]["tumor_removed"]["moved"] = 0.04
+    content["arms"]["normal_removed"]["moved"] = 0.03
+    told = {"estimate": 0.5, "low": 0.4, "high": 0.6, "reading": "better"}
+    (pair,) = [c for c in content["contrasts"] if (c["candidate"], c["reference"]) == ("gerne", "erm")]
+    for slopes in (pair, *(content["methods"][name]["slopes"] for name in ("erm", "gerne"))):
+        for arm in ("normal_added", "normal_removed"):
+            slopes["net"]["probability"][arm] |= told
     content["arms"]["normal_added"]["example"] = "<i>s</i>@1_2"
     (paths.intervene / "intervene.json").write_text(json.dumps(content))
     own = replace(sources, evidence=replace(sources.evidence, paths=paths))
     values = dict(intervention.values(own))
     assert np.isnan(values["methods"]["erm"]["net"]["tumor_removed"]["estimate"])
     assert not np.isnan(values["methods"]["erm"]["net"]["normal_added"]["estimate"])
+    # Sentences tell no slope either, wherever they stand.
+    words = "adding tissue raises its probability of tumor by 5.0 points for every 10 points of tissue"
+    assert f"{words}; removing tissue: not estimable." in values["sentences"][0]
+    assert "where tissue is added; not estimable where tissue is removed" in values["sentences"][-1]
+    assert intervention.told_of(own, "erm").endswith(f"{words}; removing tissue: not estimable.")
     html = rendered("intervention", own, values)
     assert "tumor patches, tissue removed, by 4 points" in plain(html)
     assert "&lt;i&gt;s&lt;/i&gt;@1_2" in html
     assert "<i>" not in html
+
+
+@pytest.fixture
+def own(finished_cohort: Context, context: Context, tmp_path: Path) -> Context:
+    """The finished cohort with the intervention's settings, to be changed."""
+    shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    shutil.copy(context.configs / "intervene.yaml", tmp_path / "configs")
+    return Context(context.cohort, Paths(tmp_path, context.cohort), tmp_path / "configs")
+
+
+def listing(context: Context, algorithms: list[str]) -> None:
+    path = context.configs / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"algorithms": algorithms}))
+
+
+def shown_of(context: Context) -> tuple[dict[str, Any], str]:
+    sources = sources_of(context)
+    values = dict(intervention.values(sources))
+    return values, plain(rendered("intervention", sources, values))
+
+
+def test_the_only_run_is_shown_whatever_its_algorithm(own: Context) -> None:
+    for folder in (own.paths.training, own.paths.evaluation):
+        folder("erm-low").rename(folder("jtt-low"))
+    path = own.paths.training("jtt-low") / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"algorithm": "jtt"}))
+    listing(own, ["jtt"])
+    intervene.run(own, Namespace())
+    values, text = shown_of(own)
+    assert values["picture"]
+    assert "JTT from" in values["text"]
+    assert "JTT, in patches without tumor: adding tissue" in text
+
+
+def _nothing_fed(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(answers, "fed", lambda *_: None)
+
+
+def _no_numbers(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(answers, "network_logit", lambda found: np.full(len(found), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "strips"),
+    [
+        (_nothing_fed, "no slopes and no picture: no test patch could be changed.", 0),
+        (_no_numbers, "no slopes and no picture: no model answered with numbers.", 3),
+    ],
+)
+def test_without_answers_there_is_no_picture_and_it_is_said(
+    own: Context, change: Callable[[pytest.MonkeyPatch], None], words: str, strips: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        change(patched)
+        intervene.run(own, Namespace())
+    values, text = shown_of(own)
+    assert values["picture"] is None
+    assert values["sentences"] == []
+    assert words in text
+    assert len(values["strips"]) == strips
+
+
+def test_methods_that_the_picture_does_not_show_have_their_slopes(own: Context, context: Context) -> None:
+    shutil.copytree(context.paths.intervene, own.paths.intervene)
+    path = own.paths.intervene / "intervene.json"
+    content = json.loads(path.read_text())
+    content |= {"contrasts": [], "methods": {"class_balanced": content["methods"]["class_balanced"]}}
+    path.write_text(json.dumps(content))
+    values, text = shown_of(own)
+    assert values["picture"] is None
+    assert "of the methods that it shows, none answered with numbers." in text
+    assert "class-balanced ERM" in text
+
+
+def test_an_intervention_without_patches_leaves_the_names_of_the_others(sources: Sources) -> None:
+    content = json.loads((sources.evidence.paths.intervene / "intervene.json").read_text())
+    for method in content["methods"].values():
+        method["steps"]["normal_added"] = {"area": [], "control": []}
+    drawn = intervention._picture(content, ["erm", "gerne"]).decode()
+    assert [drawn.count(f">{name}<") for name in ("ERM", "GERNE")] == [1, 1]
+
+
+def test_every_stage_is_about_the_same_model(own: Context) -> None:
+    """Without the candidate by the order of the report, not by the alphabet."""
+    listing(own, ["class_balanced", "erm"])
+    shutil.rmtree(own.paths.training("erm-high"))
+    shutil.rmtree(own.paths.evaluation("erm-high"))
+    subject, models = sources_of(own).subject, models_of(own)
+    assert subject is not None
+    assert models is not None
+    assert (subject.run.algorithm, subject.board.threshold) == ("erm", "low")
+    assert models.threshold == "low"
+    assert [each.run for each in models.asked] == ["erm-low", "class_balanced-low"]
+    assert subject_of(own).name == "erm-low"
+    runs = [("jtt", "low"), ("erm", "low"), ("zoo", "high"), ("erm", "high")]
+    judging = sources_of(own).settings
+    assert {judging.subject(each) for each in permutations(runs)} == {("erm", "high")}

@@ -31,25 +31,21 @@ def values(sources: Sources) -> Mapping[str, Any]:
     if missing:
         return {"missing": missing}
     folder = sources.evidence.paths.intervene
-    content = read_json(folder / "intervene.json", "intervene")
+    content, narrow = _read(folder)
     shown = _shown(content, sources)
-    narrow = [name for name, arm in content["arms"].items() if 0 < arm["moved"] < _LEAST]
     return {
         "missing": "",
         "content": content,
         "arms": content["arms"],
         "clean": _CLEAN,
-        "methods": {name: _told(each, narrow) for name, each in content["methods"].items()},
+        "methods": {name: _told(each) for name, each in content["methods"].items()},
         "contrasts": [
-            {
-                "candidate": content["methods"][each["candidate"]]["name"],
-                "reference": content["methods"][each["reference"]]["name"],
-                "net": _of_arms(each["net"]["probability"], narrow),
-            }
+            {side: content["methods"][each[side]]["name"] for side in ("candidate", "reference")}
+            | {"net": _of_arms(each["net"]["probability"])}
             for each in content["contrasts"]
         ],
         "sentences": sentences(content, sources),
-        "picture": drawing.svg_uri(_picture(content, shown)),
+        "picture": drawing.svg_uri(_picture(content, shown)) if shown else None,
         "text": _text(content, shown),
         "strips": {
             name: _png(folder / f"{name}.png")
@@ -65,7 +61,6 @@ def values(sources: Sources) -> Mapping[str, Any]:
             f"{content['arms'][name]['title']}, by {100 * content['arms'][name]['moved']:.0f} points"
             for name in narrow
         ],
-        "background": _background(content),
     }
 
 
@@ -73,11 +68,23 @@ def told_of(sources: Sources, algorithm: str) -> str:
     """Whether a method goes by the amount of tissue, in one sentence."""
     if _missing(sources):
         return f"Not tested: `evenpatch intervene --cohort {sources.evidence.paths.cohort}` does."
-    methods = read_json(sources.evidence.paths.intervene / "intervene.json", "intervene")["methods"]
+    methods = _read(sources.evidence.paths.intervene)[0]["methods"]
     if algorithm not in methods:
         return "This method is not among those that were given more and less tissue."
     words = _reliance(methods[algorithm])
     return f"{words[0].upper()}{words[1:]}."
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """intervene.json, and which interventions are narrow: their slopes are unknown in it."""
+    content = read_json(folder / "intervene.json", "intervene")
+    narrow = [name for name, arm in content["arms"].items() if 0 < arm["moved"] < _LEAST]
+    unknown = dict.fromkeys(("estimate", "low", "high"), NOT_ESTIMABLE) | {"reading": "unknown"}
+    kinds = [kind for method in content["methods"].values() for kind in method["slopes"].values()]
+    for kind in (*kinds, *(each["net"] for each in content["contrasts"])):
+        for slopes in kind.values():
+            slopes |= dict.fromkeys(narrow, unknown)
+    return content, narrow
 
 
 def _missing(sources: Sources) -> str:
@@ -89,8 +96,9 @@ def _missing(sources: Sources) -> str:
     content = read_json(path, "intervene")
     if content["missing"]:
         return str(content["missing"])
-    used = dict(content["fingerprints"])
-    present = table_fingerprints(paths, content["threshold"])
+    if content["threshold"] != sources.main:
+        return f"The intervention that was run is of models at another threshold, “{content['threshold']}”."
+    used, present = dict(content["fingerprints"]), table_fingerprints(paths, content["threshold"])
     runs = [name for name in used if name not in present and (paths.training(name)).is_dir()]
     present |= {name: file_fingerprint([paths.training(name) / "model.safetensors"]) for name in runs}
     changed = sorted(name for name, digest in used.items() if present.get(name) != digest)
@@ -151,36 +159,30 @@ def _beside(contrast: Mapping[str, Any], content: Mapping[str, Any]) -> str:
 
 
 def _shown(content: Mapping[str, Any], sources: Sources) -> list[str]:
-    """Methods of the picture: the primary reference, group resampling, the candidate; plain and by rule."""
-    judging = sources.terms.judging
-    few = (judging.primary.reference, "group_resampling", judging.candidate)
+    """Methods of the picture, plain and by rule: primary reference, group resampling, candidate, subject."""
+    judging, subject = sources.terms.judging, sources.subject
+    few = {judging.primary.reference, "group_resampling", judging.candidate}
+    few |= {base_of(subject.run.algorithm)} if subject else set()
     return [name for name in content["methods"] if base_of(name) in few]
 
 
-def _told(method: Mapping[str, Any], narrow: Sequence[str]) -> dict[str, Any]:
+def _told(method: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": method["name"],
-        **{kind: _of_arms(each["probability"], narrow) for kind, each in method["slopes"].items()},
-        "odds": _of_arms(method["slopes"]["net"]["log_odds"], narrow),
+        **{kind: _of_arms(each["probability"]) for kind, each in method["slopes"].items()},
+        "odds": _of_arms(method["slopes"]["net"]["log_odds"]),
     }
 
 
-def _of_arms(slopes: Mapping[str, Any], narrow: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _of_arms(slopes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per 10 points of tissue, with NaN for what is not estimable, as the templates' macros take it."""
     return {
         arm: {
-            key: np.nan if slope[key] == NOT_ESTIMABLE or arm in narrow else _PER * slope[key]
+            key: np.nan if slope[key] == NOT_ESTIMABLE else _PER * slope[key]
             for key in ("estimate", "low", "high")
         }
         for arm, slope in slopes.items()
     }
-
-
-def _background(content: Mapping[str, Any]) -> str:
-    """Where the background comes from, in words."""
-    if content["below_signal"]:
-        return "Background is pixels below the signal threshold that finds the tissue."
-    return "Background is pixels outside of the slide’s tissue mask."
 
 
 def _png(path: Path) -> Markup:
@@ -221,13 +223,15 @@ def _picture(content: Mapping[str, Any], shown: Sequence[str]) -> bytes:
             axes.set_xlabel("tissue, % of the patch")
         for axes in grid.flat:
             axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
-        figure.legend(*_handles(grid[:, 0]), loc="outside lower left", ncols=2)
+        figure.legend(*_handles(grid), loc="outside lower left", ncols=2)
         return drawing.svg(figure, "intervention")
 
 
-def _handles(column: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    found = [pair for axes in column for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
-    return [handle for handle, _ in found], [label for _, label in found]
+def _handles(grid: Any) -> tuple[list[Any], list[str]]:
+    """Of every method once: an intervention without patches draws none of them."""
+    pairs = (pair for axes in grid.flat for pair in zip(*axes.get_legend_handles_labels(), strict=True))
+    found = {label: handle for handle, label in pairs}
+    return list(found.values()), list(found)
 
 
 def _draw(axes: Any, method: Mapping[str, Any], arm: str, style: Any) -> None:
