@@ -131,9 +131,10 @@ def sentence(groups: Sequence[GroupErrors]) -> str:
     told = f"Of 100 {worst.name} {verb} {_per_hundred(worst.share)}"
     if not others:
         return f"{told}. No other group can be judged. {unknown}"
-    most = max(group.share.estimate for group in others)
+    most = max((group.share for group in others), key=lambda share: (share.estimate, share.high))
     every = "the other groups" if not unknown else "the other groups that can be judged"
-    amount = "none" if most == 0 else f"at most {_count(most)} of 100"
+    amount = _per_hundred(most, " of 100")
+    amount = f"at most {amount}" if most.estimate else f"none{amount.removeprefix('0')}"
     return f"{told}; in {every} it errs in {amount}. {unknown}".rstrip()
 
 

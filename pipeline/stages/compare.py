@@ -12,7 +12,7 @@ the primary reference and the candidate at the primary threshold. Without such a
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ from rich.console import Console
 from patching.errors import ConfigError
 from pipeline.config import Context, load_cohort, load_stage
 from pipeline.files import replacing
+from pipeline.report.names import names_of
 from pipeline.report.sources import ReportSettings
 from pipeline.results.figures import Scoreboard
 from pipeline.results.predictions import find_tested, with_test
-from pipeline.tables.flips import pair_of
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.terms import Terms, terms_of
 from pipeline.results.tested import Tested
 from pipeline.tables.blocks import Block, Cell, Chapter, Row
+from pipeline.tables.flips import pair_of
 from pipeline.tables.page import page_of
 from pipeline.tables.pictures import PAGE, pictures_page
 from pipeline.tables.writers import WRITERS, printed
@@ -54,10 +55,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: nothing to compare, a file is missing, or runs are not of the same test patches.
-        ConfigError: an unknown run or candidate, or seeds that were trained differently.
+        ConfigError: an unknown run or candidate, seeds that were trained differently, or ids to hash and no
+            salt.
     """
+    report = load_stage(context.configs, context.cohort, "report", ReportSettings)
+    ids = names_of(hash_ids=report.hash_ids, salt=report.hash_salt)
     tested = with_test(find_tested(context, options.runs))
-    terms = _terms(context, tested, options.candidate)
+    terms = _terms(context, tested, report, options.candidate)
     boards = scoreboards_of(tested, terms, console=Console(stderr=True))
     page = page_of(context, "methods side by side", boards, terms)
     if options.oracle:
@@ -71,11 +75,16 @@ def run(context: Context, options: argparse.Namespace) -> None:
         with replacing(folder / name) as part:
             part.write_text(written(page), encoding="utf-8")
     logger.info("wrote %s in %s", ", ".join(WRITERS), folder)
-    _write_pictures(context, folder / PAGE, tested, boards, terms)
+    _write_pictures(context, folder / PAGE, tested, boards, terms, ids.patch)
 
 
 def _write_pictures(
-    context: Context, path: Path, tested: Sequence[Tested], boards: Sequence[Scoreboard], terms: Terms
+    context: Context,
+    path: Path,
+    tested: Sequence[Tested],
+    boards: Sequence[Scoreboard],
+    terms: Terms,
+    called: Callable[[str], str],
 ) -> None:
     """Write the page of the pair that there is; without one, no page of an earlier call is left."""
     primary = terms.judging.primary
@@ -88,12 +97,14 @@ def _write_pictures(
     board = next(each for each in boards if (each.source, each.threshold) == ("split", first.threshold))
     description = load_cohort(context.configs, context.cohort).description
     with replacing(path) as part:
-        part.write_text(pictures_page(context.paths, pair, board, terms, description), encoding="utf-8")
+        page = pictures_page(context.paths, pair, board, terms, description, called)
+        part.write_text(page, encoding="utf-8")
     logger.info("wrote %s: from %s to %s", path, first.name, second.name)
 
 
-def _terms(context: Context, tested: Sequence[Tested], candidate: str | None) -> Terms:
-    report = load_stage(context.configs, context.cohort, "report", ReportSettings)
+def _terms(
+    context: Context, tested: Sequence[Tested], report: ReportSettings, candidate: str | None
+) -> Terms:
     present = sorted({one.algorithm for one in tested})
     if candidate is not None and candidate not in present:
         raise ConfigError(

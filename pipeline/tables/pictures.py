@@ -1,6 +1,6 @@
 """The page of pictures of two runs: which verdicts changed in every group, and how these patches look."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from pipeline.look.html import make_environment
 from pipeline.look.stored import stored_pictures
 from pipeline.provenance import versions
 from pipeline.results.figures import Scoreboard
-from pipeline.tables.flips import BROKEN, MENDED, chosen_flips, flips_of, paired_patches
 from pipeline.results.terms import Terms
 from pipeline.results.tested import Tested
+from pipeline.tables.flips import BROKEN, MENDED, chosen_flips, flips_of, paired_patches
 
 PAGE = "pictures.html"
 MOST = 4
@@ -22,7 +22,12 @@ _SIDE = 160
 
 
 def pictures_page(
-    paths: Paths, pair: tuple[Tested, Tested], board: Scoreboard, terms: Terms, description: str
+    paths: Paths,
+    pair: tuple[Tested, Tested],
+    board: Scoreboard,
+    terms: Terms,
+    description: str,
+    called: Callable[[str], str],
 ) -> str:
     """The page, complete in itself.
 
@@ -32,6 +37,7 @@ def pictures_page(
         board: that both are on.
         terms: with the names to print.
         description: of the cohort.
+        called: the name to print of a patch, by its id.
     """
     first, second = (as_decided(run, board) for run in pair)
     both = paired_patches(first, second)
@@ -53,7 +59,7 @@ def pictures_page(
                 {
                     "title": title,
                     "flips": flips,
-                    "ways": _ways(chosen[chosen["group"] == number], drawn.by_patch),
+                    "ways": _ways(chosen[chosen["group"] == number], drawn.by_patch, called),
                 }
                 for number, (title, flips) in enumerate(zip(board.told.names, groups, strict=True))
             ],
@@ -86,11 +92,11 @@ def _stores(paths: Paths, chosen: pd.DataFrame) -> dict[str, Path]:
 
 
 def _ways(
-    rows: pd.DataFrame, by_patch: Mapping[str, Any]
+    rows: pd.DataFrame, by_patch: Mapping[str, Any], called: Callable[[str], str]
 ) -> Sequence[tuple[str, Sequence[Mapping[Hashable, Any]]]]:
     """Patches of a group by the way of their verdict; probabilities are NaN where runs have none."""
     shown = rows.reindex(columns=rows.columns.union(["probability", "probability_to"], sort=False))
     # Objects, or a patch without a picture would have NaN for it.
     pictures = pd.Series([by_patch.get(name) for name in shown["patch_id"]], shown.index, dtype=object)
-    shown = shown.assign(picture=pictures)
+    shown = shown.assign(picture=pictures, name=[called(str(patch_id)) for patch_id in shown["patch_id"]])
     return [(way, shown[shown["flip"] == way].to_dict("records")) for way in (BROKEN, MENDED)]

@@ -1,5 +1,7 @@
 """The audit: a planted second shortcut stands first, and without one nothing but tissue is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +62,21 @@ def test_on_a_clean_cohort_nothing_but_tissue_is_a_shortcut(clean: Audit) -> Non
     assert clean.tissue is not None
     assert clean.tissue.verdict is Verdict.KNOWN
     assert clean.candidates == ()
-    assert "Nothing but tissue is shown to be a shortcut." in summary(clean)
+    assert "Nothing else is shown to be a shortcut." in summary(clean)
+
+
+def test_nothing_is_said_of_tissue_that_is_not_told(clean: Audit, tinted: Audit) -> None:
+    assert clean.tissue is not None
+    untold = replace(clean.tissue, conflict_told=False)
+    for tissue in (untold, replace(untold, conflict=None), None):
+        said = summary(replace(clean, tissue=tissue))
+        assert "No attribute is shown to be a shortcut." in said
+        assert "else" not in said
+        assert "but tissue" not in said
+        planted = summary(replace(tinted, tissue=tissue))
+        assert "Column “scanner” may be a shortcut" in planted
+        assert "Beside tissue" not in planted
+    assert "Beside tissue, column “scanner” may be a shortcut" in summary(tinted)
 
 
 def test_tumors_own_look_is_no_candidate(clean: Audit) -> None:
@@ -216,6 +232,9 @@ def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
     told = slice_in_words(tinted.slices[0], tinted)
     assert told.startswith(("Tumor patches with", "Non-tumor patches with"))
     worst = tinted.slices[0]
+    # Errors of the same patches chose which attributes are crossed: no intersection has a verdict.
+    assert worst.surely < worst.elsewhere
+    assert not any("told" in slice_in_words(each, tinted) for each in tinted.slices)
     assert f"{100 * worst.accuracy:.0f}\u00a0% right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
     assert tinted.patients is not None
     said = concentration_in_words(tinted.patients, "patients")

@@ -1,5 +1,6 @@
 """The figures of the report's model: parts against scikit-learn, misses at the border, regions missed."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.config import Context, load_stage
 from pipeline.report.panels import metrics
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.clinical.misses import by_size, grid_reach, places_of, regions_of
+from pipeline.results.clinical.misses import by_size, places_of, regions_of
 from pipeline.results.clinical.parts import Part, parts_of
 from pipeline.results.figures import Method
 from pipeline.training.layout import TISSUE
@@ -155,8 +156,7 @@ def grid(picture: str, slide: str, patient: str, step: int = 20) -> pd.DataFrame
 
 def test_a_region_is_missed_where_nothing_of_it_is_found() -> None:
     patches = pd.concat([grid(PLACES, "a", "p"), grid("t.t\n...", "b", "q"), grid("..", "c", "q")])
-    reach = grid_reach(patches)
-    assert reach == {"a": 20.0, "b": 20.0, "c": 20.0}
+    reach = {"a": 20.0, "b": 20.0, "c": 20.0}
     found = regions_of(patches, reach, BootstrapSettings(draws=50, minimum_patches=2))
     table = found.table[["slide_id", "patches", "found", "x", "y", "right", "bottom"]].to_numpy().tolist()
     assert table == [
@@ -177,9 +177,30 @@ def test_a_region_is_missed_where_nothing_of_it_is_found() -> None:
     assert (len(none.table), np.isnan(none.missed.estimate)) == (0, True)
 
 
-def test_neighbors_are_a_patch_apart_where_patches_overlap_or_are_alone() -> None:
-    assert grid_reach(grid("TT", "a", "p", step=4)) == {"a": 16.0}
-    assert grid_reach(grid("T", "a", "p")) == {"a": 16.0}
+@pytest.mark.parametrize(
+    ("places", "stride", "regions"),
+    [((0, 6400), 16, 2), ((0, 16), 16, 1), ((0, 24), 24, 1), ((0, 24), 16, 2), ((0, 16), 4, 1)],
+)
+def test_neighbors_are_a_step_of_the_store_or_a_patch_apart(
+    sources: Sources, tmp_path: Path, places: tuple[int, int], stride: int, regions: int
+) -> None:
+    """However far apart the columns are that hold patches."""
+    shutil.copytree(sources.evidence.paths.root, tmp_path, dirs_exist_ok=True)
+    paths = Paths(tmp_path, sources.evidence.paths.cohort)
+    file = paths.store("s-p03") / "zarr.json"
+    stored = json.loads(file.read_text())
+    stored["attributes"]["stride"] = stride
+    file.write_text(json.dumps(stored))
+    subject, index = sources.subject, sources.evidence.index
+    assert subject is not None
+    tested = subject.run.patches
+    kept = tested[(tested["slide_id"] == "s-p03") & (tested["label"] == 1)].head(2)
+    moved = index.set_index("patch_id").loc[kept["patch_id"]].reset_index().assign(x=places, y=0)
+    evidence = replace(sources.evidence, paths=paths, index=moved)
+    cut = replace(subject, run=replace(subject.run, patches=kept))
+    found, why = metrics.subject_regions(replace(sources, evidence=evidence), cut)
+    assert found is not None, why
+    assert len(found.table) == regions
 
 
 def test_the_panel_tells_what_its_cohort_has(sources: Sources) -> None:

@@ -159,19 +159,23 @@ def test_the_worst_group_is_told_with_the_threshold() -> None:
     alarmed = errors(0, MUCH, (0.118, 0.05, 0.2))
     assert sentence([missed, alarmed]) == (
         "Of 100 tumor patches with little tissue (up to 45.5 %) it misses 23 (15 to 33); in the other groups "
-        "it errs in at most 12 of 100."
+        "it errs in at most 12 of 100 (5 to 20)."
     )
     told = sentence([replace(missed, worst=False), replace(alarmed, worst=True), errors(0, LITTLE, NONE)])
     assert told == (
         "Of 100 non-tumor patches with much tissue (over 45.5 %) it raises a false alarm in 12 (5 to 20); in "
-        "the other groups that can be judged it errs in at most 23 of 100. Not known, too few: non-tumor "
-        "patches with little tissue (up to 45.5 %) (7 patches of 1 test patients)."
+        "the other groups that can be judged it errs in at most 23 of 100 (15 to 33). Not known, too few: "
+        "non-tumor patches with little tissue (up to 45.5 %) (7 patches of 1 test patients)."
     )
 
 
 def test_no_error_one_group_and_no_group_have_words_of_their_own() -> None:
     missed, right = errors(1, LITTLE, (0.003, 0.0, 0.08), worst=True), errors(0, LITTLE, (0.0, 0.0, 0.1))
-    assert "misses under 1 (0 to 8); in the other groups it errs in none." in sentence([missed, right])
+    assert "misses under 1 (0 to 8); in the other groups it errs in none of 100 (0 to 10)." in sentence(
+        [missed, right]
+    )
+    wide = errors(0, MUCH, (0.0, 0.0, 0.6))
+    assert "none of 100 (0 to 60)." in sentence([missed, wide, right])
     assert "No other group can be judged. Not known" in sentence([missed, errors(0, LITTLE, NONE)])
     assert sentence([errors(1, LITTLE, NONE)]).startswith("How often it errs cannot be said")
 

@@ -1,6 +1,7 @@
 """Calibration and operating point: counts at every threshold, in Python and in the page's script."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
+from models.metrics.intervals import Interval
 from models.networks.card import DecisionCard
 from models.networks.decision import told
 from pipeline.config import Context, load_stage
@@ -149,6 +151,25 @@ def test_net_benefit_of_the_parts(sources: Sources, rows: pd.DataFrame) -> None:
             assert of_model == pytest.approx((finds.sum() - alarms.sum() * odds) / len(own))
             tumor = own["label"].mean()
             assert of_all == pytest.approx(tumor - (1 - tumor) * odds)
+
+
+def test_parts_of_too_few_are_not_estimable_wherever_they_are_told(sources: Sources) -> None:
+    """Of much tissue too few patches that are no tumor: neither its averages nor its net benefit is told."""
+    subject = sources.subject
+    assert subject is not None
+    nothing = Interval(np.nan, np.nan, np.nan, 0.95, 0.0, np.nan)
+    groups = tuple(nothing if g == 1 else each for g, each in enumerate(subject.method.groups))
+    few = replace(sources)
+    few.__dict__["subject"] = replace(subject, method=replace(subject.method, groups=groups))
+    found = calibration.values(few)
+    assert [np.isnan(mean) or np.isnan(share) for _, mean, share in found["promised"]] == [False, False, True]
+    gains = [np.isnan([cell[1:] for cell in cells]) for _, cells in found["benefits"]]
+    assert [(bool(each.all()), bool(each.any())) for each in gains] == [(False, False)] * 2 + [(True, True)]
+    html = rendered(few)
+    (averages,) = re.findall(r"<p>On average: (.*?)</p>", html, re.DOTALL)
+    assert averages.count("tumor are") == 2
+    assert averages.count("not estimable") == 1
+    assert html.partition("<b>Net benefit</b>")[2].count("not estimable") == 5
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6))

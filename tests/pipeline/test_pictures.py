@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
@@ -15,7 +16,8 @@ from sklearn.metrics import accuracy_score
 from models.groups import GroupLayout
 from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import Context
+from pipeline.config import Context, load_yaml
+from pipeline.report.names import Names
 from pipeline.results import tested
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.predictions import find_tested
@@ -154,3 +156,22 @@ def test_the_page_shows_what_changed_and_is_whole_in_itself(cohort: Context) -> 
     assert f"{lost} pictures lack" in fewer
     # Runs of two thresholds are no pair, and the page of the call before is not left.
     assert not compared(cohort, "erm-low", "gerne-high").is_file()
+
+
+def test_ids_are_hashed_where_the_report_hashes_them(
+    cohort: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cohort.configs / "cohorts" / f"{cohort.cohort}.yaml"
+    content = load_yaml(file)
+    content["report"] |= {"hash_ids": True}
+    file.write_text(yaml.safe_dump(content))
+    monkeypatch.delenv("EVENPATCH_SALT", raising=False)
+    arguments = ["compare", "erm-low", "gerne-low", "--cohort", cohort.cohort]
+    assert main([*arguments, "--root", str(cohort.paths.root)]) == 2
+    assert not (cohort.paths.results / "pictures.html").exists()
+    monkeypatch.setenv("EVENPATCH_SALT", "mine")
+    page = compared(cohort, "erm-low", "gerne-low").read_text(encoding="utf-8")
+    chosen = chosen_flips(paired_patches(*find_tested(cohort, ["erm-low", "gerne-low"])), 4)
+    assert all(page.count(Names("mine").patch(name)) >= 2 for name in chosen["patch_id"])
+    # A picture is text too, in which any id may stand by chance.
+    assert not re.search(r"s-p\d\d", re.sub(r"data:image[^\"]*", "", page))

@@ -6,6 +6,8 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,11 @@ import yaml
 
 from pipeline.artifacts import Paths
 from pipeline.cli import main
+from pipeline.cohort.duplicates import Twins
 from pipeline.config import Context, load_yaml
+from pipeline.look.html import make_environment
+from pipeline.report.names import Names
+from pipeline.report.panels import duplicates
 from pipeline.stages import report
 from pipeline.training.patches import table_fingerprints
 
@@ -146,7 +152,7 @@ def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context
     as_if_trained_on_it(cohort)
     told = panel(page_of(cohort), "duplicates")
     assert "2 groups of slides with the same content" in told
-    assert "1 lies in more than one split" in told
+    assert "1 lies in training and test" in told
     assert "1 has labels that contradict" in told
     first, second = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", told)
     assert "s-p03, s-p04" in first
@@ -154,6 +160,37 @@ def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context
     assert "(contradict)" in first
     assert "s-p08, s-p12" in second
     assert "<b>" not in second
+
+
+@pytest.mark.parametrize(
+    ("splits", "told", "mark", "not_told"),
+    [
+        (
+            ("train", "validation"),
+            "the choice was made on training content",
+            "(not tested)",
+            "tested on what",
+        ),
+        (("validation", "test"), "tested on what it was chosen by", "(leak)", "trained on"),
+        (("train", "test"), "tested on what it was trained on", "(leak)", "the choice was made"),
+        (
+            ("train", "validation", "test"),
+            "tested on what it was trained on",
+            "(leak)",
+            "the choice was made",
+        ),
+    ],
+)
+def test_equal_slides_are_a_leak_of_the_test_only_where_they_are_tested(
+    splits: tuple[str, ...], told: str, mark: str, not_told: str
+) -> None:
+    twins = Twins(tuple(f"s-{name}" for name in splits), splits, tuple(sorted(splits)), ("tumor",))
+    sources: Any = SimpleNamespace(evidence=SimpleNamespace(twins=(twins,)), ids=Names())
+    page = make_environment("pipeline.report").get_template("duplicates.html")
+    found = page.render(duplicates.values(sources))
+    assert told in found
+    assert mark in found
+    assert not_told not in found
 
 
 def test_hostile_text_is_shown_as_text_wherever_it_comes_from(cohort: Context) -> None:

@@ -31,7 +31,8 @@ class Slice:
 
     Attributes:
         accuracy, low, high: with the interval over patients of this slice alone.
-        surely: upper end of the interval that holds for all slices looked at together (Bonferroni).
+        surely: upper end of the interval that holds for all slices looked at together (Bonferroni); it orders
+            them and is no verdict where the attributes were chosen by the same errors.
         elsewhere: accuracy of all other patches of the label.
     """
 
@@ -43,11 +44,6 @@ class Slice:
     patches: int
     patients: int
     elsewhere: float
-
-    @property
-    def told(self) -> bool:
-        """Whether it is below its label's other patches, beside all others that were looked at."""
-        return self.surely < self.elsewhere
 
 
 def worst_slices(

@@ -38,6 +38,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     rows = patches[patches["probability"].notna()]
     counts = ThresholdCounts.of(rows, subject.board.layout.groups.n_groups)
     parts = _parts(subject, rows)
+    judged = [all(kinds.values()) for kinds in _judged(subject)]
     bins = {name: reliability_of(own, sources.intervals) for name, own in parts.items()}
     threshold = 0.5 if card is None else card.decision.threshold
     return {
@@ -51,13 +52,12 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
         "promised": [
-            (name, float(own["probability"].mean()), float(own["label"].mean()))
-            for name, own in parts.items()
-            if len(own)
+            (name, *((float(own[kind].mean()) if told else np.nan) for kind in ("probability", "label")))
+            for (name, own), told in zip(parts.items(), judged, strict=True)
         ],
         "rows": list(_rows(subject, counts)),
-        "benefit": drawing.svg_uri(_benefit(counts, list(parts), threshold)),
-        "benefits": _benefits(counts, list(parts)),
+        "benefit": drawing.svg_uri(_benefit(counts, list(parts), judged, threshold)),
+        "benefits": _benefits(counts, list(parts), judged),
     }
 
 
@@ -82,18 +82,29 @@ def _parts(subject: Subject, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"all patches": rows} | {name: rows[attribute_N == a] for a, name in enumerate(names)}
 
 
+def _judged(subject: Subject) -> list[dict[str, bool]]:
+    """Of all patches and every attribute value, whether their tumor and their other patches are enough."""
+    whole, groups = subject.method.operating[0], subject.method.groups
+    n_attributes = len(subject.board.told.attributes)
+    return [
+        {"tumor": estimable(whole.sensitivity), "rest": estimable(whole.specificity)},
+        *(
+            {"rest": estimable(groups[a]), "tumor": estimable(groups[n_attributes + a])}
+            for a in range(n_attributes)
+        ),
+    ]
+
+
 def _rows(subject: Subject, counts: ThresholdCounts) -> Iterator[dict[str, Any]]:
     """Of the table: all patches, then the attribute values; each has two groups, of tumor and of the rest."""
-    whole = subject.method.operating[0]
-    judged = {"tumor": estimable(whole.sensitivity), "rest": estimable(whole.specificity)}
+    whole, *judged = _judged(subject)
     names = {"tumor": "tumor", "rest": "non-tumor"}
-    yield _row("all patches", counts.of_all(), {"rest": 0, "tumor": 1}, judged, names, cells=False)
+    yield _row("all patches", counts.of_all(), {"rest": 0, "tumor": 1}, whole, names, cells=False)
     n_attributes = len(subject.board.told.attributes)
     for a, name in enumerate(subject.board.told.attributes):
         places = {"rest": a, "tumor": n_attributes + a}
-        judged = {kind: estimable(subject.method.groups[g]) for kind, g in places.items()}
         names = {kind: subject.board.told.names[g] for kind, g in places.items()}
-        yield _row(name, counts, places, judged, names, cells=True)
+        yield _row(name, counts, places, judged[a], names, cells=True)
 
 
 def _row(
@@ -191,18 +202,21 @@ def _pairs(
         yield name, counts, (a, n_attributes + a)
 
 
-def _benefit(counts: ThresholdCounts, names: Sequence[str], threshold: float) -> bytes:
+def _benefit(
+    counts: ThresholdCounts, names: Sequence[str], judged: Sequence[bool], threshold: float
+) -> bytes:
+    """Curves of the parts that are judged; in place of others it is said that they are not."""
     at_T = ACTED_AT / N_STEPS
     with drawing.canvas(7.4, 2.7, 1, len(names)) as (figure, grid):
-        for axes, (name, own, groups) in zip(grid[0], _pairs(counts, names), strict=True):
-            model_T, all_T = own.net_benefits(groups)
+        for axes, enough, (name, own, groups) in zip(grid[0], judged, _pairs(counts, names), strict=True):
+            model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
             axes.plot(at_T, model_T, color=drawing.ACCENT, label="the model")
             axes.plot(at_T, all_T, color=drawing.MUTED, linestyle=(0, (1, 1)), label="act on every patch")
             axes.axhline(0, color=drawing.INK, linewidth=1, linestyle=(0, (5, 2)), label="act on none")
             axes.axvline(threshold, color=drawing.RULE, linewidth=1)
             top = max(float(np.nanmax(model_T, initial=0.0)), float(np.nanmax(all_T, initial=0.0)), 0.05)
             axes.set_ylim(-0.3 * top, 1.08 * top)
-            axes.set_title(name, fontsize=8.5)
+            axes.set_title(name if enough else f"{name}: {NOT_ESTIMABLE}", fontsize=8.5)
             axes.set_xlabel("threshold probability, %", fontsize=8)
             drawing.percent_axis(axes, "x")
         grid[0, 0].set_ylabel("net benefit")
@@ -211,13 +225,13 @@ def _benefit(counts: ThresholdCounts, names: Sequence[str], threshold: float) ->
 
 
 def _benefits(
-    counts: ThresholdCounts, names: Sequence[str]
+    counts: ThresholdCounts, names: Sequence[str], judged: Sequence[bool]
 ) -> list[tuple[str, list[tuple[float, float, float]]]]:
-    """By part: threshold, net benefit of the model, and of acting on everything."""
+    """By part: threshold, net benefit of the model, and of acting on everything; NaN where not judged."""
     places = [int(np.flatnonzero(percent * N_STEPS // 100 == ACTED_AT)[0]) for percent in _TOLD_AT]
     found = []
-    for name, own, groups in _pairs(counts, names):
-        model_T, all_T = own.net_benefits(groups)
+    for enough, (name, own, groups) in zip(judged, _pairs(counts, names), strict=True):
+        model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
         cells = [(ACTED_AT[t] / N_STEPS, float(model_T[t]), float(all_T[t])) for t in places]
         found.append((name, cells))
     return found

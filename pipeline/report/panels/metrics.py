@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from patching.store.reading import PatchStore
 from pipeline.report.panels.structure import has_tumor_fractions
 from pipeline.report.sources import Sources, Subject
-from pipeline.results.clinical.misses import Regions, by_size, grid_reach, places_of, regions_of
+from pipeline.results.clinical.misses import Regions, by_size, places_of, regions_of
 from pipeline.results.clinical.parts import SUMMARY, Part, parts_of
 from pipeline.results.figures import METRICS, RANKING
 
@@ -82,8 +83,14 @@ def subject_regions(sources: Sources, subject: Subject) -> tuple[Regions | None,
             "No tested slide with tumor has an outline (labels are of whole slides or cores): there is no "
             "outlined region to miss."
         )
-    reach = grid_reach(evidence.index[evidence.index["slide_id"].isin(set(patches["slide_id"]))])
+    reach = {str(name): _reach(sources, str(name)) for name in patches["slide_id"].unique()}
     return regions_of(patches, reach, sources.intervals), ""
+
+
+def _reach(sources: Sources, slide_id: str) -> float:
+    """How far apart neighbors of the slide's grid lie, in level-0 pixels; the grid may leave gaps."""
+    about = PatchStore.open(sources.evidence.paths.store(slide_id)).attributes
+    return float(max(about.stride, about.extent))
 
 
 def with_places(patches: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:

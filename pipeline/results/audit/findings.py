@@ -17,7 +17,10 @@ from pipeline.results.audit.record import Audit, Finding, Verdict
 from pipeline.results.bootstrap import BootstrapSettings
 
 _CROSSED = 6
-"""Attributes whose intersections are looked at: tissue, and the first of the ranking."""
+"""Attributes whose intersections are looked at: tissue, and the first of the ranking.
+
+The ranking uses the errors of the same test patches, so that intersections are exploratory: none is told.
+"""
 _SAME = 0.5
 """Cramér's V of two attributes' bins from which on the lower ranked one is told to go with the higher."""
 

@@ -100,7 +100,7 @@ class Audit:
         findings: of all others, ranked: by verdict, look and place last, then by the lower
             end of the tie beyond tissue, its estimate, and the name.
         left_out: columns that are no attributes.
-        slices: the worst intersections. looked_at: of how many.
+        slices: the worst intersections, exploratory. looked_at: of how many.
         patients, slides: where half of the errors lie; none without errors.
         training, tested: patients of training, and of the test.
     """

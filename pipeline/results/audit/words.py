@@ -66,8 +66,7 @@ def slice_in_words(found: Slice, audit: Audit) -> str:
         f"{LABELS[found.place.label].capitalize()} patches with {one}, and {other}: "
         f"{percent(found.accuracy)} right ({100 * found.low:.0f}–{100 * found.high:.0f}), "
         f"{found.patches:,} patches of {found.patients:,} patients; "
-        f"of the other {LABELS[found.place.label]} patches {percent(found.elsewhere)}"
-        f"{', told apart beside all others' if found.told else ''}."
+        f"of the other {LABELS[found.place.label]} patches {percent(found.elsewhere)}."
     )
 
 
@@ -105,11 +104,13 @@ def _of_tissue(audit: Audit) -> str:
 
 def _of_others(audit: Audit) -> str:
     heads = [each.attribute.title for each in audit.candidates if not each.goes_with]
+    known = audit.tissue is not None and audit.tissue.conflict_told
     if heads:
+        named = f"{'Beside tissue, ' if known else ''}{_listed(heads)}"
         return (
-            f"Beside tissue, {_listed(heads)} may be a shortcut: tumor goes along with it, errors against it."
+            f"{named[0].upper()}{named[1:]} may be a shortcut: tumor goes along with it, errors against it."
         )
-    return "Nothing but tissue is shown to be a shortcut."
+    return f"{'Nothing else' if known else 'No attribute'} is shown to be a shortcut."
 
 
 def _listed(names: list[str]) -> str:

@@ -83,23 +83,6 @@ def _place(rows: pd.DataFrame, inside: bool, found: Interval, n_runs: int) -> Pl
     )
 
 
-def grid_reach(index: pd.DataFrame) -> dict[str, float]:
-    """How far apart neighbors of a slide's grid lie, in level-0 pixels, by slide.
-
-    Patches that overlap or touch are neighbors; where the grid leaves gaps, those one step apart: the
-    smallest step between the columns or rows that have patches.
-
-    Args:
-        index: artifacts.INDEX, all patches of the slides.
-    """
-    found = {}
-    for slide_id, rows in index.groupby("slide_id", sort=False):
-        steps = [np.diff(np.unique(rows[axis].to_numpy(np.int64))) for axis in ("x", "y")]
-        smallest = min((int(step_N.min()) for step_N in steps if step_N.size), default=0)
-        found[str(slide_id)] = float(max(smallest, rows["extent"].max()))
-    return found
-
-
 def regions_of(patches: pd.DataFrame, reach: Mapping[str, float], settings: BootstrapSettings) -> Regions:
     """Regions of touching tumor patches, and of how many nothing is found.
 
@@ -109,7 +92,8 @@ def regions_of(patches: pd.DataFrame, reach: Mapping[str, float], settings: Boot
     Args:
         patches: of one training, with slide_id, patient_id, x, y, extent, label, prediction, probability and
             tissue_fraction; a slide's patches are all of one patient.
-        reach: see `grid_reach`.
+        reach: how far apart neighbors of a slide's grid lie, in level-0 pixels, by slide: its step, or the
+            patches' extent where they overlap.
         settings: minimums (in regions), draws and level.
     """
     tumor = patches[patches["label"] == 1].sort_values(["slide_id", "y", "x"], ignore_index=True)
