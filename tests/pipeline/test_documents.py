@@ -11,17 +11,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from models.data.splitting import SPLITS
 from pipeline.artifacts import Paths
-from pipeline.cards.markdown import table, text
+from pipeline.cards.markdown import code, table, text
 from pipeline.cli import main
 from pipeline.cohort.duplicates import twins_of
 from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
 from pipeline.config import Context, load_stage, load_yaml
+from pipeline.report import documents
 from pipeline.report.documents import DOCUMENTS
 from pipeline.report.guidelines.checklist import (
     ANSWERED,
@@ -412,6 +414,30 @@ def test_words_of_others_stay_in_their_cell(words: str) -> None:
     (row,) = table(("a",), [(text(words),)]).splitlines()[2:] or [""]
     assert len(re.findall(r"(?<!\\)\|", row)) == 2
     assert "<" not in row
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec="utf-8", categories=["L", "P", "S"]), min_size=1))
+@example("a`|``b_c*")
+@example("``")
+def test_code_is_read_as_it_is(words: str) -> None:
+    """By another reader of Markdown."""
+    parsed = MarkdownIt("commonmark").enable("table").parse(table(("a", "b"), [(code(words), "c")]))
+    cells = [each for each in parsed if each.type == "inline"][2:]
+    assert [cell.content for cell in cells[1:]] == ["c"]
+    (inside,) = cells[0].children or []
+    assert (inside.type, inside.content) == ("code_inline", words)
+
+
+def test_names_in_the_data_card_are_escaped_once(
+    finished_cohort: Context, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "data_fingerprints", lambda _: {"data/oral_oscc/slides.csv": "ab"})
+    file = sources.evidence.file.model_copy(update={"manifest": "my_`slides`|.csv"})
+    changed = replace(sources, evidence=replace(sources.evidence, file=file))
+    written = documents.documents_of(finished_cohort, changed)["data_card.md"]
+    assert "| `data/oral_oscc/slides.csv` | `ab` |" in written
+    assert r"| slides.csv | ``my_`slides`\|.csv`` |" in written
 
 
 # Provenance.
