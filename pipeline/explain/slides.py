@@ -23,8 +23,8 @@ from patching.store.reading import StoreAttributes
 
 logger = logging.getLogger(__name__)
 State = Literal["same", "not_checked", "too_large", "gone", "changed", "unreadable"]
-"""Of a slide since it was tiled. `not_checked`: there, of the same size, but not compared; `too_large`: no level
-has a patch in as few pixels as are read for one picture; `gone` is moved, too."""
+"""Of a slide since it was tiled. `not_checked`: there, of the same size, but not compared; `too_large`: on no
+level has a patch as few pixels as are read for one picture; `gone` is moved, too."""
 FINER = 1.01
 """Level-0 pixels a stored one from which the slide shows more than the network saw."""
 _LARGEST = 2**12

@@ -90,7 +90,7 @@ class Evidence:
 
     @cached_property
     def bounds(self) -> dict[str, Location] | None:
-        """Where QuPath's frame begins, by slide_id; others begin at the slide's corner. None of an old ingest."""
+        """Where QuPath's frame begins, by slide_id; other slides' at the corner. None of an old ingest."""
         found = self.ingested.get("bounds")
         return None if found is None else {name: Location(*place) for name, place in found.items()}
 

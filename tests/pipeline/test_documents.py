@@ -23,6 +23,7 @@ from pipeline.cli import main
 from pipeline.cohort.duplicates import twins_of
 from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
 from pipeline.config import Context, load_stage, load_yaml
+from pipeline.look.html import make_environment
 from pipeline.report import documents
 from pipeline.report.documents import DOCUMENTS
 from pipeline.report.guidelines.checklist import (
@@ -37,7 +38,7 @@ from pipeline.report.guidelines.checklist import (
 )
 from pipeline.report.guidelines.statements import Statements
 from pipeline.report.page import render
-from pipeline.report.panels import flow, guidelines, provenance
+from pipeline.report.panels import cohort, flow, guidelines, provenance
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.stages import report
@@ -363,6 +364,20 @@ def test_slides_of_the_same_content_are_found_across_splits_first() -> None:
     ]
     # Two images of one file are two.
     assert len(twins_of(slides.assign(series=["0", "1", "", "", "", ""]), patches)) == 2
+
+
+def test_a_thousand_left_out_slides_are_fifty_rows_and_a_file(sources: Sources) -> None:
+    names = [f"x{number}" for number in range(1000)]
+    excluded = pd.DataFrame({"slide_id": names, "stage": "ingest", "error": "E", "reason": "damaged"})
+    evidence = replace(sources.evidence, excluded=excluded, warnings={name: ["dark"] for name in names[:53]})
+    many = replace(sources, evidence=evidence)
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    page = environment.get_template("cohort.html").render(cohort.values(many))
+    assert (page.count("<td>damaged</td>"), page.count("<td>dark</td>")) == (50, 50)
+    assert "And 950 more: <code>data/toy/cohort/excluded.csv</code>" in page
+    assert "And 3 more: <code>data/toy/overlays/cohort.html</code>" in page
+    assert "<b>53 slides.</b>" in page
+    assert "1,000 of 1,016 listed" in page
 
 
 # The cards.

@@ -34,7 +34,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 
 def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
-    """audit.csv; of a tested model groups.csv, predictions.parquet, metrics.json with its schema, and slides/."""
+    """audit.csv; of a tested model groups.csv, predictions.parquet, metrics.json, its schema, and slides/."""
     yield "audit.csv", audit_table(sources.audit).to_csv(index=False, lineterminator="\n").encode()
     subject = sources.subject
     if subject is None or not subject.method.operating:
