@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from models.networks.card import Range
-from pipeline.cards.markdown import listed, page, section, table, text
+from pipeline.cards.markdown import code, listed, page, section, table, text
 from pipeline.cards.words import spanned
 from pipeline.cohort.duplicates import Twins
 from pipeline.cohort.flow import Count, Flow
@@ -70,7 +70,7 @@ def data_card(facts: DataFacts) -> str:
 
 
 def _source(facts: DataFacts) -> str:
-    listed_in = [("slides.csv", f"`{facts.file.manifest}`")]
+    listed_in = [("slides.csv", code(facts.file.manifest or _UNSAID))]
     return table(
         ("", ""), [*listed_in, *((about, text(words) or _UNSAID) for about, words in facts.said.items())]
     )
@@ -168,4 +168,4 @@ def _limits(limits: Sequence[str]) -> str:
 
 
 def _coded(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(f"`{name}`", f"`{digest}`") for name, digest in made.items()]
+    return [(code(name), code(digest)) for name, digest in made.items()]

@@ -15,6 +15,19 @@ def text(words: str) -> str:
     return html.escape(plain, quote=False)
 
 
+def code(words: str) -> str:
+    """Words of a user's as code in a cell of a table, without Markdown's and HTML's meaning.
+
+    >>> print(code("a_b|`c"))
+    ``a_b\\|`c``
+    """
+    line = " ".join(words.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    # A backtick beside the fence would make it longer.
+    gap = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{gap}{line}{gap}{fence}".replace("|", r"\|")
+
+
 def section(title: str, body: str, level: int = 3) -> str:
     """A heading and what stands under it."""
     return f"{'#' * level} {title}\n\n{body}"

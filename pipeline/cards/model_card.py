@@ -1,5 +1,6 @@
 """The model card: what a model is, is for, must be fed, decides by, reaches, and where it ends; Markdown."""
 
+import shlex
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -8,7 +9,7 @@ from models.networks.card import ModelCard
 from models.networks.evidence import Evidence
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
-from pipeline.cards.markdown import listed, page, section, table, text
+from pipeline.cards.markdown import code, listed, page, section, table, text
 from pipeline.cards.words import decided, fed, figures
 from pipeline.training.layout import NamedLayout
 
@@ -49,12 +50,12 @@ def model_card(
     layout = NamedLayout(card.classes, card.attribute.names)
     counts = [str(count) for row in card.counts for count in row]
     facts = {
-        "method": f"{text(name)} (`{card.algorithm}`)",
+        "method": f"{text(name)} ({code(card.algorithm)})",
         "trained at threshold": text(card.threshold),
         "seed": str(card.seed),
-        "network": f"`{card.backbone}`",
+        "network": code(card.backbone),
         "chosen": text(evidence.chosen),
-        "files": f"`{folder}`: weights in safetensors, and model.json",
+        "files": f"{code(folder)}: weights in safetensors, and model.json",
     }
     return (
         page(
@@ -76,7 +77,7 @@ def model_card(
             ),
             section("How to use it", _called(card, folder), 2),
             section(
-                "How it was made", table(("", ""), ((key, f"`{value}`") for key, value in made.items())), 2
+                "How it was made", table(("", ""), ((key, code(value)) for key, value in made.items())), 2
             ),
         )
         + "\n"
@@ -92,6 +93,6 @@ def _called(card: ModelCard, folder: str) -> str:
         return (
             "It was trained on imported images, and predicts no slides. docs/serving.md says how to call it."
         )
-    command = f"evenpatch predict SLIDES --model {folder} --out predicted"
+    command = f"evenpatch predict SLIDES --model {shlex.quote(folder)} --out predicted"
     also = "A tracked model is called by its address as well: docs/predict.md, docs/serving.md."
     return f"```\n{command}\n```\n\n{also}"

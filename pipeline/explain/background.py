@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.store.reading import PatchStore
+from pipeline.look.patches import squared
 
 _LOOKED_AT = 8
 """Patches of a slide, those with the least tissue."""
@@ -16,12 +17,8 @@ _FEWEST = 256
 
 
 def square_tissue(store: PatchStore, row: int) -> NDArray[np.bool_]:
-    """Tissue under a patch; what sticks out of the slide holds none."""
-    found_HW = store.tissue_of(row)
-    side = max(round(store.attributes.extent / store.attributes.tissue_downsample), *found_HW.shape, 1)
-    whole_HW = np.zeros((side, side), np.bool_)
-    whole_HW[: found_HW.shape[0], : found_HW.shape[1]] = found_HW
-    return whole_HW
+    """Tissue under a patch; see `pipeline.look.patches.squared`."""
+    return squared(store.tissue_of(row), store.attributes.extent, store.attributes.tissue_downsample)
 
 
 def pixels_without_tissue(store: PatchStore) -> NDArray[Any]:

@@ -23,8 +23,7 @@ class Explanation:
     Attributes:
         table: GALLERY, in the order in which it is shown.
         facts: run, algorithm, threshold, fingerprints, counts, and what the maps mean (explain.json).
-        slides: by slide_id what became of it: `state`, `bounds` (where QuPath's frame begins), and `tumor`,
-            rings of its annotation, or null.
+        slides: by slide_id what became of it: `state`, and `tumor`, rings of its annotation, or null.
         folder: pictures lie in it, by the names of the table.
     """
 

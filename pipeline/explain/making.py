@@ -20,12 +20,10 @@ from pipeline.explain.maps import Mapper, gradcam_place
 from pipeline.explain.pictures import Drawer, Shown
 from pipeline.explain.ranking import by_errors
 from pipeline.explain.settings import ExplainSettings
-from pipeline.explain.slides import finest, reopened, tumor_outlines
+from pipeline.explain.slides import FINER, finest, reopened, tumor_outlines
 
 Watched = Callable[[Iterable[Any], str], Iterable[Any]]
 """Iterates, and shows how far it is."""
-_FINER = 1.01
-"""Level-0 pixels a stored one from which the slide shows more than the network saw."""
 
 
 class Gallery:
@@ -113,8 +111,8 @@ class Gallery:
                     if again.slide is not None and row is not None and classes is not None
                     else None
                 )
-                found[name] = {"state": again.state, "bounds": again.bounds, "tumor": outlines}
-                if again.slide is None or about.downsample < _FINER:
+                found[name] = {"state": again.state, "tumor": outlines}
+                if again.slide is None or about.downsample < FINER:
                     continue
                 for patch in self._chosen[self._chosen["slide_id"] == name].itertuples():
                     square_HWC = finest(again.slide, patch.x, patch.y, patch.extent, self._settings.fine_side)
@@ -138,7 +136,7 @@ class Gallery:
             "symmetries": self._card.test_time_symmetries,
             "brightfield": about.brightfield,
             "channels": list(about.channels),
-            "finer": about.downsample >= _FINER,
+            "finer": about.downsample >= FINER,
             "seen_mpp": about.mpp,
         }
 

@@ -22,8 +22,11 @@ from patching.resample import shrunk
 from patching.store.reading import StoreAttributes
 
 logger = logging.getLogger(__name__)
-State = Literal["same", "gone", "changed", "unreadable"]
-"""Of a slide since it was tiled; `gone` is moved, too."""
+State = Literal["same", "not_checked", "too_large", "gone", "changed", "unreadable"]
+"""Of a slide since it was tiled. `not_checked`: there, of the same size, but not compared; `too_large`: on no
+level has a patch as few pixels as are read for one picture; `gone` is moved, too."""
+FINER = 1.01
+"""Level-0 pixels a stored one from which the slide shows more than the network saw."""
 _LARGEST = 2**12
 """Pixels a side that are read for one picture: of a larger patch, a level that has fewer is."""
 _POINTS = 2_000
@@ -32,15 +35,10 @@ _POINTS = 2_000
 
 @dataclass(frozen=True)
 class Reopened:
-    """What became of a slide; `slide` is open where its state is `same`."""
+    """What became of a slide; `slide` is open where it is there, and has the size that was tiled."""
 
     state: State
     slide: AbstractSlide | None = None
-
-    @property
-    def bounds(self) -> list[int]:
-        """Where QuPath's frame begins at level 0; the corner where nobody can tell."""
-        return [0, 0] if self.slide is None else [self.slide.bounds.x, self.slide.bounds.y]
 
 
 @contextmanager
@@ -63,8 +61,12 @@ def reopened(row: SlideRow | None, about: StoreAttributes, *, check: bool) -> It
         yield Reopened("unreadable")
         return
     with slide:
-        fits = slide.size == Size(*about.slide_size) and slide.channels == about.channels
-        yield Reopened("same", slide) if fits else Reopened("changed")
+        if slide.size != Size(*about.slide_size) or slide.channels != about.channels:
+            yield Reopened("changed")
+        elif about.downsample >= FINER and _level(slide, about.extent) is None:
+            yield Reopened("too_large", slide)
+        else:
+            yield Reopened("same" if check else "not_checked", slide)
 
 
 def _state(row: SlideRow | None, about: StoreAttributes, *, check: bool) -> State:
@@ -78,7 +80,9 @@ def _state(row: SlideRow | None, about: StoreAttributes, *, check: bool) -> Stat
 
 
 def finest(slide: AbstractSlide, x: int, y: int, extent: int, side: int) -> NDArray[Any] | None:
-    """A square of a slide at its finest resolution, with at most `side` pixels a side; None where it fails.
+    """A square of a slide at its finest resolution, with at most `side` pixels a side.
+
+    None where it fails, or has too many pixels on every level.
 
     Args:
         slide: open.
@@ -86,17 +90,21 @@ def finest(slide: AbstractSlide, x: int, y: int, extent: int, side: int) -> NDAr
         extent: its side at level 0; what does not exist is background.
         side: where it has more pixels, their areas are averaged.
     """
-    fitting = [n for n, level in enumerate(slide.levels) if extent / level.downsample <= _LARGEST]
-    level = fitting[0] if fitting else len(slide.levels) - 1
+    level = _level(slide, extent)
+    if level is None:
+        return None
     pixels = max(1, round(extent / slide.levels[level].downsample))
     try:
-        region_HWC = slide.read_region(
-            Location(x, y), level, Size(min(pixels, _LARGEST), min(pixels, _LARGEST))
-        )
+        region_HWC = slide.read_region(Location(x, y), level, Size(pixels, pixels))
     except SlideError as error:
         logger.warning("%s: the place at %d, %d cannot be read: %s", slide, x, y, error)
         return None
     return shrunk(region_HWC, side)
+
+
+def _level(slide: AbstractSlide, extent: int) -> int | None:
+    fitting = (n for n, level in enumerate(slide.levels) if extent / level.downsample <= _LARGEST)
+    return next(fitting, None)
 
 
 def tumor_outlines(

@@ -20,6 +20,7 @@ from patching.store.reading import PatchStore
 from pipeline.artifacts import Paths
 from pipeline.intervention.sample import Stock, background_donors, generator, tissue_donors
 from pipeline.intervention.settings import Arm, InterveneSettings
+from pipeline.look.patches import squared
 
 _KEPT = 128
 """Patches in memory."""
@@ -149,9 +150,4 @@ def _sources(new: Pieced, donors: pd.DataFrame, row: pd.Series, used_HW: NDArray
 
 
 def _square(store: PatchStore, row: int) -> NDArray[np.bool_]:
-    """Tissue under a patch; what sticks out of the slide holds none."""
-    found_HW = store.tissue_of(row)
-    side = max(round(store.attributes.extent / store.attributes.tissue_downsample), *found_HW.shape)
-    whole_HW = np.zeros((side, side), np.bool_)
-    whole_HW[: found_HW.shape[0], : found_HW.shape[1]] = found_HW
-    return whole_HW
+    return squared(store.tissue_of(row), store.attributes.extent, store.attributes.tissue_downsample)

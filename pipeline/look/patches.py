@@ -58,6 +58,20 @@ def outlined(rgb_HWC: NDArray[np.uint8], mask_HW: NDArray[np.bool_], side: int) 
     return np.asarray(cv2.addWeighted(drawn_HWC, 0.55, outlined_HWC, 0.45, 0), np.uint8)
 
 
+def squared(mask_HW: NDArray[np.bool_], extent: int, downsample: float) -> NDArray[np.bool_]:
+    """Tissue under a patch as a square of one pixel or more; what sticks out of the slide holds none.
+
+    Args:
+        mask_HW: under the patch, cut at the slide's border; `patching.store.reading.PatchStore.tissue_of`.
+        extent: the patch's side at level 0.
+        downsample: level-0 pixels a pixel of the mask.
+    """
+    side = max(round(extent / downsample), *mask_HW.shape, 1)
+    whole_HW = np.zeros((side, side), np.bool_)
+    whole_HW[: mask_HW.shape[0], : mask_HW.shape[1]] = mask_HW
+    return whole_HW
+
+
 def resized(rgb_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The patch at `side` pixels: areas averaged, or where it is smaller its own pixels made larger."""
     how = cv2.INTER_AREA if rgb_HWC.shape[0] > side else cv2.INTER_NEAREST

@@ -81,9 +81,4 @@ def _picture(item: _Stored, range_C2: NDArray[np.float64], side: int) -> Markup:
 
 
 def _square_tissue(store: PatchStore, row: int) -> NDArray[np.bool_]:
-    """Tissue under a patch; what sticks out of the slide holds none."""
-    found_HW = store.tissue_of(row)
-    side = max(round(store.attributes.extent / store.attributes.tissue_downsample), *found_HW.shape)
-    whole_HW = np.zeros((side, side), np.bool_)
-    whole_HW[: found_HW.shape[0], : found_HW.shape[1]] = found_HW
-    return whole_HW
+    return pictures.squared(store.tissue_of(row), store.attributes.extent, store.attributes.tissue_downsample)

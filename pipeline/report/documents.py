@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.cards.data_card import DataFacts, data_card
-from pipeline.cards.markdown import text
 from pipeline.cards.model_card import model_card, read_card
 from pipeline.cards.study_evidence import evidence_of
 from pipeline.cards.words import fed
 from pipeline.cohort.duplicates import Twins
 from pipeline.config import Context
-from pipeline.files import file_fingerprint, replacing
+from pipeline.files import file_fingerprint
 from pipeline.provenance import git_commit, versions
 from pipeline.report.panels.flow import flow_shown, threshold_shown
 from pipeline.report.panels.provenance import data_fingerprints
@@ -38,16 +37,13 @@ _OF_DATA = {
 """Statements that a card shows, and under which words."""
 
 
-def write_documents(context: Context, sources: Sources) -> None:
-    """Write both cards beside the report.
+def documents_of(context: Context, sources: Sources) -> dict[str, str]:
+    """Both cards by the names of their files.
 
     Raises:
         ArtifactError: the model's card or its evaluation is missing or damaged.
     """
-    written = {MODEL_CARD: _model_card(context, sources), DATA_CARD: _data_card(sources)}
-    for name, content in written.items():
-        with replacing(context.paths.report.with_name(name)) as part:
-            part.write_text(content, encoding="utf-8")
+    return {MODEL_CARD: _model_card(context, sources), DATA_CARD: _data_card(sources)}
 
 
 def run_shown(sources: Sources) -> Tested:
@@ -96,7 +92,7 @@ def _data_card(sources: Sources) -> str:
             twins=tuple(_renamed(each, sources) for each in evidence.twins),
             warned=len(evidence.warnings),
             said=_said(sources, _OF_DATA),
-            made={text(name): digest for name, digest in data_fingerprints(evidence).items()},
+            made=data_fingerprints(evidence),
         )
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from models.data.splitting import TEST
 from patching.errors import ArtifactError
+from patching.geometry import Location
 from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
 from pipeline.cohort.duplicates import Twins, twins_of
 from pipeline.cohort.flow import read_listed
@@ -27,6 +28,7 @@ from pipeline.results.runs import listed_runs
 from pipeline.results.tested import Tested
 
 _NAMED = 3
+FRAME_UNKNOWN = "Where QuPath’s frame begins on these slides is not known: run evenpatch ingest again."
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 
 
@@ -36,7 +38,6 @@ class Evidence:
 
     Attributes:
         description: the cohort file's sentence. limits: its own, a sentence each.
-        is_phantom: whether the cohort is generated.
         montages: whether slides are montages of loose patches, so that places on them mean nothing.
         file: the cohort's file. is_phantom: whether the cohort is generated.
         listed: slide_id and patient_id of slides.csv, as it is now; none where it cannot be read.
@@ -86,6 +87,12 @@ class Evidence:
     def twins(self) -> tuple[Twins, ...]:
         """Slides of the same content."""
         return twins_of(self.slides, self.index)
+
+    @cached_property
+    def bounds(self) -> dict[str, Location] | None:
+        """Where QuPath's frame begins, by slide_id; other slides' at the corner. None of an old ingest."""
+        found = self.ingested.get("bounds")
+        return None if found is None else {name: Location(*place) for name, place in found.items()}
 
     @property
     def test_patients(self) -> int:

@@ -52,22 +52,29 @@ def shown_panels(sources: Sources) -> list[Panel]:
 
 
 def write_beside(sources: Sources, folder: Path) -> None:
-    """Write what lies beside the report: a folder each of the panels that have files, whole or not at all.
+    """Write what lies beside the report: a folder each of the panels that have files, all or nothing.
+
+    Nothing is replaced before all is made.
 
     Args:
         sources: of the report.
         folder: that the report lies in; files of an earlier report that are in the way go.
     """
     shown = shown_panels(sources)
-    for panel in PANELS:
-        whole, part = folder / panel.name, folder / f".{panel.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        for name, content in panel.files(sources) if panel.files and panel in shown else ():
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            (part / name).write_bytes(content)
-        shutil.rmtree(whole, ignore_errors=True)
-        if part.is_dir():
-            part.rename(whole)
+    parts = {folder / panel.name: folder / f".{panel.name}.part" for panel in PANELS}
+    try:
+        for panel, part in zip(PANELS, parts.values(), strict=True):
+            shutil.rmtree(part, ignore_errors=True)
+            for name, content in panel.files(sources) if panel.files and panel in shown else ():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                (part / name).write_bytes(content)
+        for whole, part in parts.items():
+            shutil.rmtree(whole, ignore_errors=True)
+            if part.is_dir():
+                part.rename(whole)
+    finally:
+        for part in parts.values():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:

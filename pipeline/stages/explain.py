@@ -66,13 +66,11 @@ def run(context: Context, options: argparse.Namespace) -> None:
                 "threshold": subject.threshold,
                 "fingerprints": fingerprints_of(paths, subject.name),
                 "settings": settings.model_dump(exclude={"device"}),
-                "decision_threshold": card.decision.threshold,
                 "patches": len(subject.rows),
-                "without_probability": int(subject.rows["probability"].isna().sum()),
                 "maps": meaning,
             },
         )
-    lacking = sorted({row["state"] for row in found.values()} - {"same"})
+    lacking = sorted({row["state"] for row in found.values()} - {"same", "not_checked"})
     logger.info(
         "%s: %d patches of %d slides%s",
         subject.name,

@@ -13,10 +13,9 @@ import logging
 
 from pipeline.config import Context, load_stage
 from pipeline.files import replacing
-from pipeline.report.documents import write_documents
+from pipeline.report.documents import documents_of
 from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
-from pipeline.results.audit.export import audit_table
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +33,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
     sources = gather(context, settings)
     page = render(sources)
+    documents = documents_of(context, sources)
     write_beside(sources, context.paths.report.parent)
-    write_documents(context, sources)
-    with replacing(context.paths.report) as part:
-        part.write_text(page, encoding="utf-8")
-    with replacing(context.paths.report.parent / "exports" / "audit.csv") as part:
-        audit_table(sources.audit).to_csv(part, index=False, lineterminator="\n")
+    # The report comes last: one that is there has all that it links to.
+    for name, content in {**documents, context.paths.report.name: page}.items():
+        with replacing(context.paths.report.with_name(name)) as part:
+            part.write_text(content, encoding="utf-8")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

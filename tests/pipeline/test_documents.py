@@ -11,17 +11,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from models.data.splitting import SPLITS
 from pipeline.artifacts import Paths
-from pipeline.cards.markdown import table, text
+from pipeline.cards.markdown import code, table, text
 from pipeline.cli import main
 from pipeline.cohort.duplicates import twins_of
 from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
 from pipeline.config import Context, load_stage, load_yaml
+from pipeline.look.html import make_environment
+from pipeline.report import documents
 from pipeline.report.documents import DOCUMENTS
 from pipeline.report.guidelines.checklist import (
     ANSWERED,
@@ -35,7 +38,7 @@ from pipeline.report.guidelines.checklist import (
 )
 from pipeline.report.guidelines.statements import Statements
 from pipeline.report.page import render
-from pipeline.report.panels import flow, guidelines, provenance
+from pipeline.report.panels import cohort, flow, guidelines, provenance
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.stages import report
@@ -363,6 +366,20 @@ def test_slides_of_the_same_content_are_found_across_splits_first() -> None:
     assert len(twins_of(slides.assign(series=["0", "1", "", "", "", ""]), patches)) == 2
 
 
+def test_a_thousand_left_out_slides_are_fifty_rows_and_a_file(sources: Sources) -> None:
+    names = [f"x{number}" for number in range(1000)]
+    excluded = pd.DataFrame({"slide_id": names, "stage": "ingest", "error": "E", "reason": "damaged"})
+    evidence = replace(sources.evidence, excluded=excluded, warnings={name: ["dark"] for name in names[:53]})
+    many = replace(sources, evidence=evidence)
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    page = environment.get_template("cohort.html").render(cohort.values(many))
+    assert (page.count("<td>damaged</td>"), page.count("<td>dark</td>")) == (50, 50)
+    assert "And 950 more: <code>data/toy/cohort/excluded.csv</code>" in page
+    assert "And 3 more: <code>data/toy/overlays/cohort.html</code>" in page
+    assert "<b>53 slides.</b>" in page
+    assert "1,000 of 1,016 listed" in page
+
+
 # The cards.
 
 
@@ -412,6 +429,30 @@ def test_words_of_others_stay_in_their_cell(words: str) -> None:
     (row,) = table(("a",), [(text(words),)]).splitlines()[2:] or [""]
     assert len(re.findall(r"(?<!\\)\|", row)) == 2
     assert "<" not in row
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec="utf-8", categories=["L", "P", "S"]), min_size=1))
+@example("a`|``b_c*")
+@example("``")
+def test_code_is_read_as_it_is(words: str) -> None:
+    """By another reader of Markdown."""
+    parsed = MarkdownIt("commonmark").enable("table").parse(table(("a", "b"), [(code(words), "c")]))
+    cells = [each for each in parsed if each.type == "inline"][2:]
+    assert [cell.content for cell in cells[1:]] == ["c"]
+    (inside,) = cells[0].children or []
+    assert (inside.type, inside.content) == ("code_inline", words)
+
+
+def test_names_in_the_data_card_are_escaped_once(
+    finished_cohort: Context, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "data_fingerprints", lambda _: {"data/oral_oscc/slides.csv": "ab"})
+    file = sources.evidence.file.model_copy(update={"manifest": "my_`slides`|.csv"})
+    changed = replace(sources, evidence=replace(sources.evidence, file=file))
+    written = documents.documents_of(finished_cohort, changed)["data_card.md"]
+    assert "| `data/oral_oscc/slides.csv` | `ab` |" in written
+    assert r"| slides.csv | ``my_`slides`\|.csv`` |" in written
 
 
 # Provenance.

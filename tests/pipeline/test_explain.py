@@ -25,6 +25,7 @@ from pipeline.explain.ranking import by_errors, carrying
 from pipeline.explain.settings import ExplainSettings
 from pipeline.explain.slides import finest, reopened, tumor_outlines
 from pipeline.explain.subject import subject_of
+from pipeline.look.patches import squared
 from pipeline.stages import explain
 from tests.pipeline.finished import store_attributes
 
@@ -177,7 +178,9 @@ def test_a_slide_that_is_no_longer_what_was_tiled_is_told(tmp_path: Path) -> Non
     with reopened(row, about, check=True) as again:
         assert again.state == "same"
         assert again.slide is not None
-        assert again.bounds == [0, 0]
+    with reopened(row, about, check=False) as again:
+        assert again.state == "not_checked"
+        assert again.slide is not None
     with reopened(row, replace(about, fingerprint="0" * 64), check=True) as again:
         assert (again.state, again.slide) == ("changed", None)
     with reopened(row, replace(about, slide_size=(300, 100)), check=False) as again:
@@ -190,6 +193,21 @@ def test_a_slide_that_is_no_longer_what_was_tiled_is_told(tmp_path: Path) -> Non
         assert again.state == "gone"
     with reopened(None, about, check=True) as again:
         assert again.state == "gone"
+
+
+def test_a_patch_that_is_too_large_to_be_read_is_told_and_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "single.tif"
+    tifffile.imwrite(path, np.full((200, 300), 7, np.uint16), photometric="minisblack", tile=(64, 64))
+    row = SlideRow("s-p03", "p03", (path,), ("SHG",))
+    about = replace(store_attributes("s-p03"), fingerprint=fingerprint(row.images), channels=("SHG",))
+    large = replace(about, downsample=512, extent=8192)
+    with reopened(row, large, check=True) as again:
+        assert again.state == "too_large"
+        assert again.slide is not None
+        assert finest(again.slide, 0, 0, large.extent, side=100) is None
+    # What the network saw is all that the slide has: nothing finer is missing.
+    with reopened(row, replace(large, downsample=1), check=True) as again:
+        assert again.state == "same"
 
 
 def test_annotations_are_thinned_and_kept(tmp_path: Path) -> None:
@@ -309,6 +327,15 @@ def test_without_test_patients_the_hand_over_is_empty(finished_cohort: Context, 
     explain.run(context, Namespace())
     assert handed_over(context).table.empty
     assert json.loads((context.paths.explained / "explain.json").read_text())["patches"] == 0
+
+
+def test_tissue_of_a_patch_at_the_border_is_made_a_square() -> None:
+    square_HW = squared(np.ones((2, 3), np.bool_), extent=17, downsample=4)
+    assert square_HW.shape == (4, 4)
+    assert square_HW[:2, :3].all()
+    assert square_HW.sum() == 6
+    # Of a patch smaller than a pixel of the mask.
+    assert squared(np.zeros((0, 0), np.bool_), extent=1, downsample=4).tolist() == [[False]]
 
 
 def test_settings_are_those_of_the_shipped_file(explained_cohort: Context) -> None:

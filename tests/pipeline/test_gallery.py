@@ -30,11 +30,14 @@ from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.stages import report
 from pipeline.training.layout import TISSUE
 
+BOUNDS = {"s-p03": [37, 11]}
+
 
 @pytest.fixture(scope="module")
 def sources(explained_cohort: Context) -> Sources:
     settings = load_stage(explained_cohort.configs, explained_cohort.cohort, "report", ReportSettings)
-    return gather(explained_cohort, settings)
+    found = gather(explained_cohort, settings)
+    return replace(found, evidence=replace(found.evidence, ingested={"bounds": BOUNDS}))
 
 
 def rendered(name: str, panel: object, sources: Sources) -> str:
@@ -68,7 +71,7 @@ def test_errors_stand_beside_their_controls_with_words_for_every_picture(sources
     assert len(alts) == page.count("<img") > 80
     assert all(re.search(r"\d", alt) for alt in alts if not alt.startswith("Grad-CAM"))
     assert "Maps mislead" in page
-    assert "<b>Occlusion</b>" in page
+    assert page.index("<b>Occlusion</b>") < page.index("Maps mislead")
     assert "Grad-CAM</b> of layer4, which has 1 × 1 places" in page
     # Slides are nowhere: told once for all, and for every patch.
     assert "4 are gone or were moved" in page
@@ -123,6 +126,43 @@ def test_every_patch_of_the_gallery_is_in_its_slides_file(sources: Sources) -> N
     page = rendered("gallery", gallery, sources)
     linked = set(re.findall(r'href="([^"#]*)"', page))
     assert linked == {f"gallery/{name}" for name in written}
+
+
+def test_places_are_counted_from_the_frame_that_ingest_found(sources: Sources) -> None:
+    """The slides are gone, and tell nothing any more."""
+    found = gallery.explained(sources)
+    assert isinstance(found, Explanation)
+    written = dict(gallery.files(sources))
+    for row in found.table.drop_duplicates("slide_id").itertuples():
+        features = json.loads(written[f"{row.slide_id}.geojson"])["features"]
+        (feature,) = [each for each in features if each["properties"]["metadata"]["patch"] == row.patch_id]
+        x, y = BOUNDS.get(str(row.slide_id), (0, 0))
+        assert feature["geometry"]["coordinates"][0][0] == [row.x - x, row.y - y]
+    assert "s-p03.geojson" in written
+
+
+def test_without_a_known_frame_there_is_no_file(sources: Sources) -> None:
+    old = replace(sources, evidence=replace(sources.evidence, ingested={}))
+    assert list(gallery.files(old)) == []
+    page = rendered("gallery", gallery, old)
+    assert "There are no files for QuPath. Where QuPath’s frame begins on these slides is not known" in page
+    assert ".geojson" not in page
+
+
+def test_only_checked_slides_count_as_found_again(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gallery.explained(sources)
+    assert isinstance(found, Explanation)
+    states = dict.fromkeys(found.slides, "gone") | {"s-p03": "not_checked", "s-p07": "too_large"}
+    table = found.table.assign(slide_state=found.table["slide_id"].map(states))
+    changed = replace(found, table=table, slides={name: {"state": told} for name, told in states.items()})
+    monkeypatch.setattr(gallery, "explained", lambda _: changed)
+    page = rendered("gallery", gallery, sources)
+    assert "Of 3 slides that were looked for again, " in page
+    assert "1 have no level on which so large a patch is read" in page
+    assert "Whether 1 of the slides have changed since they were tiled was not checked" in page
+    told = {"gone": "is gone or was moved", "too_large": "has no level on which so large a patch is read"}
+    for state, words in told.items():
+        assert page.count(f"the slide {words}") == (table["slide_state"] == state).sum()
 
 
 def test_hashed_ids_are_all_that_is_told(sources: Sources, explained_cohort: Context) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from patching.geometry import Location, Size
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment
+from pipeline.report import documents
 from pipeline.report.exports.record import MetricsRecord, metrics_schema
 from pipeline.report.exports.tables import COLUMNS
 from pipeline.report.names import Names
@@ -24,6 +26,7 @@ from pipeline.report.page import write_beside
 from pipeline.report.panels import exports
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.stages import report
 from tests.pipeline.deployment.qupath import read_features
 from tests.pipeline.finished import SIDE
 
@@ -161,12 +164,41 @@ def test_montages_get_no_maps_and_say_so(sources: Sources) -> None:
     assert "montages" in exports.values(montages)["chosen"].left_out
 
 
-def test_slides_whose_frame_is_unknown_get_no_tiles(sources: Sources, tmp_path: Path) -> None:
-    paths = Paths(tmp_path, sources.evidence.paths.cohort)
-    shutil.copytree(sources.evidence.paths.root, tmp_path, dirs_exist_ok=True)
-    (paths.ingested / "summary.json").write_text("{}")
-    chosen = exports.values(replace(sources, evidence=replace(sources.evidence, paths=paths)))["chosen"]
+def test_slides_whose_frame_is_unknown_get_no_tiles(sources: Sources) -> None:
+    chosen = exports.values(replace(sources, evidence=replace(sources.evidence, ingested={})))["chosen"]
     assert (chosen.names, chosen.left_out[-27:]) == ((), "run evenpatch ingest again.")
+
+
+def test_the_audit_is_there_without_test_patients(written: Path, sources: Sources, tmp_path: Path) -> None:
+    assert "tissue" in pd.read_csv(written / "audit.csv")["attribute"].iloc[0]
+    write_beside(replace(sources, boards={}), tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == [
+        "exports/audit.csv"
+    ]
+
+
+def test_a_report_that_cannot_be_made_leaves_the_earlier_one(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError("the disk is full")
+
+    shutil.copytree(context.paths.root, tmp_path, dirs_exist_ok=True)
+    again = Context(context.cohort, Paths(tmp_path, context.cohort), tmp_path / "configs")
+    folder = again.paths.report.parent
+    earlier = ("slides/slides.csv", "exports/audit.csv", "model_card.md", "data_card.md", "report.html")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in earlier:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("an earlier report's")
+    for where, name in ((exports, "metrics_schema"), (documents, "data_card")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, failing)
+            with pytest.raises(OSError, match="full"):
+                report.run(again, Namespace())
+        left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert left == set(earlier)
+        assert {(folder / name).read_text() for name in earlier} == {"an earlier report's"}
 
 
 def test_the_slides_with_most_errors_are_kept(sources: Sources, predictions: pd.DataFrame) -> None:

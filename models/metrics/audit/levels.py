@@ -19,22 +19,22 @@ def slide_levels(
 ) -> NDArray[np.float64]:
     """Level of every patch's slide, [N]; NaN where no patch of the slide has a value.
 
-        The mean over the slide's patches, less what label and stratum give within slides (a linear model with a
-        constant for every slide, the analysis of covariance). Where no slide has both labels, the label's part
-        cannot be told from the slides', and stays in their levels.
+    The mean over the slide's patches, less what label and stratum give within slides (a linear model with a
+    constant for every slide, the analysis of covariance). Where no slide has both labels, the label's part
+    cannot be told from the slides', and stays in their levels.
 
-        What label and stratum give is estimated on `known_N` alone. It is taken off by every slide's own shares
-        of label 1 and of the strata, those of other slides too: a test slide's level uses its labels, to be freed
-        of them. It uses no prediction, and errors are compared at equal label. Where label 1 gives something else
-        on a test slide than on the known ones, the difference times the slide's share of it stays in the level.
+    What label and stratum give is estimated on `known_N` alone. It is taken off by every slide's own shares
+    of label 1 and of the strata, those of other slides too: a test slide's level uses its labels, to be freed
+    of them. It uses no prediction, and errors are compared at equal label. Where label 1 gives something else
+    on a test slide than on the known ones, the difference times the slide's share of it stays in the level.
 
-        Args:
-            value_N: the measure; NaN where there is none.
-            label_N: 0 or 1.
-            stratum_N: of tissue, from 0 on.
-            slide_N: number of every patch's slide, from 0 on.
-                known_N: patches on which the effects of label and stratum are estimated: those of training.
-        """
+    Args:
+        value_N: the measure; NaN where there is none.
+        label_N: 0 or 1.
+        stratum_N: of tissue, from 0 on.
+        slide_N: number of every patch's slide, from 0 on.
+            known_N: patches on which the effects of label and stratum are estimated: those of training.
+    """
     finite_N = np.isfinite(value_N)
     n_slides = int(slide_N.max(initial=-1)) + 1
     mean_J, share_JD = _slide_means(value_N, label_N, stratum_N, slide_N, finite_N, n_slides)

@@ -13,11 +13,10 @@ from models.networks.card import DecisionCard
 from models.networks.decision_words import briefly, decided_plainly
 from patching.geometry import Location, Mpp, Size
 from patching.store.reading import PatchStore, StoreAttributes
-from pipeline.files import read_json
 from pipeline.look.geojson import Tiles, write_tiles_into
 from pipeline.look.heatmap import HeatGrid, painted
 from pipeline.look.heatmap_picture import HeatContent, draw_heat, with_legend
-from pipeline.report.evidence import Evidence
+from pipeline.report.evidence import FRAME_UNKNOWN
 from pipeline.report.sources import Sources
 
 _CLASSES = ("normal", "tumor")
@@ -56,23 +55,11 @@ def chosen_slides(sources: Sources, table: pd.DataFrame) -> Chosen:
         return Chosen(
             (), len(names), {}, "The slides are montages of loose patches: a map of one shows no place."
         )
-    bounds = _bounds(sources.evidence)
+    bounds = sources.evidence.bounds
     if bounds is None:
-        why = "Where QuPath’s frame begins on these slides is not known: run evenpatch ingest again."
-        return Chosen((), len(names), {}, why)
+        return Chosen((), len(names), {}, FRAME_UNKNOWN)
     few = f"Those with the most wrong patches, at most {most:,} (exports in configs/report.yaml)."
     return Chosen(tuple(names[:most]), len(names), bounds, few if len(names) > most else "")
-
-
-def _bounds(evidence: Evidence) -> dict[str, Location] | None:
-    """As ingest found them; none where an earlier version ran it."""
-    content = read_json(evidence.paths.ingested / "summary.json", "ingest") if _ingested(evidence) else {}
-    found = content.get("bounds")
-    return None if found is None else {name: Location(*place) for name, place in found.items()}
-
-
-def _ingested(evidence: Evidence) -> bool:
-    return (evidence.paths.ingested / "summary.json").is_file()
 
 
 def slide_files(

@@ -1,30 +1,40 @@
 """Patients, slides and patches of every split; what was left out or warned of; a few slides' grids."""
 
 from collections.abc import Hashable, Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from models.data.splitting import SPLITS
+from pipeline.artifacts import Paths
 from pipeline.look.html import small_picture
 from pipeline.report.evidence import Evidence
 from pipeline.report.names import Names
 from pipeline.report.sources import Sources
 
 _OVERLAY_SIDE = 640
+_MOST = 50
+"""Slides listed of each kind: files hold all."""
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """Counts per split, the excluded slides, and overlays of the first slides of each label."""
-    evidence = sources.evidence
-    total = len(evidence.slides) + int((evidence.excluded["stage"] == "ingest").sum())
+    evidence, paths = sources.evidence, sources.evidence.paths
+    warned, excluded = evidence.warnings, evidence.excluded
+    total = len(evidence.slides) + int((excluded["stage"] == "ingest").sum())
     return {
         "counts": split_counts(evidence.index),
-        "excluded": [_excluded(row, sources.ids) for row in evidence.excluded.to_dict("records")],
+        "excluded": [_excluded(row, sources.ids) for row in excluded.head(_MOST).to_dict("records")],
+        "n_excluded": len(excluded),
+        "excluded_files": [_named(paths, file) for file in (paths.ingest_excluded, paths.tile_excluded)],
         "total": total,
         "budget": evidence.error_budget,
-        "warned": {sources.ids.slide(name): told for name, told in evidence.warnings.items()},
+        "warned": {sources.ids.slide(name): warned[name] for name in islice(warned, _MOST)},
+        "more_warned": max(0, len(warned) - _MOST),
+        "warned_file": _named(paths, paths.overlays / "cohort.html"),
         # The slide's name is drawn into them.
         "overlays": [] if sources.ids.hidden else _overlays(evidence, sources.settings.overlays),
     }
@@ -56,6 +66,10 @@ def _excluded(row: Mapping[Hashable, Any], ids: Names) -> dict[str, Any]:
         "error": row["error"],
         "reason": reason,
     }
+
+
+def _named(paths: Paths, file: Path) -> str:
+    return file.relative_to(paths.root).as_posix()
 
 
 def _overlays(evidence: Evidence, wanted: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from pipeline.report.exports.slides import Chosen, chosen_slides, slide_files
 from pipeline.report.exports.tables import groups_csv, predictions_of, predictions_parquet, run_of
 from pipeline.report.panels import calibration, metrics
 from pipeline.report.sources import Sources, Subject
+from pipeline.results.audit.export import audit_table
 from pipeline.results.clinical.parts import SUMMARY
 
 
@@ -33,7 +34,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 
 def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
-    """groups.csv, predictions.parquet, metrics.json with its schema, and slides/."""
+    """audit.csv; of a tested model groups.csv, predictions.parquet, metrics.json, its schema, and slides/."""
+    yield "audit.csv", audit_table(sources.audit).to_csv(index=False, lineterminator="\n").encode()
     subject = sources.subject
     if subject is None or not subject.method.operating:
         return

@@ -19,6 +19,7 @@ from pipeline.explain.handover import Explanation, explanation_of
 from pipeline.look.html import jpeg_uri
 from pipeline.look.patches import COLOR_NAMES
 from pipeline.look.places import Place, places_geojson
+from pipeline.report.evidence import FRAME_UNKNOWN
 from pipeline.report.sources import Sources
 from pipeline.results.tested import base_of
 from pipeline.training.layout import TISSUE
@@ -30,6 +31,8 @@ _ROLES = {
     "typical": "Typical errors",
     "random": "Picked by hash, right or wrong",
 }
+_THERE = ("same", "not_checked")
+"""States of slides that have all pictures."""
 _THUMBNAIL = 176
 _COLORS = {True: (0, 114, 178), False: (213, 94, 0)}
 """In QuPath: of right and of wrong patches."""
@@ -51,7 +54,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         return {"lacking": found}
     table = found.table.assign(number=range(len(found.table)))
     pictured = _pictured(found, sources.settings.gallery_mb)
-    maps = found.facts["maps"]
+    maps, states = found.facts["maps"], Counter(str(row["state"]) for row in found.slides.values())
     return {
         "lacking": "",
         "maps": maps,
@@ -62,23 +65,25 @@ def values(sources: Sources) -> Mapping[str, Any]:
             for group, name in enumerate(TISSUE.names)
         ],
         "left_out": len(table) - len(pictured),
-        "states": {state: count for state, count in _states(found.slides).items() if state != "same"},
-        "slides": len(found.slides),
+        "frame_unknown": FRAME_UNKNOWN if sources.evidence.bounds is None else "",
+        "states": {state: count for state, count in states.items() if state not in _THERE},
+        "slides": sum(states.values()) - states["not_checked"],
+        "not_checked": table.loc[table["slide_state"] == "not_checked", "slide_id"].nunique(),
     }
 
 
 def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
-    """A GeoJSON for each slide that has a patch in the gallery."""
-    found = explained(sources)
-    if isinstance(found, str):
+    """A GeoJSON for each slide that has a patch in the gallery; none where its frame is not known."""
+    found, bounds = explained(sources), sources.evidence.bounds
+    if isinstance(found, str) or bounds is None:
         return
     for slide_id, part in found.table.groupby("slide_id"):
         about = PatchStore.open(sources.evidence.paths.store(str(slide_id))).attributes
         places = [_place(sources, row) for row in part.to_dict("records")]
-        bounds = Location(*found.slides[str(slide_id)]["bounds"])
+        begin = bounds.get(str(slide_id), Location(0, 0))
         yield (
             f"{sources.ids.slide(slide_id)}.geojson",
-            places_geojson(places, bounds, Size(*about.slide_size)),
+            places_geojson(places, begin, Size(*about.slide_size)),
         )
 
 
@@ -125,7 +130,7 @@ def _patch(
         "shown": shown,
         "pictures": {kind: None if data is None else _uri(data) for kind, data in names.items()},
         "place": place,
-        "file": f"gallery/{ids.slide(row['slide_id'])}.geojson",
+        "file": "" if sources.evidence.bounds is None else f"gallery/{ids.slide(row['slide_id'])}.geojson",
     }
 
 
@@ -159,10 +164,6 @@ def _legend(maps: Mapping[str, Any]) -> list[tuple[str, str]]:
     channels = maps["channels"]
     colors = COLOR_NAMES[min(len(channels), 3)]
     return [] if maps["brightfield"] else list(zip(channels, colors, strict=False))
-
-
-def _states(slides: Mapping[str, Any]) -> dict[str, int]:
-    return dict(Counter(str(row["state"]) for row in slides.values()))
 
 
 def _uri(data: bytes) -> Markup:

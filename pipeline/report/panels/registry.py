@@ -122,7 +122,6 @@ PANELS = (
         "Files for other programs",
         Question.MADE,
         exports.values,
-        tested=True,
         appendix=True,
         files=exports.files,
     ),
