@@ -1,5 +1,6 @@
 """From pixels that do not exist to patches that say so."""
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,8 @@ def test_warnings_of_detection_go_with_the_slide(
         return replace(find(detector, image_HWC, mpp, **how), warnings=("everything is tissue: 0.9 of it",))
 
     monkeypatch.setattr(WholeDetector, "find", told)
-    store = tiled(sparse_path, tmp_path)
+    with caplog.at_level(logging.INFO):
+        store = tiled(sparse_path, tmp_path)
     assert store.attributes.warnings == ("everything is tissue: 0.9 of it",)
     assert "s: everything is tissue: 0.9 of it" in caplog.text
     np.testing.assert_array_equal(seen["covered_HW"], holed((200, 300), HOLES))
