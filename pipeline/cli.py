@@ -66,7 +66,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         description="Patch-wise tumor classification that holds up in every group, not only on average.",
         epilog="The stages run in this order: ingest, tile, statistics, split, attribute, shortcuts, train, "
         "evaluate, explain, intervene, report, track. `dvc repro` runs them all; `register` is yours to "
-        "call. A benchmark of images takes `import` instead of all before `train`. Without a project, in any folder: "
+        "call. A benchmark of images takes `import` instead of all before `train`. Without a project, in "
+        "any folder: "
         f"{', '.join(_standalone()) or 'none'}.",
     )
     parser.add_argument("--version", action="version", version=f"evenpatch {version_of('evenpatch')}")
