@@ -130,7 +130,7 @@ def test_the_help_leaves_registering_out_of_repro(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         main(["--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "evaluate, report, track. `dvc repro` runs them all" in told
+    assert "evaluate, explain, intervene, report, track. `dvc repro` runs them all" in told
 
 
 def test_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:

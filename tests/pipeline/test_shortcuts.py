@@ -163,7 +163,7 @@ def test_a_benchmark_without_tissue_is_refused(own: Context) -> None:
 
 def test_the_report_tells_what_was_found(sources: Sources) -> None:
     page = render(sources)
-    section = page[page.index('<section id="shortcuts">') :]
+    section = page[page.index('<section id="shortcuts"') :]
     section = section[: section.index("</section>")]
     assert "Not shown" not in section
     assert section.count("<caption>") == 2
