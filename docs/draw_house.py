@@ -35,6 +35,7 @@ WORDS = {
     "pipeline.provenance": "where it comes from",
     "pipeline.artifacts": "every path",
     "pipeline.files": "whole or not at all",
+    "pipeline.locks": "one writer, or readers",
     "pipeline.flattening": "nested to flat",
     "pipeline.defaults": "what is shipped",
     "models.training": "one loop for all methods",

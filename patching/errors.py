@@ -3,6 +3,7 @@
     EvenpatchError
     ├── ConfigError(ValueError)            a YAML file or a setting
     ├── ManifestError(ValueError)          slides.csv
+    ├── BusyError                          another process is at work on the same files
     ├── ErrorBudgetError                   more bad slides than the cohort allows
     ├── EmptyCohortError                   slides that are sound, and not one patch from any of them
     ├── SlideError(OSError)
@@ -61,6 +62,10 @@ class ConfigError(EvenpatchError, ValueError):
 
 class ManifestError(EvenpatchError, ValueError):
     """The cohort's slides.csv is wrong."""
+
+
+class BusyError(EvenpatchError):
+    """Another process writes what this one needs, or reads what this one would write."""
 
 
 class ErrorBudgetError(EvenpatchError):

@@ -5,15 +5,16 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from models.training.interruption import StopRequested
 from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
-from pipeline.artifacts import Paths
+from pipeline.artifacts import Paths, run_name
 from pipeline.config import Context, load_yaml
 from pipeline.defaults import params_file
+from pipeline.locks import Claim, held
 from pipeline.provenance import version_of
 from pipeline.verbs import VERBS, Verb, check_sections
 
@@ -104,12 +105,48 @@ def _add_project(parser: argparse.ArgumentParser, verb: Verb) -> None:
         + ("phantom)" if verb.chooses_cohort else "the selected one, `cohort` of configs/params.yaml)"),
     )
     parser.add_argument("--root", type=Path, default=Path(), help="folder with configs/ (default: this one)")
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to wait for another process at work on the same files (default: until it has ended)",
+    )
 
 
 def _in_project(
     run: Callable[[Context, argparse.Namespace], None],
 ) -> Callable[[argparse.Namespace], None]:
-    return lambda options: run(_context(options), options)
+    def locked(options: argparse.Namespace) -> None:
+        context = _context(options)
+        # torchrun's first process writes for all, and the others do not wait for it long.
+        several, first = os.environ.get("WORLD_SIZE", "1") != "1", os.environ.get("RANK", "0") == "0"
+        claims = _claims(VERBS[options.verb], context.paths, options) if first else []
+        with held(claims, options.verb, 0.0 if several else options.wait):
+            run(context, options)
+
+    return locked
+
+
+def _claims(verb: Verb, paths: Paths, options: argparse.Namespace) -> Iterator[Claim]:
+    """A lock for each thing that the verb reads or writes, where neither DVC nor a stage removes anything."""
+    run = ""
+    if any("{run}" in place for place in verb.writes):
+        run = run_name(options.algorithm, options.threshold, getattr(options, "seed", None))
+    for places, alone in ((verb.reads, False), (verb.writes, True)):
+        for place in places:
+            kind, _, name = place.format(run=run).partition("/")
+            folder = {"data": paths.data, "outputs": paths.outputs}[kind]
+            # What is not there yet cannot be read.
+            if alone or folder.is_dir():
+                told = (folder / name).relative_to(paths.root).as_posix()
+                yield Claim(folder / ".locks" / name.replace("/", "-"), told, alone)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds >= 0:
+        raise ValueError
+    return seconds
 
 
 def _context(options: argparse.Namespace) -> Context:

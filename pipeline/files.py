@@ -1,6 +1,5 @@
 """How hand-overs are read, checked, and written whole or not at all."""
 
-import fcntl
 import hashlib
 import json
 import math
@@ -122,23 +121,3 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the folder to this process: two would count work twice, or rename each other's halves.
-
-    Raises:
-        ArtifactError: another process has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtifactError(
-                has=f"another process at work in {folder}",
-                needs="one at a time",
-                do="wait for it, or stop it",
-            ) from error
-        yield

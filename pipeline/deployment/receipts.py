@@ -3,12 +3,10 @@
 They lie apart from the outputs in `.receipts`, since they name the state of the code.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,34 +116,6 @@ def forget(out: Path, slide_id: str) -> None:
         )
     receipt.unlink(missing_ok=True)
     remove(folder)
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Keep other runs out of a folder while the block lasts.
-
-    Raises:
-        ConfigError: another run is at work there, or nothing can be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("a")  # not "w": whose file it is, nobody knows
-    except OSError as error:
-        raise ConfigError(
-            has=f"{out}, in which nothing can be written ({error.strerror})",
-            needs="a folder for the outputs",
-            do="name another one with `--out`, or change the permissions",
-        ) from error
-    with file as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                has=f"{out}, where another prediction is at work",
-                needs="a folder for each run at a time",
-                do="wait for its end, or name another folder with `--out`",
-            ) from error
-        yield
 
 
 def remove_halves(out: Path, slide_ids: Iterable[str]) -> None:

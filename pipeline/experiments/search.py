@@ -54,6 +54,7 @@ class Search:
     def __init__(self, journal: Path, identity: str, settings: TuneSettings) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.identity, self.settings = identity, settings
+        journal.parent.mkdir(parents=True, exist_ok=True)
         _mend(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         self._study = optuna.create_study(

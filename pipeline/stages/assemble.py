@@ -24,7 +24,8 @@ from patching.damage import decoded
 from patching.errors import ConfigError, ErrorBudgetError, MissingFileError, SlideError
 from patching.manifest import SlideRow
 from pipeline.cohort.excluded import write_excluded
-from pipeline.files import locked, replacing, write_json
+from pipeline.files import replacing, write_json
+from pipeline.locks import Claim, held
 from pipeline.published.patch_set import PatchFile, PatchSet, find_patches
 from pipeline.published.specimens import rebuilt, write_specimen
 
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: an option out of its range, or no folder to write to.
         MissingFileError: no folder, or no patches in it.
-        ArtifactError: another process is at work there.
+        BusyError: another process is at work there.
         ErrorBudgetError: more ids fail than the budget allows, or all of them.
         DiskSpaceError: the disk is full.
     """
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
             len(found.links),
             found.links[0],
         )
-    with locked(options.out):
+    with held([Claim(options.out / ".lock", str(options.out))], "assemble", wait=0.0):
         _assemble(found, options)
 
 

@@ -72,13 +72,15 @@ def run(context: Context, options: argparse.Namespace) -> None:
     table = table[table["split"].isin((VALIDATION, TEST))].reset_index(drop=True)
     layout = read_layout(paths, options.threshold).groups
     predictions = predict(paths, name, table, settings)
-    with replacing(paths.evaluation(name) / "predictions.parquet") as part:
-        predictions[list(PREDICTIONS)].to_parquet(part, index=False)
     metrics = {
         split: split_metrics(predictions[predictions["split"] == split], settings, layout)
         for split in (VALIDATION, TEST)
         if (predictions["split"] == split).any()
     }
+    # Figures of an earlier evaluation must not stand beside these predictions.
+    (paths.evaluation(name) / "metrics.json").unlink(missing_ok=True)
+    with replacing(paths.evaluation(name) / "predictions.parquet") as part:
+        predictions[list(PREDICTIONS)].to_parquet(part, index=False)
     write_json(paths.evaluation(name) / "metrics.json", metrics)
     if TEST not in metrics:
         logger.warning(

@@ -39,9 +39,9 @@ from pipeline.deployment.outputs import Heatmap
 from pipeline.deployment.page import PAGE, RUN, Failure, facts_of, write_page
 from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
-from pipeline.deployment.receipts import alone
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
+from pipeline.locks import Claim, held
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3
@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     """Predict the slides and write the page of the run; the exit code.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or nothing can be written in the folder.
+        BusyError: another process is at work there.
         CheckpointError, RegistryError: there is no such model.
         ManifestError, MissingFileError: there are no such slides.
         ErrorBudgetError: more slides failed than were allowed, or all of them.
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     settings, engine = _settings(options), _engine(options)
     channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels, options.root.resolve(), options.kind)
-    with alone(options.out):
+    with held([Claim(options.out / ".lock", str(options.out))], "predict", wait=0.0):
         model = find_model(options.model, options.root, options.out / ".model")
         for changed in model.changed_versions:
             logger.warning("%s", changed)

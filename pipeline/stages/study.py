@@ -28,7 +28,7 @@ from pipeline.experiments.study_archive import archive, made, restore
 from pipeline.experiments.study_cells import Cell, is_done, planned, trainings
 from pipeline.experiments.study_files import StudySettings, write
 from pipeline.experiments.study_pool import finished
-from pipeline.files import locked, read_table
+from pipeline.files import read_table
 from pipeline.report.sources import ReportSettings
 from pipeline.results.predictions import read_index
 from pipeline.results.runs import tuning_trials
@@ -70,7 +70,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Train what is missing, then summarize everything.
 
     Raises:
-        ArtifactError: the patch index is missing, the archive is damaged, or another process has the study.
+        ArtifactError: the patch index is missing, or the archive is damaged.
         ConfigError, GroupError, AlgorithmError: no slides, a wrong option, an untrainable fold. What is
             finished is kept.
         MemoryShortageError: a training's process was ended from outside.
@@ -82,11 +82,6 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.algorithms:
         given["others"] = {}
     settings = load_stage(context.configs, context.cohort, "study", StudySettings, **given)
-    with locked(context.paths.study):
-        _run(context, settings, options)
-
-
-def _run(context: Context, settings: StudySettings, options: argparse.Namespace) -> None:
     index = read_table(context.paths.index, INDEX, "tile")
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"

@@ -38,7 +38,7 @@ from patching.errors import AlgorithmError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
 from pipeline.experiments.sweep_files import Point, Training, draw, markdown, point_record, printed
-from pipeline.files import finite_or, locked, replacing, write_json
+from pipeline.files import finite_or, replacing, write_json
 from pipeline.training.bench import Bench, load_bench, read_split
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Train and measure what is missing, then write everything.
 
     Raises:
-        ArtifactError: an earlier stage's output is missing, or another process sweeps the same.
+        ArtifactError: an earlier stage's output is missing.
         ConfigError: a wrong setting.
         AlgorithmError: the algorithm cannot run on these groups; the lowest learning rate diverges.
     """
@@ -102,8 +102,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.test:
         splits["test"] = read_split(context, options.threshold, TEST, bench.stage)
     folder = context.paths.trials("sweep", run_name(options.algorithm, options.threshold))
-    with locked(folder):
-        _Sweep(options.algorithm, settings, base, bench, splits, folder).run()
+    _Sweep(options.algorithm, settings, base, bench, splits, folder).run()
 
 
 class _Sweep:

@@ -26,7 +26,7 @@ from pipeline.experiments.beta_range import position
 from pipeline.experiments.search import Record, Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
 from pipeline.experiments.tune_files import Tuning, summary, write
-from pipeline.files import NOT_ESTIMABLE, finite_or, locked
+from pipeline.files import NOT_ESTIMABLE, finite_or
 from pipeline.tracking.trials import TrialStore
 from pipeline.training.bench import Attempt, Bench, load_bench
 
@@ -46,7 +46,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Train what is missing, then write everything.
 
     Raises:
-        ArtifactError: an earlier stage's output is missing, or another process searches the same.
+        ArtifactError: an earlier stage's output is missing.
         ConfigError: a wrong setting, or an algorithm without a search space.
         AlgorithmError, GroupError: the algorithm cannot run on these groups; every trial failed.
         RegistryError: MLflow cannot be reached.
@@ -56,8 +56,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     ranges = checked_space(settings, options.algorithm, base)
     bench = load_bench(context, options.threshold, settings.epochs)
     name = run_name(options.algorithm, options.threshold)
-    with locked(context.paths.trials("tune", name)):
-        _Tune(name, options.algorithm, settings, base, ranges, bench).run()
+    _Tune(name, options.algorithm, settings, base, ranges, bench).run()
 
 
 def checked_space(settings: TuneSettings, algorithm: str, base: Mapping[str, Any]) -> dict[str, Range]:

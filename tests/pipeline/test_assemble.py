@@ -18,7 +18,7 @@ from patching.geometry import Location
 from patching.manifest import read_manifest
 from patching.readers.registry import open_slide
 from pipeline.cli import main
-from pipeline.files import locked
+from pipeline.locks import Claim, held
 
 STEP = 50
 # Of 3 columns and 2 rows: no patch at (1, 0), and none at (0, 1).
@@ -342,7 +342,7 @@ def test_a_receipt_that_cannot_be_read_rebuilds_its_id(
 def test_two_processes_do_not_write_the_same(
     unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
 ) -> None:
-    with locked(tmp_path / "whole"):
+    with held([Claim(tmp_path / "whole" / ".lock", "")], "assemble"):
         code, told = assembled(unpacked)
     assert code == 2
-    assert "another process at work" in told
+    assert f"process {os.getpid()}" in told

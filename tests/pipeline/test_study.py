@@ -30,7 +30,6 @@ from pipeline.experiments import study_cells, study_pool
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, restore
 from pipeline.experiments.study_files import StudySettings
-from pipeline.files import locked
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.runs import study_fingerprints, study_left_out
 from pipeline.results.seeds import pools_of, statistics_of
@@ -223,12 +222,6 @@ def test_others_are_left_out_where_methods_are_named(
     assert "12 of 12 results are missing" in capsys.readouterr().out
     study.run(context, Namespace(**given, algorithms=["jtt"]))
     assert "4 of 4 results are missing" in capsys.readouterr().out
-
-
-def test_two_processes_do_not_study_the_same(context: Context) -> None:
-    options = {"repeats": 1, "algorithms": ["erm"], "thresholds": ["low"], "workers": 1, "archive": None}
-    with locked(context.paths.study), pytest.raises(ArtifactError, match="another process at work"):
-        study.run(context, Namespace(**options, minutes=1e-9))
 
 
 def test_an_interrupted_summary_leaves_no_study_of_two_minds(

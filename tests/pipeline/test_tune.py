@@ -23,13 +23,12 @@ from models.training.loop import Trainer
 from models.training.making import candidates, checked_settings, make_algorithm
 from models.training.setup import Setup
 from models.training.step import Stepper
-from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError
+from patching.errors import AlgorithmError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_algorithm, load_yaml, validated
 from pipeline.experiments.search import Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
-from pipeline.files import locked
 from pipeline.stages import tune
 from pipeline.tracking.connection import connect
 from pipeline.tracking.trials import TrialStore
@@ -286,14 +285,6 @@ def test_every_training_is_a_child_run_once(
     assert parents[0].info.status == "FINISHED"
     files = {file.path for file in client.list_artifacts(parents[0].info.run_id, "tune")}
     assert files == {"tune/trials.csv", "tune/best.yaml", "tune/tune.png"}
-
-
-def test_two_processes_do_not_search_the_same(context: Context, stub: StubFit) -> None:
-    with (
-        locked(context.paths.trials("tune", "gerne-low")),
-        pytest.raises(ArtifactError, match="another process"),
-    ):
-        search(context)
 
 
 SPACE = {"c": Range(low=0.05, high=1.0), "beta": Range(share_of_bounds=(0.0, 1.0))}

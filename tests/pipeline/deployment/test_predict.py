@@ -24,7 +24,8 @@ from pipeline.cli import main
 from pipeline.deployment import engines
 from pipeline.deployment.network import Compared, Difference, Network
 from pipeline.deployment.predicting import PredictSettings
-from pipeline.deployment.receipts import alone, key_of
+from pipeline.deployment.receipts import key_of
+from pipeline.locks import Claim, held
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, stored, write_model, write_slide
 from tests.pipeline.rules import BY_TISSUE, RULES
@@ -290,7 +291,7 @@ def test_a_folder_that_cannot_be_made_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     assert predict(slides, "--model", model, "--out", tmp_path / "file" / "out") == 2
-    assert "--out" in capsys.readouterr().err
+    assert "choose another folder" in capsys.readouterr().err
 
 
 def test_a_slide_without_tissue_is_predicted_with_no_patch(model: Path, tmp_path: Path) -> None:
@@ -316,9 +317,9 @@ def test_notes_and_overlap(model: Path, slides: Path, tmp_path: Path) -> None:
 def test_two_runs_keep_out_of_each_others_way(
     model: Path, slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with alone(tmp_path):
+    with held([Claim(tmp_path / ".lock", "")], "predict"):
         assert predict(slides, "--model", model, "--out", tmp_path) == 2
-    assert "another prediction is at work" in capsys.readouterr().err
+    assert f"process {os.getpid()}" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_told_and_what_is_whole_is_kept(
