@@ -37,6 +37,7 @@ WORDS = {
     "pipeline.files": "whole or not at all",
     "pipeline.flattening": "nested to flat",
     "pipeline.defaults": "what is shipped",
+    "pipeline.yaml_file": "YAML as people write it",
     "models.training": "one loop for all methods",
     "models.algorithms": "a file a method, and parts/",
     "models.metrics": "groups, intervals",

@@ -31,7 +31,6 @@ from patching.errors import ConfigError, ErrorBudgetError
 from patching.readers.naming import SlideKind
 from patching.survey.named_slides import find_slides
 from patching.tiling.engine import EngineSettings
-from pipeline.config import load_yaml
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import find_model
@@ -42,6 +41,7 @@ from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, 
 from pipeline.deployment.receipts import alone
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
+from pipeline.yaml_file import load_yaml
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3
