@@ -38,6 +38,7 @@ WORDS = {
     "pipeline.locks": "one writer, or readers",
     "pipeline.flattening": "nested to flat",
     "pipeline.defaults": "what is shipped",
+    "pipeline.yaml_file": "YAML as people write it",
     "models.training": "one loop for all methods",
     "models.algorithms": "a file a method, and parts/",
     "models.metrics": "groups, intervals",

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from patching.errors import ConfigError
+
 SLIDES = (
     "slide_id",
     "patient_id",
@@ -86,6 +88,10 @@ GALLERY = (
 )
 """Of a patch that the report shows; the last five are names of pictures, empty where there is none
 (docs/report.md)."""
+
+_SEED = re.compile(r"s[0-9]+")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+_WORDS_OF_YAML = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 
 class Paths:
@@ -171,11 +177,36 @@ def run_name(algorithm: str, threshold: str, seed: int | None = None) -> str:
 def name_parts(name: str) -> tuple[str, str, int | None]:
     """Algorithm, threshold and seed of a training's name; the seed is None where the name has none.
 
+    An algorithm's name has no `-`, and no threshold's ends as a seed does (`pipeline.training.thresholds`).
+
     >>> name_parts("gerne-low-s2"), name_parts("gerne-low"), name_parts("gerne-s2")
     (('gerne', 'low', 2), ('gerne', 'low', None), ('gerne', 's2', None))
+    >>> name_parts("gerne-much-tissue-s2")
+    ('gerne', 'much-tissue', 2)
     """
-    whole, _, last = name.rpartition("-")
-    if "-" not in whole or not re.fullmatch(r"s\d+", last):
-        return whole, last, None
-    algorithm, _, threshold = whole.rpartition("-")
-    return algorithm, threshold, int(last[1:])
+    algorithm, _, rest = name.partition("-")
+    threshold, _, last = rest.rpartition("-")
+    if threshold and _SEED.fullmatch(last):
+        return algorithm, threshold, int(last[1:])
+    return algorithm, rest, None
+
+
+def require_name(what: str, name: object) -> str:
+    """Check what a person calls a cohort or a threshold.
+
+    It becomes folders, words of a shell and of YAML, stages of DVC, and a model of the registry.
+
+    Args:
+        what: `cohort` or `threshold`, for the error.
+        name: as it was read.
+
+    Raises:
+        ConfigError: it breaks the rule.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name) and name.casefold() not in _WORDS_OF_YAML:
+        return name
+    raise ConfigError(
+        has=f"a {what} called {name!r}",
+        needs="a letter, then letters, digits, _ and -, 100 at most; and no word that YAML knows",
+        do="choose another name",
+    )

@@ -12,11 +12,12 @@ from models.training.interruption import StopRequested
 from patching.disk_space import full_disk
 from patching.errors import ConfigError, EvenpatchError
 from pipeline.artifacts import Paths, run_name
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.defaults import params_file
 from pipeline.locks import Claim, held
 from pipeline.provenance import version_of
 from pipeline.verbs import VERBS, Verb, check_sections
+from pipeline.yaml_file import load_yaml
 
 
 def main(argv: Sequence[str] | None = None) -> int:

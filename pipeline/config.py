@@ -12,12 +12,12 @@ from functools import reduce
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from patching.errors import ConfigError
-from pipeline.artifacts import Paths
+from pipeline.artifacts import Paths, require_name
 from pipeline.defaults import layers, merged
+from pipeline.yaml_file import load_yaml
 
 # Not `${NAME}`: `dvc exp run -S` reads YAML files as OmegaConf does, and would take that for its own.
 _VARIABLE = re.compile(r"\$\((?P<name>\w+)(:-(?P<default>[^)]*))?\)")
@@ -78,34 +78,6 @@ class CohortFile(Settings):
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping.
-
-    Raises:
-        ConfigError: no such file, not YAML, or not a mapping.
-    """
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise ConfigError(
-            has=f"no file {path}",
-            needs=f"one of those in {path.parent}: {known}",
-            do="check the name, or write the file",
-        )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # the second of other bytes than UTF-8, and of no dates
-        raise ConfigError(has=f"{path}: {error}", needs="YAML in UTF-8", do="mend what it names") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(
-            has=f"{path} with a {type(content).__name__} at the top",
-            needs="a mapping of settings",
-            do="write `key: value` lines",
-        )
-    return content
-
-
 def validated(model: type[SettingsT], content: dict[str, Any], origin: str) -> SettingsT:
     """Check `content` against a settings model.
 
@@ -117,7 +89,7 @@ def validated(model: type[SettingsT], content: dict[str, Any], origin: str) -> S
     except ValidationError as error:
         found = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'top level'} = {_shortened(item['input'])}: "
-            f"{item['msg']}{_meant(model, item['loc']) if item['type'] == 'extra_forbidden' else ''}"
+            f"{item['msg']}{_hint(model, item['type'], item['loc'], item['input'])}"
             for item in error.errors()
         )
         raise ConfigError(
@@ -132,8 +104,12 @@ def _shortened(value: object, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
-def _meant(model: type[BaseModel], place: Sequence[int | str]) -> str:
-    return suggested(str(place[-1]), _keys(model, place[:-1]))
+def _hint(model: type[BaseModel], kind: str, place: Sequence[int | str], value: object) -> str:
+    if kind == "extra_forbidden":
+        return suggested(str(place[-1]), _keys(model, place[:-1]))
+    if kind == "string_type" and not isinstance(value, dict | list | tuple):
+        return f" (YAML reads it as a {type(value).__name__}: quote it)"
+    return ""
 
 
 def suggested(key: str, known: Iterable[str]) -> str:
@@ -179,9 +155,27 @@ def load_layered(configs: Path, name: str) -> dict[str, Any]:
     return reduce(lambda below, above: below | above, map(load_yaml, layers(configs, name)))
 
 
+def cohort_file(configs: Path, cohort: str) -> Path:
+    """configs/cohorts/<cohort>.yaml: the project's own, which is whole, else the shipped one.
+
+    Raises:
+        ConfigError: no such file, no name for a cohort, or another's but for the case of its letters: on many
+            disks both have one folder.
+    """
+    path = layers(configs, f"cohorts/{require_name('cohort', cohort)}")[-1]
+    known = {each.stem for each in path.parent.glob("*.yaml")}
+    if others := sorted(name for name in known - {cohort} if name.casefold() == cohort.casefold()):
+        raise ConfigError(
+            has=f"a cohort called {cohort} beside {', '.join(others)} in {path.parent}",
+            needs="names that differ by more than the case of their letters",
+            do="rename one of the files",
+        )
+    return path
+
+
 def load_cohort(configs: Path, cohort: str) -> CohortFile:
-    """Read configs/cohorts/<cohort>.yaml: the project's own, which is whole, else the shipped one."""
-    path = layers(configs, f"cohorts/{cohort}")[-1]
+    """Read the cohort's file, see `cohort_file`."""
+    path = cohort_file(configs, cohort)
     return validated(CohortFile, load_yaml(path), str(path))
 
 

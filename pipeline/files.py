@@ -15,13 +15,22 @@ from patching.errors import ArtifactError
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
 
+_NUMBERS = ("label", "mpp", "width", "height")
+"""Of the columns of artifacts.SLIDES those that hold numbers."""
+
 MissingT = TypeVar("MissingT")
 
 
-def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame:
+def read_table(path: Path, columns: tuple[str, ...], stage: str, *, numbers: bool = False) -> pd.DataFrame:
     """Read a CSV or parquet hand-over and check its columns.
 
-    Identifiers are read as strings, so that a slide called `007` keeps its name.
+    Identifiers and the cohort's own columns stay text: a slide called `007` or `NA` keeps its name.
+
+    Args:
+        path: the file.
+        columns: those that it must have.
+        stage: that writes it, for errors.
+        numbers: whether a CSV holds nothing but numbers.
 
     Raises:
         ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
@@ -37,8 +46,7 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame
                 do=f"run `evenpatch {stage}` again",
             ) from error
     else:
-        text = ("slide_id", "patient_id", "image", "channels", "annotation", "split")
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
+        table = _with_numbers(read_csv(path), path, stage, None if numbers else _NUMBERS)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ArtifactError(
@@ -47,6 +55,28 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str) -> pd.DataFrame
             do=f"run `evenpatch {stage}` again: the file is from another version",
         )
     return table
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file as it is written, all text: `NA`, `null`, `1e5` and `007` are names; an empty cell is NaN.
+
+    Raises:
+        OSError, ValueError: no CSV file in UTF-8.
+    """
+    return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""])
+
+
+def _with_numbers(table: pd.DataFrame, path: Path, stage: str, names: Sequence[str] | None) -> pd.DataFrame:
+    """Columns of text as numbers: those of these names, or all."""
+    wanted = [str(name) for name in table if names is None or name in names]
+    try:
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in wanted})
+    except ValueError as error:
+        raise ArtifactError(
+            has=f"{path}: {error}",
+            needs=f"numbers in {', '.join(wanted)}",
+            do=f"run `evenpatch {stage}` again",
+        ) from error
 
 
 def read_json(path: Path, stage: str) -> dict[str, Any]:

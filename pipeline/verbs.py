@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from patching.errors import ConfigError
-from pipeline.config import CohortFile, load_yaml, suggested
-from pipeline.defaults import layers
+from pipeline.config import CohortFile, cohort_file, suggested
+from pipeline.yaml_file import load_yaml
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def check_sections(configs: Path, cohort: str) -> None:
     Raises:
         ConfigError: no such file, or a section of it is nobody's.
     """
-    path = layers(configs, f"cohorts/{cohort}")[-1]
+    path = cohort_file(configs, cohort)
     known = [*CohortFile.model_fields, *(name for name, verb in VERBS.items() if verb.settings)]
     if unknown := [str(key) for key in load_yaml(path) if key not in known]:
         told = ", ".join(f"{key}{suggested(key, known)}" for key in unknown)

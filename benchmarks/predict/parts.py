@@ -15,9 +15,9 @@ from benchmarks.tiling.contest import Contestant
 from benchmarks.tiling.options import Contests, tell
 from benchmarks.tiling.ours import CASES, locate
 from models.networks.classifier import batch_on
-from pipeline.config import load_yaml
 from pipeline.phantoms.cohort import PhantomSettings, draw, slides_of
 from pipeline.phantoms.writer import write_slide
+from pipeline.yaml_file import load_yaml
 
 SIDES = (5_000, 10_000, 20_000, 40_000)
 SMALL = 200

@@ -25,7 +25,17 @@ MAX_BYTES = 128 * 2**20
 
 def _text_keys(value: Any) -> Any:
     """YAML reads the values of mask images as numbers."""
-    return {str(key): kind for key, kind in value.items()} if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    if strange := [key for key in value if not isinstance(key, str) and type(key) is not int]:
+        raise ValueError(f"the class {strange[0]!r} is no name: quote it")
+    classes = {str(key): kind for key, kind in value.items()}
+    meaning: dict[str, tuple[str, Any]] = {}
+    for name, kind in classes.items():
+        other, known = meaning.setdefault(_folded(name), (name, kind))
+        if known != kind:
+            raise ValueError(f"{other!r} and {name!r} are one class to every annotation, with two meanings")
+    return classes
 
 
 Classes = Annotated[dict[str, Kind], BeforeValidator(_text_keys)]

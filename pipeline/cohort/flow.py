@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from models.data.splitting import SPLITS
+from pipeline.files import read_csv
 
 REASONS = {
     "no_tissue": "no tissue",
@@ -118,8 +119,12 @@ class Steps:
 def read_listed(manifest: Path) -> pd.DataFrame | None:
     """slide_id and patient_id of a slides.csv as it is now; none where it cannot be read any more."""
     try:
-        return pd.read_csv(manifest, usecols=["slide_id", "patient_id"], dtype="str", keep_default_na=False)
-    except (OSError, ValueError):  # gone, or no such columns: the stages' own tables still tell the rest
+        return read_csv(manifest)[["slide_id", "patient_id"]]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+    ):  # gone, or no such columns: the stages' own tables still tell the rest
         return None
 
 

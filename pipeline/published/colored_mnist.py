@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.data.splitting import TEST, TRAIN, VALIDATION
 from patching.errors import ConfigError, ManifestError
+from pipeline.files import read_csv
 from pipeline.published.base import AbstractBenchmark, Benchmark, ImageSet, required
 
 Colors = Literal["unbiased", "biased"]
@@ -197,9 +197,9 @@ def read_palette(folder: Path) -> NDArray[np.float64]:
         ManifestError: not ten colors.
     """
     path = required(folder / "lff_color_palette.csv", "the ten mean colors", _GET)
-    table = pd.read_csv(path)
+    table = read_csv(path)
     columns = ["digit", "r", "g", "b"]
-    if list(table) != columns or table["digit"].tolist() != list(range(_DIGITS)):
+    if list(table) != columns or table["digit"].tolist() != list(map(str, range(_DIGITS))):
         raise ManifestError(
             has=f"{path} with the columns {', '.join(map(str, table))} and {len(table)} rows",
             needs=f"the columns {', '.join(columns)} and the digits 0 to 9 in order",

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from models.data.splitting import SPLITS
 from patching.errors import ManifestError
+from pipeline.files import read_csv
 from pipeline.published.base import AbstractBenchmark, Benchmark, Images, ImageSet, numbered, required
 from pipeline.published.image_files import ImageFiles
 
@@ -64,13 +65,13 @@ class MetadataFolder(AbstractBenchmark):
 
 
 def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV file that has at least these columns.
+    """A CSV file that has at least these columns: names first, then numbers.
 
     Raises:
         ManifestError: it lacks one, or is no CSV.
     """
     try:
-        table = pd.read_csv(path, dtype={columns[0]: "str"})
+        table = read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ManifestError(has=f"{path}: {error}", needs="a CSV file", do=GET) from error
     missing = [column for column in columns if column not in table]
@@ -80,7 +81,15 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
             needs=f"the columns {', '.join(columns)}",
             do="name the file's own columns in the cohort's `benchmark` section",
         )
-    return table
+    return table.assign(**{name: _numbers(table[name]) for name in columns[1:]})
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """The column as numbers; as it is where a word is among them, which `numbered` tells."""
+    try:
+        return pd.to_numeric(column)
+    except ValueError:
+        return column
 
 
 def image_sets(

@@ -151,10 +151,11 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         warnings=tiled["warnings"],
         index=index,
         groups=read_json(paths.groups, "attribute"),
-        histogram=read_table(paths.histogram, (), "attribute"),
+        histogram=read_table(paths.histogram, (), "attribute", numbers=True),
         runs=tuple(runs),
         histories={
-            run.name: read_table(paths.training(run.name) / "history.csv", HISTORY, "train") for run in runs
+            run.name: read_table(paths.training(run.name) / "history.csv", HISTORY, "train", numbers=True)
+            for run in runs
         },
     )
 

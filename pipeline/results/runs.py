@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from models.networks.card import DecisionCard
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.config import Context, load_algorithm, load_cohort, load_stage, load_yaml
+from pipeline.config import Context, load_algorithm, load_cohort, load_stage
 from pipeline.defaults import files_of
 from pipeline.files import read_json, read_table
 from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
@@ -18,6 +18,7 @@ from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
+from pipeline.yaml_file import load_yaml
 
 logger = logging.getLogger(__name__)
 

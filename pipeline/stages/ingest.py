@@ -69,8 +69,10 @@ class IngestSettings(Settings):
     @field_validator("exclude", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        # YAML reads an id of digits as a number.
-        return [str(each) for each in value] if isinstance(value, list) else value
+        # YAML reads an id of digits as a number; anything else but text is refused.
+        if not isinstance(value, list):
+            return value
+        return [str(each) if type(each) is int else each for each in value]
 
     @property
     def reading(self) -> Reading:

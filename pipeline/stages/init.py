@@ -8,13 +8,11 @@ is an error, and then nothing is written.
 
 import argparse
 import logging
-import re
 from pathlib import Path
-
-import yaml
 
 from patching.disk_space import full_disk
 from patching.errors import ConfigError
+from pipeline.artifacts import require_name
 from pipeline.projects.skeleton import skeleton
 from pipeline.projects.writing import in_git, make_git, writing
 
@@ -42,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
         MissingFileError: a shipped real cohort without its slides.
     """
     folder, cohort = options.folder, options.cohort
-    _check_name(cohort)
+    require_name("cohort", cohort)
     begins = options.git and not in_git(folder)
     files = skeleton(folder, cohort, scm=begins or in_git(folder))
     config = folder / ".dvc" / "config"
@@ -64,13 +62,3 @@ def run(options: argparse.Namespace) -> None:
     if begins and "no_scm = true" in config.read_text(encoding="utf-8"):
         logger.warning("take `no_scm = true` out of .dvc/config: DVC does not look for git yet")
     logger.info("next, in that folder: %s; README.md tells the rest", first)
-
-
-def _check_name(cohort: str) -> None:
-    # YAML would read `on` or `null` as something else than a name.
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", cohort) or yaml.safe_load(cohort) != cohort:
-        raise ConfigError(
-            has=f"a cohort called {cohort!r}",
-            needs="a letter, then letters, digits, _ and -; and no word that means something to YAML",
-            do="choose another name",
-        )

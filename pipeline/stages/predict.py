@@ -31,7 +31,6 @@ from patching.errors import ConfigError, ErrorBudgetError
 from patching.readers.naming import SlideKind
 from patching.survey.named_slides import find_slides
 from patching.tiling.engine import EngineSettings
-from pipeline.config import load_yaml
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import find_model
@@ -41,7 +40,11 @@ from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
+<<<<<<< HEAD
 from pipeline.locks import Claim, held
+=======
+from pipeline.yaml_file import load_yaml
+>>>>>>> aeaea8fa4c9410c28a0fc353f423d7628f557242
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3

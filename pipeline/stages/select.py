@@ -18,14 +18,15 @@ from pipeline.config import (
     load_algorithm,
     load_cohort,
     load_stage,
-    load_yaml,
     require_slides,
     validated,
 )
 from pipeline.defaults import layers, params_file
 from pipeline.files import replacing
 from pipeline.projects.choice import edited, source
+from pipeline.training.thresholds import check_thresholds
 from pipeline.verbs import VERBS, check_sections
+from pipeline.yaml_file import load_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     current = load_yaml(path)
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "`dvc repro`")
     check(context, current.get("algorithms") or ())
+    check_thresholds(current.get("thresholds") or ())
     tile = load_stage(context.configs, context.cohort, "tile", VERBS["tile"].settings_model()).model_dump()
     chosen = {"cohort": context.cohort, "detector": tile["tissue"]["method"], **source(context)}
     _adopt(context)

@@ -30,8 +30,9 @@ from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
-from pipeline.config import Context, load_stage, load_yaml
+from pipeline.config import Context, load_stage
 from pipeline.files import read_table
+from pipeline.yaml_file import load_yaml
 
 logger = logging.getLogger(__name__)
 _TOO_SMALL = "too_small"

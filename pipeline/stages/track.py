@@ -22,7 +22,7 @@ from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
 from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
 from pipeline.config import Context
-from pipeline.files import file_fingerprint, read_json, write_json
+from pipeline.files import file_fingerprint, read_json, read_table, write_json
 from pipeline.flattening import flat, metrics_of
 from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
@@ -116,7 +116,7 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     training, evaluation = paths.training(name), paths.evaluation(name)
     card, record = load_card(training), read_json(training / "run.json", "train")
     metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
-    history = pd.read_csv(training / "history.csv")
+    history = read_table(training / "history.csv", ("step", "epoch"), "train", numbers=True)
     data = file_fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
     shape, dtype = patch_form(card)
     identities = {

@@ -18,11 +18,11 @@ from pipeline.config import (
     load_algorithm,
     load_cohort,
     load_stage,
-    load_yaml,
     validated,
 )
 from pipeline.defaults import layers, merged
 from pipeline.verbs import VERBS
+from pipeline.yaml_file import load_yaml
 
 
 class Example(Settings):

@@ -22,7 +22,7 @@ from pipeline.cards.markdown import code, table, text
 from pipeline.cli import main
 from pipeline.cohort.duplicates import twins_of
 from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
-from pipeline.config import Context, load_stage, load_yaml
+from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment
 from pipeline.report import documents
 from pipeline.report.documents import DOCUMENTS
@@ -42,6 +42,7 @@ from pipeline.report.panels import cohort, flow, guidelines, provenance
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.stages import report
+from pipeline.yaml_file import load_yaml
 
 TRIPOD = (  # noqa: SIM905
     "1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17 "

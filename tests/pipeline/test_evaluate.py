@@ -20,13 +20,14 @@ from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import PREDICTIONS
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.flattening import metrics_of
 from pipeline.results.profiles.operating import operating_of
 from pipeline.stages import evaluate
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.training.patches import table_fingerprints
+from pipeline.yaml_file import load_yaml
 
 SIDE = 32
 

@@ -10,9 +10,10 @@ import yaml
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.report.evidence import load_evidence
 from pipeline.results.runs import identity, listed_runs
+from pipeline.yaml_file import load_yaml
 
 
 @pytest.fixture

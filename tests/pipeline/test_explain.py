@@ -16,7 +16,7 @@ import yaml
 from patching.digests import fingerprint
 from patching.manifest import SlideRow
 from pipeline.artifacts import GALLERY, Paths
-from pipeline.config import Context, load_stage, load_yaml
+from pipeline.config import Context, load_stage
 from pipeline.explain.background import fill_of
 from pipeline.explain.choosing import choose, confidence
 from pipeline.explain.handover import PICTURES, Explanation, explanation_of
@@ -27,6 +27,7 @@ from pipeline.explain.slides import finest, reopened, tumor_outlines
 from pipeline.explain.subject import subject_of
 from pipeline.look.patches import squared
 from pipeline.stages import explain
+from pipeline.yaml_file import load_yaml
 from tests.pipeline.finished import store_attributes
 
 

@@ -16,10 +16,11 @@ from shapely import Polygon, box, contains_xy, union_all
 
 from patching.errors import ConfigError
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage, load_yaml, validated
+from pipeline.config import Context, load_stage, validated
 from pipeline.phantoms.cohort import COLUMNS, PhantomSettings, Slide, draw, scanner_of, slides_of
 from pipeline.phantoms.writer import pyramid
 from pipeline.stages import phantom
+from pipeline.yaml_file import load_yaml
 
 TINY = {"patients": 2, "slides_per_patient": [2, 1], "size": [600, 400], "mpp": 1.0, "workers": 1}
 NAMESPACE = {"ome": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}

@@ -12,9 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from pipeline.config import load_yaml, validated
+from pipeline.config import validated
 from pipeline.phantoms.cohort import PhantomSettings, Slide, draw, slides_of
 from pipeline.phantoms.texture import NORMAL, TUMOR, textures
+from pipeline.yaml_file import load_yaml
 
 PATCH = 64  # pixels of 1 µm
 WIDTH, HEIGHT = 704, 512

@@ -16,12 +16,13 @@ from sklearn.metrics import accuracy_score
 from models.groups import GroupLayout
 from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.report.names import Names
 from pipeline.results import tested
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.predictions import find_tested
 from pipeline.tables.flips import BROKEN, MENDED, chosen_flips, flips_of, pair_of, paired_patches
+from pipeline.yaml_file import load_yaml
 
 LAYOUT = GroupLayout(2, 2)
 FEW = BootstrapSettings(minimum_patches=1, minimum_patients=2, draws=50)

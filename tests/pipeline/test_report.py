@@ -22,7 +22,7 @@ from models.metrics.along_attribute import AttributeCurve
 from models.metrics.intervals import Interval
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage, load_yaml
+from pipeline.config import Context, load_stage
 from pipeline.look.curves import curves_of
 from pipeline.look.patches import composite, intensity_range, outlined
 from pipeline.look.plots import canvas
@@ -39,6 +39,7 @@ from pipeline.results.tested import rule_of
 from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
+from pipeline.yaml_file import load_yaml
 
 VOID = {"meta", "img", "br", "input"}
 

@@ -17,12 +17,13 @@ import yaml
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.cohort.duplicates import Twins
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.look.html import make_environment
 from pipeline.report.names import Names
 from pipeline.report.panels import duplicates
 from pipeline.stages import report
 from pipeline.training.patches import table_fingerprints
+from pipeline.yaml_file import load_yaml
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 

@@ -14,7 +14,8 @@ from models.data.splitting import SPLITS, SplitSettings, assign_splits, label_pa
 from patching.errors import ArtifactError, GroupError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import load_yaml, validated
+from pipeline.config import validated
+from pipeline.yaml_file import load_yaml
 
 
 def patches_of(n_patients: int, seed: int = 0, mixed: bool = True) -> pd.DataFrame:

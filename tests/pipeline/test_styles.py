@@ -17,7 +17,7 @@ from benchmarks.cmnist import settings as cmnist_settings
 from benchmarks.cmnist import table as cmnist_table
 from models.algorithms.registry import ALGORITHMS
 from models.metrics.along_attribute import attribute_curve
-from pipeline.config import Context, load_stage, load_yaml
+from pipeline.config import Context, load_stage
 from pipeline.experiments import tune_picture
 from pipeline.experiments.best_on_validation import BEST
 from pipeline.experiments.search import Told
@@ -27,6 +27,7 @@ from pipeline.look.styles import Style, style_of, styles_of
 from pipeline.report.panels.structure import draw_curves
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.tables.dots import dot_plot
+from pipeline.yaml_file import load_yaml
 
 SIMULATED = (
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],

@@ -18,9 +18,10 @@ from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import Context, load_yaml, validated
+from pipeline.config import Context, validated
 from pipeline.stages import sweep
 from pipeline.training import bench as attempts
+from pipeline.yaml_file import load_yaml
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"lowest": 0.01, "highest": 10.0, "points": 4, "pruning": [0.5, 0.9]}

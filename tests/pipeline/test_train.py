@@ -20,10 +20,11 @@ from models.networks.decision import told
 from patching.errors import ArtifactError, ConfigError, EmptyGroupError
 from pipeline.artifacts import Paths, run_name
 from pipeline.cli import main
-from pipeline.config import Context, load_yaml
+from pipeline.config import Context
 from pipeline.stages import evaluate, train
 from pipeline.training.layout import read_tissue_threshold
 from pipeline.training.settings import TrainStage
+from pipeline.yaml_file import load_yaml
 from tests.models.test_processes import launch
 
 SIDE = 32

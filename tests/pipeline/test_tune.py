@@ -26,13 +26,14 @@ from models.training.step import Stepper
 from patching.errors import AlgorithmError, ConfigError, DivergenceError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
-from pipeline.config import Context, load_algorithm, load_yaml, validated
+from pipeline.config import Context, load_algorithm, validated
 from pipeline.experiments.search import Search, proposal
 from pipeline.experiments.search_space import Range, TuneSettings
 from pipeline.stages import tune
 from pipeline.tracking.connection import connect
 from pipeline.tracking.trials import TrialStore
 from pipeline.training import bench as attempts
+from pipeline.yaml_file import load_yaml
 
 QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"trials": 4, "startup": 2}
