@@ -13,8 +13,9 @@ from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
 from pipeline.report import summary
 from pipeline.report.answers import answers
+from pipeline.report.panel import Panel, Question
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import Panel, Question, Sources
+from pipeline.report.sources import Sources
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import TISSUE
 

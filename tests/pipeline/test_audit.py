@@ -12,7 +12,6 @@ from pipeline.results.audit.findings import audited
 from pipeline.results.audit.gathering import attributes_of, tissue_strata
 from pipeline.results.audit.record import Audit, Verdict
 from pipeline.results.audit.words import (
-    concentration_in_words,
     conflict_in_words,
     gap_in_words,
     slice_in_words,
@@ -126,6 +125,13 @@ def test_a_column_of_many_numbers_is_cut_into_quarters_and_one_of_names_is_left_
     assert isinstance(few, LeftOut)
 
 
+def test_bins_are_named_as_people_write_numbers() -> None:
+    small = of_number("v", "v", Kind.LOOK, np.array([-2e-5, -1e-5, 2e-5, 4e-5]), np.ones(4, bool))
+    assert isinstance(small, Attribute)
+    assert small.bins[0].startswith("lowest quarter (up to −")
+    assert "millionths" in small.bins[-1]
+
+
 def test_quarters_are_of_training_patches_alone() -> None:
     value = np.arange(100.0)
     found = of_number("v", "v", Kind.LOOK, value, value < 40)
@@ -214,7 +220,6 @@ def test_one_patient_and_one_label_are_audited_without_a_verdict() -> None:
     tumor = index.assign(label=1)
     found = audit_of(tumor, slides, tumor[tumor["split"] == "test"].assign(prediction=1))
     assert {each.verdict for each in found.findings} == {Verdict.OPEN}
-    assert found.patients is None
 
 
 def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
@@ -228,7 +233,7 @@ def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
     assert first["verdict"] == "candidate shortcut"
 
 
-def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
+def test_slices_are_told_in_words(tinted: Audit) -> None:
     told = slice_in_words(tinted.slices[0], tinted)
     assert told.startswith(("Tumor patches with", "Non-tumor patches with"))
     worst = tinted.slices[0]
@@ -236,9 +241,6 @@ def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
     assert worst.surely < worst.elsewhere
     assert not any("told" in slice_in_words(each, tinted) for each in tinted.slices)
     assert f"{100 * worst.accuracy:.0f}\u00a0% right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
-    assert tinted.patients is not None
-    said = concentration_in_words(tinted.patients, "patients")
-    assert f"in {tinted.patients.fewest} of {tinted.patients.units} patients" in said
 
 
 def test_ties_gaps_and_conflicts_are_told_in_words_with_the_right_bins(tinted: Audit) -> None:

@@ -1,17 +1,16 @@
 """The intervention: what models say of the same patch with more or less tissue (evenpatch intervene)."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from models.metrics.intervals import FEW_PATIENTS
 from pipeline.files import NOT_ESTIMABLE, file_fingerprint, read_json
 from pipeline.look import plots as drawing
 from pipeline.look.styles import styles_of
+from pipeline.look.uris import data_uri
 from pipeline.report.sources import Sources
 from pipeline.results.tested import base_of, rule_of
 from pipeline.results.verdict import READINGS, SURE, Reading
@@ -48,7 +47,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "picture": drawing.svg_uri(_picture(content, shown)) if shown else None,
         "text": _text(content, shown),
         "strips": {
-            name: _png(folder / f"{name}.png")
+            name: data_uri("png", (folder / f"{name}.png").read_bytes())
             for name, arm in content["arms"].items()
             if arm["example"] is not None and (folder / f"{name}.png").is_file()
         },
@@ -183,10 +182,6 @@ def _of_arms(slopes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         }
         for arm, slope in slopes.items()
     }
-
-
-def _png(path: Path) -> Markup:
-    return Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}")  # noqa: S704
 
 
 def _text(content: Mapping[str, Any], shown: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the audit says: of every attribute, and of the model's errors."""
+"""What the audit says of every attribute."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.effects import Gap, Tie
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute, Kind, LeftOut
@@ -101,7 +100,6 @@ class Audit:
             end of the tie beyond tissue, its estimate, and the name.
         left_out: columns that are no attributes.
         slices: the worst intersections, exploratory. looked_at: of how many.
-        patients, slides: where half of the errors lie; none without errors.
         training, tested: patients of training, and of the test.
     """
 
@@ -111,8 +109,6 @@ class Audit:
     attributes: tuple[Attribute, ...]
     slices: tuple[Slice, ...]
     looked_at: int
-    patients: Concentration | None
-    slides: Concentration | None
     training: int
     tested: int
 

@@ -1,6 +1,5 @@
 """What the audit found, in sentences."""
 
-from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute
 from pipeline.results.audit.record import Audit, Finding
@@ -67,14 +66,6 @@ def slice_in_words(found: Slice, audit: Audit) -> str:
         f"{percent(found.accuracy)} right ({100 * found.low:.0f}–{100 * found.high:.0f}), "
         f"{found.patches:,} patches of {found.patients:,} patients; "
         f"of the other {LABELS[found.place.label]} patches {percent(found.elsewhere)}."
-    )
-
-
-def concentration_in_words(found: Concentration, unit: str) -> str:
-    """Where half of the errors lie."""
-    return (
-        f"Half of the {found.errors:,} errors lie in {found.fewest:,} of {found.units:,} {unit}, with "
-        f"{percent(found.share)} of the patches; with one error rate for all, it would take {found.even:,}."
     )
 
 
