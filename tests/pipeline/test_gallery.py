@@ -23,7 +23,6 @@ from pipeline.explain.handover import Explanation
 from pipeline.look.html import make_environment
 from pipeline.look.places import Place, places_geojson
 from pipeline.report.names import Names
-from pipeline.report.page import write_beside
 from pipeline.report.panels import gallery, slides
 from pipeline.report.slide_layers import slide_layers
 from pipeline.report.sources import ReportSettings, Sources, gather
@@ -257,17 +256,6 @@ def test_layers_lie_where_the_patches_are(sources: Sources) -> None:
     assert at(annotation_HW4, 120, 100)[3] == 255
     assert not annotation_HW4[: int(80 * scale), :, 3].any()
     assert slide_layers(store, rows, 0.5, None, side=300).annotation is None
-
-
-def test_what_lies_beside_is_replaced_whole(
-    sources: Sources, explained_cohort: Context, tmp_path: object
-) -> None:
-    folder = explained_cohort.paths.report.parent
-    (folder / "slides").mkdir(parents=True, exist_ok=True)
-    (folder / "slides" / "page-9.html").write_text("an earlier report's")
-    write_beside(sources, folder)
-    assert sorted(path.name for path in (folder / "slides").iterdir()) == ["slides.csv"]
-    assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
 
 
 def test_hostile_names_are_escaped(sources: Sources) -> None:
