@@ -123,6 +123,8 @@ def test_every_patch_of_the_gallery_is_in_its_slides_file(sources: Sources) -> N
     ]
     assert sorted(names) == sorted(found.table["patch_id"])
     page = rendered("gallery", gallery, sources)
+    # On paper a link goes with the dot before it.
+    assert page.count(' · <a href="') == page.count('<span class="link"> · <a href="') == len(found.table)
     linked = set(re.findall(r'href="([^"#]*)"', page))
     assert linked == {f"gallery/{name}" for name in written}
 
@@ -196,6 +198,9 @@ def test_slides_are_counted_as_the_predictions_say(sources: Sources) -> None:
     assert re.search(rf"Half of the {wrong.sum()} errors lie in \d of 4 patients, with", page)
     assert re.search(rf"Half of the {wrong.sum()} errors lie in \d of 4 slides, with", page)
     assert page.count('class="layer probability"') == 4
+    # A count and its whole stay on one line, however narrow the screen is.
+    assert re.search(r"<td[^>]*>\d+&nbsp;of&nbsp;\d+</td>", page)
+    assert not re.search(r">[\d,]+ of [\d,]+ ?(wrong|</td>)", page)
 
 
 def test_more_slides_than_fit_lie_on_pages_beside(sources: Sources) -> None:

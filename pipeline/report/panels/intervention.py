@@ -31,6 +31,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         return {"missing": missing}
     folder = sources.evidence.paths.intervene
     content, narrow = _read(folder)
+    minimum = sources.settings.minimum_test_patients
     shown = _shown(content, sources)
     return {
         "missing": "",
@@ -51,16 +52,21 @@ def values(sources: Sources) -> Mapping[str, Any]:
             for name, arm in content["arms"].items()
             if arm["example"] is not None and (folder / f"{name}.png").is_file()
         },
-        "few": [
-            f"{arm['title']}: {arm['patients']}"
-            for arm in content["arms"].values()
-            if 0 < arm["patients"] < FEW_PATIENTS
-        ],
+        "few": _patients(content, range(minimum, FEW_PATIENTS)),
+        "too_few": _patients(content, range(1, minimum)),
+        "minimum": minimum,
         "narrow": [
             f"{content['arms'][name]['title']}, by {100 * content['arms'][name]['moved']:.0f} points"
             for name in narrow
         ],
     }
+
+
+def _patients(content: Mapping[str, Any], numbers: range) -> list[str]:
+    """Interventions of so many patients."""
+    return [
+        f"{arm['title']}: {arm['patients']}" for arm in content["arms"].values() if arm["patients"] in numbers
+    ]
 
 
 def told_of(sources: Sources, algorithm: str) -> str:
@@ -154,7 +160,7 @@ def _beside(contrast: Mapping[str, Any], content: Mapping[str, Any]) -> str:
             parts.append(f"the other way where tissue is {act}")
         else:
             parts.append(f"{'less' if abs(own) < abs(other) else 'more'} where tissue is {act}")
-    return f"{first['name']} relies on the amount, beside {second['name']}: {'; '.join(parts)}."
+    return f"Reliance on the amount, {first['name']} beside {second['name']}: {'; '.join(parts)}."
 
 
 def _shown(content: Mapping[str, Any], sources: Sources) -> list[str]:

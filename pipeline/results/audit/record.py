@@ -112,7 +112,6 @@ class Audit:
     training: int
     tested: int
 
-    @property
-    def candidates(self) -> tuple[Finding, ...]:
-        """Those that go with the label and with the errors, and are nothing of tumor's own."""
-        return tuple(each for each in self.findings if each.verdict is Verdict.CANDIDATE)
+    def of(self, verdict: Verdict) -> tuple[Finding, ...]:
+        """Findings with a verdict, as they are ranked."""
+        return tuple(each for each in self.findings if each.verdict is verdict)
