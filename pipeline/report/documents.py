@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from models.networks.card import ModelCard
+from pipeline.artifacts import CARDS
 from pipeline.cards.data_card import DataFacts, data_card
 from pipeline.cards.markdown import text
 from pipeline.cards.model_card import model_card, unread_card
@@ -17,8 +18,7 @@ from pipeline.report.panels.flow import flow_shown, threshold_shown
 from pipeline.report.panels.provenance import data_fingerprints
 from pipeline.report.sources import Sources
 
-MODEL_CARD, DATA_CARD = DOCUMENTS = ("model_card.md", "data_card.md")
-"""Files beside report.html."""
+MODEL_CARD, DATA_CARD = DOCUMENTS = CARDS
 _OF_USE = {"care_pathway": "In care.", "users": "Users."}
 _OF_DATA = {
     "source": "source",
