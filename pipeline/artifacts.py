@@ -40,6 +40,8 @@ INDEX = (
     "tumor_fraction",
     "label",
 )
+CARDS = ("model_card.md", "data_card.md")
+"""Documents beside the report, of its model and of its cohort."""
 STATISTICS = ("patch_id",)
 """The other columns are named after the cohort's channels (docs/shortcuts.md)."""
 SPLITS = ("patient_id", "split")
@@ -132,6 +134,7 @@ class Paths:
         """Folder of the explain stage: gallery.parquet (GALLERY), explain.json, slides.json, pictures/."""
         self.report: Final = self.outputs / "report" / "report.html"
         """Beside it lie the folders of panels that have files of their own."""
+        self.cards: Final = tuple(self.report.with_name(name) for name in CARDS)
         self.report_exports: Final = self.report.parent / "exports"
         """Folder beside the report: groups.csv, predictions.parquet, metrics.json, slides/."""
         self.tracked: Final = self.outputs / "track" / "runs.json"

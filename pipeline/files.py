@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,3 +152,24 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`, and put it in its place once the block ends without error.
+
+    Whoever is killed meanwhile leaves the earlier folder, the new one, or none: never a mixture of both.
+    """
+    part, earlier = (folder.with_name(f".{folder.name}.{name}") for name in ("part", "earlier"))
+    for left in (part, earlier):
+        shutil.rmtree(left, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        # A folder that is deleted in its place would lose one file after the other.
+        if folder.is_dir():
+            folder.rename(earlier)
+        part.rename(folder)
+    finally:
+        for left in (part, earlier):
+            shutil.rmtree(left, ignore_errors=True)

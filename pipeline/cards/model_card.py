@@ -11,6 +11,7 @@ from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.cards.markdown import code, listed, page, section, table, text
 from pipeline.cards.words import decided, fed, figures
+from pipeline.config import CohortFile
 from pipeline.training.layout import NamedLayout
 
 
@@ -76,6 +77,23 @@ def model_card(
                 2,
             ),
             section("How to use it", _called(card, folder), 2),
+            section(
+                "How it was made", table(("", ""), ((key, code(value)) for key, value in made.items())), 2
+            ),
+        )
+        + "\n"
+    )
+
+
+def unread_card(
+    training: str, file: CohortFile, *, why: str, said: Mapping[str, str], made: Mapping[str, str]
+) -> str:
+    """The document where model.json cannot be read; `why` not, in words. The rest is as of `model_card`."""
+    return (
+        page(
+            f"# Model card: {text(training)}",
+            f"What the model is, must be fed and decides by is not known: {text(why)}.",
+            section("Intended use", page(text(file.intended_use), _stated(said)), 2),
             section(
                 "How it was made", table(("", ""), ((key, code(value)) for key, value in made.items())), 2
             ),

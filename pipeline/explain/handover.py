@@ -1,8 +1,6 @@
 """What the explain stage writes, and the report reads: a table, two JSON files, pictures."""
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,17 +53,3 @@ def explanation_of(paths: Paths, run: str) -> Explanation | str:
         slides=read_json(folder / SLIDES_FILE, "explain"),
         folder=folder,
     )
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`, and put it in its place once the block ends without error."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -20,14 +20,3 @@ def by_errors(rows: pd.DataFrame, unit: str) -> pd.DataFrame:
     found = marked.groupby(unit)[["patches", "errors", "missed", "alarms"]].sum().reset_index()
     found = found.assign(rate=lambda table: table["errors"] / table["patches"])
     return found.sort_values(["errors", "rate", unit], ascending=[False, False, True], ignore_index=True)
-
-
-def carrying(counted: pd.DataFrame, share: float = 0.5) -> int:
-    """The fewest units that together carry this share of the errors; 0 where there are none.
-
-    >>> carrying(pd.DataFrame({"errors": [7, 2, 1, 0]})), carrying(pd.DataFrame({"errors": [0]}))
-    (1, 0)
-    """
-    errors = counted["errors"].sort_values(ascending=False)
-    total = int(errors.sum())
-    return 0 if total == 0 else int((errors.cumsum() < share * total).sum()) + 1

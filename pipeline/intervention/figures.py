@@ -8,6 +8,7 @@ import pandas as pd
 
 from models.metrics.intervals import Interval, PatientSums, bootstrap, paired_difference
 from models.metrics.responses.within import mean_statistics, within_slopes
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.intervention.settings import ARMS, KINDS, InterveneSettings
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.terms import Terms
@@ -132,10 +133,12 @@ def _slopes(
 
 
 def _by_arm(found: Mapping[str, Interval], judged: Sequence[bool]) -> dict[str, dict[str, Any]]:
-    """With what the interval allows to say, where there are patients enough to judge."""
+    """With what the interval allows to say; no figure where there are too few patients to judge."""
+    untold = dict.fromkeys(("estimate", "low", "high"), NOT_ESTIMABLE)
     return {
         arm.name: interval_record(found[f"slope_{number}"])
         | {"reading": reading_of(found[f"slope_{number}"], judged=enough)}
+        | ({} if enough else untold)
         for number, (arm, enough) in enumerate(zip(ARMS, judged, strict=True))
     }
 

@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from models.networks.card import DecisionCard
 from patching.errors import AlgorithmError
+from pipeline.artifacts import name_parts
 from pipeline.config import Context, stage_mapping
 from pipeline.results.decided import fitted_rules
-from pipeline.results.predictions import find_tested
+from pipeline.results.predictions import sound_runs
 from pipeline.results.runs import listed_runs
 from pipeline.results.terms import Terms, judging_of, terms_of
 from pipeline.results.tested import CONTROL, Tested, decided_name
@@ -38,7 +39,7 @@ class Models:
 
     Attributes:
         tested: test patches of the first one; all were tested on the same.
-        remarks: which rules could not be fitted, and why.
+        remarks: which runs could not be read and which rules not fitted, and why.
     """
 
     threshold: str
@@ -52,12 +53,14 @@ def models_of(context: Context) -> Models | None:
     """The candidate, and the references of configs/report.yaml; None where no run has test patients.
 
     Raises:
-        ArtifactError: no training has been evaluated.
+        ArtifactError: no training has been evaluated, or that of the report's subject cannot be read.
         ConfigError: the settings of the report are wrong.
     """
     content, judging = stage_mapping(context.configs, context.cohort, "report"), judging_of(context)
     references = TypeAdapter(tuple[str, ...]).validate_python(content["references"])
-    runs = [run for run in find_tested(context, listed_runs(context)) if len(run.patches)]
+    names = listed_runs(context)
+    found, unread = sound_runs(context, names, judging.subject(name_parts(name)[:2] for name in names))
+    runs = [run for run in found if len(run.patches)]
     subject = judging.subject((run.algorithm, run.threshold) for run in runs)
     if subject is None:
         return None
@@ -65,7 +68,7 @@ def models_of(context: Context) -> Models | None:
     wanted = {subject[0], judging.candidate, *references}
     own = [run for run in runs if run.threshold == subject[1] and run.algorithm in wanted]
     own.sort(key=lambda run: terms.place(run.algorithm))
-    remarks: list[str] = []
+    remarks = list(unread)
     asked = tuple(
         Asked(run.name, context.paths.training(run.name), _decisions(run, terms, remarks)) for run in own
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from patching.resample import shrunk
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.look.numbers import exact, plain
+from pipeline.look.uris import data_uri
 from pipeline.look.words import WORDS
 
 
@@ -68,7 +69,7 @@ def jpeg_uri(image_HWC: NDArray[np.uint8], quality: int = 85) -> Markup:
     """An 8-bit RGB picture as a JPEG data URI."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR), options)
-    return Markup(f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
+    return data_uri("jpeg", encoded.tobytes())
 
 
 def small_picture(path: Path, side: int, quality: int = 80) -> Markup:

@@ -1,6 +1,5 @@
 """The report's look in matplotlib, and pictures as data URIs. Nothing here knows the data."""
 
-import base64
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from pipeline.look.uris import data_uri
 
 INK = "#1d2730"
 MUTED = "#5d6b78"
@@ -68,7 +69,7 @@ def svg(figure: Figure, name: str) -> bytes:
 
 def svg_uri(content: bytes) -> Markup:
     """SVG as a data URI. As an image it can run no script, and its ids stay its own."""
-    return Markup(f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}")  # noqa: S704
+    return data_uri("svg+xml", content)
 
 
 def percent_axis(axes: Axes, which: str = "x") -> None:

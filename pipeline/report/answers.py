@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from pipeline.explain.ranking import by_errors, carrying
+from pipeline.explain.ranking import by_errors
 from pipeline.report.panels import intervention
-from pipeline.report.sources import Sources, Subject
+from pipeline.report.sources import Sources
+from pipeline.report.subject import Subject
 from pipeline.results.answers import answer, why
 
 
@@ -37,7 +38,7 @@ def _slides(sources: Sources, subject: Subject) -> str:
     errors = int(slides["errors"].sum())
     if not errors:
         return "No test patch is classified wrongly."
-    half = carrying(patients)
+    half = subject.concentration("patient").fewest
     carry = "carries" if half == 1 else "carry"
     worst = sources.ids.slide(first["slide_id"])
     return (

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from models.networks.card import ModelCard
+from pipeline.artifacts import CARDS
 from pipeline.cards.data_card import DataFacts, data_card
-from pipeline.cards.model_card import model_card, read_card
+from pipeline.cards.markdown import text
+from pipeline.cards.model_card import model_card, unread_card
 from pipeline.cards.study_evidence import evidence_of
 from pipeline.cards.words import fed
 from pipeline.cohort.duplicates import Twins
@@ -14,10 +17,8 @@ from pipeline.provenance import git_commit, versions
 from pipeline.report.panels.flow import flow_shown, threshold_shown
 from pipeline.report.panels.provenance import data_fingerprints
 from pipeline.report.sources import Sources
-from pipeline.results.tested import Tested, base_of
 
-MODEL_CARD, DATA_CARD = DOCUMENTS = ("model_card.md", "data_card.md")
-"""Files beside report.html."""
+MODEL_CARD, DATA_CARD = DOCUMENTS = CARDS
 _OF_USE = {"care_pathway": "In care.", "users": "Users."}
 _OF_DATA = {
     "source": "source",
@@ -38,45 +39,39 @@ _OF_DATA = {
 
 
 def documents_of(context: Context, sources: Sources) -> dict[str, str]:
-    """Both cards by the names of their files.
+    """Both cards by the names of their files; what model.json would tell is told to lack where it does.
 
     Raises:
-        ArtifactError: the model's card or its evaluation is missing or damaged.
+        ArtifactError: the model's evaluation is missing or damaged.
     """
     return {MODEL_CARD: _model_card(context, sources), DATA_CARD: _data_card(sources)}
 
 
-def run_shown(sources: Sources) -> Tested:
-    """The training that the model card is of: the report's subject, or without a test the one it would be."""
-    by_name = {(run.algorithm, run.threshold): run for run in sources.evidence.runs}
-    chosen = sources.settings.subject(by_name)
-    subject = sources.subject
-    if subject is not None:
-        chosen = (base_of(subject.run.algorithm), subject.run.threshold)
-    return by_name[chosen] if chosen in by_name else sources.evidence.runs[0]
-
-
 def _model_card(context: Context, sources: Sources) -> str:
-    run, paths = run_shown(sources), context.paths
-    card = read_card(paths, run.name)
-    weights = paths.training(run.name) / "model.safetensors"
-    made = {"commit": git_commit(paths.root), **versions()}
-    made |= {"SHA-256 of the weights": file_fingerprint([weights])} if weights.is_file() else {}
+    run, paths, card = sources.shown, context.paths, sources.card
+    said, made = _said(sources, _OF_USE), _made(sources)
+    if isinstance(card, str):
+        return unread_card(run.name, sources.evidence.file, why=card, said=said, made=made)
     return model_card(
         card,
         evidence_of(context, run.name, card),
         name=sources.named(run.algorithm),
         folder=paths.training(run.name).relative_to(paths.root).as_posix(),
-        said=_said(sources, _OF_USE),
+        said=said,
         made=made,
     )
+
+
+def _made(sources: Sources) -> dict[str, str]:
+    paths = sources.evidence.paths
+    weights = paths.training(sources.shown.name) / "model.safetensors"
+    made = {"commit": git_commit(paths.root), **versions()}
+    return made | ({"SHA-256 of the weights": file_fingerprint([weights])} if weights.is_file() else {})
 
 
 def _data_card(sources: Sources) -> str:
     evidence = sources.evidence
     flow, groups = flow_shown(sources)
-    card = read_card(evidence.paths, run_shown(sources).name)
-    kept = ("patch", "tissue", "tissue fraction in training")
     return data_card(
         DataFacts(
             name=evidence.paths.cohort,
@@ -88,13 +83,20 @@ def _data_card(sources: Sources) -> str:
             tied={
                 name: content["cramers_v"]["train"] for name, content in evidence.groups["thresholds"].items()
             },
-            patch={name: words for name, words in fed(card).items() if name in kept},
+            patch=_cut(sources.card),
             twins=tuple(_renamed(each, sources) for each in evidence.twins),
             warned=len(evidence.warnings),
             said=_said(sources, _OF_DATA),
             made=data_fingerprints(evidence),
         )
     )
+
+
+def _cut(card: ModelCard | str) -> dict[str, str]:
+    if isinstance(card, str):
+        return {"patch": f"not known, for a model’s card says it: {text(card)}"}
+    kept = ("patch", "tissue", "tissue fraction in training")
+    return {name: words for name, words in fed(card).items() if name in kept}
 
 
 def _renamed(twins: Twins, sources: Sources) -> Twins:

@@ -10,7 +10,7 @@ import pandas as pd
 from models.data.splitting import TEST
 from patching.errors import ArtifactError
 from patching.geometry import Location
-from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths
+from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths, name_parts
 from pipeline.cohort.duplicates import Twins, twins_of
 from pipeline.cohort.flow import read_listed
 from pipeline.config import (
@@ -23,8 +23,9 @@ from pipeline.config import (
     stage_mapping,
 )
 from pipeline.files import read_json, read_table
-from pipeline.results.predictions import find_tested
+from pipeline.results.predictions import sound_runs
 from pipeline.results.runs import listed_runs
+from pipeline.results.terms import JudgingSettings
 from pipeline.results.tested import Tested
 
 _NAMED = 3
@@ -49,6 +50,7 @@ class Evidence:
         index: artifacts.INDEX joined with the patient's split.
         groups: groups.json. histogram: histogram.csv.
         runs: in the order of the configured algorithm names, then of the thresholds; without other seeds.
+        unread: a sentence on each run that cannot be read.
         histories: by the run's name, one row per epoch.
     """
 
@@ -70,6 +72,7 @@ class Evidence:
     groups: dict[str, Any]
     histogram: pd.DataFrame
     runs: tuple[Tested, ...]
+    unread: tuple[str, ...]
     histories: Mapping[str, pd.DataFrame]
 
     @cached_property
@@ -94,6 +97,11 @@ class Evidence:
         found = self.ingested.get("bounds")
         return None if found is None else {name: Location(*place) for name, place in found.items()}
 
+    @cached_property
+    def has_tumor_fractions(self) -> bool:
+        """Whether tumor patches differ in their tumor fraction; with labels per slide they do not."""
+        return bool(self.index.loc[self.index["label"] == 1, "tumor_fraction"].nunique() > 1)
+
     @property
     def test_patients(self) -> int:
         """How many patients the test split holds."""
@@ -109,11 +117,12 @@ class Evidence:
         return float(self.groups["thresholds"][threshold]["value"])
 
 
-def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
-    """Read a cohort's outputs; `order` is the order of the algorithms.
+def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
+    """Read a cohort's outputs, the algorithms in the order of the settings' names.
 
     Raises:
-        ArtifactError: a stage's output is missing, or no training has been evaluated.
+        ArtifactError: a stage's output is missing, no training has been evaluated, or predictions of the one
+            that the report is about cannot be used; other runs are left out, and told.
         ConfigError: the cohort is an imported benchmark.
     """
     paths, cohort = context.paths, load_cohort(context.configs, context.cohort)
@@ -126,11 +135,10 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
         if path.is_file()
     ]
-    rank = {algorithm: position for position, algorithm in enumerate(order)}
-    runs = sorted(
-        find_tested(context, listed_runs(context)),
-        key=lambda run: (rank.get(run.algorithm, len(rank)), run.name),
-    )
+    rank = {algorithm: position for position, algorithm in enumerate(judging.names)}
+    names = listed_runs(context)
+    found, unread = sound_runs(context, names, judging.subject(name_parts(name)[:2] for name in names))
+    runs = sorted(found, key=lambda run: (rank.get(run.algorithm, len(rank)), run.name))
     summary = paths.ingested / "summary.json"
     ingest = stage_mapping(context.configs, context.cohort, "ingest")
     tiled = read_json(paths.patches / "summary.json", "tile")
@@ -153,6 +161,7 @@ def load_evidence(context: Context, order: tuple[str, ...]) -> Evidence:
         groups=read_json(paths.groups, "attribute"),
         histogram=read_table(paths.histogram, (), "attribute", numbers=True),
         runs=tuple(runs),
+        unread=unread,
         histories={
             run.name: read_table(paths.training(run.name) / "history.csv", HISTORY, "train", numbers=True)
             for run in runs

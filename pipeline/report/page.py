@@ -1,6 +1,5 @@
 """The report's page: every panel rendered, and put together."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
 from pipeline.report import summary
 from pipeline.report.answers import answers
+from pipeline.report.panel import Panel, Question
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import Panel, Question, Sources
+from pipeline.report.sources import Sources
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import TISSUE
 
@@ -52,29 +52,12 @@ def shown_panels(sources: Sources) -> list[Panel]:
 
 
 def write_beside(sources: Sources, folder: Path) -> None:
-    """Write what lies beside the report: a folder each of the panels that have files, all or nothing.
-
-    Nothing is replaced before all is made.
-
-    Args:
-        sources: of the report.
-        folder: that the report lies in; files of an earlier report that are in the way go.
-    """
-    shown = shown_panels(sources)
-    parts = {folder / panel.name: folder / f".{panel.name}.part" for panel in PANELS}
-    try:
-        for panel, part in zip(PANELS, parts.values(), strict=True):
-            shutil.rmtree(part, ignore_errors=True)
-            for name, content in panel.files(sources) if panel.files and panel in shown else ():
-                (part / name).parent.mkdir(parents=True, exist_ok=True)
-                (part / name).write_bytes(content)
-        for whole, part in parts.items():
-            shutil.rmtree(whole, ignore_errors=True)
-            if part.is_dir():
-                part.rename(whole)
-    finally:
-        for part in parts.values():
-            shutil.rmtree(part, ignore_errors=True)
+    """Write what lies beside the report into its folder: a folder each of the panels that have files."""
+    for panel in shown_panels(sources):
+        for name, content in panel.files(sources) if panel.files else ():
+            path = folder / panel.name / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
 def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:

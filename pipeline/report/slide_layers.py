@@ -1,6 +1,5 @@
 """A test slide as layers of one size: thumbnail, probability, errors, tissue, annotation."""
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from patching.resample import shrunk
 from patching.store.reading import PatchStore
 from pipeline.look.heatmap_picture import ramp
 from pipeline.look.html import jpeg_uri
+from pipeline.look.uris import data_uri
 
 _COVER = 170
 """Of 255: weight of a probability's color over the thumbnail."""
@@ -127,4 +127,4 @@ def _layer(size: Size, draw: Callable[[NDArray[np.uint8]], None]) -> Markup:
 
 def _png_uri(picture_HW4: NDArray[np.uint8]) -> Markup:
     _, encoded = cv2.imencode(".png", cv2.cvtColor(picture_HW4, cv2.COLOR_RGBA2BGRA))
-    return Markup(f"data:image/png;base64,{base64.b64encode(encoded.tobytes()).decode()}")  # noqa: S704
+    return data_uri("png", encoded.tobytes())

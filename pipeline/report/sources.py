@@ -1,41 +1,34 @@
 """What the panels of the report are made from."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 from markupsafe import Markup
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from models.networks.card import DecisionCard, ModelCard
+from patching.errors import ArtifactError
+from pipeline.cards.model_card import read_card
 from pipeline.config import Context, Settings
+from pipeline.explain.handover import Explanation, explanation_of
 from pipeline.look.plots import svg, svg_uri
 from pipeline.report.evidence import Evidence, load_evidence
 from pipeline.report.guidelines.statements import Statements
 from pipeline.report.names import Names, names_of
+from pipeline.report.subject import Subject
 from pipeline.results.audit.findings import audited
 from pipeline.results.audit.gathering import present_statistics
 from pipeline.results.audit.record import Audit
 from pipeline.results.bootstrap import BootstrapSettings
-from pipeline.results.figures import Method, Scoreboard
-from pipeline.results.predictions import find_tested
-from pipeline.results.runs import present_study, seed_runs
+from pipeline.results.figures import Scoreboard
+from pipeline.results.predictions import find_tested, sound_runs
+from pipeline.results.runs import made_by, present_study, seed_runs
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import trained_alike
 from pipeline.results.terms import JudgingSettings, Terms, terms_of
-from pipeline.results.tested import Tested
+from pipeline.results.tested import Tested, base_of
 from pipeline.tables.dots import dot_plot
-
-
-class Question(StrEnum):
-    """What a reader of the report asks, in the order of its parts."""
-
-    TRUST = "When can I trust it?"
-    FAIL = "Where does it fail?"
-    WHY = "Why?"
-    COMPARED = "What was it compared with?"
-    MADE = "How was it made?"
 
 
 class SlidesSettings(Settings):
@@ -86,33 +79,20 @@ class ReportSettings(JudgingSettings):
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The one model that the report is about (JudgingSettings.subject), among all that were compared.
-
-    Attributes:
-        board: of its threshold.
-        method: its figures, decided as its own card says; all of its seeds pooled.
-        run: the training that single patches are shown of; its patches are decided as the card says, too.
-    """
-
-    board: Scoreboard
-    method: Method
-    run: Tested
-
-
-@dataclass(frozen=True)
 class Sources:
     """What every panel gets.
 
     Attributes:
         boards: figures of the test split by threshold, low before high; all seeds of a run pooled. None where
             the split has no test patients.
+        unread: a sentence on each run, other seeds included, that cannot be read and so is not on a board.
         study: of a repeated cross-validation; empty where there is none of the present patches.
         ids: what slides, patients and patches are called: templates print no id but through it.
     """
 
     evidence: Evidence
     boards: Mapping[str, Scoreboard]
+    unread: tuple[str, ...]
     study: tuple[Scoreboard, ...]
     terms: Terms
     settings: ReportSettings
@@ -128,7 +108,49 @@ class Sources:
             return None
         plain, board = by_name[chosen], self.boards[chosen[1]]
         method = next(each for each in board.methods if each.algorithm == plain.as_decided)
-        return Subject(board, method, next(run for run in method.pool.runs if run.seed == plain.seed))
+        return Subject(
+            board,
+            method,
+            run=next(run for run in method.pool.runs if run.seed == plain.seed),
+            evidence=self.evidence,
+            intervals=self.intervals,
+            prevalence=self.settings.prevalence,
+            inside=self.settings.inside,
+        )
+
+    @property
+    def shown(self) -> Tested:
+        """The training that cards are of: the subject's, or without a test the one that it would be."""
+        by_name = {(run.algorithm, run.threshold): run for run in self.evidence.runs}
+        if self.subject is not None:
+            return by_name[base_of(self.subject.run.algorithm), self.subject.run.threshold]
+        chosen = self.settings.subject(by_name)
+        return self.evidence.runs[0] if chosen is None else by_name[chosen]
+
+    @cached_property
+    def card(self) -> ModelCard | str:
+        """model.json of that training, or why it cannot be read, in words."""
+        try:
+            return read_card(self.evidence.paths, self.shown.name)
+        except ArtifactError as error:
+            return (
+                f"{error.has.replace(f'{self.evidence.paths.root}/', '')}; "
+                f"`{made_by(self.evidence.paths.cohort, self.shown.name)[0]}` writes it anew"
+            )
+
+    @property
+    def decision(self) -> DecisionCard:
+        """How that training's verdicts are made, as far as its card can be read."""
+        if isinstance(self.card, ModelCard):
+            return self.card.decision
+        return self.shown.decision or DecisionCard()
+
+    @cached_property
+    def explained(self) -> Explanation | str:
+        """What `evenpatch explain` wrote for the subject, or why there is nothing, in words."""
+        if self.subject is None:
+            return "there are no test patches"
+        return explanation_of(self.evidence.paths, self.subject.training)
 
     @property
     def main(self) -> str | None:
@@ -176,32 +198,6 @@ class Sources:
             return svg_uri(svg(figure, name))
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A part of the report: `templates/<name>.html` rendered with `sources`, and its own `values` if any.
-
-    Attributes:
-        question: the reader's, that it helps to answer.
-        appendix: whether it is detail, which the printed report leaves out unless it is asked for.
-        tested: whether it is about test patients, and left out where there are none; False: it is there only
-            then; None: it is always there.
-        scripts: files among the templates that it runs; sort.js is there already.
-        files: what lies beside the report in the folder of the panel's name, if anything: names in it, which
-            may hold `/`, and contents. Links to them are `<name>/...`.
-        present: whether there is anything to show; without it there always is.
-    """
-
-    name: str
-    title: str
-    question: Question
-    values: Callable[[Sources], Mapping[str, Any]] | None = None
-    tested: bool | None = None
-    appendix: bool = False
-    scripts: tuple[str, ...] = ()
-    files: Callable[[Sources], Iterator[tuple[str, bytes]]] | None = None
-    present: Callable[[Sources], bool] | None = None
-
-
 def gather(context: Context, settings: ReportSettings) -> Sources:
     """Read a cohort's outputs, and make the scoreboards of its runs, their other seeds, and its study.
 
@@ -210,9 +206,11 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
             on the same patches.
         ConfigError: the cohort is an imported benchmark.
     """
-    evidence = load_evidence(context, tuple(settings.names))
-    seeds = seed_runs(context, [run.name for run in evidence.runs])
-    tested = trained_alike([*evidence.runs, *(find_tested(context, seeds) if seeds else ())])
+    evidence = load_evidence(context, settings)
+    names = seed_runs(context, [run.name for run in evidence.runs])
+    main = settings.subject((run.algorithm, run.threshold) for run in evidence.runs)
+    seeds, unread = sound_runs(context, names, main)
+    tested = trained_alike([*evidence.runs, *seeds])
     study = find_tested(context, ["study"]) if present_study(context) else ()
     terms = terms_of(context, [*tested, *study], settings, references=settings.references)
     # A split without test patients leaves nothing to put on a board.
@@ -221,6 +219,7 @@ def gather(context: Context, settings: ReportSettings) -> Sources:
     return Sources(
         evidence=evidence,
         boards={name: boards[name] for name in evidence.thresholds if name in boards},
+        unread=(*evidence.unread, *unread),
         study=scoreboards_of(study, replace(terms, references=None)),
         terms=terms,
         settings=settings,

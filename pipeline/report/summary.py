@@ -8,7 +8,8 @@ from models.metrics.intervals import FEW_PATIENTS, Interval
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.report.care import Care, care_told
 from pipeline.report.gate import GateResult, gate_result
-from pipeline.report.sources import Sources, Subject
+from pipeline.report.sources import Sources
+from pipeline.report.subject import Subject
 from pipeline.results.figures import FAMILY, Scoreboard
 from pipeline.results.verdict import estimable
 

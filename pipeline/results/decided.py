@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
@@ -118,10 +119,11 @@ def _by_rule(run: Tested, rule: DecidedRule, terms: Terms) -> Tested:
 def _require_what_a_rule_takes(run: Tested, above: Mapping[int, float]) -> None:
     tables = [run.patches, *([] if run.validation.empty else [run.validation])]
     both = pd.concat([table.reindex(columns=["label", "tissue_fraction", "logit"]) for table in tables])
+    known = np.isfinite(both["logit"].to_numpy(np.float64)).all()
     lacking = (
         (both["label"].max() > 1, "more than two classes", "two"),
         (both["tissue_fraction"].isna().any(), "patches without a tissue fraction", "that of every patch"),
-        (both["logit"].isna().any(), "predictions without log-odds", f"them: {_AGAIN}"),
+        (not known, "predictions without log-odds", f"them: {_AGAIN}"),
         (run.validation.empty, "no predictions of validation patches", f"them: {_AGAIN}"),
         (not set(_by_fold(run.patches)) <= set(above), "a threshold whose value is not recorded", "it"),
     )

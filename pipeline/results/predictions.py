@@ -15,6 +15,7 @@ from pipeline.config import Context
 from pipeline.files import read_json, read_table
 from pipeline.results.runs import (
     identity,
+    made_by,
     present_study,
     run_decision,
     run_record,
@@ -46,6 +47,43 @@ def find_tested(context: Context, named: Sequence[str]) -> tuple[Tested, ...]:
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += studied([place for place in places if _of_study(place)], index)
     return tuple(found)
+
+
+def sound_runs(
+    context: Context, names: Sequence[str], main: tuple[str, str] | None
+) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
+    """Read evaluated runs; one that cannot be read is left out, but the one that all is about.
+
+    Args:
+        names: of runs.
+        main: algorithm and threshold of the run that is not left out, whatever its seed.
+
+    Returns:
+        The runs, and a sentence on each that is left out: what is wrong, and what writes it anew.
+
+    Raises:
+        ArtifactError: predictions of `main`, or the patch index, are missing, malformed or of other patches.
+    """
+    index, found, left_out = read_index(context.paths), [], []
+    for name in names:
+        try:
+            found.append(_evaluated(context.paths.evaluation(name), index))
+        except ArtifactError as error:
+            if name_parts(name)[:2] == main:
+                raise
+            left_out.append(_left_out(context, name, error))
+            logger.warning("%s", left_out[-1])
+    return tuple(found), tuple(left_out)
+
+
+def _left_out(context: Context, name: str, error: ArtifactError) -> str:
+    """Where the error names no file, the predictions are meant; nothing of the machine's own paths."""
+    paths, (train, evaluate) = context.paths, made_by(context.cohort, name)
+    file = paths.evaluation(name) / "predictions.parquet"
+    has = error.has.removeprefix(f"{name}: ")
+    where = "" if str(paths.root) in has else f"{file}: "
+    told = f"{where}{has}".replace(f"{paths.root}/", "")
+    return f"{name} is left out: {told}. `{evaluate}` writes it anew, where needed after `{train}`."
 
 
 def read_index(paths: Paths) -> pd.DataFrame:

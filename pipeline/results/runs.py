@@ -1,6 +1,7 @@
 """What a run is, and which runs are of the present configuration and data."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,20 @@ def without_left_out(reasons: Mapping[str, str]) -> tuple[str, ...]:
         if reason:
             logger.warning("%s is left out: %s", name, reason)
     return tuple(name for name, reason in reasons.items() if not reason)
+
+
+def made_by(cohort: str, name: str) -> tuple[str, str]:
+    """The commands that train and evaluate a run.
+
+    >>> made_by("idc", "erm-low-s2")[1]
+    'evenpatch evaluate --cohort idc --algorithm erm --threshold low --seed 2'
+    """
+    algorithm, threshold, seed = name_parts(name)
+    told = {"cohort": cohort, "algorithm": algorithm, "threshold": threshold, "seed": seed}
+    options = " ".join(
+        f"--{option} {shlex.quote(str(value))}" for option, value in told.items() if value is not None
+    )
+    return f"evenpatch train {options}", f"evenpatch evaluate {options}"
 
 
 def tuning_trials(folder: Path, settings: Mapping[str, Any]) -> int:

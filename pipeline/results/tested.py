@@ -112,21 +112,28 @@ def joined(name: str, table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
             needs="one prediction of every test patch",
             do="name each run or study cell once, and evaluate again where that is not it",
         )
-    _require_numbers(name, joined)
-    return joined.astype(dict.fromkeys(NEEDED[1:], np.int64)).sort_values("patch_id", ignore_index=True)
+    return _numbers(name, joined).sort_values("patch_id", ignore_index=True)
 
 
-def _require_numbers(name: str, table: pd.DataFrame) -> None:
+def _numbers(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with whole numbers where they belong, and probabilities from 0 to 1."""
     columns = [*NEEDED[1:], *(column for column in ("probability",) if column in table)]
-    # Masked integers are objects to numpy, and pandas tells what is missing in either.
-    lacking = [column for column in columns if table[column].isna().any()]
-    if lacking:
-        count = int(table[lacking].isna().any(axis=1).sum())
+    read = table[columns].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    missing = ~np.isfinite(read)
+    lacking = ", ".join(column for column in columns if missing[column].any())
+    told = read.filter(["probability"])
+    outside = (told < 0) | (told > 1)
+    wrong, what = (
+        (missing, f"without a number in {lacking}") if lacking else (outside, "told outside of 0 to 1")
+    )
+    count = int(wrong.any(axis=1).sum())
+    if count:
         raise ArtifactError(
-            has=f"{name}: {count} of {len(table)} predictions without a number in {', '.join(lacking)}",
+            has=f"{name}: {count} of {len(table)} predictions {what}",
             needs="a number for every patch: what a network says nothing of cannot be counted",
             do="look whether the training diverged (outputs/<cohort>/train), then train and evaluate again",
         )
+    return table.assign(**read).astype(dict.fromkeys(NEEDED[1:], np.int64))
 
 
 def decided_name(algorithm: str, rule: str) -> str:

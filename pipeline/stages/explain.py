@@ -19,11 +19,11 @@ from models.networks.checkpoint import load_classifier
 from models.networks.classifier import choose_device
 from patching.manifest import read_manifest
 from pipeline.config import Context, load_cohort, load_stage, require_slides, stage_mapping
-from pipeline.explain.handover import FACTS, SLIDES_FILE, TABLE, replacing_folder
+from pipeline.explain.handover import FACTS, SLIDES_FILE, TABLE
 from pipeline.explain.making import Gallery
 from pipeline.explain.settings import ExplainSettings
 from pipeline.explain.subject import fingerprints_of, subject_of
-from pipeline.files import write_json
+from pipeline.files import replacing_folder, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import argparse
 import logging
 
 from pipeline.config import Context, load_stage
-from pipeline.files import replacing
+from pipeline.files import replacing_folder
 from pipeline.report.documents import documents_of
 from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
@@ -34,9 +34,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     sources = gather(context, settings)
     page = render(sources)
     documents = documents_of(context, sources)
-    write_beside(sources, context.paths.report.parent)
-    # The report comes last: one that is there has all that it links to.
-    for name, content in {**documents, context.paths.report.name: page}.items():
-        with replacing(context.paths.report.with_name(name)) as part:
-            part.write_text(content, encoding="utf-8")
+    # Whole, so that no page links to what is missing or of an earlier report.
+    with replacing_folder(context.paths.report.parent) as part:
+        write_beside(sources, part)
+        for name, content in {**documents, context.paths.report.name: page}.items():
+            (part / name).write_text(content, encoding="utf-8")
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

@@ -73,10 +73,11 @@ def _tracked(store: ModelStore, context: Context, name: str) -> dict[str, Any]:
     store.describe(
         logged, pages_of(card, evidence, model=logged.model, version=logged.version, seconds=seconds)
     )
-    pages = {"report": paths.report, "shortcuts": paths.shortcuts / "shortcuts.json"}
-    for kind, page in pages.items():
+    # The report links to the cards, which lie beside it here, too.
+    pages = [(page, "report") for page in (paths.report, *paths.cards)]
+    for page, folder in (*pages, (paths.shortcuts / "shortcuts.json", "shortcuts")):
         if page.is_file():
-            store.refresh(logged, f"evenpatch.{kind}", file_fingerprint([page]), kind, page)
+            store.refresh(logged, f"evenpatch.{page.stem}", file_fingerprint([page]), folder, page)
     if _exported(paths) == name:
         files = sorted(path for path in paths.report_exports.rglob("*") if path.is_file())
         store.refresh(logged, "evenpatch.exports", file_fingerprint(files), "report", paths.report_exports)

@@ -20,6 +20,21 @@ def difference_blocks(board: Scoreboard) -> list[Block]:
     return [_judged(board), _accuracies(board, accuracies), *([_ranking(board, ranking)] if ranking else [])]
 
 
+def beside_block(board: Scoreboard) -> Block:
+    """Candidates minus the reference as further rules decide it; a scoreboard may have none."""
+    others = [metric for metric in board.metrics if metric.key != FAMILY]
+    accuracies = [metric for metric in others if metric.key not in RANKING]
+    worst = next(metric for metric in board.metrics if metric.key == FAMILY)
+    return Block(
+        "Exploratory: against the reference as other rules decide it.",
+        "Percentage points; above 0, the first is better. Each is read by itself: they are no part of the "
+        "corrected family, and nothing is concluded from them.",
+        ("Difference", worst.title, "By itself", *(metric.title for metric in accuracies)),
+        ("", worst.short, "by itself", *(metric.short for metric in accuracies)),
+        tuple(_row(each, [_wga(each), _by_itself(each), *_cells(each, accuracies)]) for each in board.beside),
+    )
+
+
 def _judged(board: Scoreboard) -> Block:
     metric = next(metric for metric in board.metrics if metric.key == FAMILY)
     return Block(

@@ -183,6 +183,8 @@ def tracked_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFa
             shutil.rmtree(folder)
     context.paths.report.parent.mkdir(parents=True, exist_ok=True)
     context.paths.report.write_text("<p>A report.</p>")
+    for card in context.paths.cards:
+        card.write_text(f"# {card.stem}")
     (context.paths.report_exports / "slides").mkdir(parents=True)
     (context.paths.report_exports / "metrics.json").write_text('{"model": {"run": "gerne-low"}}')
     (context.paths.report_exports / "slides" / "s.geojson.gz").write_bytes(b"tiles")

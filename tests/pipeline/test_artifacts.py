@@ -1,5 +1,7 @@
 """Hand-overs between stages: whole or not there, and checked when read."""
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths, name_parts, run_name
-from pipeline.files import read_table, replacing
+from pipeline.files import read_table, replacing, replacing_folder
 
 
 def test_nothing_half_written_gets_the_name(tmp_path: Path) -> None:
@@ -32,6 +34,56 @@ def test_a_finished_file_replaces_the_old_one(tmp_path: Path) -> None:
         part.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
+
+
+class Killed(BaseException):
+    """Of the process, at a step on the disk; nothing runs after it."""
+
+
+@pytest.mark.parametrize("alive", range(5))
+def test_a_kill_leaves_the_earlier_folder_the_new_one_or_none(
+    alive: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, steps = tmp_path / "report", iter(range(alive))
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def step() -> bool:
+        """Whether the process is killed in the midst of it."""
+        return next(steps, None) is None
+
+    def renamed(path: Path, target: Path) -> Path:
+        if step():
+            raise Killed
+        return rename(path, target)
+
+    def deleted(path: Path, **_: object) -> None:
+        if not path.is_dir():
+            return
+        if step():
+            (path / "page.html").unlink(missing_ok=True)
+            raise Killed
+        rmtree(path)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(shutil, "rmtree", deleted)
+
+    def written(text: str) -> None:
+        with replacing_folder(folder) as part:
+            for name in ("page.html", "linked.csv"):
+                (part / name).write_text(text)
+
+    folder.mkdir()
+    for name in ("page.html", "linked.csv"):
+        (folder / name).write_text("earlier")
+    with suppress(Killed):
+        written("new")
+    left = {path.name: path.read_text() for path in folder.iterdir()} if folder.is_dir() else {}
+    assert left in ({}, *({"page.html": text, "linked.csv": text} for text in ("earlier", "new")))
+    # The next one tidies up.
+    monkeypatch.undo()
+    written("later")
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (folder / "page.html").read_text() == "later"
 
 
 def test_identifiers_stay_text(tmp_path: Path) -> None:

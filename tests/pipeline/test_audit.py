@@ -12,7 +12,6 @@ from pipeline.results.audit.findings import audited
 from pipeline.results.audit.gathering import attributes_of, tissue_strata
 from pipeline.results.audit.record import Audit, Verdict
 from pipeline.results.audit.words import (
-    concentration_in_words,
     conflict_in_words,
     gap_in_words,
     slice_in_words,
@@ -46,7 +45,7 @@ def test_a_planted_scanner_is_the_first_candidate(tinted: Audit) -> None:
     assert first.attribute.name == "slides.scanner"
     assert first.verdict is Verdict.CANDIDATE
     # What else is told of slides is the tint itself, and is said to go with the scanner.
-    assert {each.goes_with for each in tinted.candidates[1:]} <= {first.attribute.title}
+    assert {each.goes_with for each in tinted.of(Verdict.CANDIDATE)[1:]} <= {first.attribute.title}
     assert "column “scanner” may be a shortcut" in summary(tinted)
 
 
@@ -61,8 +60,10 @@ def test_without_the_column_the_tint_of_the_slide_is_the_candidate() -> None:
 def test_on_a_clean_cohort_nothing_but_tissue_is_a_shortcut(clean: Audit) -> None:
     assert clean.tissue is not None
     assert clean.tissue.verdict is Verdict.KNOWN
-    assert clean.candidates == ()
-    assert "Nothing else is shown to be a shortcut." in summary(clean)
+    assert clean.of(Verdict.CANDIDATE) == ()
+    assert "Nothing else of a slide’s making is shown to be a shortcut." in summary(clean)
+    plain = replace(clean, findings=tuple(each for each in clean.findings if not each.conflict_told))
+    assert "Nothing else is shown to be a shortcut." in summary(plain)
 
 
 def test_nothing_is_said_of_tissue_that_is_not_told(clean: Audit, tinted: Audit) -> None:
@@ -70,13 +71,36 @@ def test_nothing_is_said_of_tissue_that_is_not_told(clean: Audit, tinted: Audit)
     untold = replace(clean.tissue, conflict_told=False)
     for tissue in (untold, replace(untold, conflict=None), None):
         said = summary(replace(clean, tissue=tissue))
-        assert "No attribute is shown to be a shortcut." in said
+        assert "No attribute of a slide’s making is shown to be a shortcut." in said
         assert "else" not in said
         assert "but tissue" not in said
         planted = summary(replace(tinted, tissue=tissue))
         assert "Column “scanner” may be a shortcut" in planted
         assert "Beside tissue" not in planted
     assert "Beside tissue, column “scanner” may be a shortcut" in summary(tinted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Kind.LOOK, "Shade: tumor’s own look, or a shortcut; only who looks at patches can tell."),
+        (Kind.PLACE, "Shade: errors follow the place, which a patch does not show."),
+    ],
+)
+def test_the_summary_says_what_the_rows_say(clean: Audit, tinted: Audit, kind: Kind, told: str) -> None:
+    first, *others = clean.findings
+    attribute = replace(first.attribute, kind=kind, title="shade")
+    row = replace(first, attribute=attribute, tie_told=True, conflict_told=True, goes_with="")
+    said = summary(replace(clean, findings=(row, *others)))
+    assert told in said
+    assert "Nothing else of a slide’s making is shown to be a shortcut." in said
+    assert "Nothing else is" not in said
+    same = summary(replace(clean, findings=(replace(row, goes_with="focus"), *others)))
+    assert told not in same
+    own = tuple(each for each in tinted.findings if each.verdict is Verdict.CANDIDATE)
+    planted = summary(replace(tinted, findings=(*own, row)))
+    assert told in planted
+    assert "column “scanner” may be a shortcut" in planted
 
 
 def test_tumors_own_look_is_no_candidate(clean: Audit) -> None:
@@ -126,6 +150,13 @@ def test_a_column_of_many_numbers_is_cut_into_quarters_and_one_of_names_is_left_
     assert isinstance(few, LeftOut)
 
 
+def test_bins_are_named_as_people_write_numbers() -> None:
+    small = of_number("v", "v", Kind.LOOK, np.array([-2e-5, -1e-5, 2e-5, 4e-5]), np.ones(4, bool))
+    assert isinstance(small, Attribute)
+    assert small.bins[0].startswith("lowest quarter (up to −")
+    assert "millionths" in small.bins[-1]
+
+
 def test_quarters_are_of_training_patches_alone() -> None:
     value = np.arange(100.0)
     found = of_number("v", "v", Kind.LOOK, value, value < 40)
@@ -160,7 +191,7 @@ def test_errors_along_an_attribute_are_no_sign_of_its_use() -> None:
     assert scanner.conflict.gap.high < 0
     assert (scanner.conflict.against, scanner.conflict.along) == pytest.approx((1, 1 - wrong[along].mean()))
     assert (scanner.tie_told, scanner.conflict_told, scanner.verdict) == (True, False, Verdict.TIED)
-    assert found.candidates == ()
+    assert found.of(Verdict.CANDIDATE) == ()
 
 
 def test_attributes_are_the_same_where_training_patches_say_so() -> None:
@@ -214,7 +245,6 @@ def test_one_patient_and_one_label_are_audited_without_a_verdict() -> None:
     tumor = index.assign(label=1)
     found = audit_of(tumor, slides, tumor[tumor["split"] == "test"].assign(prediction=1))
     assert {each.verdict for each in found.findings} == {Verdict.OPEN}
-    assert found.patients is None
 
 
 def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
@@ -228,7 +258,7 @@ def test_the_table_holds_every_attribute_in_its_rank(tinted: Audit) -> None:
     assert first["verdict"] == "candidate shortcut"
 
 
-def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
+def test_slices_are_told_in_words(tinted: Audit) -> None:
     told = slice_in_words(tinted.slices[0], tinted)
     assert told.startswith(("Tumor patches with", "Non-tumor patches with"))
     worst = tinted.slices[0]
@@ -236,9 +266,6 @@ def test_slices_and_patients_are_told_in_words(tinted: Audit) -> None:
     assert worst.surely < worst.elsewhere
     assert not any("told" in slice_in_words(each, tinted) for each in tinted.slices)
     assert f"{100 * worst.accuracy:.0f}\u00a0% right ({100 * worst.low:.0f}–{100 * worst.high:.0f})" in told
-    assert tinted.patients is not None
-    said = concentration_in_words(tinted.patients, "patients")
-    assert f"in {tinted.patients.fewest} of {tinted.patients.units} patients" in said
 
 
 def test_ties_gaps_and_conflicts_are_told_in_words_with_the_right_bins(tinted: Audit) -> None:

@@ -20,7 +20,7 @@ from pipeline.results.figures import Scoreboard
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.seeds import pools_of
 from pipeline.results.tested import base_of, decided_name, rule_of
-from pipeline.tables.differences import difference_blocks
+from pipeline.tables.differences import beside_block, difference_blocks
 from pipeline.tables.dots import decided_plot, dot_plot
 from pipeline.tables.record import record_of
 from tests.pipeline.simulated import ABOVE, Run, run_of, study_of, terms_for
@@ -253,6 +253,10 @@ def test_other_decisions_of_the_reference_stand_beside_the_family(split: list[Ru
     ]
     assert "corrected (Holm) for 3 differences" in judged.explanation
     assert "but the primary one and exploratory ones" in judged.explanation
+    alike = beside_block(board)
+    assert [row.name for row in alike.rows] == [row.name for row in judged.rows[-2:]]
+    assert [row.cells[:2] for row in alike.rows] == [row.cells[:2] for row in judged.rows[-2:]]
+    assert {len(row.cells) + 1 for row in alike.rows} == {len(alike.head)} == {len(alike.short)}
     assert "exploratory ones" not in difference_blocks(alone)[0].explanation
     (section,) = record_of("toy", [board])["sections"]
     assert [each["reference"] for each in section["exploratory"]] == ["erm+by_attribute", "erm+threshold"]

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from models.data.splitting import SPLITS
+from models.networks.card import DecisionCard
 from pipeline.artifacts import Paths
 from pipeline.cards.markdown import code, table, text
 from pipeline.cli import main
@@ -25,7 +26,7 @@ from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
 from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment
 from pipeline.report import documents
-from pipeline.report.documents import DOCUMENTS
+from pipeline.report.documents import DOCUMENTS, MODEL_CARD
 from pipeline.report.guidelines.checklist import (
     ANSWERED,
     GUIDELINES,
@@ -38,7 +39,7 @@ from pipeline.report.guidelines.checklist import (
 )
 from pipeline.report.guidelines.statements import Statements
 from pipeline.report.page import render
-from pipeline.report.panels import cohort, flow, guidelines, provenance
+from pipeline.report.panels import calibration, cohort, flow, guidelines, provenance
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.stages import report
@@ -286,6 +287,41 @@ def test_every_step_is_the_step_before_without_what_was_lost(
         assert sum(part.count[number] or 0 for part in one.parts) == one.kept[number]
     for part in one.parts:
         assert sum(part.labels) == sum(part.groups) == part.count.patches
+
+
+def test_an_unreadable_card_is_told_everywhere_and_the_report_goes_on(
+    sources: Sources, finished_cohort: Context, tmp_path: Path
+) -> None:
+    paths = Paths(tmp_path, finished_cohort.cohort)
+    paths.training("gerne-low").mkdir(parents=True)
+    (paths.training("gerne-low") / "model.json").write_text('{"schema_version": 99}')
+    why = replace(sources, evidence=replace(sources.evidence, paths=paths)).card
+    assert isinstance(why, str)
+    assert why.startswith("outputs/toy/train/gerne-low/model.json: ")
+    assert "`evenpatch train --cohort toy --algorithm gerne --threshold low` writes it anew" in why
+    unread = replace(sources)
+    # A cached property is what stands under its name.
+    unread.__dict__["card"] = why
+    cards = documents.documents_of(finished_cohort, unread)
+    for card in cards.values():
+        assert "gerne-low/model.json" in MarkdownIt().render(card)
+    assert "SHA-256 of the weights" in cards[documents.MODEL_CARD]
+    found = guidelines.values(unread)
+    states = {row.state for list_ in found["checklists"] for row in list_["rows"] if MODEL_CARD in row.where}
+    assert ANSWERED not in states
+    assert PARTLY in states
+    environment = make_environment("pipeline.report")
+    environment.globals |= {"titles": {each.name: each.title for each in PANELS}}
+    page = environment.get_template("guidelines.html").render(found)
+    assert "A convolutional network (not known, for model.json cannot be read)" in page
+    told = calibration.values(unread)
+    assert (told["facts"], told["unread"], told["own"]) == ({}, why, "0.5")
+    assert unread.decision == DecisionCard()
+    # What the predictions were made with is known without the card's other parts.
+    shown = replace(unread.shown, decision=DecisionCard(threshold=0.4))
+    other = replace(sources, evidence=replace(sources.evidence, runs=(shown,)), boards={})
+    other.__dict__["card"] = why
+    assert other.decision.threshold == 0.4
 
 
 def test_untested_and_unsplit_patches_are_told(sources: Sources) -> None:

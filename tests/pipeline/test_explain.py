@@ -21,7 +21,7 @@ from pipeline.explain.background import fill_of
 from pipeline.explain.choosing import choose, confidence
 from pipeline.explain.handover import PICTURES, Explanation, explanation_of
 from pipeline.explain.maps import AGAINST, FOR, draw_occlusion, gradcam_place
-from pipeline.explain.ranking import by_errors, carrying
+from pipeline.explain.ranking import by_errors
 from pipeline.explain.settings import ExplainSettings
 from pipeline.explain.slides import finest, reopened, tumor_outlines
 from pipeline.explain.subject import subject_of
@@ -137,9 +137,6 @@ def test_slides_and_patients_are_ranked_by_errors() -> None:
     assert found["errors"].sum() == (rows["label"] != rows["prediction"]).sum() == 20
     assert (found["missed"] + found["alarms"] == found["errors"]).all()
     assert found["errors"].is_monotonic_decreasing
-    assert carrying(pd.DataFrame({"errors": [1, 6, 3, 0]})) == 1
-    assert carrying(pd.DataFrame({"errors": [2, 2, 2, 2]})) == 2
-    assert carrying(pd.DataFrame({"errors": [3, 3, 3]})) == 2
 
 
 def a_slide(folder: Path) -> SlideRow:

@@ -23,7 +23,6 @@ from pipeline.explain.handover import Explanation
 from pipeline.look.html import make_environment
 from pipeline.look.places import Place, places_geojson
 from pipeline.report.names import Names
-from pipeline.report.page import write_beside
 from pipeline.report.panels import gallery, slides
 from pipeline.report.slide_layers import slide_layers
 from pipeline.report.sources import ReportSettings, Sources, gather
@@ -60,7 +59,7 @@ def decoded(uri: Markup) -> NDArray[np.uint8]:
 
 def test_errors_stand_beside_their_controls_with_words_for_every_picture(sources: Sources) -> None:
     page = rendered("gallery", gallery, sources)
-    found = gallery.explained(sources)
+    found = sources.explained
     assert isinstance(found, Explanation)
     assert page.count('<figure class="case">') == len(found.table)
     assert page.count("correct patch to compare with") == (found.table["role"] == "control").sum()
@@ -79,7 +78,7 @@ def test_errors_stand_beside_their_controls_with_words_for_every_picture(sources
 
 
 def test_pictures_that_do_not_fit_are_left_out_of_every_group_alike(sources: Sources) -> None:
-    found = gallery.explained(sources)
+    found = sources.explained
     assert isinstance(found, Explanation)
     few = with_settings(sources, gallery_mb=0.06)
     told = gallery.values(few)
@@ -113,7 +112,7 @@ def test_places_open_in_qupath_where_they_are() -> None:
 
 
 def test_every_patch_of_the_gallery_is_in_its_slides_file(sources: Sources) -> None:
-    found = gallery.explained(sources)
+    found = sources.explained
     assert isinstance(found, Explanation)
     written = dict(gallery.files(sources))
     assert set(written) == {f"{name}.geojson" for name in found.table["slide_id"]}
@@ -124,13 +123,15 @@ def test_every_patch_of_the_gallery_is_in_its_slides_file(sources: Sources) -> N
     ]
     assert sorted(names) == sorted(found.table["patch_id"])
     page = rendered("gallery", gallery, sources)
+    # On paper a link goes with the dot before it.
+    assert page.count(' · <a href="') == page.count('<span class="link"> · <a href="') == len(found.table)
     linked = set(re.findall(r'href="([^"#]*)"', page))
     assert linked == {f"gallery/{name}" for name in written}
 
 
 def test_places_are_counted_from_the_frame_that_ingest_found(sources: Sources) -> None:
     """The slides are gone, and tell nothing any more."""
-    found = gallery.explained(sources)
+    found = sources.explained
     assert isinstance(found, Explanation)
     written = dict(gallery.files(sources))
     for row in found.table.drop_duplicates("slide_id").itertuples():
@@ -149,14 +150,16 @@ def test_without_a_known_frame_there_is_no_file(sources: Sources) -> None:
     assert ".geojson" not in page
 
 
-def test_only_checked_slides_count_as_found_again(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = gallery.explained(sources)
+def test_only_checked_slides_count_as_found_again(sources: Sources) -> None:
+    found = sources.explained
     assert isinstance(found, Explanation)
     states = dict.fromkeys(found.slides, "gone") | {"s-p03": "not_checked", "s-p07": "too_large"}
     table = found.table.assign(slide_state=found.table["slide_id"].map(states))
     changed = replace(found, table=table, slides={name: {"state": told} for name, told in states.items()})
-    monkeypatch.setattr(gallery, "explained", lambda _: changed)
-    page = rendered("gallery", gallery, sources)
+    other = replace(sources)
+    # A cached property is what stands under its name.
+    other.__dict__["explained"] = changed
+    page = rendered("gallery", gallery, other)
     assert "Of 3 slides that were looked for again, " in page
     assert "1 have no level on which so large a patch is read" in page
     assert "Whether 1 of the slides have changed since they were tiled was not checked" in page
@@ -192,8 +195,12 @@ def test_slides_are_counted_as_the_predictions_say(sources: Sources) -> None:
     assert int(table[0]["errors_tumor_little_tissue"]) == (missed & (first["group"] == 2)).sum()
     assert int(table[0]["patches_tumor_little_tissue"]) == (first["group"] == 2).sum()
     page = rendered("slides", slides, sources)
-    assert re.search(rf"\d of 4 patients carr(y|ies) half of the {wrong.sum()} errors", page)
+    assert re.search(rf"Half of the {wrong.sum()} errors lie in \d of 4 patients, with", page)
+    assert re.search(rf"Half of the {wrong.sum()} errors lie in \d of 4 slides, with", page)
     assert page.count('class="layer probability"') == 4
+    # A count and its whole stay on one line, however narrow the screen is.
+    assert re.search(r"<td[^>]*>\d+&nbsp;of&nbsp;\d+</td>", page)
+    assert not re.search(r">[\d,]+ of [\d,]+ ?(wrong|</td>)", page)
 
 
 def test_more_slides_than_fit_lie_on_pages_beside(sources: Sources) -> None:
@@ -256,17 +263,6 @@ def test_layers_lie_where_the_patches_are(sources: Sources) -> None:
     assert slide_layers(store, rows, 0.5, None, side=300).annotation is None
 
 
-def test_what_lies_beside_is_replaced_whole(
-    sources: Sources, explained_cohort: Context, tmp_path: object
-) -> None:
-    folder = explained_cohort.paths.report.parent
-    (folder / "slides").mkdir(parents=True, exist_ok=True)
-    (folder / "slides" / "page-9.html").write_text("an earlier report's")
-    write_beside(sources, folder)
-    assert sorted(path.name for path in (folder / "slides").iterdir()) == ["slides.csv"]
-    assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
-
-
 def test_hostile_names_are_escaped(sources: Sources) -> None:
     subject = sources.subject
     assert subject is not None
@@ -279,7 +275,7 @@ def test_hostile_names_are_escaped(sources: Sources) -> None:
     assert escape(evil).replace("&quot;", "&#34;") in page
 
 
-@pytest.mark.parametrize("change", ["one class", "one patient", "nothing wrong", "no probability"])
+@pytest.mark.parametrize("change", ["one class", "one patient", "nothing wrong"])
 def test_poor_predictions_are_told_in_words(change: str, sources: Sources) -> None:
     subject = sources.subject
     assert subject is not None
@@ -288,18 +284,15 @@ def test_poor_predictions_are_told_in_words(change: str, sources: Sources) -> No
         rows = rows[rows["label"] == 1]
     elif change == "one patient":
         rows = rows[rows["patient_id"] == "p03"]
-    elif change == "nothing wrong":
-        rows = rows.assign(prediction=rows["label"])
     else:
-        rows = rows.assign(probability=np.nan)
+        rows = rows.assign(prediction=rows["label"])
     changed = replace(sources)
     changed.__dict__["subject"] = replace(subject, run=replace(subject.run, patches=rows))
     page = rendered("slides", slides, changed)
     told = {
         "one class": "–</td>",
-        "one patient": "1 of 1 patient carries half",
+        "one patient": "lie in 1 of 1 patient, with 100\u00a0% of the patches",
         "nothing wrong": "No test patch is classified wrongly.",
-        "no probability": "192 patches have no probability",
     }
     assert told[change] in page
     assert "nan" not in page

@@ -19,10 +19,11 @@ from patching.store.reading import PatchTable
 from patching.store.writing import write_store
 from pipeline.artifacts import Paths
 from pipeline.config import Context
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.intervention import answers
 from pipeline.intervention.answers import CURVE, answered
 from pipeline.intervention.feeding import Shelf
-from pipeline.intervention.figures import figures_of, with_numbers
+from pipeline.intervention.figures import NET, figures_of, with_numbers
 from pipeline.intervention.models import Asked
 from pipeline.intervention.sample import Stock, chosen, stock_of
 from pipeline.intervention.settings import ARMS, InterveneSettings
@@ -150,6 +151,20 @@ def test_the_candidate_is_set_against_reference_and_control(
     assert told["gerne", "erm+by_tissue"]["log_odds"]["normal_added"]["estimate"] == pytest.approx(
         0, abs=0.05
     )
+
+
+def test_no_change_is_told_of_too_few_patients(found: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    """Of two patients an interval would reach from −100 to 100 points."""
+    curve, told = found
+    tested = [run_of("erm", shortcut=6.0), run_of("gerne", skill=1.2)]
+    n_patients = curve.groupby("arm")["patient_id"].nunique()
+    terms = terms_for(tested, references=("erm",), minimum_test_patients=int(n_patients.max()) + 1)
+    few = figures_of(curve, terms, FEW, BootstrapSettings(minimum_patches=5, draws=200))
+    for arm in ARMS:
+        for each in (slope(few, "erm", NET, arm.name), few["contrasts"][0]["net"]["log_odds"][arm.name]):
+            assert {each[end] for end in ("estimate", "low", "high")} == {NOT_ESTIMABLE}
+    assert slope(few, "erm", NET, "normal_added")["reading"] == "few"
+    assert slope(told, "erm", NET, "normal_added")["estimate"] != NOT_ESTIMABLE
 
 
 def test_steps_change_the_area_and_the_control_does_not(

@@ -21,7 +21,7 @@ from models.networks.decision import told
 from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment, script
 from pipeline.report.panels import calibration
-from pipeline.report.sources import ReportSettings, Sources, Subject, gather
+from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.operating_point import ThresholdCounts, reliability_of, tenths
 from pipeline.results.verdict import estimable
@@ -55,9 +55,9 @@ def sources(finished_cohort: Context) -> Sources:
     found = gather(finished_cohort, settings)
     board = found.boards["high"]
     (method,) = [each for each in board.methods if each.algorithm == "gerne"]
-    subject = Subject(board, method, method.pool.runs[0])
+    assert found.subject is not None
     # A cached property is what stands under its name.
-    found.__dict__["subject"] = subject
+    found.__dict__["subject"] = replace(found.subject, board=board, method=method, run=method.pool.runs[0])
     return found
 
 
@@ -176,18 +176,6 @@ def test_parts_of_too_few_are_not_estimable_wherever_they_are_told(sources: Sour
 def test_shares_are_rounded_half_up(part: int, more: int) -> None:
     exact = Decimal(100 * part) / Decimal(part + more)
     assert Decimal(tenths(part, part + more)) == exact.quantize(Decimal("0.1"), ROUND_HALF_UP)
-
-
-def test_patches_without_a_probability_are_told(sources: Sources) -> None:
-    subject = sources.subject
-    assert subject is not None
-    known_N = np.arange(len(subject.run.patches)) % 9 != 2
-    holed = subject.run.patches.assign(probability=subject.run.patches["probability"].where(known_N))
-    other = replace(sources)
-    other.__dict__["subject"] = replace(subject, run=replace(subject.run, patches=holed))
-    found = calibration.values(other)
-    assert found["unknown"] == (~known_N).sum()
-    assert sum(each.patches for each in found["bins"]["all patches"]) == known_N.sum()
 
 
 def rendered(sources: Sources) -> str:

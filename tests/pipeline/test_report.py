@@ -24,10 +24,11 @@ from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
 from pipeline.look.curves import curves_of
+from pipeline.look.html import make_environment
 from pipeline.look.patches import composite, intensity_range, outlined
 from pipeline.look.plots import canvas
 from pipeline.report.page import render
-from pipeline.report.panels import sheets
+from pipeline.report.panels import sheets, verdict
 from pipeline.report.panels.structure import draw_curves
 from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.answers import answer
@@ -192,6 +193,23 @@ def test_better_stands_only_where_the_interval_excludes_zero(sources: Sources) -
     assert "better" not in unknown
     assert "not estimable" in unknown
     assert "nothing is compared" in answer(board_of(sources), terms)
+
+
+def test_the_reference_by_other_rules_is_in_the_appendix(sources: Sources) -> None:
+    """As in the tables of compare: below the verdicts, and no part of them."""
+    low = sources.boards["low"]
+    beside = replace(sources, boards={"low": replace(low, beside=low.contrasts[-1:])})
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": beside, "main": "low"}
+    shown = environment.get_template("verdict.html").render(verdict.values(beside))
+    (aside,) = re.findall(r'<details class="appendix">(.*?)</details>', shown, re.DOTALL)
+    assert "The reference decided by other rules, exploratory" in aside
+    (row,) = re.findall(r'<th scope="row">(.*?)</th>', aside)
+    assert row == f"{low.contrasts[-1].candidate.name} − {low.contrasts[-1].reference.name}"
+    assert "decided by other rules" not in environment.get_template("verdict.html").render(
+        verdict.values(sources)
+    )
 
 
 def verdict_section(page: str) -> str:

@@ -14,13 +14,18 @@ import pandas as pd
 import pytest
 import yaml
 
+from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.cohort.duplicates import Twins
-from pipeline.config import Context
+from pipeline.config import Context, load_stage
+from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
 from pipeline.report.names import Names
-from pipeline.report.panels import duplicates
+from pipeline.report.panels import duplicates, verdict
+from pipeline.report.sources import ReportSettings, gather
+from pipeline.results.predictions import sound_runs
+from pipeline.results.verdict import estimable
 from pipeline.stages import report
 from pipeline.training.patches import table_fingerprints
 from pipeline.yaml_file import load_yaml
@@ -121,6 +126,96 @@ def test_missing_predictions_are_refused(cohort: Context, capsys: pytest.Capture
         cohort, lambda table: table.assign(prediction=table["prediction"].where(table.index != 200))
     )
     assert "without a number in prediction" in refused(cohort, capsys)
+
+
+def spoiled(path: Path, how: str) -> None:
+    table = pd.read_parquet(path)
+    first = table.index[of_test(table)][:3]
+    if how == "missing":
+        path.unlink()
+    elif how == "damaged":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif how == "text":
+        table.astype({"probability": str}).assign(probability="high").to_parquet(path, index=False)
+    elif how == "fraction":
+        # No whole number, and no error of the conversion to one.
+        table.assign(prediction=table["prediction"].where(table.index != first[0], np.inf)).to_parquet(path)
+    else:
+        table.loc[first, "probability"] = float(how)
+        table.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("nan", "3 of 192 predictions without a number in probability"),
+        ("inf", "3 of 192 predictions without a number in probability"),
+        ("1.5", "3 of 192 predictions told outside of 0 to 1"),
+        ("text", "192 of 192 predictions without a number in probability"),
+        ("fraction", "1 of 192 predictions without a number in prediction"),
+        ("damaged", "damaged"),
+        ("missing", "no "),
+    ],
+)
+def test_a_reference_that_cannot_be_read_is_left_out_and_the_main_run_is_refused(
+    finished_cohort: Context, tmp_path: Path, how: str, told: str
+) -> None:
+    context = Context(
+        finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), finished_cohort.configs
+    )
+    context.paths.index.parent.mkdir(parents=True)
+    shutil.copy(finished_cohort.paths.index, context.paths.index)
+    for name in ("erm-low", "gerne-low"):
+        shutil.copytree(finished_cohort.paths.evaluation(name), context.paths.evaluation(name))
+    file = context.paths.evaluation("erm-low") / "predictions.parquet"
+    spoiled(file, how)
+    names = ("erm-low", "gerne-low")
+    found, (sentence,) = sound_runs(context, names, ("gerne", "low"))
+    assert [run.name for run in found] == ["gerne-low"]
+    assert sentence.startswith("erm-low is left out: ")
+    assert f"outputs/{context.cohort}/evaluate/erm-low/predictions.parquet" in sentence
+    assert told in sentence
+    assert str(tmp_path) not in sentence
+    assert (
+        f"`evenpatch evaluate --cohort {context.cohort} --algorithm erm --threshold low` writes" in sentence
+    )
+    with pytest.raises(ArtifactError):
+        sound_runs(context, names, ("erm", "low"))
+
+
+def test_the_report_says_which_reference_it_left_out(finished_cohort: Context, tmp_path: Path) -> None:
+    shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    context = Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
+    kept = ("erm-low", "gerne-low", "class_balanced-low")
+    for folder in context.paths.evaluation("any").parent.iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+    # Another seed of the reference that is sound.
+    for parent in (context.paths.training("any").parent, context.paths.evaluation("any").parent):
+        shutil.copytree(parent / "class_balanced-low", parent / "class_balanced-low-s2")
+    for name in ("erm-low", "class_balanced-low-s2"):
+        spoiled(context.paths.evaluation(name) / "predictions.parquet", "nan")
+    sources = gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+    assert [one.split(" ")[0] for one in sources.unread] == ["erm-low", "class_balanced-low-s2"]
+    board = sources.boards["low"]
+    assert {method.algorithm for method in board.methods} & {"erm", "gerne"} == {"gerne"}
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "main": sources.main}
+    page = environment.get_template("verdict.html").render(verdict.values(sources))
+    assert "erm-low is left out: outputs/toy/evaluate/erm-low/predictions.parquet: 3 of 192" in page
+    assert (
+        "<code>evenpatch evaluate --cohort toy --algorithm erm --threshold low</code> writes it anew" in page
+    )
+    models = models_of(context)
+    assert models is not None
+    assert sources.unread[0] in models.remarks
+    # A seed of the model that the report is about is not left out.
+    for parent in (context.paths.training("any").parent, context.paths.evaluation("any").parent):
+        shutil.copytree(parent / "gerne-low", parent / "gerne-low-s2")
+    spoiled(context.paths.evaluation("gerne-low-s2") / "predictions.parquet", "nan")
+    with pytest.raises(ArtifactError, match="gerne-low-s2"):
+        gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import gzip
 import json
 import shutil
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -19,13 +22,15 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
 from pipeline.look.html import make_environment
 from pipeline.report import documents
+from pipeline.report import sources as sources_module
+from pipeline.report import subject as subject_module
 from pipeline.report.exports.record import MetricsRecord, metrics_schema
 from pipeline.report.exports.tables import COLUMNS
 from pipeline.report.names import Names
 from pipeline.report.page import write_beside
-from pipeline.report.panels import exports
+from pipeline.report.panels import calibration, exports, gallery, metrics, slides
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import ExportSettings, ReportSettings, Sources, gather
 from pipeline.stages import report
 from tests.pipeline.deployment.qupath import read_features
 from tests.pipeline.finished import SIDE
@@ -222,6 +227,35 @@ def test_hashed_ids_reach_every_file(sources: Sources) -> None:
         plain = gzip.decompress(content) if name.endswith(".gz") else content
         assert b"s-p03" not in plain
         assert "s-p03" not in name
+
+
+def counting(made: Counter[str], own: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*args: Any, **named: Any) -> Any:
+        made[own.__name__] += 1
+        return own(*args, **named)
+
+    return counted
+
+
+def test_figures_that_panels_and_exports_share_are_made_once(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Counter[str] = Counter()
+    for room, names in (
+        (subject_module, ("parts_of", "places_of", "reliability_of", "read_table")),
+        (sources_module, ("explanation_of", "read_card")),
+    ):
+        for name in names:
+            monkeypatch.setattr(room, name, counting(made, getattr(room, name)))
+    few = sources.settings.model_copy(update={"exports": ExportSettings(slides=0)})
+    fresh = replace(sources, settings=few)
+    for panel in (metrics, calibration, exports, gallery, slides):
+        panel.values(fresh)
+    for panel in (exports, gallery, slides):
+        list(panel.files(fresh))
+    # Of all patches, of little and of much tissue.
+    assert made == dict.fromkeys(made, 1) | {"reliability_of": 3}
+    assert len(made) == 6
 
 
 def test_the_same_files_give_the_same_exports(sources: Sources) -> None:

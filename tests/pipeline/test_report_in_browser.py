@@ -125,6 +125,9 @@ def copies_commands(page: Any, sources: Sources) -> None:
     for place in (0, len(lines) - 1):
         button = buttons.nth(place)
         assert button.get_attribute("aria-label") == f"copy: {lines[place]}"
+        line, own = page.locator("#provenance pre.command").nth(place).bounding_box(), button.bounding_box()
+        assert own["x"] >= line["x"] + line["width"]
+        assert line["y"] <= own["y"] < own["y"] + own["height"] <= line["y"] + line["height"]
         button.focus()
         page.keyboard.press("Enter")
         status = button.locator("xpath=following-sibling::span[@role='status']")

@@ -12,6 +12,7 @@ import pytest
 from patching.errors import ArtifactError, RegistryError
 from pipeline.artifacts import Paths
 from pipeline.config import Context
+from pipeline.files import file_fingerprint
 from pipeline.flattening import flat, metrics_of
 from pipeline.stages import track
 from pipeline.tracking.connection import connect, experiment_id, tracking_uri, workspace
@@ -98,6 +99,16 @@ def test_what_an_interrupted_call_left_is_replaced(
     assert store.find("f" * 64) is None
     store._discard("f" * 64)
     assert client.get_run(left.info.run_id).info.lifecycle_stage == "deleted"
+
+
+def test_both_cards_lie_beside_the_report_of_every_run(
+    tracked_cohort: Context, client: mlflow.MlflowClient
+) -> None:
+    for receipt in receipts(tracked_cohort):
+        names = {each.path for each in client.list_artifacts(receipt["mlflow_run_id"], "report")}
+        assert {"report/report.html", "report/model_card.md", "report/data_card.md"} <= names
+        tags = client.get_run(receipt["mlflow_run_id"]).data.tags
+        assert tags["evenpatch.data_card"] == file_fingerprint([tracked_cohort.paths.cards[1]])
 
 
 def test_a_new_report_replaces_the_old_one(tracked_cohort: Context) -> None:

@@ -198,9 +198,12 @@ def test_the_sentence_counts_intervals_that_lie_on_one_side_of_zero() -> None:
         sensitivity.Swept("gerne", "GERNE", wga, ()),
         sensitivity.Swept("erm", "ERM", wga, against),
     )
-    said = sensitivity.sentence(found, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6))
+    cuts = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    said = sensitivity.sentence(found, cuts, judged=True)
     assert "the model is better at 1 and worse at 3 of them" in said
     assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
+    few = sensitivity.sentence(found, cuts, judged=False)
+    assert few.endswith("ERM has 70 % in its worst group. Which is better: too few patients to judge.")
 
 
 # Structure
@@ -247,6 +250,12 @@ def test_the_intervention_is_shown_with_what_was_fed(sources: Sources) -> None:
     slope = values["content"]["methods"]["erm"]["slopes"]["net"]["probability"]["normal_added"]["estimate"]
     assert f"{100 * 0.1 * slope:+.1f}".replace("-", "−") in text
     assert "Few test patients: non-tumor patches, tissue added: 4" in text
+    assert "Too few test patients" not in text
+    settings = sources.settings.model_copy(update={"minimum_test_patients": 5})
+    fewer = replace(sources, settings=settings)
+    text = plain(rendered("intervention", fewer, dict(intervention.values(fewer))))
+    assert "Too few test patients to judge, for it takes 5: non-tumor patches, tissue added: 4" in text
+    assert "Few test patients" not in text
     assert "alert(1)" not in html
 
 
@@ -282,6 +291,12 @@ def test_less_reliance_is_said_only_of_a_difference_that_is_told(sources: Source
             "estimate": estimate,
             "reading": "open",
         }
+    for arm in ("normal_added", "normal_removed"):
+        pair["net"]["probability"][arm]["reading"] = "few"
+    assert intervention.sentences(content, sources)[-1] == (
+        "Reliance on the amount, GERNE beside ERM: too few patients to judge where tissue is added; "
+        "too few patients to judge where tissue is removed."
+    )
     pair["net"]["probability"]["normal_added"]["reading"] = "open"
     assert "not shown to differ where tissue is added" in intervention.sentences(content, sources)[-1]
     pair["net"]["probability"]["normal_added"]["reading"] = "worse"

@@ -45,7 +45,7 @@ def chosen_slides(sources: Sources, table: pd.DataFrame) -> Chosen:
     """Which slides get files; no montages, and none whose frame is not known.
 
     Args:
-        table: see `pipeline.report.exports.tables.predictions_of`.
+        table: see `pipeline.report.subject.Subject.predictions`.
     """
     test = table[table["split"] == TEST]
     wrong = (test["label"] != test["prediction"]).groupby(test["slide_id"]).sum()
@@ -99,15 +99,15 @@ def _tiles(
 
 
 def _overlay(name: str, rows: pd.DataFrame, store: PatchStore, decision: DecisionCard) -> bytes:
-    about, known = store.attributes, rows[rows["probability"].notna()]
-    size, locations_N2 = Size(*about.slide_size), known[["x", "y"]].to_numpy(np.int64)
+    about = store.attributes
+    size, locations_N2 = Size(*about.slide_size), rows[["x", "y"]].to_numpy(np.int64)
     grid = HeatGrid.of(size, locations_N2, about.extent, about.stride)
-    wrong = known["label"] != known["prediction"]
+    wrong = rows["label"] != rows["prediction"]
     content = HeatContent(
         title=name,
         image_HW3=store.thumbnail,
         size=size,
-        heat_HW=painted(grid, locations_N2, about.extent, known["probability"].to_numpy(np.float64)),
+        heat_HW=painted(grid, locations_N2, about.extent, rows["probability"].to_numpy(np.float64)),
         threshold=decision.threshold,
         decision=briefly(decision),
         cell=grid.cell,

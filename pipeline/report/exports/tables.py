@@ -5,11 +5,9 @@ from io import BytesIO
 
 import pandas as pd
 
-from pipeline.artifacts import PREDICTIONS
-from pipeline.files import read_table
-from pipeline.report.sources import Sources, Subject
+from pipeline.report.sources import Sources
+from pipeline.report.subject import Subject
 from pipeline.results.clinical.parts import Part
-from pipeline.results.tested import base_of
 
 COLUMNS = (
     "patch_id",
@@ -63,20 +61,9 @@ def groups_csv(parts: Sequence[Part]) -> bytes:
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode()
 
 
-def run_of(subject: Subject, sources: Sources) -> str:
-    """Name of the training that single patches are of."""
-    run = sources.evidence.run(base_of(subject.method.algorithm), subject.board.threshold)
-    return subject.run.name if run is None else run.name
-
-
 def predictions_of(sources: Sources, subject: Subject) -> pd.DataFrame:
-    """COLUMNS and slide_id of validation and test patches of the shown training, as its card decides."""
-    folder = sources.evidence.paths.evaluation(run_of(subject, sources))
-    told = read_table(folder / "predictions.parquet", PREDICTIONS, "evaluate")
-    places = ["patch_id", "slide_id", "patient_id", "x", "y", "extent", "tissue_fraction", "tumor_fraction"]
-    known = sources.evidence.index[places]
-    table = told.drop(columns=["logit"]).merge(known, on="patch_id", how="left", validate="1:1")
-    ids = sources.ids
+    """The subject's predictions, named as the report names slides, patients and patches."""
+    table, ids = subject.predictions, sources.ids
     return table.assign(
         slide=table["slide_id"].map(ids.slide),
         patient=table["patient_id"].map(ids.patient),

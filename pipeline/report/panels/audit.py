@@ -6,7 +6,6 @@ from typing import Any
 from pipeline.report.sources import Sources
 from pipeline.results.audit.record import Finding, Verdict
 from pipeline.results.audit.words import (
-    concentration_in_words,
     conflict_in_words,
     gap_in_words,
     slice_in_words,
@@ -19,7 +18,7 @@ _SHOWN = 6
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
-    """The ranked attributes, the worst intersections, and where errors concentrate."""
+    """The ranked attributes, and the worst intersections."""
     audit = sources.audit
     ranked = [each for each in (audit.tissue, *audit.findings) if each is not None]
     rows = [
@@ -32,7 +31,6 @@ def values(sources: Sources) -> Mapping[str, Any]:
     ]
     told = sum(each.verdict is not Verdict.OPEN for each in ranked)
     shown = max(_SHOWN, min(told, 3 * _SHOWN))
-    concentrated = ((audit.patients, "patients"), (audit.slides, "slides"))
     return {
         "audit": audit,
         "summary": summary(audit),
@@ -40,7 +38,6 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "rows": rows[:shown],
         "more": rows[shown:],
         "slices": [slice_in_words(each, audit) for each in audit.slices],
-        "clusters": [concentration_in_words(each, unit) for each, unit in concentrated if each],
     }
 
 

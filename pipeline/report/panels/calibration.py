@@ -7,22 +7,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from models.metrics.clinical.thresholds import N_STEPS
 from models.networks.card import ModelCard
 from models.networks.decision_words import decision_facts
-from pipeline.files import NOT_ESTIMABLE, read_json
+from pipeline.files import NOT_ESTIMABLE
 from pipeline.look import plots as drawing
-from pipeline.report.sources import Sources, Subject
+from pipeline.report.sources import Sources
+from pipeline.report.subject import Subject
 from pipeline.results.clinical.operating_point import (
     ACTED_AT,
     ReliabilityBin,
     ThresholdCounts,
-    reliability_of,
     tenths,
 )
-from pipeline.results.tested import base_of
 from pipeline.results.verdict import estimable
 
 _TOLD_AT = (10, 20, 30, 50, 70)
@@ -34,20 +32,17 @@ def values(sources: Sources) -> Mapping[str, Any]:
     subject = sources.subject
     if subject is None or not subject.method.operating:
         return {"subject": None}
-    card, patches = subject_card(sources, subject), subject.run.patches
-    rows = patches[patches["probability"].notna()]
-    counts = ThresholdCounts.of(rows, subject.board.layout.groups.n_groups)
-    parts = _parts(subject, rows)
+    card, parts, bins = sources.card, subject.by_value, subject.reliability
+    counts = ThresholdCounts.of(subject.run.patches, subject.board.layout.groups.n_groups)
     judged = [all(kinds.values()) for kinds in _judged(subject)]
-    bins = {name: reliability_of(own, sources.intervals) for name, own in parts.items()}
-    threshold = 0.5 if card is None else card.decision.threshold
+    threshold = sources.decision.threshold
     return {
         "subject": subject,
-        "facts": {} if card is None else decision_facts(card),
+        "facts": decision_facts(card) if isinstance(card, ModelCard) else {},
+        "unread": "" if isinstance(card, ModelCard) else card,
         "own": f"{threshold:.4g}",
         "step": round(N_STEPS * threshold),
         "n_steps": N_STEPS,
-        "unknown": len(patches) - len(rows),
         "bins": bins,
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
@@ -59,27 +54,6 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "benefit": drawing.svg_uri(_benefit(counts, list(parts), judged, threshold)),
         "benefits": _benefits(counts, list(parts), judged),
     }
-
-
-def subject_card(sources: Sources, subject: Subject) -> ModelCard | None:
-    """The card of the shown training; none where this version cannot read it."""
-    plain = (base_of(subject.method.algorithm), subject.board.threshold)
-    run = sources.evidence.run(*plain)
-    if run is None:
-        return None
-    try:
-        return ModelCard.model_validate(
-            read_json(sources.evidence.paths.training(run.name) / "model.json", "train")
-        )
-    except ValidationError:
-        return None
-
-
-def _parts(subject: Subject, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All patches, and those of every attribute value, by name."""
-    names = subject.board.told.attributes
-    attribute_N = rows["group"] % len(names)
-    return {"all patches": rows} | {name: rows[attribute_N == a] for a, name in enumerate(names)}
 
 
 def _judged(subject: Subject) -> list[dict[str, bool]]:

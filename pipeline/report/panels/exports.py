@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.networks.card import DecisionCard
 from pipeline.report.exports.record import (
     BinRecord,
     FigureRecord,
@@ -17,9 +16,9 @@ from pipeline.report.exports.record import (
     metrics_schema,
 )
 from pipeline.report.exports.slides import Chosen, chosen_slides, slide_files
-from pipeline.report.exports.tables import groups_csv, predictions_of, predictions_parquet, run_of
-from pipeline.report.panels import calibration, metrics
-from pipeline.report.sources import Sources, Subject
+from pipeline.report.exports.tables import groups_csv, predictions_of, predictions_parquet
+from pipeline.report.sources import Sources
+from pipeline.report.subject import Subject
 from pipeline.results.audit.export import audit_table
 from pipeline.results.clinical.parts import SUMMARY
 
@@ -29,7 +28,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     subject = sources.subject
     if subject is None or not subject.method.operating:
         return {"subject": None}
-    chosen = chosen_slides(sources, predictions_of(sources, subject))
+    chosen = chosen_slides(sources, subject.predictions)
     return {"subject": subject, "chosen": chosen, "montages": sources.evidence.montages}
 
 
@@ -40,42 +39,40 @@ def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
     if subject is None or not subject.method.operating:
         return
     table = predictions_of(sources, subject)
-    chosen, card = chosen_slides(sources, table), calibration.subject_card(sources, subject)
-    decision = DecisionCard() if card is None else card.decision
-    yield "groups.csv", groups_csv(metrics.subject_parts(sources, subject))
+    chosen, decision = chosen_slides(sources, table), sources.decision
+    yield "groups.csv", groups_csv(subject.parts)
     yield "predictions.parquet", predictions_parquet(table)
-    yield "metrics.json", metrics_json(record_of(sources, subject, chosen, decision))
+    yield "metrics.json", metrics_json(record_of(sources, subject, chosen))
     yield "metrics.schema.json", metrics_schema()
     yield from slide_files(sources, table, chosen, decision)
 
 
-def record_of(sources: Sources, subject: Subject, chosen: Chosen, decision: DecisionCard) -> MetricsRecord:
+def record_of(sources: Sources, subject: Subject, chosen: Chosen) -> MetricsRecord:
     """All figures of the panels `metrics` and `calibration`."""
-    shown, told = metrics.values(sources), calibration.values(sources)
-    method, board, settings = subject.method, subject.board, sources.intervals
-    regions = shown["regions"]
+    method, board, settings = subject.method, subject.board, subject.intervals
+    places, regions = subject.places, subject.regions
     return MetricsRecord(
         cohort=sources.evidence.paths.cohort,
         model=SubjectRecord(
-            run=run_of(subject, sources),
+            run=subject.training,
             algorithm=method.algorithm,
             name=method.name,
             threshold=board.threshold,
             tissue_fraction=board.value,
             seeds=list(method.pool.seeds),
-            decision_threshold=decision.threshold,
+            decision_threshold=sources.decision.threshold,
         ),
         level=settings.level,
         minimum_patches=settings.minimum_patches,
         minimum_patients=settings.minimum_patients,
-        stated_prevalence=shown["prevalence"],
-        inside=shown["inside"],
+        stated_prevalence=subject.prevalence,
+        inside=subject.inside,
         summary={name: FigureRecord.of(method.figures[name]) for name in SUMMARY if name in method.figures},
-        parts=[PartRecord.of(part) for part in shown["parts"]],
-        places=[PlaceRecord.of(place) for place in shown["places"] or ()],
-        places_left_out=shown["no_border"],
-        regions=None if regions is None else RegionsRecord.of(regions),
-        regions_left_out=shown["no_regions"],
-        reliability=[BinRecord.of(name, each) for name, bins in told["bins"].items() for each in bins],
+        parts=[PartRecord.of(part) for part in subject.parts],
+        places=[] if isinstance(places, str) else [PlaceRecord.of(place) for place in places],
+        places_left_out=places if isinstance(places, str) else "",
+        regions=None if isinstance(regions, str) else RegionsRecord.of(regions),
+        regions_left_out=regions if isinstance(regions, str) else "",
+        reliability=[BinRecord.of(name, each) for name, bins in subject.reliability.items() for each in bins],
         slides=SlidesRecord(tested=chosen.tested, written=len(chosen.names), left_out=chosen.left_out),
     )

@@ -1,6 +1,5 @@
 """Test patches of every group under the lens: errors, a correct patch beside each, and random ones."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 from patching.geometry import Location, Size
 from patching.resample import shrunk
 from patching.store.reading import PatchStore
-from pipeline.artifacts import run_name
-from pipeline.explain.handover import Explanation, explanation_of
+from pipeline.explain.handover import Explanation
 from pipeline.look.html import jpeg_uri
 from pipeline.look.patches import COLOR_NAMES
 from pipeline.look.places import Place, places_geojson
+from pipeline.look.uris import data_uri
 from pipeline.report.evidence import FRAME_UNKNOWN
 from pipeline.report.sources import Sources
-from pipeline.results.tested import base_of
 from pipeline.training.layout import TISSUE
 
 KINDS = ("seen", "fine", "tissue", "occlusion", "gradcam")
@@ -38,18 +36,9 @@ _COLORS = {True: (0, 114, 178), False: (213, 94, 0)}
 """In QuPath: of right and of wrong patches."""
 
 
-def explained(sources: Sources) -> Explanation | str:
-    """What `evenpatch explain` wrote for the model of the report, or why there is nothing, in words."""
-    subject = sources.subject
-    if subject is None:
-        return "there are no test patches"
-    run = run_name(base_of(subject.run.algorithm), subject.run.threshold)
-    return explanation_of(sources.evidence.paths, run)
-
-
 def values(sources: Sources) -> Mapping[str, Any]:
     """Patches by group and role, as many with pictures as the setting's megabytes hold."""
-    found = explained(sources)
+    found = sources.explained
     if isinstance(found, str):
         return {"lacking": found}
     table = found.table.assign(number=range(len(found.table)))
@@ -74,7 +63,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
     """A GeoJSON for each slide that has a patch in the gallery; none where its frame is not known."""
-    found, bounds = explained(sources), sources.evidence.bounds
+    found, bounds = sources.explained, sources.evidence.bounds
     if isinstance(found, str) or bounds is None:
         return
     for slide_id, part in found.table.groupby("slide_id"):
@@ -128,7 +117,7 @@ def _patch(
         "patient": ids.patient(row["patient_id"]),
         "right": row["label"] == row["prediction"],
         "shown": shown,
-        "pictures": {kind: None if data is None else _uri(data) for kind, data in names.items()},
+        "pictures": {kind: None if data is None else data_uri("jpeg", data) for kind, data in names.items()},
         "place": place,
         "file": "" if sources.evidence.bounds is None else f"gallery/{ids.slide(row['slide_id'])}.geojson",
     }
@@ -164,7 +153,3 @@ def _legend(maps: Mapping[str, Any]) -> list[tuple[str, str]]:
     channels = maps["channels"]
     colors = COLOR_NAMES[min(len(channels), 3)]
     return [] if maps["brightfield"] else list(zip(channels, colors, strict=False))
-
-
-def _uri(data: bytes) -> Markup:
-    return Markup(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}")  # noqa: S704

@@ -1,6 +1,7 @@
 """Reporting guidelines, item by item: where the report answers it, what people must add, what is missing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -9,10 +10,17 @@ import pandas as pd
 from models.data.splitting import TEST
 from models.networks.card import ModelCard
 from models.networks.decision_words import briefly, verdict_told
-from pipeline.cards.model_card import read_card
-from pipeline.report.documents import DOCUMENTS, run_shown
+from pipeline.report.documents import DOCUMENTS, MODEL_CARD
 from pipeline.report.evidence import Evidence
-from pipeline.report.guidelines.checklist import GUIDELINES, STATES, YOURS, answers, read_guideline
+from pipeline.report.guidelines.checklist import (
+    ANSWERED,
+    GUIDELINES,
+    PARTLY,
+    STATES,
+    Answer,
+    answers,
+    read_guideline,
+)
 from pipeline.report.sources import Sources
 
 PLACES = ("site", "center", "centre", "hospital", "institution", "institute", "laboratory")
@@ -22,19 +30,25 @@ PLACES = ("site", "center", "centre", "hospital", "institution", "institute", "l
 def values(sources: Sources) -> Mapping[str, Any]:
     """Every guideline with the answers to its items, and how many there are of each kind."""
     conditions, words = facts(sources)
+    unread = sources.card if isinstance(sources.card, str) else ""
     checklists = []
     for name in GUIDELINES:
         guideline = read_guideline(name)
         rows = answers(guideline, conditions, words, sources.settings.statements)
+        rows = tuple(map(_without_card, rows)) if unread else rows
         counts = {state: sum(row.state == state for row in rows) for state in STATES}
         checklists.append({"guideline": guideline, "rows": rows, "counts": counts})
-    return {"checklists": checklists, "documents": DOCUMENTS, "yours": YOURS}
+    return {"checklists": checklists, "documents": DOCUMENTS, "unread": unread}
+
+
+def _without_card(row: Answer) -> Answer:
+    """The model card is there, and lacks what model.json would tell."""
+    return replace(row, state=PARTLY) if MODEL_CARD in row.where and row.state == ANSWERED else row
 
 
 def facts(sources: Sources) -> tuple[dict[str, bool], dict[str, str]]:
     """What holds of this report, and the words that answers are filled with."""
     evidence = sources.evidence
-    card = read_card(evidence.paths, run_shown(sources).name)
     tested, external = bool(sources.boards), external_by(evidence)
     words = {
         "cohort": evidence.paths.cohort,
@@ -47,12 +61,15 @@ def facts(sources: Sources) -> tuple[dict[str, bool], dict[str, str]]:
         else "No patient was kept apart for a test.",
         "test_patients": f"{evidence.test_patients:,}",
         "intended_use": evidence.file.intended_use,
-        **_of_the_model(card),
+        **_of_the_model(sources.card),
     }
     return {"tested": tested, "external": tested and bool(external)}, words
 
 
-def _of_the_model(card: ModelCard) -> dict[str, str]:
+def _of_the_model(card: ModelCard | str) -> dict[str, str]:
+    if isinstance(card, str):
+        unknown = dict.fromkeys(("backbone", "decision"), "not known, for model.json cannot be read")
+        return unknown | dict.fromkeys(("calibration", "initialization", "symmetries"), "")
     decision = card.decision
     return {
         "backbone": card.backbone,

@@ -1,17 +1,16 @@
 """The intervention: what models say of the same patch with more or less tissue (evenpatch intervene)."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from models.metrics.intervals import FEW_PATIENTS
 from pipeline.files import NOT_ESTIMABLE, file_fingerprint, read_json
 from pipeline.look import plots as drawing
 from pipeline.look.styles import styles_of
+from pipeline.look.uris import data_uri
 from pipeline.report.sources import Sources
 from pipeline.results.tested import base_of, rule_of
 from pipeline.results.verdict import READINGS, SURE, Reading
@@ -32,6 +31,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         return {"missing": missing}
     folder = sources.evidence.paths.intervene
     content, narrow = _read(folder)
+    minimum = sources.settings.minimum_test_patients
     shown = _shown(content, sources)
     return {
         "missing": "",
@@ -48,20 +48,25 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "picture": drawing.svg_uri(_picture(content, shown)) if shown else None,
         "text": _text(content, shown),
         "strips": {
-            name: _png(folder / f"{name}.png")
+            name: data_uri("png", (folder / f"{name}.png").read_bytes())
             for name, arm in content["arms"].items()
             if arm["example"] is not None and (folder / f"{name}.png").is_file()
         },
-        "few": [
-            f"{arm['title']}: {arm['patients']}"
-            for arm in content["arms"].values()
-            if 0 < arm["patients"] < FEW_PATIENTS
-        ],
+        "few": _patients(content, range(minimum, FEW_PATIENTS)),
+        "too_few": _patients(content, range(1, minimum)),
+        "minimum": minimum,
         "narrow": [
             f"{content['arms'][name]['title']}, by {100 * content['arms'][name]['moved']:.0f} points"
             for name in narrow
         ],
     }
+
+
+def _patients(content: Mapping[str, Any], numbers: range) -> list[str]:
+    """Interventions of so many patients."""
+    return [
+        f"{arm['title']}: {arm['patients']}" for arm in content["arms"].values() if arm["patients"] in numbers
+    ]
 
 
 def told_of(sources: Sources, algorithm: str) -> str:
@@ -155,7 +160,7 @@ def _beside(contrast: Mapping[str, Any], content: Mapping[str, Any]) -> str:
             parts.append(f"the other way where tissue is {act}")
         else:
             parts.append(f"{'less' if abs(own) < abs(other) else 'more'} where tissue is {act}")
-    return f"{first['name']} relies on the amount, beside {second['name']}: {'; '.join(parts)}."
+    return f"Reliance on the amount, {first['name']} beside {second['name']}: {'; '.join(parts)}."
 
 
 def _shown(content: Mapping[str, Any], sources: Sources) -> list[str]:
@@ -183,10 +188,6 @@ def _of_arms(slopes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         }
         for arm, slope in slopes.items()
     }
-
-
-def _png(path: Path) -> Markup:
-    return Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}")  # noqa: S704
 
 
 def _text(content: Mapping[str, Any], shown: Sequence[str]) -> str:

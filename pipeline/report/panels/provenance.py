@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pipeline.artifacts import name_parts
 from pipeline.files import file_fingerprint
 from pipeline.flattening import flat
 from pipeline.look.numbers import exact
 from pipeline.provenance import git_commit, versions
 from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
+from pipeline.results.runs import made_by
 from pipeline.results.tested import rule_of
 from pipeline.training.layout import TISSUE
 
@@ -68,14 +68,8 @@ def commands(sources: Sources) -> Iterator[Command]:
         steps,
     )
     for run in runs_behind(sources):
-        algorithm, threshold, seed = name_parts(run)
-        options = (
-            f"--cohort {cohort} --algorithm {shlex.quote(algorithm)} --threshold {shlex.quote(threshold)}"
-        )
-        options += "" if seed is None else f" --seed {seed}"
-        yield Command(
-            f"The training {run}, and its test", f"evenpatch train {options} && evenpatch evaluate {options}"
-        )
+        line = " && ".join(made_by(evidence.paths.cohort, run))
+        yield Command(f"The training {run}, and its test", line)
     if sources.study:
         yield Command("The repeated cross-validation", f"evenpatch study --cohort {cohort}")
     yield Command(

@@ -1,5 +1,6 @@
 """The report's panels, in their order."""
 
+from pipeline.report.panel import Panel, Question
 from pipeline.report.panels import (
     audit,
     calibration,
@@ -24,7 +25,6 @@ from pipeline.report.panels import (
     structure,
     verdict,
 )
-from pipeline.report.sources import Panel, Question
 
 PANELS = (
     Panel("untested", "No test patients", Question.TRUST, tested=False),

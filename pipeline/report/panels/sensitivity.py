@@ -19,7 +19,7 @@ from pipeline.report.panels.structure import few_methods
 from pipeline.report.sources import Sources
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.figures import Method
-from pipeline.results.verdict import estimable
+from pipeline.results.verdict import READINGS, estimable
 from pipeline.training.layout import GIVEN
 
 CUTS = tuple(round(0.05 * step, 2) for step in range(2, 20))
@@ -59,7 +59,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "swept": found,
         "cuts": cuts,
         "minimum": subject.board.settings,
-        "sentence": sentence(found, cuts),
+        "sentence": sentence(found, cuts, judged=subject.board.judged),
         "text": _text(found, cuts),
         "picture": drawing.svg_uri(_picture(found, cuts, marked)) if _judged(found) else None,
         "trained": subject.board.threshold,
@@ -106,19 +106,21 @@ def _told(found: Mapping[str, Interval], sums: PatientStatistics) -> Interval:
     return replace(wga, estimate=np.nan, low=np.nan, high=np.nan)
 
 
-def sentence(found: Sequence[Swept], cuts: Sequence[float]) -> str:
-    """What the sweep says of the first method."""
-    judged = _judged(found)
-    if not judged:
+def sentence(found: Sequence[Swept], cuts: Sequence[float], *, judged: bool) -> str:
+    """What the sweep says of the first method; `judged`: whether there are patients enough to compare it."""
+    places = _judged(found)
+    if not places:
         return "At no threshold do all four groups hold patches and patients enough."
-    low, high = f"{cuts[judged[0]]:.3g}", f"{cuts[judged[-1]]:.3g}"
+    low, high = f"{cuts[places[0]]:.3g}", f"{cuts[places[-1]]:.3g}"
     # How many, for there may be gaps between the first and the last.
     where = (
-        f"At the {len(judged)} of {len(cuts)} thresholds that can be judged ({low} to {high})"
-        if len(judged) > 1
+        f"At the {len(places)} of {len(cuts)} thresholds that can be judged ({low} to {high})"
+        if len(places) > 1
         else f"At {low}, the only one of {len(cuts)} thresholds that can be judged"
     )
-    return f"{where}, {'; '.join(_range(each, judged) for each in found)}."
+    told = "; ".join(_range(each, places, judged=judged) for each in found)
+    few = "" if judged or len(found) == 1 else f" Which is better: {READINGS['few']}."
+    return f"{where}, {told}.{few}"
 
 
 def _judged(found: Sequence[Swept]) -> list[int]:
@@ -126,14 +128,14 @@ def _judged(found: Sequence[Swept]) -> list[int]:
     return [place for place, each in enumerate(found[0].wga) if estimable(each)]
 
 
-def _range(each: Swept, judged: Sequence[int]) -> str:
-    figures = [each.wga[place].estimate for place in judged]
+def _range(each: Swept, places: Sequence[int], *, judged: bool) -> str:
+    figures = [each.wga[place].estimate for place in places]
     ends = dict.fromkeys(f"{100 * figure:.0f}" for figure in (min(figures), max(figures)))
     told = f"{each.name} has {' to '.join(ends)} % in its worst group"
-    if not each.against:
+    if not each.against or not judged:
         return told
-    above = sum(each.against[place].low > 0 for place in judged)
-    below = sum(each.against[place].high < 0 for place in judged)
+    above = sum(each.against[place].low > 0 for place in places)
+    below = sum(each.against[place].high < 0 for place in places)
     first = f"the model is better at {above}" + (f" and worse at {below}" if below else "")
     return f"{told} ({first} of them, each interval read by itself)"
 

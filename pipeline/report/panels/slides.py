@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from models.metrics.audit.concentration import Concentration
 from patching.store.reading import PatchStore
-from pipeline.explain.ranking import by_errors, carrying
+from pipeline.explain.ranking import by_errors
 from pipeline.look.html import make_environment, script
-from pipeline.report.panels.gallery import explained
 from pipeline.report.slide_layers import Layers, plain_layers, slide_layers
 from pipeline.report.sources import Sources
-from pipeline.results.tested import base_of
+from pipeline.report.subject import Subject
 from pipeline.training.layout import TISSUE
 
 _CSV = "slides.csv"
@@ -23,14 +23,18 @@ _NAMED = 20
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """Slides and patients with the most errors, and where the others are."""
-    rows = _rows(sources)
+    subject = _subject(sources)
+    rows = subject.run.patches
     slides, patients = by_errors(rows, "slide_id"), by_errors(rows, "patient_id")
     shown = sources.settings.slides
     return {
         **_page_values(sources, rows, slides.head(shown.rows), shown.inside, _outlines(sources)),
         "patients": _patients(sources, rows, patients),
         "n_patients": len(patients),
-        "half": carrying(patients),
+        "clusters": [
+            _concentrated(subject.concentration("patient"), "patient"),
+            _concentrated(subject.concentration("slide"), "slide"),
+        ],
         "n_slides": len(slides),
         "n_errors": int(slides["errors"].sum()),
         "pages": [name for name, _ in _pages(sources, slides)],
@@ -40,7 +44,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
     """slides.csv of all slides, and pages with pictures of those that are not in the report."""
-    rows = _rows(sources)
+    rows = _subject(sources).run.patches
     slides = by_errors(rows, "slide_id")
     yield _CSV, _csv(_told_slides(sources, rows, slides))
     environment = make_environment("pipeline.report")
@@ -57,11 +61,10 @@ def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
         yield name, html.encode()
 
 
-def _rows(sources: Sources) -> pd.DataFrame:
-    subject = sources.subject
-    if subject is None:
+def _subject(sources: Sources) -> Subject:
+    if sources.subject is None:
         raise ValueError("the panel is of tested patients")
-    return subject.run.patches
+    return sources.subject
 
 
 def _pages(sources: Sources, slides: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -76,7 +79,7 @@ def _pages(sources: Sources, slides: pd.DataFrame) -> list[tuple[str, pd.DataFra
 
 def _outlines(sources: Sources) -> dict[str, Any]:
     """Rings of the annotation by slide, of those that the explain stage kept."""
-    found = explained(sources)
+    found = sources.explained
     return {} if isinstance(found, str) else {name: row["tumor"] for name, row in found.slides.items()}
 
 
@@ -91,7 +94,7 @@ def _page_values(
     told = _told_slides(sources, rows, slides)
     with_pictures = rows[rows["slide_id"].isin(slides["slide_id"].head(pictured))]
     parts = dict(tuple(with_pictures.groupby("slide_id")))
-    threshold = _threshold(sources)
+    threshold = sources.decision.threshold
     pictures = [
         {**each, "layers": _layers(sources, slide_id, parts[slide_id], threshold, outlines.get(slide_id))}
         for slide_id, each in zip(slides["slide_id"].head(pictured), told, strict=False)
@@ -101,18 +104,7 @@ def _page_values(
         "pictures": pictures,
         "montages": sources.evidence.montages,
         "decision_threshold": threshold,
-        "no_probability": int(rows["probability"].isna().sum()),
     }
-
-
-def _threshold(sources: Sources) -> float:
-    """The probability beyond which the model calls a patch tumor."""
-    if sources.subject is None:
-        return 0.5
-    shown = sources.subject.run
-    # A run with a rule laid over it says no more what its card decides.
-    run = sources.evidence.run(base_of(shown.algorithm), shown.threshold)
-    return 0.5 if run is None or run.decision is None else run.decision.threshold
 
 
 def _layers(
@@ -149,6 +141,15 @@ def _patients(sources: Sources, rows: pd.DataFrame, patients: pd.DataFrame) -> l
         }
         for each in patients.head(_NAMED).to_dict("records")
     ]
+
+
+def _concentrated(found: Concentration, unit: str) -> str:
+    """Where half of the errors lie, in words."""
+    return (
+        f"Half of the {found.errors:,} errors lie in {found.fewest:,} of {found.units:,} {unit}"
+        f"{'' if found.units == 1 else 's'}, with {100 * found.share:.0f}\u00a0% of the patches; "
+        f"with one error rate for all, it would take {found.even:,}."
+    )
 
 
 def _groups(rows: pd.DataFrame, unit: str) -> dict[Any, dict[int, tuple[int, int]]]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     subject = sources.subject
     return {
         "minimum": sources.intervals,
-        "tumor_fractions": has_tumor_fractions(sources.evidence.index),
+        "tumor_fractions": sources.evidence.has_tumor_fractions,
         "pictures": [] if subject is None else [_picture(sources, subject.board)],
     }
 
@@ -53,11 +52,6 @@ def more_values(sources: Sources) -> Mapping[str, Any]:
         "pictures": [each for each in shown if sources.subject and each.board is not sources.subject.board],
         "numbers": shown,
     }
-
-
-def has_tumor_fractions(index: pd.DataFrame) -> bool:
-    """Whether tumor patches differ in their tumor fraction; with labels per slide they do not."""
-    return index.loc[index["label"] == 1, "tumor_fraction"].nunique() > 1
 
 
 def few_methods(sources: Sources, board: Scoreboard) -> list[Method]:
@@ -77,7 +71,7 @@ def few_methods(sources: Sources, board: Scoreboard) -> list[Method]:
 
 
 def _picture(sources: Sources, board: Scoreboard) -> Picture:
-    views = _VIEWS if has_tumor_fractions(sources.evidence.index) else _VIEWS[1:]
+    views = _VIEWS if sources.evidence.has_tumor_fractions else _VIEWS[1:]
     methods = few_methods(sources, board)
     names = {method.algorithm: method.name for method in methods}
     curves = {share: _curves(board, share, methods) for share in dict.fromkeys(share for *_, share in views)}

@@ -8,6 +8,7 @@ from pipeline.report.sources import Sources
 from pipeline.results.answers import answer, why
 from pipeline.results.figures import WITHIN, Contrast
 from pipeline.results.verdict import READINGS, SURE, estimable
+from pipeline.tables.differences import beside_block
 
 _FEW_PATIENTS = 10
 
@@ -34,6 +35,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "readings": READINGS,
         "forest": drawing.svg_uri(_forest(sources, drawable)) if drawable else None,
         "judged": all(board.judged for board in boards if board.contrasts),
+        "beside": [(board, beside_block(board)) for board in boards if board.beside],
         "few_patients": patients if patients < _FEW_PATIENTS else None,
     }
 

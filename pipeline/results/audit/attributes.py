@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.audit.bins import category_bins, quantile_bins, quantile_edges
+from pipeline.look.numbers import plain
 
 N_BINS = 4
 """Of a number: quarters of the training patches."""
@@ -110,19 +111,12 @@ def _ranges(edges: NDArray[np.float64]) -> tuple[str, ...]:
     >>> _ranges(np.array([0.5]))
     ('up to 0.5', 'above 0.5')
     """
-    told = [_figure(edge) for edge in edges.tolist()]
+    told = [plain(edge) for edge in edges.tolist()]
     between = [f"{low} to {high}" for low, high in pairwise(told)]
     ranges = (f"up to {told[0]}", *between, f"above {told[-1]}")
     if len(ranges) < N_BINS:
         return ranges
     return tuple(f"{quarter} ({each})" for quarter, each in zip(_QUARTERS, ranges, strict=True))
-
-
-def _figure(value: float) -> str:
-    """Three digits, never with an exponent where people read it."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 1 else f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def split_up(found: Sequence[Attribute | LeftOut]) -> tuple[tuple[Attribute, ...], tuple[LeftOut, ...]]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from models.data.attributes import cramers_v
 from models.metrics.audit.bins import NONE
-from models.metrics.audit.concentration import Concentration, concentration
 from pipeline.results.audit.attributes import Attribute, Kind, split_up
 from pipeline.results.audit.gathering import attributes_of
 from pipeline.results.audit.judging import Rows, corrected
@@ -57,18 +56,9 @@ def audited(
         attributes=tuple(crossed),
         slices=slices,
         looked_at=looked_at,
-        patients=_concentrated(rows, patches["patient_id"]),
-        slides=_concentrated(rows, patches["slide_id"]),
         training=len(np.unique(rows.patient_N[rows.training_N])),
         tested=len(np.unique(rows.patient_N[rows.tested_N])),
     )
-
-
-def _concentrated(rows: Rows, unit: pd.Series) -> Concentration | None:
-    wrong_T = ~rows.correct_N[rows.tested_N]
-    if not wrong_T.any():
-        return None
-    return concentration(wrong_T, np.unique(unit[rows.tested_N].astype(str), return_inverse=True)[1])
 
 
 def _rank(finding: Finding) -> tuple[int, bool, float, float, str]:

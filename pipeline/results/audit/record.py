@@ -1,4 +1,4 @@
-"""What the audit says: of every attribute, and of the model's errors."""
+"""What the audit says of every attribute."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.effects import Gap, Tie
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute, Kind, LeftOut
@@ -101,7 +100,6 @@ class Audit:
             end of the tie beyond tissue, its estimate, and the name.
         left_out: columns that are no attributes.
         slices: the worst intersections, exploratory. looked_at: of how many.
-        patients, slides: where half of the errors lie; none without errors.
         training, tested: patients of training, and of the test.
     """
 
@@ -111,12 +109,9 @@ class Audit:
     attributes: tuple[Attribute, ...]
     slices: tuple[Slice, ...]
     looked_at: int
-    patients: Concentration | None
-    slides: Concentration | None
     training: int
     tested: int
 
-    @property
-    def candidates(self) -> tuple[Finding, ...]:
-        """Those that go with the label and with the errors, and are nothing of tumor's own."""
-        return tuple(each for each in self.findings if each.verdict is Verdict.CANDIDATE)
+    def of(self, verdict: Verdict) -> tuple[Finding, ...]:
+        """Findings with a verdict, as they are ranked."""
+        return tuple(each for each in self.findings if each.verdict is verdict)

@@ -1,9 +1,8 @@
 """What the audit found, in sentences."""
 
-from models.metrics.audit.concentration import Concentration
 from models.metrics.audit.slices import Slice
 from pipeline.results.audit.attributes import Attribute
-from pipeline.results.audit.record import Audit, Finding
+from pipeline.results.audit.record import Audit, Finding, Verdict
 
 LABELS = ("non-tumor", "tumor")
 _FEW = 20
@@ -70,14 +69,6 @@ def slice_in_words(found: Slice, audit: Audit) -> str:
     )
 
 
-def concentration_in_words(found: Concentration, unit: str) -> str:
-    """Where half of the errors lie."""
-    return (
-        f"Half of the {found.errors:,} errors lie in {found.fewest:,} of {found.units:,} {unit}, with "
-        f"{percent(found.share)} of the patches; with one error rate for all, it would take {found.even:,}."
-    )
-
-
 def summary(audit: Audit) -> str:
     """The audit in a few sentences."""
     if not audit.tested:
@@ -103,14 +94,28 @@ def _of_tissue(audit: Audit) -> str:
 
 
 def _of_others(audit: Audit) -> str:
-    heads = [each.attribute.title for each in audit.candidates if not each.goes_with]
     known = audit.tissue is not None and audit.tissue.conflict_told
-    if heads:
-        named = f"{'Beside tissue, ' if known else ''}{_listed(heads)}"
-        return (
-            f"{named[0].upper()}{named[1:]} may be a shortcut: tumor goes along with it, errors against it."
-        )
-    return f"{'Nothing else' if known else 'No attribute'} is shown to be a shortcut."
+    made, look, place = (
+        _heads(audit, verdict) for verdict in (Verdict.CANDIDATE, Verdict.LOOK, Verdict.PLACE)
+    )
+    said = []
+    if made:
+        named = f"{'Beside tissue, ' if known else ''}{_listed(made)}"
+        said.append(f"{named} may be a shortcut: tumor goes along with it, errors against it.")
+    else:
+        what = "Nothing else" if known else "No attribute"
+        made_of = " of a slide’s making" if look or place else ""
+        said.append(f"{what}{made_of} is shown to be a shortcut.")
+    if look:
+        said.append(f"{_listed(look)}: {Verdict.LOOK}; only who looks at patches can tell.")
+    if place:
+        said.append(f"{_listed(place)}: {Verdict.PLACE}.")
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in said)
+
+
+def _heads(audit: Audit, verdict: Verdict) -> list[str]:
+    """Titles of what has a verdict, without what goes with another one."""
+    return [each.attribute.title for each in audit.of(verdict) if not each.goes_with]
 
 
 def _listed(names: list[str]) -> str:
