@@ -28,9 +28,9 @@ from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
 from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
-from pipeline.tracking.connection import without_secrets
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of
+from pipeline.tracking.refusals import without_secrets
 from pipeline.tracking.served import columns_of, patch_form
 
 logger = logging.getLogger(__name__)
