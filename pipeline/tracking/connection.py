@@ -18,6 +18,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from patching.errors import RegistryError
+from pipeline.locks import Claim
 from pipeline.tracking.refusals import reporting, without_secrets
 
 _DEFAULTS = {
@@ -63,6 +64,16 @@ def local_database(uri: str) -> Path | None:
     """The file of a SQLite store; None of any other."""
     name = make_url(uri).database if uri.startswith(_LOCAL) else None
     return Path(name) if name else None
+
+
+def logging_alone(root: Path) -> Claim:
+    """The store for one process that logs: two at once, as queued experiments, would log a training twice.
+
+    With a server it holds for this working tree alone.
+    """
+    uri = tracking_uri(root)
+    database = local_database(uri) or workspace(root) / "mlflow.db"
+    return Claim(database.with_name(f"{database.name}.runs.lock"), f"the runs of {without_secrets(uri)}")
 
 
 def connect(root: Path) -> mlflow.MlflowClient:

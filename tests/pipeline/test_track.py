@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patching.errors import ArtifactError, RegistryError
+from patching.errors import ArtifactError, BusyError, RegistryError
 from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.flattening import flat, metrics_of
+from pipeline.locks import held
 from pipeline.stages import track
-from pipeline.tracking.connection import connect, experiment_id, tracking_uri, workspace
+from pipeline.tracking.connection import connect, experiment_id, logging_alone, tracking_uri, workspace
 from pipeline.tracking.models import ModelStore, history_metrics
 
 
@@ -35,6 +36,20 @@ def test_a_second_call_changes_nothing(tracked_cohort: Context, client: mlflow.M
         v.version for v in before
     ]
     assert len(before) == len(receipt) == 3
+
+
+def test_of_two_at_once_one_waits_and_finds_all_logged(
+    tracked_cohort: Context, client: mlflow.MlflowClient
+) -> None:
+    before = client.search_model_versions("name = 'evenpatch-toy'")
+    with held([logging_alone(tracked_cohort.paths.root)], "track"):
+        with pytest.raises(BusyError, match="evenpatch track"):
+            track.run(tracked_cohort, Namespace(wait=0))
+        # A queued experiment works in a copy of the tree, and logs to the same store.
+        copy = tracked_cohort.paths.root / ".dvc" / "tmp" / "exps" / "tmpab12"
+        assert logging_alone(copy) == logging_alone(tracked_cohort.paths.root)
+    track.run(tracked_cohort, Namespace(wait=0))
+    assert client.search_model_versions("name = 'evenpatch-toy'") == before
 
 
 def test_what_others_left_in_the_environment_changes_nothing(
