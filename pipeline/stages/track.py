@@ -24,13 +24,15 @@ from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
 from pipeline.config import Context
 from pipeline.files import file_fingerprint, read_json, read_table, write_json
 from pipeline.flattening import flat, metrics_of
+from pipeline.locks import held
 from pipeline.look.curves import curves_figure
 from pipeline.provenance import git_commit
 from pipeline.results.runs import identity, listed_runs
 from pipeline.tracking.cells import encode_patch
-from pipeline.tracking.connection import without_secrets
+from pipeline.tracking.connection import logging_alone
 from pipeline.tracking.models import ModelStore, TrainingRecord
 from pipeline.tracking.pages import group_figures, pages_of
+from pipeline.tracking.refusals import without_secrets
 from pipeline.tracking.served import columns_of, patch_form
 
 logger = logging.getLogger(__name__)
@@ -48,11 +50,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
     Raises:
         ArtifactError: nothing has been trained and evaluated.
         RegistryError: MLflow cannot be reached, or refuses.
+        BusyError: another process is logging, for longer than `--wait`.
     """
     paths = context.paths
     names = listed_runs(context)
-    store = ModelStore(paths.root, context.cohort)
-    receipts = [_tracked(store, context, name) for name in track(names, "track", transient=True)]
+    with held([logging_alone(paths.root)], "track", vars(options).get("wait")):
+        store = ModelStore(paths.root, context.cohort)
+        receipts = [_tracked(store, context, name) for name in track(names, "track", transient=True)]
     write_json(paths.tracked, {"runs": receipts})
     logger.info("%d trainings of %s are in %s", len(receipts), context.cohort, without_secrets(store.uri))
 

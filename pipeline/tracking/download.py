@@ -11,11 +11,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from patching.errors import RegistryError
-from pipeline.tracking.connection import MISSING, connect, reading, tracking_uri
+from pipeline.tracking.connection import connect, local_database, tracking_uri
+from pipeline.tracking.refusals import MISSING, reading
 
 _ALIAS = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)")
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)")
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def fetch_model(uri: str, root: Path, kept: Path) -> Fetched:
         RegistryError: there is no such model, or the registry does not answer.
     """
     address = tracking_uri(root)
-    if address.startswith(_SQLITE) and not Path(address.removeprefix(_SQLITE)).is_file():
+    database = local_database(address)
+    if database is not None and not database.is_file():
         raise RegistryError(
             has=f"no model registry: there is no {address}",
             needs=f"the registry that knows {uri}",

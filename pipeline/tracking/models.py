@@ -17,8 +17,9 @@ from mlflow.entities.model_registry import ModelVersion
 import models
 import patching
 import pipeline
-from pipeline.tracking.connection import connect, experiment_id, model_name, reporting, tracking_uri
+from pipeline.tracking.connection import connect, experiment_id, model_name, tracking_uri
 from pipeline.tracking.pages import Pages
+from pipeline.tracking.refusals import reporting
 from pipeline.tracking.requirements import pinned_requirements
 from pipeline.tracking.served import SIGNATURE
 
@@ -105,7 +106,7 @@ class ModelStore:
             )
             run_id: str = created.info.run_id
             # A logged model belongs to the active run.
-            with mlflow.start_run(run_id=run_id):
+            with mlflow.start_run(run_id=run_id, log_system_metrics=False):
                 self._log_values(run_id, record)
                 self._log_artifacts(run_id, record)
                 registered = self._register(record, self._log_model(record))

@@ -10,7 +10,8 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking.connection import MISSING, connect, model_name, reading, reporting, tracking_uri
+from pipeline.tracking.connection import connect, model_name, tracking_uri
+from pipeline.tracking.refusals import MISSING, reading, reporting
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunStatus
 
-from pipeline.tracking.connection import connect, experiment_id, reporting, tracking_uri
+from pipeline.tracking.connection import connect, experiment_id, tracking_uri
+from pipeline.tracking.refusals import reporting
 
 _KEY = "evenpatch.search_key"
 _IDENTITY = "evenpatch.search"

@@ -13,6 +13,16 @@ from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.cli import main
 from pipeline.config import Context
 
+AMBIENT = {
+    "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
+    "MLFLOW_EXPERIMENT_ID": "999",
+    "MLFLOW_EXPERIMENT_NAME": "somebody-elses",
+    "MLFLOW_ACTIVE_MODEL_ID": "m-0123456789abcdef0123456789abcdef",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+}
+"""What somebody else's run, notebook or job may have left in the environment."""
+
 
 @pytest.fixture(autouse=True)
 def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,5 +200,7 @@ def tracked_cohort(finished_cohort: Context, tmp_path_factory: pytest.TempPathFa
     (context.paths.report_exports / "slides" / "s.geojson.gz").write_bytes(b"tiles")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for variable, value in AMBIENT.items():
+            patch.setenv(variable, value)
         track.run(context, Namespace())
     return context

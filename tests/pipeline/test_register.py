@@ -28,8 +28,8 @@ from pipeline.deployment.challenger.promotion import one_at_a_time
 from pipeline.deployment.challenger.settings import ValidationRule
 from pipeline.files import read_json
 from pipeline.stages import register, rollback
-from pipeline.tracking.connection import reporting, without_secrets
 from pipeline.tracking.probing import probe
+from pipeline.tracking.refusals import reporting, without_secrets
 from pipeline.tracking.registry import Registry, Version
 from tests.pipeline.challenged import FAIR, GOOD, LOPSIDED, evidence, set_register
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from patching.errors import RegistryError
 from pipeline.deployment.challenger.record import APPROVED, FORCED, Judgement, gate_tags, now
-from pipeline.tracking.connection import tracking_uri, without_secrets, workspace
+from pipeline.tracking.connection import local_database, tracking_uri, workspace
+from pipeline.tracking.refusals import without_secrets
 from pipeline.tracking.registry import Registry, Version
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,7 @@ def one_at_a_time(root: Path) -> Iterator[None]:
         RegistryError: another process is at it; says which, and since when.
     """
     uri = tracking_uri(root)
-    local = uri.startswith("sqlite:///")
-    database = Path(uri.removeprefix("sqlite:///")) if local else workspace(root) / "mlflow.db"
+    database = local_database(uri) or workspace(root) / "mlflow.db"
     path = database.with_name(f"{database.name}.aliases.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as lock:
