@@ -40,11 +40,8 @@ from pipeline.deployment.planning import ScoringSettings
 from pipeline.deployment.predicting import Outcome, Precision, PredictSettings, Run, Runtime
 from pipeline.deployment.summary import read_summary
 from pipeline.files import write_json
-<<<<<<< HEAD
 from pipeline.locks import Claim, held
-=======
 from pipeline.yaml_file import load_yaml
->>>>>>> aeaea8fa4c9410c28a0fc353f423d7628f557242
 
 logger = logging.getLogger(__name__)
 SOME_FAILED = 3
