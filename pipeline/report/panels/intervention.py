@@ -29,9 +29,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
     missing = _missing(sources)
     if missing:
         return {"missing": missing}
-    folder = sources.evidence.paths.intervene
+    folder, minimum = sources.evidence.paths.intervene, sources.settings.minimum_test_patients
     content, narrow = _read(folder)
-    minimum = sources.settings.minimum_test_patients
     shown = _shown(content, sources)
     return {
         "missing": "",
