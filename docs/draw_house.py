@@ -36,6 +36,7 @@ WORDS = {
     "pipeline.artifacts": "every path",
     "pipeline.files": "whole or not at all",
     "pipeline.locks": "one writer, or readers",
+    "pipeline.workspace": "where paths lead",
     "pipeline.flattening": "nested to flat",
     "pipeline.defaults": "what is shipped",
     "pipeline.yaml_file": "YAML as people write it",

@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from patching.errors import AnnotationError, EvenpatchError, MemoryShortageError, SlideError
 from patching.tiling.process_setup import prepare_process, prepare_worker
-from patching.tiling.receipts import key_of, remove_outputs, state_of, unlink, write_json, write_receipt
+from patching.tiling.receipts import (
+    Key,
+    key_of,
+    remove_outputs,
+    renew_stamps,
+    state_of,
+    unlink,
+    write_json,
+    write_receipt,
+)
 from patching.tiling.task import Folders, SlideLog, SlideTask
 from patching.tiling.tiler import cut_slide, publish_slide, tile_slide
 from patching.workers import end_with_parent
@@ -92,7 +101,7 @@ def tile_cohort(
 class Begun:
     """A slide whose shards may be cut anywhere."""
 
-    key: str
+    key: Key
     log: SlideLog
     shards: list[int]
 
@@ -168,9 +177,11 @@ def remove_strangers(folders: Folders, slide_ids: set[str]) -> None:
                 unlink(path)
 
 
-def _prepared(task: SlideTask, key: str) -> str:
+def _prepared(task: SlideTask, key: Key) -> str:
     """How far an earlier run came; what is of no use is removed, what only lacks a receipt gets it."""
     state = state_of(task, key)
+    if state != "nothing":
+        renew_stamps(task, key)
     if state == "published":
         write_receipt(task, key, whole=True)
         return "whole"
@@ -184,7 +195,7 @@ def _failed(task: SlideTask, error: EvenpatchError) -> Outcome:
     return Outcome(task.row.slide_id, error=error)
 
 
-def _finished(task: SlideTask, key: str, log: SlideLog) -> Outcome:
+def _finished(task: SlideTask, key: Key, log: SlideLog) -> Outcome:
     write_json(task.folders.log(task.row.slide_id), asdict(log))
     write_receipt(task, key, whole=True)
     return Outcome(task.row.slide_id, log=log)

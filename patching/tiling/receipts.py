@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -44,18 +45,45 @@ _TILER = "patching.tiling.tiler"
 _TABLES = frozenset({"patching.tissue.registry"})
 
 
-def key_of(task: SlideTask) -> str:
-    """Digest of all that the slide's outputs depend on.
+Stamp = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """All that a slide's outputs depend on."""
+
+    digest: str
+    """Of everything but the slide's pixels."""
+    slide: str
+    """SHA-256 of the slide's files."""
+    stamps: tuple[Stamp, ...]
+    """Size and time of each file: by them it is known that none was exchanged since it was last read."""
+
+
+def key_of(task: SlideTask) -> Key:
+    """What the slide's outputs depend on now.
+
+    The slide is the one that ingest read, unless a file has another time than when it was tiled: those of a
+    copied project have, and one that was exchanged. Then it is read to tell.
 
     Raises:
         AnnotationError: the annotation or an external mask cannot be read.
         MissingFileError: there is no external mask of the slide.
+        UnreadableSlideError: a file cannot be read.
     """
+    digest = _digest(task)
+    stamps = tuple(_stamp(path) for path in task.row.images if isinstance(path, Path))
+    known = _read(task.folders.of(task.row.slide_id)[2])
+    if known.get("key") != digest:
+        return Key(digest, task.fingerprint, stamps)
+    same = known.get("stamps") == [list(stamp) for stamp in stamps]
+    return Key(digest, str(known.get("slide")) if same else fingerprint(task.row.images), stamps)
+
+
+def _digest(task: SlideTask) -> str:
     row, detector = task.row, task.settings.detector
     content = {
         "slide": [task.fingerprint, row.slide_id, row.channels, row.label, row.mpp, row.reading.cells()],
-        # The fingerprint is that of the ingest stage; a slide that was exchanged since is another one.
-        "stamps": [_stamp(path) for path in row.images if isinstance(path, Path)],
         "annotation": _outlines(row.annotation),
         "masks": [_outlines(path) for path in detector.files(row.slide_id)],
         "settings": task.settings.model_dump(mode="json"),
@@ -64,12 +92,12 @@ def key_of(task: SlideTask) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _stamp(path: Path) -> list[int]:
-    """Size and time of a file."""
+def _stamp(path: Path) -> Stamp:
+    """Size and time of a file; nothing of a folder."""
     if not path.is_file():
-        return []
+        return ()
     found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    return found.st_size, found.st_mtime_ns
 
 
 def _outlines(path: Path | None) -> str | None:
@@ -88,7 +116,7 @@ def _outlines(path: Path | None) -> str | None:
 State = Literal["nothing", "begun", "published", "whole"]
 
 
-def state_of(task: SlideTask, key: str) -> State:
+def state_of(task: SlideTask, key: Key) -> State:
     """How far an earlier run came with this very task.
 
     Whole stores are recognized by their files' lengths and last 64 KiB, which hold the index of each shard;
@@ -96,7 +124,7 @@ def state_of(task: SlideTask, key: str) -> State:
     """
     store, overlay, receipt = task.folders.of(task.row.slide_id)
     known = _read(receipt)
-    if known.get("key") != key:
+    if (known.get("key"), known.get("slide")) != (key.digest, key.slide):
         return "nothing"
     if known.get("files") == _marks(store, overlay):
         return "whole"
@@ -108,10 +136,22 @@ def state_of(task: SlideTask, key: str) -> State:
     return "published" if store.is_dir() else "nothing"
 
 
-def write_receipt(task: SlideTask, key: str, *, whole: bool) -> None:
+def write_receipt(task: SlideTask, key: Key, *, whole: bool) -> None:
     """Say that a task's unfinished store is begun, or that its store is whole."""
-    store, overlay, receipt = task.folders.of(task.row.slide_id)
-    write_json(receipt, {"key": key, "files": _marks(store, overlay) if whole else None})
+    store, overlay, _ = task.folders.of(task.row.slide_id)
+    _write(task, key, _marks(store, overlay) if whole else None)
+
+
+def renew_stamps(task: SlideTask, key: Key) -> None:
+    """Keep the times of a slide that turned out to be the same, so that it need not be read again."""
+    known = _read(task.folders.of(task.row.slide_id)[2])
+    if known.get("stamps") != [list(stamp) for stamp in key.stamps]:
+        _write(task, key, known.get("files"))
+
+
+def _write(task: SlideTask, key: Key, files: Any) -> None:
+    content = {"key": key.digest, "slide": key.slide, "stamps": key.stamps, "files": files}
+    write_json(task.folders.of(task.row.slide_id)[2], content)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -18,7 +18,7 @@ class ExternalSettings(DetectorSettings):
     """Settings of `external`."""
 
     folder: Path
-    """Where the masks lie, <slide_id> and a suffix that annotations may have: .png .tif .geojson .xml …
+    """Where the masks lie, from the project's folder: <slide_id> and a suffix of annotations: .png .geojson …
 
     A mask image is aligned with the slide by its upper left corner, at any scale; everything but 0 is
     tissue. Outlines are level-0 pixels, whatever their class.

@@ -19,7 +19,11 @@ _GROUPS = 5
 
 
 def write_excluded(
-    table: Path, stage: str, rows: Sequence[SlideRow], errors: Mapping[str, EvenpatchError], root: Path
+    table: Path,
+    stage: str,
+    rows: Sequence[SlideRow],
+    errors: Mapping[str, EvenpatchError],
+    told: Sequence[SlideRow],
 ) -> None:
     """Write excluded.csv (EXCLUDED), in the order of `rows`, and tell each reason once.
 
@@ -28,11 +32,11 @@ def write_excluded(
         stage: which stage excludes them.
         rows: the whole cohort.
         errors: what is wrong, by slide_id.
-        root: the repository's root, to which paths in the table are relative.
+        told: the same rows with the paths that the table tells, in place of those where files were found.
     """
     cells = [
-        (row.slide_id, stage, type(error).__name__, _placeless(error.in_one_line, row, root))
-        for row in rows
+        (row.slide_id, stage, type(error).__name__, _placeless(error.in_one_line, row, by))
+        for row, by in zip(rows, told, strict=True)
         if (error := errors.get(row.slide_id)) is not None
     ]
     with replacing(table) as part:
@@ -90,9 +94,9 @@ def _nameless(reason: str, row: SlideRow) -> str:
     return " ".join(reason.split())
 
 
-def _placeless(reason: str, row: SlideRow, root: Path) -> str:
-    """The reason with relative paths: the table must not depend on where the cohort lies."""
-    for path in (*row.images, row.annotation):
-        if isinstance(path, Path):  # an address is the same everywhere
-            reason = reason.replace(str(path), Path(os.path.relpath(path, root)).as_posix())
+def _placeless(reason: str, row: SlideRow, told: SlideRow) -> str:
+    """The reason with paths as they are told: the table must not depend on where the project lies."""
+    files = ((*row.images, row.annotation), (*told.images, told.annotation))
+    for path, by in zip(*files, strict=True):
+        reason = reason.replace(str(path), os.path.normpath(by)) if isinstance(by, Path) else reason
     return reason

@@ -27,6 +27,7 @@ from pipeline.results.predictions import sound_runs
 from pipeline.results.runs import listed_runs
 from pipeline.results.terms import JudgingSettings
 from pipeline.results.tested import Tested
+from pipeline.workspace import located
 
 _NAMED = 3
 FRAME_UNKNOWN = "Where QuPath’s frame begins on these slides is not known: run evenpatch ingest again."
@@ -149,7 +150,7 @@ def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
         file=cohort,
         is_phantom=is_generated(cohort, paths),
         montages=cohort.montages,
-        listed=read_listed(paths.root / slides_manifest(cohort, context.cohort)),
+        listed=read_listed(located(slides_manifest(cohort, context.cohort), paths.root)),
         left_out=tuple(map(str, ingest["exclude"])),
         error_budget=float(ingest["error_budget"]),
         slides=slides,

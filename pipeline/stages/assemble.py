@@ -92,7 +92,8 @@ def _assemble(found: PatchSet, options: argparse.Namespace) -> None:
             counted.update(_specimen(out, rows[name], found.specimens[name]))
         except SlideError as error:
             errors[rows[name].slide_id] = error
-    write_excluded(out / "excluded.csv", "assemble", list(rows.values()), errors, out)
+    told = [_row(Path(), name, options.mpp) for name in rows]
+    write_excluded(out / "excluded.csv", "assemble", list(rows.values()), errors, told)
     _require_budget(out, len(rows), errors, options.error_budget)
     kept = [row for row in rows.values() if row.slide_id not in errors]
     _write_manifest(out / "slides.csv", kept)

@@ -17,7 +17,7 @@ from rich.progress import track
 from models.determinism import deterministic
 from models.networks.checkpoint import load_classifier
 from models.networks.classifier import choose_device
-from patching.manifest import read_manifest
+from pipeline.cohort.slides import ingested_rows, with_files
 from pipeline.config import Context, load_cohort, load_stage, require_slides, stage_mapping
 from pipeline.explain.handover import FACTS, SLIDES_FILE, TABLE
 from pipeline.explain.making import Gallery
@@ -48,7 +48,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     classifier, card = load_classifier(paths.training(subject.name))
     device = choose_device(settings.device)
     # Ingest has checked whose they are.
-    rows = read_manifest(paths.slides, paths.root, patients=False)
+    rows = with_files(ingested_rows(paths, patients=False), paths.root)
     slides = {row.slide_id: row for row in rows}
     # On a montage nothing is drawn.
     classes = None if cohort.montages else stage_mapping(context.configs, context.cohort, "tile")["classes"]

@@ -32,6 +32,7 @@ from pipeline.files import replacing, write_json
 from pipeline.published.base import Benchmark, Images, ImageSet, required
 from pipeline.published.registry import make_benchmark
 from pipeline.training.layout import GIVEN, NamedLayout, write_attributes
+from pipeline.workspace import located
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
         )
     settings = make_benchmark(section, origin)
     folder = required(
-        paths.root / expanded(settings.folder), "the benchmark's files", "see docs/benchmark-cohorts.md"
+        located(expanded(settings.folder), paths.root),
+        "the benchmark's files",
+        "see docs/benchmark-cohorts.md",
     )
     benchmark = settings.load(folder)
     figures = association(benchmark)

@@ -1,18 +1,17 @@
 """Check a cohort: its slides.csv, every slide, every annotation's presence. Writes data/<cohort>/cohort.
 
 Slides that cannot be used go to excluded.csv with the reason, up to the configured budget; the others to
-slides.csv, with fingerprint, size and pixel type, and paths relative to the repository's root.
+slides.csv, with fingerprint, size and pixel type. A path that is absolute stays so; others are relative to
+the project's folder.
 """
 
 import argparse
 import csv
 import hashlib
 import logging
-import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -21,13 +20,13 @@ from rich.progress import track
 
 from patching.errors import AnnotationError, ConfigError, EvenpatchError, MemoryShortageError, SlideError
 from patching.geometry import Location
-from patching.manifest import SlideRow, read_manifest
+from patching.manifest import SlideRow
 from patching.readers.cells import COLUMNS, Reading
 from patching.readers.naming import SlideKind
-from patching.readers.zarr.files import Source, is_url
 from patching.tiling.examination import Examined, examine, misfits
 from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
+from pipeline.cohort.slides import file_cells, manifest_rows, with_files
 from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest
 from pipeline.files import replacing, write_json
 
@@ -106,15 +105,16 @@ def run(context: Context, options: argparse.Namespace) -> None:
     given = {"error_budget": options.error_budget}
     settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings, **given)
     cohort = load_cohort(context.configs, context.cohort)
-    manifest = context.paths.root / slides_manifest(cohort, context.cohort)
-    rows = wanted(sorted(read_manifest(manifest), key=lambda row: row.slide_id), settings.exclude)
+    listed = manifest_rows(slides_manifest(cohort, context.cohort), context.paths.root)
+    told = wanted(sorted(listed, key=lambda row: row.slide_id), settings.exclude)
+    rows = with_files(told, context.paths.root)
     examined, excluded = examine_cohort(rows, settings)
     # A table of an earlier run must not outlive a run that failed.
     context.paths.slides.unlink(missing_ok=True)
     table = context.paths.ingest_excluded
-    write_excluded(table, "ingest", rows, excluded, context.paths.root)
+    write_excluded(table, "ingest", rows, excluded, told)
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
-    _write(context.paths, examined, excluded)
+    _write(context.paths, examined, excluded, told)
     logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
 
 
@@ -160,26 +160,30 @@ def examine_cohort(
     return [slide for slide in opened if slide.row.slide_id not in excluded], excluded
 
 
-def _write(paths: Paths, examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> None:
+def _write(
+    paths: Paths,
+    examined: Sequence[Examined],
+    excluded: Mapping[str, EvenpatchError],
+    told: Sequence[SlideRow],
+) -> None:
     extras = dict.fromkeys(key for slide in examined for key in slide.row.extra)
+    files = {row.slide_id: row for row in told}
     # Only where one is set: the table of most cohorts stays as it is.
     set_columns = [name for name in COLUMNS if any(name in slide.row.reading.cells() for slide in examined)]
     columns = tuple(dict.fromkeys((*SLIDES, *set_columns, *extras)))
     with replacing(paths.slides) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_slide_cells(slide, paths.root) for slide in examined)
+        writer.writerows(_slide_cells(slide) | file_cells(files[slide.row.slide_id]) for slide in examined)
     write_json(paths.ingested / "summary.json", summarize(examined, excluded))
 
 
-def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
+def _slide_cells(slide: Examined) -> dict[str, Any]:
     row = slide.row
     return row.extra | {
         "slide_id": row.slide_id,
         "patient_id": row.patient_id,
-        "image": ";".join(_relative(image, root) for image in row.images),
         "channels": ";".join(slide.channels),
-        "annotation": "" if row.annotation is None else _relative(row.annotation, root),
         "label": row.label,
         "mpp": slide.mpp,
         "split": row.split,
@@ -191,12 +195,6 @@ def _slide_cells(slide: Examined, root: Path) -> dict[str, Any]:
         **row.reading.cells(),
         "kind": slide.kind,
     }
-
-
-def _relative(path: Source, root: Path) -> str:
-    if isinstance(path, str) and is_url(path):
-        return path
-    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def summarize(examined: Sequence[Examined], excluded: Mapping[str, EvenpatchError]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from patching.disk_space import Room, free_space, room_for
 from patching.errors import EmptyCohortError
 from patching.geometry import Size
 from patching.grid import PatchSpec
-from patching.manifest import read_manifest
 from patching.store.reading import PatchStore, StoreAttributes
 from patching.tiling.engine import EngineSettings, Folders, Outcome, SlideTask, remove_strangers, tile_cohort
 from patching.tiling.settings import TileSettings
@@ -30,8 +29,10 @@ from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
+from pipeline.cohort.slides import ingested_rows, with_files
 from pipeline.config import Context, load_stage
 from pipeline.files import read_table
+from pipeline.workspace import located
 from pipeline.yaml_file import load_yaml
 
 logger = logging.getLogger(__name__)
@@ -81,20 +82,20 @@ def run(context: Context, options: argparse.Namespace) -> None:
     # Workers elsewhere may have been started in another folder.
     root = paths.root if settings.engine == "local" else paths.root.resolve()
     here = Paths(root, context.cohort)
-    rows = sorted(read_manifest(paths.slides, root=root), key=lambda row: row.slide_id)
+    told = sorted(ingested_rows(paths), key=lambda row: row.slide_id)
+    rows = with_files(told, root)
     folders = Folders(here.patches, here.overlays, here.tile_receipts)
     remove_strangers(folders, {row.slide_id for row in rows})
     for path in (paths.index, paths.patches / "summary.json", paths.overlays / "cohort.html"):
         # Those of an earlier run must not outlive a run that failed.
         path.unlink(missing_ok=True)
-    tasks = [
-        SlideTask(row, row.extra["fingerprint"], settings.tiling, folders, settings.cache_mib) for row in rows
-    ]
+    tiling = _with_masks(settings.tiling, paths.root)
+    tasks = [SlideTask(row, row.extra["fingerprint"], tiling, folders, settings.cache_mib) for row in rows]
     _tell_room(listed, settings.patch, paths.patches)
     outcomes = {outcome.slide_id: outcome for outcome in _tiled(tasks, settings)}
     errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
     table = paths.tile_excluded
-    write_excluded(table, "tile", rows, errors, paths.root)
+    write_excluded(table, "tile", rows, errors, told)
     require_budget(table, "tile", rows, errors, settings.error_budget)
     names = [row.slide_id for row in rows if row.slide_id not in errors]
     stores = {name: PatchStore.open(paths.store(name)) for name in names}
@@ -108,6 +109,14 @@ def run(context: Context, options: argparse.Namespace) -> None:
         len(errors),
         paths.index,
     )
+
+
+def _with_masks(settings: TileSettings, root: Path) -> TileSettings:
+    """The settings with the folder of tissue masks, where there is one, as it is found from the project."""
+    tissue = settings.tissue
+    if "folder" in tissue:
+        tissue = tissue | {"folder": str(located(tissue["folder"], root))}
+    return settings.model_copy(update={"tissue": tissue})
 
 
 def _tell_detector(context: Context, settings: TileSettings) -> None:

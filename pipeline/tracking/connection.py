@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from patching.errors import RegistryError
 from pipeline.locks import Claim
 from pipeline.tracking.refusals import reporting, without_secrets
+from pipeline.workspace import workspace
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -40,19 +41,6 @@ _AMBIENT = (
 _LOCAL = "sqlite:///"
 ANSWERS_WITHIN = (5, 15)
 """Seconds in which a server must take a connection, and begin to answer."""
-
-
-def workspace(root: Path) -> Path:
-    """The user's own working tree.
-
-    `dvc exp run --temp` and `--queue` run stages in a copy under `.dvc/tmp/exps/` that is deleted
-    afterwards; what is logged there would be lost with it.
-    """
-    here = root.resolve()
-    for folder in here.parents:
-        if (folder.parent.name, folder.name) == ("tmp", "exps") and folder.parent.parent.name == ".dvc":
-            return folder.parents[2]
-    return here
 
 
 def tracking_uri(root: Path) -> str:

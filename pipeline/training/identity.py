@@ -16,6 +16,7 @@ from patching.store.reading import PatchStore
 from pipeline.artifacts import INDEX, Paths
 from pipeline.files import file_fingerprint, read_table
 from pipeline.training.settings import TrainStage
+from pipeline.workspace import located
 
 RECIPE = 1
 """Raised by whoever changes what a training of equal settings gives."""
@@ -52,7 +53,7 @@ def train_identity(stage: TrainStage, paths: Paths) -> dict[str, Any]:
     own = stage.model_dump(mode="json", exclude_defaults=True, exclude=set(_NO_WEIGHTS))
     if stage.weights is None:
         return own
-    file = paths.root / stage.weights
+    file = located(stage.weights, paths.root)
     return own | {"weights_sha256": file_fingerprint([file]) if file.is_file() else "no file"}
 
 

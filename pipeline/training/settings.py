@@ -5,6 +5,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from models.decisions.settings import DecisionSettings
 from models.training.settings import TrainSettings
 from pipeline.artifacts import Paths
+from pipeline.workspace import located
 
 _OWN = {"decision", "seed", "memory_limit_gib"}
 
@@ -28,5 +29,5 @@ class TrainStage(TrainSettings):
         """The training's own settings, starting weights resolved against the repository's root."""
         own = self.model_dump(exclude=_OWN)
         if self.weights is not None:
-            own["weights"] = paths.root / self.weights
+            own["weights"] = located(self.weights, paths.root)
         return TrainSettings.model_validate(own)

@@ -1,5 +1,6 @@
 """What an interrupted run left is used; what is damaged is told; what has no room is not begun."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from patching.grid import PatchSpec, grid_locations, resolve
 from patching.manifest import SlideRow
 from patching.store.verify import verify_store
 from patching.store.writing import StoreWriter
+from patching.tiling import receipts
 from patching.tiling.engine import Folders, SlideTask, run_task
 from patching.tiling.receipts import key_of, state_of, write_receipt
 from patching.tiling.settings import TileSettings
@@ -234,6 +236,37 @@ def test_a_slide_exchanged_between_two_runs_is_not_mixed(task: SlideTask) -> Non
     assert log.cut == log.patches
     store = PatchStore.open(task.folders.stores / "s.zarr")
     np.testing.assert_array_equal(store.read([0])[0], pixels[:16, :16])
+
+
+def test_a_copied_slide_is_known_by_what_it_holds(task: SlideTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(task.row.images[0])
+    task = replace(task, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest())
+    run_task(task)
+    os.utime(path, ns=(1, 1))
+    assert run_task(task).kept, "as after `cp -r` of the project"
+    # Of the times that were kept then, nothing need be read.
+    monkeypatch.setattr(receipts, "fingerprint", None)
+    assert run_task(task).kept
+
+
+@pytest.mark.parametrize("when", ["whole", "begun"])
+def test_a_slide_of_the_same_size_that_was_exchanged_is_another(task: SlideTask, when: str) -> None:
+    path = Path(task.row.images[0])
+    task = replace(task, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest())
+    tifffile.imwrite(path, np.zeros((200, 300, 3), np.uint8), tile=(32, 48), photometric="rgb")
+    zeros = path.read_bytes()
+    tifffile.imwrite(path, np.ones((200, 300, 3), np.uint8), tile=(32, 48), photometric="rgb")
+    task = replace(task, fingerprint=hashlib.sha256(path.read_bytes()).hexdigest())
+    run_task(task) if when == "whole" else interrupt_after(task, 100)
+    assert path.stat().st_size == len(zeros)
+    path.write_bytes(zeros)
+    assert [run_task(task).kept for _ in range(2)] == [False, True]
+    assert not PatchStore.open(task.folders.stores / "s.zarr").read([0]).any()
+    # The first one again, with another time: it is not what lies in the store.
+    tifffile.imwrite(path, np.ones((200, 300, 3), np.uint8), tile=(32, 48), photometric="rgb")
+    os.utime(path, ns=(1, 1))
+    assert not run_task(task).kept
+    assert PatchStore.open(task.folders.stores / "s.zarr").read([0]).all()
 
 
 def test_another_external_mask_is_another_task(task: SlideTask, tmp_path: Path) -> None:

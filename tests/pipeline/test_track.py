@@ -16,8 +16,9 @@ from pipeline.files import file_fingerprint
 from pipeline.flattening import flat, metrics_of
 from pipeline.locks import held
 from pipeline.stages import track
-from pipeline.tracking.connection import connect, experiment_id, logging_alone, tracking_uri, workspace
+from pipeline.tracking.connection import connect, experiment_id, logging_alone, tracking_uri
 from pipeline.tracking.models import ModelStore, history_metrics
+from pipeline.workspace import workspace
 
 
 @pytest.fixture

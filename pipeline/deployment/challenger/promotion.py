@@ -15,9 +15,10 @@ from pathlib import Path
 
 from patching.errors import RegistryError
 from pipeline.deployment.challenger.record import APPROVED, FORCED, Judgement, gate_tags, now
-from pipeline.tracking.connection import local_database, tracking_uri, workspace
+from pipeline.tracking.connection import local_database, tracking_uri
 from pipeline.tracking.refusals import without_secrets
 from pipeline.tracking.registry import Registry, Version
+from pipeline.workspace import workspace
 
 logger = logging.getLogger(__name__)
 
