@@ -28,6 +28,7 @@ from patching.readers.zarr.files import Source, is_url
 from patching.tiling.examination import Examined, examine, misfits
 from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
+from pipeline.cohort.foreseen import load_tiling, tell_foreseen
 from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest
 from pipeline.files import replacing, write_json
 
@@ -105,7 +106,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     given = {"error_budget": options.error_budget}
     settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings, **given)
-    cohort = load_cohort(context.configs, context.cohort)
+    cohort, tiling = load_cohort(context.configs, context.cohort), load_tiling(context)
     manifest = context.paths.root / slides_manifest(cohort, context.cohort)
     rows = wanted(sorted(read_manifest(manifest), key=lambda row: row.slide_id), settings.exclude)
     examined, excluded = examine_cohort(rows, settings)
@@ -115,6 +116,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     write_excluded(table, "ingest", rows, excluded, context.paths.root)
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
     _write(context.paths, examined, excluded)
+    tell_foreseen(context, tiling, examined)
     logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
 
 
