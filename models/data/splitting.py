@@ -93,7 +93,8 @@ def assign_splits(patients: pd.DataFrame, settings: SplitSettings) -> pd.DataFra
         split_P = _complete(patients, split_P, SPLITS, shares, settings, ())
     else:
         if settings.method == "folds":
-            split_P[_test_fold(patients, split_P, settings)] = TEST
+            free_P = pd.isna(split_P)
+            split_P[np.flatnonzero(free_P)[_in_fold(patients[free_P], settings, (0,))]] = TEST
         rest = split_P != TEST
         shares = [1 - settings.validation, settings.validation]
         key = (1, settings.fold) if settings.method == "folds" else ()
@@ -111,18 +112,40 @@ def label_patients(patients: pd.DataFrame) -> NDArray[np.bool_]:
     return np.stack([column.to_numpy() > 0 for column in columns], axis=1)
 
 
-def _test_fold(
-    patients: pd.DataFrame, split_P: NDArray[np.object_], settings: SplitSettings
-) -> NDArray[np.bool_]:
-    """Patients of the tested fold; those with a fixed split are in no fold."""
-    free = pd.isna(split_P)
+def cross_validation_splits(patients: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """As `assign_splits` by folds, for a cross-validation that tests nobody twice.
+
+    Whom the manifest fixes to test is tested in one of the folds, and left out of the others: no model is
+    trained or chosen on them. Whom it fixes to train or validation is there in every fold, and never tested.
+
+    Returns:
+        columns patient_id and split, sorted by patient_id, without those who are left out.
+
+    Raises:
+        GroupError: as `assign_splits`, or nobody is tested in this fold.
+    """
+    splits, patients = assign_splits(patients, settings), patients.sort_index()
+    held_P = (patients["fixed"] == TEST).to_numpy()
+    elsewhere_P = held_P.copy()
+    elsewhere_P[held_P] = ~_in_fold(patients[held_P], settings, (2,))
+    splits = splits[~elsewhere_P]
+    if not (splits["split"] == TEST).any():
+        raise GroupError(
+            has=f"fold {settings.fold} of {settings.folds}, in which nobody is tested: of {len(patients)} "
+            f"patients {int(patients['fixed'].notna().sum())} are fixed, {int(held_P.sum())} of them to test",
+            needs="a patient to test in every fold",
+            do="use fewer folds, or free patients whose split slides.csv fixes",
+        )
+    return splits.reset_index(drop=True)
+
+
+def _in_fold(patients: pd.DataFrame, settings: SplitSettings, key: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Of these patients, shared out over all folds, those of the tested one."""
     names = [str(fold) for fold in range(settings.folds)]
-    empty = np.full(int(free.sum()), None, dtype=object)
-    shares = [1 / settings.folds] * settings.folds
-    fold_P = np.full(len(split_P), "", dtype=object)
-    fold_P[free] = _complete(patients[free], empty, names, shares, settings, (0,))
-    chosen: NDArray[np.bool_] = fold_P == names[settings.fold]
-    return chosen
+    empty_P = np.full(len(patients), None, dtype=object)
+    fold_P = _complete(patients, empty_P, names, [1 / settings.folds] * settings.folds, settings, key)
+    chosen_P: NDArray[np.bool_] = fold_P == names[settings.fold]
+    return chosen_P
 
 
 def _complete(

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from patching.annotations.base import UNCLASSIFIED, malformed
 from patching.annotations.polygons import tell_passed_over
@@ -38,16 +40,8 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
         AnnotationError: an unknown type of outline, or a class without meaning.
     """
     found, passed, roles = no_outlines(), Counter[str](), Roles(classes, path)
-    parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in document.root.iter("Group")}
-    for annotation in document.root.iter("Annotation"):
-        shape = annotation.get("Type", "Polygon")
-        if shape.casefold() not in (*_WITH_AREA, *_WITHOUT_AREA):
-            raise malformed(path, f"an annotation of type {shape!r}")
-        ring_M2 = document.ring(annotation, "Coordinates")
-        if shape.casefold() in _WITHOUT_AREA or len(ring_M2) < 3:
-            passed[shape] += 1
-            continue
-        role = roles.of(list(_names(annotation, parents)))
+    for names, ring_M2 in _named(document, passed, path):
+        role = roles.of(names)
         outline = polygons([ring_M2], path)
         if role == "tumor":
             # One that crosses itself stays one: a lobe of it inside a hole is no island.
@@ -59,6 +53,31 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
     left = cut(found["tumor"], found["aside"], path)
     _tell_cut(found["tumor"], left, path)
     return found | {"tumor": left}
+
+
+def asap_names(document: XmlDocument, path: Path) -> Iterator[list[str]]:
+    """What every outline is called, as `asap_outlines` looks it up.
+
+    Raises:
+        AnnotationError: an unknown type of outline.
+    """
+    return (names for names, _ in _named(document, Counter[str](), path))
+
+
+def _named(
+    document: XmlDocument, passed: Counter[str], path: Path
+) -> Iterator[tuple[list[str], NDArray[np.float64]]]:
+    """Names and points of what has an area; `passed` counts the others by their type."""
+    parents = {group.get("Name", ""): group.get("PartOfGroup", "") for group in document.root.iter("Group")}
+    for annotation in document.root.iter("Annotation"):
+        shape = annotation.get("Type", "Polygon")
+        if shape.casefold() not in (*_WITH_AREA, *_WITHOUT_AREA):
+            raise malformed(path, f"an annotation of type {shape!r}")
+        ring_M2 = document.ring(annotation, "Coordinates")
+        if shape.casefold() in _WITHOUT_AREA or len(ring_M2) < 3:
+            passed[shape] += 1
+        else:
+            yield list(_names(annotation, parents)), ring_M2
 
 
 def _tell_cut(tumor: Sequence[shapely.Geometry], left: Sequence[shapely.Geometry], path: Path) -> None:

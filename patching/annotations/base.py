@@ -29,13 +29,9 @@ def _text_keys(value: Any) -> Any:
         return value
     if strange := [key for key in value if not isinstance(key, str) and type(key) is not int]:
         raise ValueError(f"the class {strange[0]!r} is no name: quote it")
-    classes = {str(key): kind for key, kind in value.items()}
-    meaning: dict[str, tuple[str, Any]] = {}
-    for name, kind in classes.items():
-        other, known = meaning.setdefault(_folded(name), (name, kind))
-        if known != kind:
-            raise ValueError(f"{other!r} and {name!r} are one class to every annotation, with two meanings")
-    return classes
+    # A cohort's own spelling of a class wins over the defaults', which stand before it.
+    last = {_folded(str(key)): str(key) for key in value}
+    return {str(key): kind for key, kind in value.items() if last[_folded(str(key))] == str(key)}
 
 
 Classes = Annotated[dict[str, Kind], BeforeValidator(_text_keys)]

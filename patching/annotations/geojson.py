@@ -21,7 +21,7 @@ from patching.annotations.base import UNCLASSIFIED, checked_file, malformed
 from patching.annotations.frame import Frame
 from patching.annotations.polygons import PolygonAnnotation, tell_passed_over
 from patching.annotations.rings import ellipse, polygons
-from patching.annotations.roles import Role, Roles, no_outlines
+from patching.annotations.roles import Role, Roles, no_outlines, with_qupath
 from patching.damage import Foreign
 from patching.errors import AnnotationError
 from patching.numbers import number
@@ -46,13 +46,14 @@ def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Pol
     the cell, not of its nucleus. An object without classification goes by its name, if the class map has
     it, else by `unclassified`. Invalid polygons are repaired and said so in the log; points, lines and
     objects without geometry are passed over. An annotation of a class that means normal is a hole where it
-    lies wholly inside a tumor outline; where they only overlap, tumor wins.
+    lies wholly inside a tumor outline; where they only overlap, tumor wins. QuPath's own classes need not be
+    in the class map (`with_qupath`).
 
     Raises:
         AnnotationError: not JSON, not GeoJSON, a geometry that is neither polygon, line nor point, a
             class without meaning, or wholly outside the slide.
     """
-    found, roles = no_outlines(), Roles(classes, path)
+    found, roles = no_outlines(), Roles(with_qupath(classes), path)
     passed, planes, elsewhere = Counter[str](), Counter[str](), Counter[str]()
     for feature in _features(_parse(checked_file(path)), path):
         names, what = _names(feature, path), _object_type(feature)
@@ -70,6 +71,18 @@ def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Pol
     _tell_elsewhere(elsewhere, path)
     _tell_planes(planes, path)
     return PolygonAnnotation.on_slide(found, frame, path, usual="bounds", why="as QuPath exports")
+
+
+def geojson_names(path: Path) -> Iterator[list[str]]:
+    """What every object is called, as `load_geojson` looks it up.
+
+    Raises:
+        AnnotationError: as `load_geojson`, of all but geometries and classes.
+    """
+    for feature in _features(_parse(checked_file(path)), path):
+        names = _names(feature, path)
+        if names[0] != UNCLASSIFIED or _object_type(feature) not in _FRAMES:
+            yield names
 
 
 def _role(role: Role, what: str | None) -> Role:

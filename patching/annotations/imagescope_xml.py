@@ -69,6 +69,20 @@ def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path:
     return found
 
 
+def imagescope_names(document: XmlDocument, path: Path) -> Iterator[list[str]]:
+    """What every region with an area is called, as `imagescope_outlines` looks it up; without holes.
+
+    Raises:
+        AnnotationError: an unknown type of region.
+    """
+    for layer in document.root.iter("Annotation"):
+        for region in layer.iter("Region"):
+            least = _LEAST_POINTS.get(_shape(region, path))
+            enough = least is not None and len(document.ring(region, "Vertices")) >= least
+            if enough and not _is_hole(region, path):
+                yield list(_names(region, layer))
+
+
 def _shape(region: Element, path: Path) -> str:
     given = region.get("GeoShape") or region.get("Type") or "0"
     shape = _SHAPES.get(given.casefold())

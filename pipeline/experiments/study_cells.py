@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from models.data.attributes import LAYOUT, ThresholdRule, attribute_table
+from models.data.attributes import LAYOUT, ThresholdRule
 from models.data.dataset import PatchData
-from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings, assign_splits, patients_table
+from models.data.splitting import TEST, TRAIN, VALIDATION, SplitSettings
 from models.determinism import deterministic
 from models.networks.classifier import log_odds
 from models.training.attempts import FitResult
@@ -23,10 +23,11 @@ from models.training.fit import fit, fit_each
 from models.training.making import checked_settings, sees_attributes
 from models.training.setup import Setup
 from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
-from pipeline.artifacts import INDEX, Paths
+from pipeline.artifacts import Paths
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.experiments.study_files import StudySettings
-from pipeline.files import finite_or, read_table, replacing, write_json
+from pipeline.experiments.study_folds import fold_table
+from pipeline.files import finite_or, replacing, write_json
 from pipeline.results.studied import CELL
 from pipeline.training.bench import DECISIVE
 from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
@@ -154,7 +155,7 @@ def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str,
     torch.set_num_threads(1)
     first = cells[0]
     stage = TrainStage.model_validate(first.train_settings)
-    tables = {cell.threshold: _fold_table(paths, cell) for cell in cells}
+    tables = {cell.threshold: fold_table(paths, cell.split, cell.threshold, cell.rule) for cell in cells}
     table = tables[first.threshold][0]
     train, validation, test = (
         gathered(paths, table[table["split"] == part], stage.memory_limit)
@@ -209,16 +210,6 @@ def _predicted(cell: Cell, rows: pd.DataFrame, result: FitResult, patches: Patch
         logit=kept_N.astype(np.float32),
         prediction=class_N,
     )
-
-
-def _fold_table(paths: Paths, cell: Cell) -> tuple[pd.DataFrame, float]:
-    """Patches with split, attribute and group of the cell's fold, and the threshold's value there."""
-    index = read_table(paths.index, INDEX, "tile")
-    splits = assign_splits(patients_table(index), SplitSettings.model_validate(cell.split))
-    table = index.merge(splits, on="patient_id", validate="m:1")
-    rule = ThresholdRule.model_validate(cell.rule)
-    attributes, figures = attribute_table(table, {cell.threshold: rule})
-    return table.merge(attributes, on="patch_id", validate="1:1"), figures[cell.threshold]["value"]
 
 
 def _outcome(result: FitResult) -> dict[str, Any]:

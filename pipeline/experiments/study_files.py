@@ -33,7 +33,7 @@ class StudySettings(Settings):
     repeats: PositiveInt = 5
     """Of the whole cross-validation, each with other folds."""
     folds: int = Field(default=4, ge=2)
-    """Every patient is tested once per repeat."""
+    """Every patient is tested once per repeat, but those whom slides.csv fixes to train or validation."""
     validation: float = Field(default=0.25, gt=0, lt=1)
     """Share of the untested patients' patches that choose the step and the candidate."""
     seed: NonNegativeInt = 0

@@ -134,7 +134,7 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         "study": Word(
             "Study, repeated cross-validation",
             "The patients are divided several times, so that each is tested once in every repeat, by a model "
-            "that never saw the patient.",
+            "that never saw the patient. Whom slides.csv fixes to training or validation is never tested.",
         ),
         "paired": Word(
             "Paired", "Both methods are judged on the same patients, so that only their difference remains."

@@ -8,16 +8,17 @@ counts, p(a|y), Cramér's V) and histogram.csv (tissue fraction of training patc
 import argparse
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from models.data.attributes import attribute_table, tissue_histogram
-from models.data.splitting import TRAIN
+from models.data.splitting import TEST, TRAIN
 from patching.errors import ArtifactError
 from pipeline.artifacts import INDEX, SPLITS, Paths
 from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing, write_json
-from pipeline.training.layout import write_tissue_attributes
+from pipeline.training.layout import TISSUE, write_tissue_attributes
 from pipeline.training.thresholds import AttributeSettings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
             content["cramers_v"][TRAIN],
             _little(patches, content["value"]),
         )
+        _tell_untested(name, content, context.cohort)
 
 
 def _write_tables(paths: Paths, table: pd.DataFrame, value_of: Mapping[str, float]) -> None:
@@ -65,6 +67,19 @@ def _write_tables(paths: Paths, table: pd.DataFrame, value_of: Mapping[str, floa
         written.add(path)
     for left_over in set(paths.attribute_table("any").parent.glob("*.parquet")) - written:
         left_over.unlink()
+
+
+def _tell_untested(threshold: str, figures: Mapping[str, Any], cohort: str) -> None:
+    """Groups of which the test has no patch: no figure of the worst group is of them."""
+    counts = [count for row in figures["counts"][TEST] for count in row]
+    if any(counts) and not all(counts):
+        empty = [name for name, count in zip(TISSUE.names, counts, strict=True) if not count]
+        logger.warning(
+            "%s: the test has no patch of %s; `make study COHORT=%s` tests every patient",
+            threshold,
+            "; ".join(empty),
+            cohort,
+        )
 
 
 def _little(patches: pd.DataFrame, value: float) -> str:

@@ -26,6 +26,7 @@ from patching.readers.naming import SlideKind
 from patching.tiling.examination import Examined, examine, misfits
 from pipeline.artifacts import SLIDES, Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
+from pipeline.cohort.foreseen import load_tiling, tell_foreseen
 from pipeline.cohort.slides import file_cells, manifest_rows, with_files
 from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest
 from pipeline.files import replacing, write_json
@@ -104,7 +105,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     given = {"error_budget": options.error_budget}
     settings = load_stage(context.configs, context.cohort, "ingest", IngestSettings, **given)
-    cohort = load_cohort(context.configs, context.cohort)
+    cohort, tiling = load_cohort(context.configs, context.cohort), load_tiling(context)
     listed = manifest_rows(slides_manifest(cohort, context.cohort), context.paths.root)
     told = wanted(sorted(listed, key=lambda row: row.slide_id), settings.exclude)
     rows = with_files(told, context.paths.root)
@@ -115,6 +116,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     write_excluded(table, "ingest", rows, excluded, told)
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
     _write(context.paths, examined, excluded, told)
+    tell_foreseen(context, tiling, examined)
     logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
 
 

@@ -9,13 +9,17 @@ import logging
 
 import pandas as pd
 
-from models.data.splitting import SplitSettings, assign_splits, patients_table
+from models.data.splitting import TEST, SplitSettings, assign_splits, label_patients, patients_table
 from pipeline.artifacts import INDEX, SLIDES
 from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing
+from pipeline.training.fixed import fixed_of
 
 logger = logging.getLogger(__name__)
 _NAMED = 4
+_FEW = 5
+"""Patients of each label: by fewer no report judges (minimum_test_patients of configs/report.yaml)."""
+_THIRDS = ("least", "middle", "most")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +37,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "split", SplitSettings, fold=options.fold)
     slides = read_table(context.paths.slides, SLIDES, "ingest")
     patches = read_table(context.paths.index, INDEX, "tile")
-    patients = patients_table(patches, slides.groupby("patient_id")["split"].first())
+    patients = patients_table(patches, fixed_of(slides))
     splits = assign_splits(patients, settings)
     with replacing(context.paths.splits) as part:
         splits.to_csv(part, index=False, lineterminator="\n")
     _tell(patches, splits)
+    if settings.tests:
+        _tell_small(context.cohort, patients, splits)
     _tell_twins(slides, splits)
 
 
@@ -51,6 +57,35 @@ def _tell(patches: pd.DataFrame, splits: pd.DataFrame) -> None:
             len(part),
             100 * part["label"].mean(),
         )
+
+
+def _tell_small(cohort: str, patients: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Where a test says little: few patients of a label, kinds of patches of which it has none."""
+    tested = patients[(splits.set_index("patient_id")["split"] == TEST).reindex(patients.index)]
+    without, with_tumor = label_patients(tested).sum(axis=0).tolist()
+    empty = [_kind(name) for name in patients.columns.drop("fixed") if not tested[name].any()]
+    told = []
+    if min(without, with_tumor) < _FEW:
+        told.append(f"{with_tumor} patients with tumor and {without} without, under {_FEW} of either")
+    if empty:
+        told.append(f"no patch of {', '.join(empty)}")
+    if told:
+        logger.warning(
+            "the test is small: %s; `make study COHORT=%s` (`evenpatch study --cohort %s`) tests everyone",
+            "; ".join(told),
+            cohort,
+            cohort,
+        )
+
+
+def _kind(stratum: str) -> str:
+    """Words for a column of `patients_table`.
+
+    >>> _kind("label1_tissue0")
+    'tumor with the least third of tissue'
+    """
+    label, _, tercile = stratum.removeprefix("label").partition("_tissue")
+    return f"{'tumor' if label == '1' else 'normal tissue'} with the {_THIRDS[int(tercile)]} third of tissue"
 
 
 def _tell_twins(slides: pd.DataFrame, splits: pd.DataFrame) -> None:

@@ -2,10 +2,11 @@
 
 For few patients one split says little. Here every patient is tested once per repeat, by a model that never
 saw the patient: thresholds come from the fold's training patients, step and candidate from its validation
-patients. Written are one pair of files per result under cells/, predictions.parquet, study.json, table.md
-and two pictures: study.png, the figures with intervals over patients, and decided.png, the same networks
-decided by tissue; those of `others:` in a folder others/. An interrupted study goes on where it was, and with
---archive also in another checkout.
+patients. Whom slides.csv fixes to train or validation is there in every fold and never tested; whom it fixes
+to test is tested in one fold and left out of the others. Written are one pair of files per result under
+cells/, predictions.parquet, study.json, table.md and two pictures: study.png, the figures with intervals over
+patients, and decided.png, the same networks decided by tissue; those of `others:` in a folder others/. An
+interrupted study goes on where it was, and with --archive also in another checkout.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from pipeline.results.studied import repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
+from pipeline.training.fixed import fixed_splits, told_fixed
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +131,9 @@ def summarize_cells(
     places = context.paths.study / "cells"
     records = [json.loads((places / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
     kept, left_out = without_failures(cells, records)
-    remarks = [*left_out, *tuned_before(context.paths, kept)]
+    fixed = fixed_splits(context.paths)
+    fixed = fixed[fixed.index.isin(index["patient_id"])]
+    remarks = [*told_fixed(fixed), *left_out, *tuned_before(context.paths, kept)]
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
     predictions = pd.concat([pd.read_parquet(places / f"{cell.name}.parquet") for cell in kept])
     predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")

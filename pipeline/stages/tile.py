@@ -18,6 +18,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from patching.annotations.roles import told_map
 from patching.disk_space import Room, free_space, room_for
 from patching.errors import EmptyCohortError
 from patching.geometry import Size
@@ -77,6 +78,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     given = {"workers": options.workers, "engine": options.engine}
     settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings, **given)
     _tell_detector(context, settings)
+    logger.info("classes of annotations: %s", told_map(settings.classes))
     paths = context.paths
     listed = read_table(paths.slides, SLIDES, "ingest")
     # Workers elsewhere may have been started in another folder.

@@ -140,7 +140,7 @@ def _groups(board: Scoreboard, terms: Terms) -> Block:
 
 
 def _lead(board: Scoreboard) -> str:
-    each = " Every patient is tested once per repeat." if board.source == "study" else ""
+    each = " Each is tested once per repeat." if board.source == "study" else ""
     own = "" if board.value is not None else "; every fold has its own value, from its training patients"
     attribute = f" “Much tissue” is a tissue fraction above {board.told_value}{own}." if board.above else ""
     return f"{board.patients:,} test patients, {board.patches:,} test patches.{each}{attribute}"

@@ -15,6 +15,7 @@ from models.training.settings import CHANGES_NO_RESULT
 from patching.store.reading import PatchStore
 from pipeline.artifacts import INDEX, Paths
 from pipeline.files import file_fingerprint, read_table
+from pipeline.training.fixed import fixed_splits
 from pipeline.training.settings import TrainStage
 from pipeline.workspace import located
 
@@ -32,6 +33,8 @@ def digest(content: Any) -> str:
 def patches_identity(paths: Paths) -> str:
     """SHA-256 of the patches: which pixels of which slides, whose they are, their labels and tissue.
 
+    The splits that slides.csv fixes count where it fixes some.
+
     Raises:
         ArtifactError, StoreError: the index or a store is missing.
     """
@@ -42,7 +45,9 @@ def patches_identity(paths: Paths) -> str:
     ]
     # Six decimals: the last bits of a fraction differ between processors.
     rows = index[list(_COLUMNS)].to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    return digest([slides, hashlib.sha256(rows.encode()).hexdigest()])
+    known = [slides, hashlib.sha256(rows.encode()).hexdigest()]
+    fixed = fixed_splits(paths).to_dict() if paths.slides.is_file() else {}
+    return digest([*known, fixed] if fixed else known)
 
 
 def train_identity(stage: TrainStage, paths: Paths) -> dict[str, Any]:

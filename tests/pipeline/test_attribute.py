@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from models.data.attributes import ThresholdRule, attribute_table, cramers_v, tissue_histogram
 from patching.errors import EmptyGroupError
-from pipeline.artifacts import ATTRIBUTES, Paths
+from pipeline.artifacts import ATTRIBUTES, SPLITS, Paths
 from pipeline.cli import main
+from pipeline.files import read_table
 
 # Training: label 0 has tissue 0.1 0.2 0.3 0.7, label 1 has 0.4 0.6 0.8 0.9.
 PATCHES = pd.DataFrame(
@@ -152,3 +153,16 @@ def test_an_unknown_key_is_an_error(small_cohort: Paths, capsys: pytest.CaptureF
     config.write_text(config.read_text() + "threshold: 0.5\n")
     assert main(["attribute", "--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]) == 2
     assert "threshold = 0.5" in capsys.readouterr().err
+
+
+def test_groups_that_are_not_tested_are_told(small_cohort: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    arguments = ["--cohort", small_cohort.cohort, "--root", str(small_cohort.root)]
+    assert main(["split", *arguments]) == 0
+    assert main(["attribute", *arguments]) == 0
+    assert "the test has no patch" not in caplog.text
+    tested = read_table(small_cohort.splits, SPLITS, "split").query("split == 'test'")["patient_id"]
+    index = pd.read_parquet(small_cohort.index)
+    gone = index["patient_id"].isin(tested) & (index["label"] == 0) & (index["tissue_fraction"] > 0.45)
+    index[~gone].to_parquet(small_cohort.index, index=False)
+    assert main(["attribute", *arguments]) == 0
+    assert "high: the test has no patch of non-tumor, much tissue; `make study COHORT=small`" in caplog.text

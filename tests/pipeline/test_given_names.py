@@ -166,12 +166,20 @@ def test_patients_to_leave_out_are_text_or_whole_numbers(value: object, reposito
     assert validated(IngestSettings, known | {"exclude": [14306, "007"]}, "x").exclude == ("14306", "007")
 
 
-def test_names_of_one_class_may_not_contradict_each_other(repository: Path) -> None:
-    known = load_yaml(repository / "configs" / "tile.yaml") | {"patch": {"size": 32, "downsample": 1}}
-    with pytest.raises(ConfigError, match="'Tumor' and ' tumor' are one class"):
-        validated(TileStageSettings, known | {"classes": {"Tumor": "tumor", " tumor": "ignore"}}, "tile")
-    same = validated(TileStageSettings, known | {"classes": {"Tumor": "tumor", "TUMOR": "tumor"}}, "tile")
-    assert len(same.classes) == 2
+def test_a_cohorts_own_spelling_of_a_class_wins(small_cohort: Paths) -> None:
+    configs = small_cohort.root / "configs"
+    own = {
+        "tile": {
+            "patch": {"size": 32, "downsample": 1},
+            "classes": {"TUMOR ": "ignore", "Dysplasia": "tumor"},
+        }
+    }
+    file = configs / "cohorts" / "small.yaml"
+    file.write_text(yaml.safe_dump(load_yaml(file) | own))
+    classes = load_stage(configs, "small", "tile", TileStageSettings).classes
+    assert classes == {"normal": "normal", "ignore": "ignore", "TUMOR ": "ignore", "Dysplasia": "tumor"}
+    with pytest.raises(ConfigError, match="the class True is no name: quote it"):
+        validated(TileStageSettings, load_yaml(configs / "tile.yaml") | {"classes": {True: "tumor"}}, "tile")
 
 
 def test_a_cohort_is_called_what_may_be_a_path_and_a_word(

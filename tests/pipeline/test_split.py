@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from patching.errors import ArtifactError, GroupError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import validated
+from pipeline.files import read_csv
 from pipeline.yaml_file import load_yaml
 
 
@@ -226,3 +228,31 @@ def test_slides_of_the_same_content_in_two_splits_are_told(
     slides.to_csv(small_cohort.slides, index=False)
     assert main(arguments) == 0
     assert "2 slides have the content of one in another split" in caplog.text
+
+
+def test_a_small_test_is_told_with_the_way_out(small_cohort: Paths, caplog: pytest.LogCaptureFixture) -> None:
+    file = small_cohort.root / "configs" / "cohorts" / "small.yaml"
+    content = load_yaml(file)
+    arguments = ["split", "--root", str(small_cohort.root), "--cohort", "small"]
+
+    def told(**own: object) -> str:
+        caplog.clear()
+        file.write_text(yaml.safe_dump(content | {"split": own}))
+        assert main(arguments) == 0
+        return "".join(line for line in caplog.messages if "small" in line)
+
+    assert told(test=0.3) == ""
+    assert told(test=0) == ""
+    few = told(test=0.1)
+    assert "2 patients with tumor and 2 without, under 5 of either;" in few
+    assert "`make study COHORT=small` (`evenpatch study --cohort small`) tests everyone" in few
+    index = pd.read_parquet(small_cohort.index)
+    tested = pd.read_csv(small_cohort.splits, dtype=str).query("split == 'test'")["patient_id"]
+    # The test keeps its patients, but not one tumor patch of theirs with little tissue.
+    gone = index["patient_id"].isin(tested) & (index["label"] == 1) & (index["tissue_fraction"] < 0.6)
+    slides = read_csv(small_cohort.slides)
+    slides["split"] = ["train", "validation"] * 12
+    slides.loc[slides["patient_id"].isin(tested), "split"] = "test"
+    slides.to_csv(small_cohort.slides, index=False)
+    index[~gone].to_parquet(small_cohort.index, index=False)
+    assert "no patch of tumor with the least third of tissue" in told(test=0.1)

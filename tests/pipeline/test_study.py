@@ -84,7 +84,7 @@ def test_every_patient_is_tested_once_per_repeat(context: Context) -> None:
             table = pd.read_parquet(context.paths.study / "cells" / f"{cell.name}.parquet")
             assert ((table["logit"] > 0) == (table["prediction"] == 1)).all()
             tested += table["patch_id"][table["split"] == TEST].tolist()
-    # Patient 003 is fixed to the test split by slides.csv, which a study sets aside.
+    # Patient 003, whom slides.csv fixes to test, is no exception.
     assert sorted(tested) == sorted(wanted)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.report.sources import Sources
 from pipeline.tables.cells import chapter_of
+from pipeline.training.fixed import fixed_of, told_fixed
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -12,6 +13,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
     return {
         "remarks": list(dict.fromkeys(each for board in sources.boards.values() for each in board.remarks)),
         "dots": sources.dots(sources.study, "study-dots") if sources.study else None,
+        "fixed": list(told_fixed(fixed_of(sources.evidence.slides))),
         "chapters": [chapter_of(board, sources.terms) for board in sources.study],
         "repeats": max(
             (len(method.pool.runs) for board in sources.study for method in board.methods), default=0
