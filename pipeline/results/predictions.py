@@ -79,11 +79,16 @@ def sound_runs(
 def _left_out(context: Context, name: str, error: ArtifactError) -> str:
     """Where the error names no file, the predictions are meant; nothing of the machine's own paths."""
     paths, (train, evaluate) = context.paths, made_by(context.cohort, name)
-    file = paths.evaluation(name) / "predictions.parquet"
-    has = error.has.removeprefix(f"{name}: ")
-    where = "" if str(paths.root) in has else f"{file}: "
-    told = f"{where}{has}".replace(f"{paths.root}/", "")
-    return f"{name} is left out: {told}. `{evaluate}` writes it anew, where needed after `{train}`."
+    told = error.has.removeprefix(f"{name}: ")
+    if str(paths.root) not in told and str(paths.root.resolve()) not in told:
+        told = f"{paths.evaluation(name) / 'predictions.parquet'}: {told}"
+    for root in (paths.root, paths.root.resolve()):
+        told = told.replace(f"{root}/", "")
+    trained = paths.training(name).relative_to(paths.root).as_posix() in told
+    again = (
+        f"`{train} && {evaluate}`" if trained else f"`{evaluate}`, where that does not help after `{train}`"
+    )
+    return f"{name} is left out: {told}. Written anew by {again}."
 
 
 def read_index(paths: Paths) -> pd.DataFrame:

@@ -633,5 +633,11 @@ def test_a_model_that_decides_by_tissue_is_shown_plainly_and_by_its_card(cohort:
     assert "GERNE, decided by tissue: the rule is that of the model’s own card." in board.remarks
     content["decision"]["offsets"] = [9.0]
     path.write_text(json.dumps(content))
+    (sentence,) = sources_of(cohort).unread
+    assert "outputs/toy/train/gerne-high/model.json with a decision that cannot be read" in sentence
+    assert "anew by `evenpatch train --cohort toy --algorithm gerne --threshold high && evenpatch" in sentence
+    # The one model that the report is about is not left out.
+    path = cohort.paths.training("gerne-low") / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"decision": content["decision"]}))
     with pytest.raises(ArtifactError, match="a decision that cannot be read"):
         sources_of(cohort)

@@ -177,7 +177,7 @@ def test_a_reference_that_cannot_be_read_is_left_out_and_the_main_run_is_refused
     assert told in sentence
     assert str(tmp_path) not in sentence
     assert (
-        f"`evenpatch evaluate --cohort {context.cohort} --algorithm erm --threshold low` writes" in sentence
+        "Written anew by `evenpatch evaluate --cohort toy --algorithm erm --threshold low`, where" in sentence
     )
     with pytest.raises(ArtifactError):
         sound_runs(context, names, ("erm", "low"))
@@ -205,7 +205,7 @@ def test_the_report_says_which_reference_it_left_out(finished_cohort: Context, t
     page = environment.get_template("verdict.html").render(verdict.values(sources))
     assert "erm-low is left out: outputs/toy/evaluate/erm-low/predictions.parquet: 3 of 192" in page
     assert (
-        "<code>evenpatch evaluate --cohort toy --algorithm erm --threshold low</code> writes it anew" in page
+        "anew by <code>evenpatch evaluate --cohort toy --algorithm erm --threshold low</code>, where" in page
     )
     models = models_of(context)
     assert models is not None

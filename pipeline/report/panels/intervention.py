@@ -63,9 +63,8 @@ def values(sources: Sources) -> Mapping[str, Any]:
 
 def _patients(content: Mapping[str, Any], numbers: range) -> list[str]:
     """Interventions of so many patients."""
-    return [
-        f"{arm['title']}: {arm['patients']}" for arm in content["arms"].values() if arm["patients"] in numbers
-    ]
+    arms = content["arms"].values()
+    return [f"{arm['title']}: {arm['patients']}" for arm in arms if arm["patients"] in numbers]
 
 
 def told_of(sources: Sources, algorithm: str) -> str:
@@ -115,11 +114,8 @@ def sentences(content: Mapping[str, Any], sources: Sources) -> list[str]:
     """What the slopes say of every plain method shown, and of the candidate beside its reference."""
     plain = [name for name in _shown(content, sources) if rule_of(name) is None]
     primary = sources.terms.judging.primary
-    compared = [
-        each
-        for each in content["contrasts"]
-        if (each["candidate"], each["reference"]) == (primary.candidate, primary.reference)
-    ]
+    pair = (primary.candidate, primary.reference)
+    compared = [each for each in content["contrasts"] if (each["candidate"], each["reference"]) == pair]
     return [
         *(f"{content['methods'][name]['name']}, {_reliance(content['methods'][name])}." for name in plain),
         *(_beside(each, content) for each in compared),
