@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals benchmark-report
+.PHONY: help repro report experiments study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals benchmark-report
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -27,6 +27,9 @@ repro: $(READY) ## slides to registered models and report, end to end: make repr
 report: $(READY) ## write the report again, with other seeds and a study: make report [COHORT=...], by default of the selected cohort
 	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --single-item --force report
+
+experiments: $(READY) ## list experiments: worst-group accuracy, and the settings that differ
+	$(BIN)/dvc exp show --only-changed --drop '(models|patching|pipeline|data|outputs)/' $(ARGS)
 
 study: $(READY) ## repeated patient-level cross-validation of the selected cohort, or make study COHORT=... (ARGS="--minutes 50": in slices)
 	$(if $(COHORT),$(BIN)/evenpatch select --cohort $(COHORT))

@@ -44,9 +44,8 @@ def test_the_wheel_holds_packages_and_what_is_shipped_and_nothing_else(wheel: Pa
     found = {name for name in names(wheel) if not name.startswith("evenpatch-")}
     code = {f"{package}/{name}" for package in PACKAGES for name in names(repository / package)}
     configs = {f"{SHIPPED}/configs/{name}" for name in names(repository / "configs")}
-    plots = {f"{SHIPPED}/.dvc/plots/{name}" for name in names(repository / ".dvc" / "plots")}
     others = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-    assert found == code | configs | plots | {f"{SHIPPED}/{name}" for name in others}
+    assert found == code | configs | {f"{SHIPPED}/{name}" for name in others}
     for name in found:
         assert (wheel / name).read_bytes() == (repository / name.removeprefix(f"{SHIPPED}/")).read_bytes()
     assert any(name.endswith(".html") for name in found)

@@ -41,7 +41,6 @@ def skeleton(folder: Path, cohort: str, scm: bool) -> dict[str, str]:
     origin = shipped()
     configs = sorted(path for path in (origin / "configs").rglob("*.yaml") if path.parent.name != "cohorts")
     verbatim = [*configs, *(origin / name for name in (".gitignore", ".dvcignore", ".dvc/.gitignore"))]
-    verbatim += sorted((origin / ".dvc" / "plots").glob("*.json"))
     files = {path.relative_to(origin).as_posix(): _text(path) for path in verbatim}
     files[".dvc/config"] = _text(origin / ".dvc" / "config") + ("" if scm else "    no_scm = true\n")
     own, values = _of_cohort(folder, cohort)

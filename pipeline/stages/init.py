@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     files = skeleton(folder, cohort, scm=begins or in_git(folder))
     config = folder / ".dvc" / "config"
     if config.is_file():
-        # Its own settings; only the plots' templates are added.
+        # It keeps its own settings.
         files = {name: text for name, text in files.items() if name not in (".dvc/config", ".dvc/.gitignore")}
     try:
         with writing(folder, files) as written:

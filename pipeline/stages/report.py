@@ -5,15 +5,16 @@ intervals over patients, training curves, example patches, and where it all come
 training (`evenpatch train --seed`) are pooled with it, and a finished study of the present patches is shown.
 Whatever it shows comes from the earlier stages' files; the same files give the same report, but for its
 provenance. Beside it lie what would make it too large, or is read by other programs: a folder for each panel
-that has files.
+that has files, and wga.json, the few figures that `dvc metrics show` and `dvc exp show` print.
 """
 
 import argparse
 import logging
 
 from pipeline.config import Context, load_stage
-from pipeline.files import replacing_folder
+from pipeline.files import replacing_folder, write_json
 from pipeline.report.documents import documents_of
+from pipeline.report.headline import headline
 from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
 
@@ -39,4 +40,5 @@ def run(context: Context, options: argparse.Namespace) -> None:
         write_beside(sources, part)
         for name, content in {**documents, context.paths.report.name: page}.items():
             (part / name).write_text(content, encoding="utf-8")
+        write_json(part / "wga.json", headline(sources))
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,6 @@ def test_a_project_is_made_of_the_shipped_files(tmp_path: Path, repository: Path
         ".dvcignore",
         ".dvc/config",
         ".dvc/.gitignore",
-        ".dvc/plots/tissue_by_label.json",
     }
     for name in names - {"configs/params.yaml"}:
         assert made[name] == (repository / name).read_bytes(), name
@@ -283,7 +283,6 @@ def test_a_dvc_project_keeps_its_settings(tmp_path: Path) -> None:
     (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = mine\n")
     assert init(tmp_path) == 0
     assert (tmp_path / ".dvc" / "config").read_text() == "[core]\n    remote = mine\n"
-    assert (tmp_path / ".dvc" / "plots" / "tissue_by_label.json").is_file()
     assert not (tmp_path / ".dvc" / ".gitignore").exists()
 
 
@@ -313,11 +312,10 @@ def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert init(folder) == 2
         assert f"has: {folder}, where {file} is a file\n" in capsys.readouterr().err
     assert init(tmp_path) == 0
-    (tmp_path / ".dvc" / "plots" / "tissue_by_label.json").unlink()
-    (tmp_path / ".dvc" / "plots").rmdir()
-    (tmp_path / ".dvc" / "plots").write_text("")
+    shutil.rmtree(tmp_path / "configs")
+    (tmp_path / "configs").write_text("")
     assert init(tmp_path) == 2
-    assert f"has: {tmp_path}, with .dvc/plots/tissue_by_label.json\n" in capsys.readouterr().err
+    assert f"has: {tmp_path}, with configs" in capsys.readouterr().err
 
 
 def test_every_verb_asks_for_a_project_where_there_is_none(

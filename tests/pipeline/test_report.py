@@ -576,6 +576,24 @@ def test_estimable_needs_all_three_numbers() -> None:
     assert not estimable(interval(0.5, math.nan, math.nan))
 
 
+def test_a_terminal_gets_the_worst_group_of_every_method(page: str, finished_cohort: Context) -> None:
+    assert page
+    paths = finished_cohort.paths
+    figures = json.loads((paths.report.parent / "wga.json").read_text())["wga"]
+    evaluated = {path.name for path in paths.evaluation("any").parent.iterdir()}
+    assert {f"{name}-low" for name in figures} == {name for name in evaluated if name.endswith("-low")}
+    for name, figure in figures.items():
+        own = json.loads((paths.evaluation(f"{name}-low") / "metrics.json").read_text())
+        assert figure == pytest.approx(own["test"]["wga"], abs=6e-4)
+
+
+def test_pictures_for_dvc_lie_beside_the_report(page: str, finished_cohort: Context) -> None:
+    assert page
+    folder = finished_cohort.paths.report.parent
+    assert sorted(path.name for path in (folder / "curves").iterdir()) == ["high.svg", "low.svg"]
+    assert b"<svg" in (folder / "groups" / "tissue_fraction.svg").read_bytes()
+
+
 def test_curves_show_what_validation_knew() -> None:
     columns = ("validation_worst_class", "validation_class_balanced")
     always = {"train_loss": [0.7, 0.6], "validation_wga": [np.nan, np.nan]}

@@ -1,6 +1,6 @@
 """How strongly tissue and tumor are tied: counts, p(a|y), Cramér's V, and the tissue fraction by label."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,17 @@ def values(sources: Sources) -> Mapping[str, Any]:
             {"name": name, **_association(evidence.groups["thresholds"][name])}
             for name in _configured(sources)
         ],
-        "histogram": drawing.svg_uri(histogram_figure(evidence.histogram, _lines(sources))),
+        "histogram": drawing.svg_uri(_picture(sources)),
     }
+
+
+def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
+    """The histogram, for `dvc plots show`."""
+    yield "tissue_fraction.svg", _picture(sources)
+
+
+def _picture(sources: Sources) -> bytes:
+    return histogram_figure(sources.evidence.histogram, _lines(sources))
 
 
 def _lines(sources: Sources) -> dict[str, float]:

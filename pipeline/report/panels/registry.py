@@ -78,7 +78,14 @@ PANELS = (
         tested=True,
     ),
     Panel("audit", "What else may give the label away: the audit", Question.WHY, audit.values),
-    Panel("groups", "Tissue, tumor and the four groups", Question.WHY, groups.values, appendix=True),
+    Panel(
+        "groups",
+        "Tissue, tumor and the four groups",
+        Question.WHY,
+        groups.values,
+        appendix=True,
+        files=groups.files,
+    ),
     Panel(
         "structure_more",
         "Accuracy against tumor and tissue fraction: other thresholds, and all numbers",
@@ -108,7 +115,7 @@ PANELS = (
     Panel("flow", "Flow: from slides.csv to the tested patches", Question.MADE, flow.values),
     Panel("cohort", "Patients, slides and patches", Question.MADE, cohort.values, appendix=True),
     Panel("sheets", "What the groups look like", Question.MADE, sheets.values, appendix=True),
-    Panel("curves", "Training", Question.MADE, curves.values, appendix=True),
+    Panel("curves", "Training", Question.MADE, curves.values, appendix=True, files=curves.files),
     Panel("provenance", "Provenance", Question.MADE, provenance.values, appendix=True, scripts=("copy.js",)),
     Panel(
         "guidelines",
