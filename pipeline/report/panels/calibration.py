@@ -34,12 +34,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
     subject = sources.subject
     if subject is None or not subject.method.operating:
         return {"subject": None}
-    card, patches = subject_card(sources, subject), subject.run.patches
-    rows = patches[patches["probability"].notna()]
+    card, rows = subject_card(sources, subject), _rows_with_probability(subject)
     counts = ThresholdCounts.of(rows, subject.board.layout.groups.n_groups)
     parts = _parts(subject, rows)
     judged = [all(kinds.values()) for kinds in _judged(subject)]
-    bins = {name: reliability_of(own, sources.intervals) for name, own in parts.items()}
+    bins = bins_of(sources, subject)
     threshold = 0.5 if card is None else card.decision.threshold
     return {
         "subject": subject,
@@ -47,7 +46,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "own": f"{threshold:.4g}",
         "step": round(N_STEPS * threshold),
         "n_steps": N_STEPS,
-        "unknown": len(patches) - len(rows),
+        "unknown": len(subject.run.patches) - len(rows),
         "bins": bins,
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
@@ -59,6 +58,17 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "benefit": drawing.svg_uri(_benefit(counts, list(parts), judged, threshold)),
         "benefits": _benefits(counts, list(parts), judged),
     }
+
+
+def bins_of(sources: Sources, subject: Subject) -> dict[str, Sequence[ReliabilityBin]]:
+    """The reliability diagrams' bins: of all patches and of every attribute value, by name."""
+    parts = _parts(subject, _rows_with_probability(subject))
+    return {name: reliability_of(own, sources.intervals) for name, own in parts.items()}
+
+
+def _rows_with_probability(subject: Subject) -> pd.DataFrame:
+    patches = subject.run.patches
+    return patches[patches["probability"].notna()]
 
 
 def subject_card(sources: Sources, subject: Subject) -> ModelCard | None:

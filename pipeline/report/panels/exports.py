@@ -51,7 +51,7 @@ def files(sources: Sources) -> Iterator[tuple[str, bytes]]:
 
 def record_of(sources: Sources, subject: Subject, chosen: Chosen, decision: DecisionCard) -> MetricsRecord:
     """All figures of the panels `metrics` and `calibration`."""
-    shown, told = metrics.values(sources), calibration.values(sources)
+    shown, bins = metrics.values(sources), calibration.bins_of(sources, subject)
     method, board, settings = subject.method, subject.board, sources.intervals
     regions = shown["regions"]
     return MetricsRecord(
@@ -76,6 +76,6 @@ def record_of(sources: Sources, subject: Subject, chosen: Chosen, decision: Deci
         places_left_out=shown["no_border"],
         regions=None if regions is None else RegionsRecord.of(regions),
         regions_left_out=shown["no_regions"],
-        reliability=[BinRecord.of(name, each) for name, bins in told["bins"].items() for each in bins],
+        reliability=[BinRecord.of(name, each) for name, own in bins.items() for each in own],
         slides=SlidesRecord(tested=chosen.tested, written=len(chosen.names), left_out=chosen.left_out),
     )
