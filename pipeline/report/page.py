@@ -21,14 +21,10 @@ from pipeline.training.layout import TISSUE
 
 def render(sources: Sources) -> str:
     """The page as HTML."""
-    environment = make_environment("pipeline.report", "pipeline.tables")
-    environment.tests["estimable"] = estimable
-    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
-    shown = shown_panels(sources)
-    environment.globals["titles"] = {panel.name: panel.title for panel in shown}
+    environment = environment_of(sources)
     bodies = {
-        panel: _body(environment, panel, sources)
-        for panel in track(shown, description="report", transient=True)
+        panel: body_of(environment, panel, sources)
+        for panel in track(shown_panels(sources), description="report", transient=True)
     }
     parts = [
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
@@ -43,6 +39,20 @@ def render(sources: Sources) -> str:
         parts=[(question, panels) for question, panels in parts if panels],
         version=versions()["evenpatch"],
     )
+
+
+def environment_of(sources: Sources) -> Environment:
+    """What the templates of panels and page know."""
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
+    environment.globals["titles"] = {panel.name: panel.title for panel in shown_panels(sources)}
+    return environment
+
+
+def body_of(environment: Environment, panel: Panel, sources: Sources) -> Markup:
+    """What stands under a panel's title, as HTML."""
+    return _rendered(environment, panel.name, panel.values(sources) if panel.values else {})
 
 
 def shown_panels(sources: Sources) -> list[Panel]:
@@ -75,10 +85,6 @@ def write_beside(sources: Sources, folder: Path) -> None:
     finally:
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)
-
-
-def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:
-    return _rendered(environment, panel.name, panel.values(sources) if panel.values else {})
 
 
 def _rendered(environment: Environment, name: str, values: Mapping[str, Any]) -> Markup:
