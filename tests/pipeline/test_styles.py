@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -17,7 +18,6 @@ from benchmarks.cmnist import settings as cmnist_settings
 from benchmarks.cmnist import table as cmnist_table
 from models.algorithms.registry import ALGORITHMS
 from models.metrics.along_attribute import attribute_curve
-from pipeline.config import Context, load_stage
 from pipeline.experiments import tune_picture
 from pipeline.experiments.best_on_validation import BEST
 from pipeline.experiments.search import Told
@@ -25,7 +25,7 @@ from pipeline.look.curves import curves_figure
 from pipeline.look.plots import canvas
 from pipeline.look.styles import Style, style_of, styles_of
 from pipeline.report.panels.structure import draw_curves
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.tables.dots import dot_plot
 from pipeline.yaml_file import load_yaml
 
@@ -102,13 +102,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures in place of the files that they would become."""
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", lambda canvas, *_, **__: figures.append(canvas.figure))
     return figures
-
-
-@pytest.fixture(scope="module")
-def sources(finished_cohort: Context) -> Sources:
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    return gather(finished_cohort, settings)
 
 
 def looks(figure: Figure) -> set[tuple[Any, ...]]:

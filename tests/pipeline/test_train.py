@@ -1,6 +1,9 @@
 """The train stage: from stores and tables to a run's folder."""
 
 import json
+import os
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -25,10 +28,9 @@ from pipeline.stages import evaluate, train
 from pipeline.training.layout import read_tissue_threshold
 from pipeline.training.settings import TrainStage
 from pipeline.yaml_file import load_yaml
-from tests.models.test_processes import launch
 
 SIDE = 32
-QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 
 
 @pytest.fixture
@@ -259,6 +261,19 @@ def test_starting_weights_are_resolved_against_the_root(tmp_path: Path) -> None:
     assert stage.training(Paths(tmp_path, "small")).weights == tmp_path / "weights" / "start.safetensors"
 
 
+def launch(processes: int, command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
+    """A command of Python in several processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*torchrun, f"--nproc-per-node={processes}", *command],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.slow
 def test_two_processes_train_and_one_writes(context: Context, repository: Path) -> None:
     options = ["--root", str(context.paths.root), "--cohort", "small", "--algorithm", "gerne"]
@@ -280,5 +295,12 @@ def test_two_processes_train_and_one_writes(context: Context, repository: Path) 
     assert ran.stdout.count("decides by the rule plain") == 1
     assert ran.stdout.count("what the batches are made of") == 2  # two candidates
     assert ran.stderr.count("training and") == 1
-    refused = launch(2, ["-m", "pipeline.cli", "attribute", *options[:4]], repository)
-    assert "by itself" in refused.stderr
+
+
+def test_a_verb_that_knows_no_other_processes_is_refused_in_several(
+    context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in (("WORLD_SIZE", "2"), ("RANK", "0")):
+        monkeypatch.setenv(variable, value)
+    assert main(["attribute", "--root", str(context.paths.root), "--cohort", "small"]) == 2
+    assert "by itself" in capsys.readouterr().err
