@@ -178,9 +178,7 @@ def test_slides_whose_frame_is_unknown_get_no_tiles(sources: Sources) -> None:
 def test_the_audit_is_there_without_test_patients(written: Path, sources: Sources, tmp_path: Path) -> None:
     assert "tissue" in pd.read_csv(written / "audit.csv")["attribute"].iloc[0]
     write_beside(replace(sources, boards={}), tmp_path)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == [
-        "exports/audit.csv"
-    ]
+    assert [path.name for path in (tmp_path / "exports").iterdir()] == ["audit.csv"]
 
 
 def test_a_report_that_cannot_be_made_leaves_the_earlier_one(
