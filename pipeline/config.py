@@ -60,13 +60,22 @@ class CohortFile(Settings):
     """What is known to go wrong with its models, a sentence each, beside what follows from their figures."""
     montages: bool = False
     """Whether a slide is a montage of loose patches, so that places on it mean nothing."""
-    algorithms: dict[str, dict[str, Any]]
+    algorithms: dict[str, dict[str, Any]] = {}
     """What differs from configs/algorithms/<name>.yaml."""
 
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
         """What differs from configs/<stage>.yaml, by stage; `pipeline.verbs` knows which names there are."""
         return self.model_extra or {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_differs(cls, content: dict[str, Any]) -> dict[str, Any]:
+        # `split:` with nothing after it is as good as `split: {}`, and so is `erm:` under `algorithms:`.
+        told = {key: value for key, value in content.items() if value is not None}
+        if isinstance(own := told.get("algorithms"), dict):
+            told["algorithms"] = {name: {} if value is None else value for name, value in own.items()}
+        return told
 
     @model_validator(mode="after")
     def _slides_or_benchmark(self) -> Self:
@@ -159,17 +168,14 @@ def cohort_file(configs: Path, cohort: str) -> Path:
     """configs/cohorts/<cohort>.yaml: the project's own, which is whole, else the shipped one.
 
     Raises:
-        ConfigError: no such file, no name for a cohort, or another's but for the case of its letters: on many
-            disks both have one folder.
+        ConfigError: no such file, no name for a cohort, or one that many disks take for another cohort's.
     """
     path = layers(configs, f"cohorts/{require_name('cohort', cohort)}")[-1]
     known = {each.stem for each in path.parent.glob("*.yaml")}
     if others := sorted(name for name in known - {cohort} if name.casefold() == cohort.casefold()):
-        raise ConfigError(
-            has=f"a cohort called {cohort} beside {', '.join(others)} in {path.parent}",
-            needs="names that differ by more than the case of their letters",
-            do="rename one of the files",
-        )
+        told = f"a cohort called {cohort} beside {', '.join(others)} in {path.parent}"
+        needs = "names that differ by more than the case of their letters"
+        raise ConfigError(has=told, needs=needs, do="rename one of the files")
     return path
 
 

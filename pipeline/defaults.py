@@ -16,6 +16,12 @@ def shipped() -> Path:
     return installed if installed.is_dir() else package.parent
 
 
+def shipped_cohorts() -> frozenset[str]:
+    """Names of the cohorts that evenpatch ships; in a checkout others' files may lie beside theirs."""
+    text = (shipped() / "configs" / "cohorts" / "shipped.txt").read_text(encoding="utf-8")
+    return frozenset(text.split())
+
+
 def files_of(configs: Path, name: str) -> list[Path]:
     """Files of that name, what evenpatch ships first and the project's own over it; none where nobody has it.
 
@@ -34,10 +40,12 @@ def layers(configs: Path, name: str) -> list[Path]:
     """
     if files := files_of(configs, name):
         return files
-    *default, own = _places(configs, name)
-    known = [f"one of those in {own.parent}: {_known(own.parent)}"]
-    known += [f"or of those that evenpatch ships: {_known(path.parent)}" for path in default]
-    raise ConfigError(has=f"no file {own}", needs="; ".join(known), do="check the name, or write the file")
+    own, ships = configs / f"{name}.yaml", shipped() / "configs" / f"{name}.yaml"
+    needs = f"one of those in {own.parent}: {_told(_known(own.parent))}"
+    if own.resolve() != ships.resolve():
+        known = _known(ships.parent) & shipped_cohorts() if _is_cohort(name) else _known(ships.parent)
+        needs += f"; or of those that evenpatch ships: {_told(known)}"
+    raise ConfigError(has=f"no file {own}", needs=needs, do="check the name, or write the file")
 
 
 def merged(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +75,17 @@ def params_file(configs: Path) -> Path:
 
 def _places(configs: Path, name: str) -> list[Path]:
     own, default = configs / f"{name}.yaml", shipped() / "configs" / f"{name}.yaml"
-    return [own] if own.resolve() == default.resolve() else [default, own]
+    others = _is_cohort(name) and default.stem not in shipped_cohorts()
+    return [own] if others or own.resolve() == default.resolve() else [default, own]
 
 
-def _known(folder: Path) -> str:
-    return ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
+def _is_cohort(name: str) -> bool:
+    return name.startswith("cohorts/")
+
+
+def _known(folder: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in folder.glob("*.yaml"))
+
+
+def _told(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -26,8 +26,8 @@ class Verb:
     settings: str | None = None
     """The model that checks configs/<verb>.yaml and the section <verb> of a cohort, by name."""
     needs_section: bool = False
-    """Whether a cohort's file must have its section, if an empty one: dvc.yaml names it as a parameter,
-    and `dvc repro` stops at one that is missing."""
+    """Whether dvc.yaml names its section of a cohort's file as a parameter: `dvc repro` stops at one that is
+    missing, so that `select` adds it."""
     in_processes: bool = False
     """Whether torchrun may start it in several processes."""
     chooses_cohort: bool = False

@@ -23,6 +23,7 @@ from models.groups import GroupLayout, TrainGroups
 from models.training.making import candidates, first_stage
 from patching.tissue.registry import DETECTORS
 from pipeline.config import load_algorithm, load_cohort, load_stage
+from pipeline.defaults import shipped_cohorts
 from pipeline.published.registry import make_benchmark
 from pipeline.report.panels.registry import PANELS
 from pipeline.verbs import VERBS
@@ -40,6 +41,8 @@ COHORTS = (
     "celeba",
     "cifar10c",
     "bffhq",
+    "he-qupath",
+    "phantom-scanner",
 )
 """The shipped ones: users put their own beside them."""
 PACKAGES = ("patching", "models", "pipeline")
@@ -47,6 +50,7 @@ WITH_SETTINGS = [name for name, verb in VERBS.items() if verb.settings]
 
 
 def test_the_shipped_cohorts_are_all_known() -> None:
+    assert set(COHORTS) == shipped_cohorts()
     assert set(COHORTS) <= {path.stem for path in (ROOT / "configs" / "cohorts").glob("*.yaml")}
 
 

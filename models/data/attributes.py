@@ -60,10 +60,10 @@ def attribute_table(
     Raises:
         EmptyGroupError: a group without training patches.
     """
-    tables, figures = [], {}
-    training = patches.loc[patches["split"] == TRAIN, "tissue_fraction"]
+    tables, figures, unusable = [], {}, []
+    training = patches[patches["split"] == TRAIN]
     for name, rule in rules.items():
-        value = rule.threshold(training)
+        value = rule.threshold(training["tissue_fraction"])
         attribute_N = (patches["tissue_fraction"].to_numpy() > value).astype(np.int64)
         group_N = LAYOUT.group(patches["label"].to_numpy(), attribute_N)
         columns = {"patch_id": patches["patch_id"], "threshold": name}
@@ -71,10 +71,51 @@ def attribute_table(
         try:
             association = _association(patches, attribute_N, group_N)
         except EmptyGroupError as error:
-            has = f"threshold {name} at tissue fraction {value:.4g}: {error.has}"
-            raise EmptyGroupError(has=has, needs=error.needs, do=error.do) from error
+            unusable.append(_unusable(name, rule, value, training, error))
+            continue
         figures[name] = {"value": value, "how": rule.how} | association
+    if unusable:
+        raise EmptyGroupError(
+            has="; ".join(each.has for each in unusable),
+            needs=unusable[0].needs,
+            do="; ".join(dict.fromkeys(each.do for each in unusable)),
+        )
     return pd.concat(tables, ignore_index=True), figures
+
+
+def _unusable(
+    name: str, rule: ThresholdRule, value: float, training: pd.DataFrame, error: EmptyGroupError
+) -> EmptyGroupError:
+    """The error of a threshold that leaves a group empty: why, and what would not."""
+    fraction_N = training["tissue_fraction"].to_numpy(np.float64)
+    why, do = "", [error.do]
+    if (fraction_N <= value).all():
+        most = fraction_N.max()
+        share = 100 * (fraction_N == most).mean()
+        why = f", which none is above: {share:.0f} % of the training patches "
+        why += "are full of tissue" if most == 1 else f"have the most, {most:.4g}"
+        if most == 1:
+            do.insert(0, "raise `tile.mask_pixels_per_patch`, so that fewer patches count as full")
+    if (better := _usable(rule, value, training)) is not None:
+        do.insert(0, f"set `attribute.thresholds.{name}.{better}")
+    has = f"threshold {name} at tissue fraction {value:.4g}{why}: {error.has}"
+    return EmptyGroupError(has=has, needs=error.needs, do=", or ".join(do))
+
+
+def _usable(rule: ThresholdRule, value: float, training: pd.DataFrame) -> str | None:
+    """The nearest setting in hundredths that leaves no group of training patches empty, if there is one."""
+    ends = training.groupby("label")["tissue_fraction"].agg(["min", "max"])
+    if len(ends) < LAYOUT.n_classes:
+        return None
+    low, high = float(ends["min"].max()), float(ends["max"].min())
+    share_Q = np.arange(1, 100) / 100
+    value_Q = share_Q if rule.value is not None else np.quantile(training["tissue_fraction"], share_Q)
+    asked = value if rule.quantile is None else rule.quantile
+    for number in np.argsort(np.abs(share_Q - asked), kind="stable"):
+        if low <= value_Q[number] < high:
+            told = f" (tissue fraction {value_Q[number]:.4g})" if rule.value is None else ""
+            return f"{'quantile' if rule.value is None else 'value'}` to {share_Q[number]:g}{told}"
+    return None
 
 
 def cramers_v(counts_KA: ArrayLike) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import nn
 
 BatchNormPolicy = Literal["union", "separate", "frozen"]
@@ -36,6 +37,31 @@ def kept_statistics(model: nn.Module, *, keep: bool = True) -> Iterator[None]:
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether there is any BatchNorm in the model."""
     return bool(_batch_norms(model))
+
+
+def sees_single_values(model: nn.Module, image_1CHW: torch.Tensor) -> bool:
+    """Whether one sample gives a BatchNorm one value per channel, of which there is no variance.
+
+    Args:
+        model: left as it is.
+        image_1CHW: as the model takes it.
+    """
+    single: list[bool] = []
+    hooks = [
+        module.register_forward_pre_hook(
+            lambda _, given: single.append(given[0].numel() == given[0].shape[1])
+        )
+        for module in _batch_norms(model)
+    ]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(image_1CHW)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return any(single)
 
 
 def synchronize(model: nn.Module) -> None:

@@ -12,13 +12,15 @@ from itertools import islice
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.algorithms.parts.plans import BatchPlan
 from models.data.augment import Augmenter
 from models.data.dataset import LabelledPatches
 from models.determinism import seed_of_step
+from models.networks.batchnorm import sees_single_values
 from models.training.settings import TrainSettings
-from patching.errors import AlgorithmError
+from patching.errors import AlgorithmError, ConfigError
 
 MOST_AHEAD = 8
 
@@ -163,6 +165,44 @@ class Loader:
         return LoadedPart(
             part, images.pin_memory() if self.pinned else images, self.data.label_N[part.indices_N]
         )
+
+
+def check_forward_passes(
+    classifier: nn.Module, load: Loader, plan: BatchPlan, settings: TrainSettings
+) -> None:
+    """Check that every forward pass of a step gives BatchNorm a variance.
+
+    Args:
+        classifier: the network.
+        load: of its training.
+        plan: of a step.
+        settings: of the training.
+
+    Raises:
+        ConfigError: a pass of one sample, of whose maps one pixel is left.
+    """
+    if settings.batch_norm == "frozen" or load.sharing.processes > 1:  # these see all processes' samples
+        return
+    sizes = {size for part in load.sharing.parts(plan) for size in _passes(plan.rows(part), settings)}
+    if 1 not in sizes:
+        return
+    image_NHWC = torch.from_numpy(load.data.images.read(plan.indices_N[:1]).astype(np.float32))
+    if not sees_single_values(classifier, image_NHWC.permute(0, 3, 1, 2)):
+        return
+    height, width = image_NHWC.shape[1:3]
+    raise ConfigError(
+        has=f"a forward pass of one sample (micro_batch: {settings.micro_batch or 'null'}, steps of "
+        f"{len(plan)}), of whose {height} x {width} pixels the network makes maps of 1 x 1",
+        needs="two samples at least: BatchNorm divides by the spread of what it sees",
+        do="raise micro_batch, or the algorithm's batch_size; or start from weights with batch_norm: frozen",
+    )
+
+
+def _passes(part: BatchPlan, settings: TrainSettings) -> list[int]:
+    """Samples of every forward pass of a part (`Networks.forward`)."""
+    if settings.batch_norm != "separate" or len(part.weights_RN) == 1:
+        return [len(part)]
+    return [int(served) for served in (part.weights_RN != 0).sum(axis=1)]
 
 
 def steps_ahead(settings: TrainSettings, device: torch.device, processes: int) -> int:

@@ -23,7 +23,7 @@ from models.metrics.selection import Judge
 from models.networks.classifier import Classifier
 from models.training.interruption import StopRequest, StopRequested, stop_requests
 from models.training.keeping import Kept, TrainResult, check_in_memory, keep, outcome
-from models.training.loading import Loader, Sharing, steps_ahead
+from models.training.loading import Loader, Sharing, check_forward_passes, steps_ahead
 from models.training.optimization import evenly_spaced, make_optimizer, move_average
 from models.training.processes import (
     check_agreement,
@@ -111,6 +111,8 @@ class Trainer:
             ahead=steps_ahead(settings, self.accelerator.device, processes),
             pinned=self.accelerator.device.type == "cuda",
         )
+        first = next(iter(algorithm.batches(np.random.default_rng(seed))))
+        check_forward_passes(classifier, self.load, first, settings)
 
     def run(
         self,

@@ -7,10 +7,12 @@ from string import Template
 
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_cohort, load_layered, require_slides, stage_mapping
-from pipeline.defaults import files_of, shipped
+from pipeline.defaults import shipped, shipped_cohorts
 from pipeline.projects.choice import edited, source
 
 _VERSION = "installed.txt"
+_TEMPLATE = "he-qupath"
+"""The shipped cohort that others begin as."""
 _HEAD = f"""\
 # Every stage is also `evenpatch <stage>`. The code of them all is the installed evenpatch: its version is in
 # {_VERSION}, so that another version runs them again.
@@ -39,8 +41,9 @@ def skeleton(folder: Path, cohort: str, scm: bool) -> dict[str, str]:
         MissingFileError: the slides of a shipped real cohort are not where its file says.
     """
     origin = shipped()
-    configs = sorted(path for path in (origin / "configs").rglob("*.yaml") if path.parent.name != "cohorts")
-    verbatim = [*configs, *(origin / name for name in (".gitignore", ".dvcignore", ".dvc/.gitignore"))]
+    folders = (origin / "configs", origin / "configs" / "algorithms")
+    verbatim = sorted(path for folder in folders for path in folder.glob("*.yaml"))
+    verbatim += [origin / name for name in (".gitignore", ".dvcignore", ".dvc/.gitignore")]
     files = {path.relative_to(origin).as_posix(): _text(path) for path in verbatim}
     files[".dvc/config"] = _text(origin / ".dvc" / "config") + ("" if scm else "    no_scm = true\n")
     own, values = _of_cohort(folder, cohort)
@@ -76,7 +79,7 @@ def _data_lines(stages: str) -> Iterator[str]:
 def _of_cohort(folder: Path, cohort: str) -> tuple[dict[str, str], dict[str, object]]:
     """The cohort's file, beside one to edit the table to fill, and what configs/params.yaml says of it."""
     configs, name = shipped() / "configs", f"cohorts/{cohort}"
-    if files_of(configs, name):
+    if cohort in shipped_cohorts() - {_TEMPLATE}:
         require_slides(load_cohort(configs, cohort), cohort, "a project that `dvc repro` works on")
         detector = stage_mapping(configs, cohort, "tile")["tissue"]["method"]
         origin = source(Context(cohort, Paths(folder, cohort), configs))
@@ -84,8 +87,8 @@ def _of_cohort(folder: Path, cohort: str) -> tuple[dict[str, str], dict[str, obj
     else:
         detector = load_layered(configs, "tile")["tissue"]["method"]
         origin = {"source": "slides.csv", "phantoms": []}
-        filled = {f"configs/{name}.yaml": "cohort.yaml", "slides.csv": "slides.csv"}
-        files = {path: _filled(template, cohort) for path, template in filled.items()}
+        own = _text(configs / "cohorts" / f"{_TEMPLATE}.yaml").replace(_TEMPLATE, cohort)
+        files = {f"configs/{name}.yaml": own, "slides.csv": _filled("slides.csv", cohort)}
     return files, {"cohort": cohort, "detector": detector, **origin}
 
 

@@ -2,13 +2,12 @@
 
 Writes `cohort`, `detector`, `source` and `phantoms` of configs/params.yaml; the lists of algorithms and
 thresholds stay as they are. A cohort is a file of configs/cohorts: copy one, point `manifest` at your
-slides.csv, and select it. One that evenpatch ships is copied there where it is not yet. Every section of
-its file is checked here, before hours of tiling.
+slides.csv, and select it. One that evenpatch ships is copied there where it is not yet. Sections that a file
+leaves out are added to it as `{}`, for DVC. Every section is checked here, before hours of tiling.
 """
 
 import argparse
 import logging
-import shutil
 from collections.abc import Iterable
 
 from patching.errors import ConfigError
@@ -23,7 +22,7 @@ from pipeline.config import (
 )
 from pipeline.defaults import layers, params_file
 from pipeline.files import replacing
-from pipeline.projects.choice import edited, source
+from pipeline.projects.choice import completed, edited, source
 from pipeline.training.thresholds import check_thresholds
 from pipeline.verbs import VERBS, check_sections
 from pipeline.yaml_file import load_yaml
@@ -49,7 +48,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     check_thresholds(current.get("thresholds") or ())
     tile = load_stage(context.configs, context.cohort, "tile", VERBS["tile"].settings_model()).model_dump()
     chosen = {"cohort": context.cohort, "detector": tile["tissue"]["method"], **source(context)}
-    _adopt(context)
+    _adopt(context, current.get("algorithms") or ())
     if all(current.get(key) == value for key, value in chosen.items()):
         return
     with replacing(path) as part:
@@ -57,14 +56,26 @@ def run(context: Context, options: argparse.Namespace) -> None:
     logger.info("selected cohort %s", context.cohort)
 
 
-def _adopt(context: Context) -> None:
-    """DVC follows the cohort's file, so that a shipped one has to be in the project."""
+def _adopt(context: Context, algorithms: Iterable[str]) -> None:
+    """DVC follows the cohort's file: it has to be in the project, with every section that dvc.yaml names."""
     name = f"cohorts/{context.cohort}"
-    own = context.configs / f"{name}.yaml"
-    if not own.is_file():
-        with replacing(own) as part:
-            shutil.copyfile(layers(context.configs, name)[-1], part)
+    own, given = context.configs / f"{name}.yaml", layers(context.configs, name)[-1]
+    before = given.read_text(encoding="utf-8")
+    text = completed(before, _needed(context), algorithms)
+    if own.is_file() and text == before:
+        return
+    with replacing(own) as part:
+        part.write_text(text, encoding="utf-8")
+    if given != own:
         logger.info("copied the shipped cohort to %s", own)
+    if text != before:
+        logger.info("added to %s, as `{}`, what it leaves out", own)
+
+
+def _needed(context: Context) -> list[str]:
+    """The sections that `dvc repro` reads parameters from."""
+    generated = is_generated(load_cohort(context.configs, context.cohort), context.paths)
+    return [name for name, verb in VERBS.items() if verb.needs_section] + ["phantom"] * generated
 
 
 def check(context: Context, algorithms: Iterable[str]) -> None:
@@ -75,14 +86,6 @@ def check(context: Context, algorithms: Iterable[str]) -> None:
     """
     check_sections(context.configs, context.cohort)
     cohort = load_cohort(context.configs, context.cohort)
-    needed = [name for name, verb in VERBS.items() if verb.needs_section]
-    needed += ["phantom"] if is_generated(cohort, context.paths) else []
-    if missing := [name for name in needed if name not in cohort.sections]:
-        raise ConfigError(
-            has=f"the file of cohort {context.cohort} without {', '.join(missing)}",
-            needs="a section, if an empty one, of every stage that `dvc repro` runs",
-            do=f"add {', '.join(f'`{name}: {{}}`' for name in missing)}",
-        )
     for name, verb in VERBS.items():
         if verb.settings:
             load_stage(context.configs, context.cohort, name, verb.settings_model())

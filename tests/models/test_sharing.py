@@ -15,10 +15,12 @@ from models.algorithms.registry import ALGORITHMS
 from models.data.dataset import PatchData
 from models.data.normalization import Normalization
 from models.groups import GroupLayout, TrainGroups
+from models.networks.batchnorm import sees_single_values
+from models.training.fit import fit
 from models.training.loading import Sharing
 from models.training.processes import check_divisible
 from models.training.settings import TrainSettings
-from models.training.setup import new_classifier
+from models.training.setup import Setup, new_classifier
 from patching.errors import AlgorithmError, ConfigError
 from tests.models.conftest import bound
 from tests.models.newcomers import NEWCOMERS
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("newcomers")
 MakeData = Callable[..., PatchData]
 LAYOUT = GroupLayout(2, 2)
 METHODS = ALGORITHMS | NEWCOMERS
+THREE = Normalization("none", (0.0,) * 3, (1.0,) * 3, (1.0,) * 3)
 ADDITIVE = [name for name, kind in METHODS.items() if kind.additive and not kind.companions]
 
 
@@ -175,3 +178,42 @@ def test_methods_that_need_their_batch_in_one_piece_are_refused(
     with pytest.raises(ConfigError, match=f"{why}.*2 process"):
         check_divisible("it", kind, whole)
     check_divisible("erm", ALGORITHMS["erm"], whole)
+
+
+@pytest.mark.parametrize(
+    ("own", "algorithm", "batch_size", "refused"),
+    [
+        ({"micro_batch": 1}, "erm", 2, True),
+        # A sample of each role in every part, and each role by itself.
+        ({"micro_batch": 2, "batch_norm": "separate"}, "gerne", 4, True),
+        ({"micro_batch": 2}, "gerne", 4, False),
+        ({"micro_batch": 2}, "erm", 4, False),
+        ({"micro_batch": 1, "batch_norm": "frozen"}, "erm", 4, False),
+    ],
+)
+def test_a_pass_that_batch_norm_cannot_normalize_is_refused(
+    shortcut_data: MakeData, own: dict[str, Any], algorithm: str, batch_size: int, refused: bool
+) -> None:
+    settings = TrainSettings(
+        epochs=0.1, device="cpu", minimum_validation_patches=1, augmentation="none", backbone="resnet10_slim"
+    ).model_copy(update=own)
+    data = shortcut_data(40, side=16)
+    setup = Setup(data, shortcut_data(24, seed=1, side=16), settings, seed=0, quiet=True)
+    algorithm_settings = {"batch_size": batch_size} | ({"beta": 0.2} if algorithm == "gerne" else {})
+    if not refused:
+        assert fit(setup, algorithm, algorithm_settings).history
+        return
+    told = rf"one sample .micro_batch: {own['micro_batch']}, steps of \d+., of whose 16 x 16 pixels"
+    with pytest.raises(ConfigError, match=told) as caught:
+        fit(setup, algorithm, algorithm_settings)
+    assert "raise micro_batch" in caught.value.do
+
+
+def test_maps_of_several_pixels_need_one_sample_alone() -> None:
+    network = new_classifier(THREE, TrainSettings(backbone="resnet10_slim"), 3, 2, seed=0).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert sees_single_values(network, torch.ones(1, 3, 32, 32))
+    assert not sees_single_values(network, torch.ones(1, 3, 48, 64))
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not [hook for module in network.modules() for hook in module._forward_pre_hooks]

@@ -1,6 +1,7 @@
 """Thresholds, groups and association figures; and the stage."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,60 @@ def test_an_empty_training_group_is_named() -> None:
         EmptyGroupError, match=r"threshold low at tissue fraction 0\.75: .*label 0, attribute 1"
     ):
         attribute_table(PATCHES, {"low": ThresholdRule(value=0.75)})
+
+
+def training_of(tissue_fraction: list[float]) -> pd.DataFrame:
+    """Training patches of alternating labels."""
+    count = len(tissue_fraction)
+    columns = {"patch_id": [f"s@{x}_0" for x in range(count)], "patient_id": "a", "split": "train"}
+    return pd.DataFrame(columns | {"label": np.arange(count) % 2, "tissue_fraction": tissue_fraction})
+
+
+FULL = [1.0] * 63 + np.random.default_rng(0).random(37).tolist()
+
+
+@pytest.mark.parametrize(
+    ("patches", "rule", "told"),
+    [
+        # Of 100 patches 63 are full: from the 0.37 quantile on, the threshold is 1.
+        (FULL, {"quantile": 0.5}, "1, which none is above: 63 % of the training patches are full of tissue"),
+        ([0.2, 0.3, 0.8, 0.6, 0.7], {"value": 0.85}, "0.85, which none is above: 20 % of the training"),
+        (
+            [0.2, 0.3, 0.8, 0.6, 0.7],
+            {"quantile": 0.99},
+            "0.796: no training sample with label 1, attribute 1",
+        ),
+        ([0.2, 0.3, 0.8, 0.6, 0.7], {"value": 0.1}, "no training sample with label 0, attribute 0"),
+    ],
+)
+def test_a_threshold_that_parts_nothing_is_told_with_one_that_does(
+    patches: list[float], rule: dict[str, float], told: str
+) -> None:
+    training = training_of(patches)
+    with pytest.raises(EmptyGroupError, match=told) as caught:
+        attribute_table(training, {"mine": ThresholdRule.model_validate(rule)})
+    found = re.search(r"set `attribute\.thresholds\.mine\.(quantile|value)` to ([0-9.]+)", caught.value.do)
+    assert found
+    assert found[1] in rule
+    better = ThresholdRule.model_validate({found[1]: float(found[2])})
+    assert np.min(attribute_table(training, {"mine": better})[1]["mine"]["counts"]["train"]) > 0
+
+
+def test_every_threshold_that_parts_nothing_is_told_at_once() -> None:
+    rules = {"low": ThresholdRule(quantile=0.3), "high": ThresholdRule(quantile=0.6)}
+    with pytest.raises(EmptyGroupError) as caught:
+        attribute_table(training_of(FULL), rules | {"fixed": ThresholdRule(quantile=0.7)})
+    assert "thresholds.high.quantile` to 0.37" in caught.value.do
+    assert "thresholds.fixed.quantile` to 0.37" in caught.value.do
+    assert "low" not in caught.value.has
+
+
+@pytest.mark.parametrize("patches", [[1.0] * 8, [0.1, 0.9] * 4])
+def test_where_no_threshold_parts_both_labels_none_is_proposed(patches: list[float]) -> None:
+    with pytest.raises(EmptyGroupError) as caught:
+        attribute_table(training_of(patches), {"mine": ThresholdRule(quantile=0.5)})
+    assert "set `attribute" not in caught.value.do
+    assert ("tile.mask_pixels_per_patch" in caught.value.do) == (patches[0] == 1)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline import defaults
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context
@@ -326,3 +327,39 @@ def test_every_verb_asks_for_a_project_where_there_is_none(
         assert main(verb) == 2
         assert "`evenpatch init FOLDER` makes a new one" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_others_cohorts_in_a_checkout_stay_there(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout, project = tmp_path / "checkout", tmp_path / "project"
+    for name in ("configs", ".dvc/plots"):
+        shutil.copytree(repository / name, checkout / name)
+    for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "dvc.yaml"):
+        shutil.copy(repository / name, checkout / name)
+    (checkout / "configs" / "cohorts" / "mine.yaml").write_text("description: Of somebody else.\n")
+    (checkout / "configs" / "cohorts" / "old").mkdir()
+    (checkout / "configs" / "cohorts" / "old" / "theirs.yaml").write_text("description: Put aside.\n")
+    monkeypatch.setattr(defaults, "shipped", lambda: checkout)
+    monkeypatch.setattr("pipeline.projects.skeleton.shipped", lambda: checkout)
+    assert init(project, cohort="mine") == 0
+    made = contents(project)
+    assert b"somebody else" not in made["configs/cohorts/mine.yaml"]
+    assert [name for name in made if "cohorts/" in name] == ["configs/cohorts/mine.yaml"]
+    (project / "configs" / "cohorts" / "mine.yaml").unlink()
+    assert main(["select", "--root", str(project), "--cohort", "mine"]) == 2
+    told = capsys.readouterr().err
+    assert "or of those that evenpatch ships: bffhq, celeba" in told
+    assert "mine," not in told
+    assert main(["select", "--root", str(project), "--cohort", "phantom"]) == 0
+
+
+def test_the_template_is_what_a_new_cohort_begins_as(tmp_path: Path, repository: Path) -> None:
+    assert init(tmp_path, cohort="tissues") == 0
+    template = (repository / "configs" / "cohorts" / "he-qupath.yaml").read_text()
+    assert contents(tmp_path)["configs/cohorts/tissues.yaml"].decode() == template.replace(
+        "he-qupath", "tissues"
+    )
+    assert init(tmp_path / "other", cohort="he-qupath") == 0
+    assert (tmp_path / "other" / "configs" / "cohorts" / "he-qupath.yaml").read_text() == template
+    assert (tmp_path / "other" / "slides.csv").is_file()

@@ -12,6 +12,8 @@ from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.config import Context, load_cohort
 from pipeline.stages.select import check
+from pipeline.verbs import VERBS
+from pipeline.yaml_file import load_yaml
 
 
 @pytest.fixture
@@ -74,14 +76,64 @@ def rewrite(root: Path, drop: str, **section: object) -> None:
     path.write_text(yaml.safe_dump({key: value for key, value in content.items() if key != drop}))
 
 
-def test_a_section_that_dvc_would_miss_is_asked_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rewrite(root, "register")
+SHORT = """\
+# Mine.
+manifest: slides.csv  # beside this
+description: "A sentence that is long enough to be broken by whoever breaks lines after eighty columns."
+
+split: # all as it is
+algorithms:
+  erm:
+  gerne: {c: 0.25} # a quarter
+tile:
+  patch: {size: 64, downsample: 1}
+  classes: {"No": normal, "Yes": tumor, 0: ignore, "007": tumor}
+"""
+
+
+def write_short(root: Path, text: str = SHORT) -> Path:
+    (root / "slides.csv").write_text("slide_id\n")
+    path = root / "configs" / "cohorts" / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_sections_that_are_left_out_are_added_for_dvc(root: Path, repository: Path) -> None:
+    path = write_short(root)
+    before = load_cohort(root / "configs", "mine")
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 0
+    text, found = path.read_text(), load_yaml(path)
+    named = {name for name, verb in VERBS.items() if verb.needs_section}
+    assert [found[name] for name in named - {"tile"}] == [{}] * (len(named) - 1)
+    asked: dict[str, object] = {name: {} for name in ("erm", "class_balanced", "group_resampling")}
+    assert found["algorithms"] == asked | {"gerne": {"c": 0.25}}
+    assert found["tile"] == load_yaml(write_short(root))["tile"]
+    for line in SHORT.splitlines():
+        assert line in text.splitlines() or line in ("split: # all as it is", "  erm:")
+    path.write_text(text)
+    assert load_cohort(root / "configs", "mine").sections.keys() >= before.sections.keys()
+    modified = path.stat().st_mtime_ns
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 0
+    assert path.stat().st_mtime_ns == modified
+
+
+def test_nothing_but_the_slides_has_to_be_said(root: Path) -> None:
+    path = write_short(root, "manifest: slides.csv\ndescription: Mine.\ntile: {patch: {size: 64, mpp: 1}}\n")
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 0
+    assert load_yaml(path)["algorithms"]["erm"] == {}
+
+
+def test_a_file_that_does_not_pass_is_left_as_it_is(root: Path) -> None:
+    path = write_short(root, SHORT + "train: {epoch: 3}\n")
+    before = path.read_bytes()
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 2
+    assert path.read_bytes() == before
+
+
+def test_the_phantoms_section_is_added_where_it_is_generated(root: Path) -> None:
+    rewrite(root, "phantom")
     assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
-    rewrite(root, "tile")
-    assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 2
-    told = capsys.readouterr().err
-    assert "phantom without tile" in told
-    assert "add `tile: {}`" in told
+    assert load_yaml(root / "configs" / "cohorts" / "phantom.yaml")["phantom"] == {}
 
 
 def test_select_itself_refuses_a_section_of_nobody(root: Path) -> None:
