@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from pipeline.look.uris import data_uri
@@ -63,7 +64,8 @@ def svg(figure: Figure, name: str) -> bytes:
     """The figure as SVG, the same bytes at every call: ids are salted by `name`, no date is written."""
     buffer = io.BytesIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # Not `savefig`: it draws the figure a first time, to lay it out, which is done while drawing, too.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue().replace(b"'DejaVu Sans'", _FONTS)
 
 

@@ -216,7 +216,7 @@ def test_few_methods_are_drawn_and_the_other_threshold_is_in_the_appendix(source
     assert names == ["gerne", "erm", "erm+by_tissue"]
     more = dict(structure.more_values(sources))
     assert [each.board.threshold for each in more["pictures"]] == ["high"]
-    _, rows = shown.tables[-1]
+    _, rows = more["numbers"][0].tables[-1]
     assert sum(row["patches"] for row in rows) == 4 * 24
     html = rendered("structure_more", sources, more)
     assert html.count("<caption>") == 6

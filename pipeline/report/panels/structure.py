@@ -25,13 +25,21 @@ _SPREAD = 0.7
 """Share of a bin's width over which the methods' marks are spread."""
 
 
+class Bins(NamedTuple):
+    """One threshold's accuracy in bins: curves by column and algorithm, and the first method in rows."""
+
+    board: Scoreboard
+    methods: Sequence[Method]
+    curves: Mapping[str, Mapping[str, AttributeCurve]]
+    tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
+
+
 class Picture(NamedTuple):
-    """One threshold's: the picture, the same in words, and the subject's bins as rows of tables."""
+    """One threshold's: the picture, and the same in words."""
 
     board: Scoreboard
     source: Markup
     text: str
-    tables: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -40,16 +48,17 @@ def values(sources: Sources) -> Mapping[str, Any]:
     return {
         "minimum": sources.intervals,
         "tumor_fractions": sources.evidence.has_tumor_fractions,
-        "pictures": [] if subject is None else [_picture(sources, subject.board)],
+        "pictures": [] if subject is None else [_picture(sources, _bins(sources, subject.board))],
     }
 
 
 def more_values(sources: Sources) -> Mapping[str, Any]:
     """The pictures at the other thresholds, and all bins in numbers."""
-    shown = [_picture(sources, board) for board in sources.boards.values()]
+    shown = [_bins(sources, board) for board in sources.boards.values()]
+    others = [each for each in shown if sources.subject and each.board is not sources.subject.board]
     return {
         "minimum": sources.intervals,
-        "pictures": [each for each in shown if sources.subject and each.board is not sources.subject.board],
+        "pictures": [_picture(sources, each) for each in others],
         "numbers": shown,
     }
 
@@ -70,14 +79,26 @@ def few_methods(sources: Sources, board: Scoreboard) -> list[Method]:
     return shown or [board.methods[0]]
 
 
-def _picture(sources: Sources, board: Scoreboard) -> Picture:
-    views = _VIEWS if sources.evidence.has_tumor_fractions else _VIEWS[1:]
-    methods = few_methods(sources, board)
-    names = {method.algorithm: method.name for method in methods}
+def _views(sources: Sources) -> Sequence[tuple[str, int, str]]:
+    return _VIEWS if sources.evidence.has_tumor_fractions else _VIEWS[1:]
+
+
+def _bins(sources: Sources, board: Scoreboard) -> Bins:
+    views, methods = _views(sources), few_methods(sources, board)
     curves = {share: _curves(board, share, methods) for share in dict.fromkeys(share for *_, share in views)}
+    tables = [
+        (f"{title} by {share.replace('_', ' ')}", _rows(curves[share][methods[0].algorithm], label))
+        for title, label, share in views
+    ]
+    return Bins(board, methods, curves, tables)
+
+
+def _picture(sources: Sources, bins: Bins) -> Picture:
+    board, views = bins.board, _views(sources)
+    names = {method.algorithm: method.name for method in bins.methods}
     with drawing.canvas(7.4, 0.5 + 2.2 * len(views), len(views), 1, sharey=True) as (figure, grid):
         for axes, (title, label, share) in zip(grid[:, 0], views, strict=True):
-            draw_curves(axes, curves[share], label, names)
+            draw_curves(axes, bins.curves[share], label, names)
             axes.set_title(f"{title} by {share.replace('_', ' ')}")
             axes.set_ylabel("accuracy, %")
             drawing.percent_axis(axes, "y")
@@ -86,12 +107,7 @@ def _picture(sources: Sources, board: Scoreboard) -> Picture:
                 axes.axvline(value, color=drawing.MUTED, linestyle=(0, (4, 2)), linewidth=1)
         drawing.legend_below(figure, grid[-1, 0], list(names.values()))
         source = drawing.svg_uri(drawing.svg(figure, f"structure-{board.threshold}"))
-    first = methods[0]
-    tables = [
-        (f"{title} by {share.replace('_', ' ')}", _rows(curves[share][first.algorithm], label))
-        for title, label, share in views
-    ]
-    return Picture(board, source, _text(first.name, tables), tables)
+    return Picture(board, source, _text(bins.methods[0].name, bins.tables))
 
 
 def _curves(board: Scoreboard, share: str, methods: Sequence[Method]) -> dict[str, AttributeCurve]:
