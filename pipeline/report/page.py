@@ -21,14 +21,10 @@ from pipeline.training.layout import TISSUE
 
 def render(sources: Sources) -> str:
     """The page as HTML."""
-    environment = make_environment("pipeline.report", "pipeline.tables")
-    environment.tests["estimable"] = estimable
-    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
-    shown = shown_panels(sources)
-    environment.globals["titles"] = {panel.name: panel.title for panel in shown}
+    environment = environment_of(sources)
     bodies = {
-        panel: _body(environment, panel, sources)
-        for panel in track(shown, description="report", transient=True)
+        panel: body_of(environment, panel, sources)
+        for panel in track(shown_panels(sources), description="report", transient=True)
     }
     parts = [
         (question, [(panel, body) for panel, body in bodies.items() if panel.question is question])
@@ -45,6 +41,20 @@ def render(sources: Sources) -> str:
     )
 
 
+def environment_of(sources: Sources) -> Environment:
+    """What the templates of panels and page know."""
+    environment = make_environment("pipeline.report", "pipeline.tables")
+    environment.tests["estimable"] = estimable
+    environment.globals |= {"sources": sources, "group_names": TISSUE.names, "main": sources.main}
+    environment.globals["titles"] = {panel.name: panel.title for panel in shown_panels(sources)}
+    return environment
+
+
+def body_of(environment: Environment, panel: Panel, sources: Sources) -> Markup:
+    """What stands under a panel's title, as HTML."""
+    return _rendered(environment, panel.name, panel.values(sources) if panel.values else {})
+
+
 def shown_panels(sources: Sources) -> list[Panel]:
     """Those that the report has: of tested patients, and of what is there to show."""
     tested = [panel for panel in PANELS if panel.tested in (None, bool(sources.boards))]
@@ -58,10 +68,6 @@ def write_beside(sources: Sources, folder: Path) -> None:
             path = folder / panel.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-
-
-def _body(environment: Environment, panel: Panel, sources: Sources) -> Markup:
-    return _rendered(environment, panel.name, panel.values(sources) if panel.values else {})
 
 
 def _rendered(environment: Environment, name: str, values: Mapping[str, Any]) -> Markup:

@@ -2,12 +2,17 @@
 
 import shutil
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.cli import main
@@ -29,6 +34,34 @@ def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test begins without a server: MLflow sets the variables itself, to the store it used last."""
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once() -> Iterator[None]:
+    """MLflow's migrations are read, and a page's templates are compiled, once a process.
+
+    Not three times a connection, and once a page: that was most of a connection's time.
+    """
+    read, compiled = ScriptDirectory.from_config, jinja2.Environment.compile
+    directories: dict[str | None, ScriptDirectory] = {}
+    templates: dict[tuple[Any, ...], Any] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in directories:
+            directories[place] = read(config)
+        return directories[place]
+
+    def compile_(environment: jinja2.Environment, source: str, *names: Any, **more: Any) -> Any:
+        key = (source, environment.autoescape, *names, *more.items())
+        if key not in templates:
+            templates[key] = compiled(environment, source, *names, **more)
+        return templates[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        patch.setattr(jinja2.Environment, "compile", compile_)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -166,6 +199,23 @@ def finished_cohort(tmp_path_factory: pytest.TempPathFactory, repository: Path) 
 
     description = "A toy <script>alert(2)</script> cohort."
     return write_cohort(tmp_path_factory.mktemp("finished"), repository, description)
+
+
+@pytest.fixture(scope="session")
+def sources(finished_cohort: Context) -> Any:
+    """What its report is made of."""
+    from tests.pipeline.reports import sources_of
+
+    return sources_of(finished_cohort)
+
+
+@pytest.fixture(scope="session")
+def page(finished_cohort: Context) -> str:
+    """Its report; what lies beside it is there, too."""
+    from pipeline.stages import report
+
+    report.run(finished_cohort, Namespace())
+    return finished_cohort.paths.report.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

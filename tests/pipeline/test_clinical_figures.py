@@ -17,14 +17,15 @@ from sklearn.metrics import (
 )
 
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.report.panels import metrics
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.misses import by_size, places_of, regions_of
 from pipeline.results.clinical.parts import Part, parts_of
 from pipeline.results.figures import Method
 from pipeline.training.layout import TISSUE
+from tests.pipeline.reports import sources_of
 
 FEW = BootstrapSettings(draws=200, minimum_patches=5)
 
@@ -38,7 +39,7 @@ def sources(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) 
     slides = pd.read_csv(paths.slides, dtype=str)
     slides.assign(annotation="outlines.geojson").to_csv(paths.slides, index=False)
     context = Context(finished_cohort.cohort, paths, root / "configs")
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+    return sources_of(context)
 
 
 @pytest.fixture(scope="module")

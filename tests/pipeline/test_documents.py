@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-from argparse import Namespace
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,7 +22,7 @@ from pipeline.cards.markdown import code, table, text
 from pipeline.cli import main
 from pipeline.cohort.duplicates import twins_of
 from pipeline.cohort.flow import Flow, Steps, flow_of, read_listed
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.look.html import make_environment
 from pipeline.report import documents
 from pipeline.report.documents import DOCUMENTS, MODEL_CARD
@@ -41,9 +40,9 @@ from pipeline.report.guidelines.statements import Statements
 from pipeline.report.page import render
 from pipeline.report.panels import calibration, cohort, flow, guidelines, provenance
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import ReportSettings, Sources, gather
-from pipeline.stages import report
+from pipeline.report.sources import Sources
 from pipeline.yaml_file import load_yaml
+from tests.pipeline.reports import panel, shown, sources_of
 
 TRIPOD = (  # noqa: SIM905
     "1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17 "
@@ -51,27 +50,6 @@ TRIPOD = (  # noqa: SIM905
 ).split()
 """Items and sub-items of the published list (BMJ 2024;385:e078378)."""
 NUMBERS = {"tripod_ai": TRIPOD, "claim": [str(number) for number in range(1, 45)]}
-
-
-def sources_of(context: Context) -> Sources:
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
-
-
-@pytest.fixture(scope="module")
-def sources(finished_cohort: Context) -> Sources:
-    return sources_of(finished_cohort)
-
-
-@pytest.fixture(scope="module")
-def page(finished_cohort: Context) -> str:
-    report.run(finished_cohort, Namespace())
-    return finished_cohort.paths.report.read_text(encoding="utf-8")
-
-
-def panel(page: str, name: str) -> str:
-    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
-    assert found
-    return found.group(0)
 
 
 class Links(HTMLParser):
@@ -124,9 +102,9 @@ def test_an_item_that_says_nothing_or_too_much_is_refused(content: dict[str, obj
 
 def test_every_link_leads_somewhere(page: str, finished_cohort: Context) -> None:
     links = Links(page)
-    shown = Links(panel(page, "guidelines")).to
-    assert len(shown) > 80
-    for link in shown:
+    followed = Links(panel(page, "guidelines")).to
+    assert len(followed) > 80
+    for link in followed:
         if link.startswith("#"):
             assert link[1:] in links.ids, link
         else:
@@ -136,9 +114,9 @@ def test_every_link_leads_somewhere(page: str, finished_cohort: Context) -> None
 def test_without_a_test_nothing_is_linked_that_is_not_there(sources: Sources) -> None:
     page = render(replace(sources, boards={}))
     links = Links(page)
-    shown = [link for link in Links(panel(page, "guidelines")).to if link.startswith("#")]
-    assert shown
-    assert {link[1:] for link in shown} <= links.ids
+    followed = [link for link in Links(panel(page, "guidelines")).to if link.startswith("#")]
+    assert followed
+    assert {link[1:] for link in followed} <= links.ids
     rows = {
         row.item.item: row for row in guidelines.values(replace(sources, boards={}))["checklists"][0]["rows"]
     }
@@ -156,8 +134,7 @@ def test_what_people_say_fills_an_item_and_what_they_do_not_is_told(sources: Sou
     assert (before["5a"].state, after["5a"].state) == (PARTLY, ANSWERED)
     assert (after["18a"].state, after["18a"].statement) == (ANSWERED, "Nobody <b>paid</b>.")
     settings = sources.settings.model_copy(update={"statements": said})
-    shown = panel(render(replace(sources, settings=settings)), "guidelines")
-    assert "Nobody &lt;b&gt;paid&lt;/b&gt;." in shown
+    assert "Nobody &lt;b&gt;paid&lt;/b&gt;." in shown(replace(sources, settings=settings), "guidelines")
 
 
 def test_an_external_test_is_one_only_where_no_place_is_in_both(sources: Sources) -> None:
@@ -342,14 +319,14 @@ def test_untested_and_unsplit_patches_are_told(sources: Sources) -> None:
 
 
 def test_the_diagram_and_its_words_hold_the_numbers(page: str, sources: Sources) -> None:
-    shown, _ = flow.flow_shown(sources)
+    found, _ = flow.flow_shown(sources)
     told = panel(page, "flow")
     (label,) = re.findall(r'<svg[^>]* aria-label="([^"]*)"', told)
-    for part in shown.parts:
+    for part in found.parts:
         assert flow.told_count(part.count) in label
     assert "unreadable slide: 1 slide" in label
     drawn = re.findall(r"<text[^>]*>([^<]*)</text>", told)
-    assert {f"{count:,}" for part in shown.parts for count in part.groups} <= {
+    assert {f"{count:,}" for part in found.parts for count in part.groups} <= {
         line.rpartition(": ")[2] for line in drawn
     }
 
@@ -454,8 +431,7 @@ def test_the_data_card_tells_the_splits_and_what_people_say(
     own = load_yaml(file)
     own["report"] = {**own["report"], "statements": {"license": "CC0 | free"}}
     file.write_text(yaml.safe_dump(own))
-    report.run(context, Namespace())
-    again = context.paths.report.with_name("data_card.md").read_text(encoding="utf-8")
+    again = documents.documents_of(context, sources_of(context))["data_card.md"]
     assert r"| license | CC0 \| free |" in again
     assert "statements" not in again
 

@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 
 from patching.geometry import Location, Size
 from patching.store.reading import PatchStore
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.explain.handover import Explanation
 from pipeline.look.html import make_environment
 from pipeline.look.places import Place, places_geojson
 from pipeline.report.names import Names
 from pipeline.report.panels import gallery, slides
 from pipeline.report.slide_layers import slide_layers
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.stages import report
 from pipeline.training.layout import TISSUE
+from tests.pipeline.reports import sources_of
 
 BOUNDS = {"s-p03": [37, 11]}
 
 
 @pytest.fixture(scope="module")
 def sources(explained_cohort: Context) -> Sources:
-    settings = load_stage(explained_cohort.configs, explained_cohort.cohort, "report", ReportSettings)
-    found = gather(explained_cohort, settings)
+    found = sources_of(explained_cohort)
     return replace(found, evidence=replace(found.evidence, ingested={"bounds": BOUNDS}))
 
 
@@ -95,8 +95,7 @@ def test_pictures_that_do_not_fit_are_left_out_of_every_group_alike(sources: Sou
 
 
 def test_without_the_stage_the_reason_stands_there(finished_cohort: Context) -> None:
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    found = gather(finished_cohort, settings)
+    found = sources_of(finished_cohort)
     assert "No gallery: evenpatch explain has not run." in rendered("gallery", gallery, found)
     assert list(gallery.files(found)) == []
 

@@ -18,10 +18,10 @@ from sklearn.metrics import confusion_matrix
 from models.metrics.intervals import Interval
 from models.networks.card import DecisionCard
 from models.networks.decision import told
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.look.html import make_environment, script
 from pipeline.report.panels import calibration
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.operating_point import ThresholdCounts, reliability_of, tenths
 from pipeline.results.verdict import estimable
@@ -49,10 +49,9 @@ document.body.appendChild(document.createElement("pre")).textContent = JSON.stri
 
 
 @pytest.fixture(scope="module")
-def sources(finished_cohort: Context) -> Sources:
+def sources(sources: Sources) -> Sources:
     """The report is about the method whose probabilities rank neither perfectly nor at random."""
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    found = gather(finished_cohort, settings)
+    found = replace(sources)
     board = found.boards["high"]
     (method,) = [each for each in board.methods if each.algorithm == "gerne"]
     assert found.subject is not None

@@ -5,7 +5,6 @@ Readable in every color, in order for who hears them, operable by keyboard, prin
 
 import itertools
 import re
-from argparse import Namespace
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -14,12 +13,11 @@ from typing import Any
 import pytest
 
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.deployment.page import PAGE
 from pipeline.look.html import make_environment
 from pipeline.look.words import WORDS
-from pipeline.report.sources import ReportSettings, gather
-from pipeline.stages import report
+from pipeline.report.sources import Sources
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import html
 from tests.browsing import opened, violations
@@ -39,17 +37,16 @@ CSS = files("pipeline.look").joinpath("templates/page.css").read_text(encoding="
 @pytest.fixture(scope="module")
 def pages(
     finished_cohort: Context,
+    page: str,
+    sources: Sources,
     tiled: Paths,
     run: Path,
     summaries: list[Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     """Where each of NAMES lies."""
-    report.run(finished_cohort, Namespace())
     written_cohort(tiled)
     written_predictions(run, summaries)
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    sources = gather(finished_cohort, settings)
     compared = tmp_path_factory.mktemp("compare") / "table.html"
     table = page_of(finished_cohort, "methods", list(sources.boards.values()), sources.terms)
     compared.write_text(html(table), encoding="utf-8")

@@ -30,7 +30,7 @@ from pipeline.look.plots import canvas
 from pipeline.report.page import render
 from pipeline.report.panels import sheets, verdict
 from pipeline.report.panels.structure import draw_curves
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.results.answers import answer
 from pipeline.results.figures import Contrast, Scoreboard
 from pipeline.results.profiles.along import curve_along
@@ -41,6 +41,7 @@ from pipeline.results.verdict import estimable, reading_of
 from pipeline.stages import report
 from pipeline.stages.evaluate import EvaluateSettings, split_metrics
 from pipeline.yaml_file import load_yaml
+from tests.pipeline.reports import panel, shown, sources_of
 
 VOID = {"meta", "img", "br", "input"}
 
@@ -62,15 +63,6 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture(scope="module")
-def sources(finished_cohort: Context) -> Sources:
-    return sources_of(finished_cohort)
-
-
-def sources_of(context: Context) -> Sources:
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
-
-
 @pytest.fixture
 def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
     """The finished cohort, to be changed."""
@@ -82,12 +74,6 @@ def overlay(context: Context, **sections: object) -> None:
     """Other settings in the cohort's file."""
     file = context.configs / "cohorts" / f"{context.cohort}.yaml"
     file.write_text(yaml.safe_dump(load_yaml(file) | sections))
-
-
-@pytest.fixture(scope="module")
-def page(finished_cohort: Context) -> str:
-    report.run(finished_cohort, Namespace())
-    return finished_cohort.paths.report.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -212,19 +198,15 @@ def test_the_reference_by_other_rules_is_in_the_appendix(sources: Sources) -> No
     )
 
 
-def verdict_section(page: str) -> str:
-    return panel(page, "verdict")
-
-
 def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(cohort: Context, page: str) -> None:
     # The cohort has four test patients, and asks for four.
-    assert re.search(r"\bbetter than\b", verdict_section(page))
+    assert re.search(r"\bbetter than\b", panel(page, "verdict"))
     overlay(cohort, report={"minimum_test_patients": 5, "references": ["erm"]})
     sources = sources_of(cohort)
     contrasts = [each for board in sources.boards.values() for each in board.contrasts]
     assert {each.readings["wga"] for each in contrasts} == {each.verdict for each in contrasts} == {"few"}
     assert {each.reference.algorithm for each in contrasts} == {"erm", "erm+by_tissue"}
-    told = verdict_section(render(sources))
+    told = shown(sources, "verdict")
     assert told.count("Too few test patients to judge.") == 2
     assert "at least 5 test patients with tumor" in told
     assert not re.search(r"\b(better|worse)\b", told, re.IGNORECASE)
@@ -235,7 +217,7 @@ def test_too_few_test_patients_of_a_label_are_no_ground_for_a_verdict(cohort: Co
 def test_a_primary_comparison_that_is_not_among_the_runs_is_not_said_to_be_read(cohort: Context) -> None:
     primary = {"candidate": "gerne", "reference": "erm", "metric": "wga", "threshold": "fixed"}
     overlay(cohort, report={"primary": primary, "minimum_test_patients": 1, "references": ["erm"]})
-    told = verdict_section(render(sources_of(cohort)))
+    told = shown(sources_of(cohort), "verdict")
     assert (
         "The primary comparison, fixed before the run, is not among these: GERNE minus ERM at “fixed”" in told
     )
@@ -247,7 +229,7 @@ def test_a_small_group_is_not_estimable_rather_than_zero(cohort: Context) -> Non
     sources = sources_of(cohort)
     methods = [method for board in sources.boards.values() for method in board.methods]
     assert not any(estimable(group) for method in methods for group in method.groups)
-    assert render(sources).count("not estimable") > 32
+    assert shown(sources, "verdict", "group_table", "side_by_side").count("not estimable") > 32
 
 
 def test_the_choice_names_the_groups_that_had_no_say(sources: Sources) -> None:
@@ -255,8 +237,8 @@ def test_the_choice_names_the_groups_that_had_no_say(sources: Sources) -> None:
     validation = run.record["validation"] | {"accuracy_g0": 0.9, "accuracy_g2": "not estimable"}
     changed = replace(run, record=run.record | {"validation": validation})
     evidence = replace(sources.evidence, runs=(changed, *sources.evidence.runs[1:]))
-    page = render(replace(sources, evidence=evidence))
-    assert page.count("without tumor, little tissue") == 1
+    told = shown(replace(sources, evidence=evidence), "provenance")
+    assert told.count("without tumor, little tissue") == 1
 
 
 def another_seed(context: Context, name: str, seed: int, **record: object) -> None:
@@ -293,12 +275,6 @@ def write_study(context: Context) -> None:
     (context.paths.study / "study.json").write_text(json.dumps(content))
 
 
-def panel(page: str, name: str) -> str:
-    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
-    assert found
-    return found[0]
-
-
 def test_one_seed_says_what_evaluate_says(finished_cohort: Context, sources: Sources) -> None:
     settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "evaluate", EvaluateSettings)
     for board in sources.boards.values():
@@ -320,7 +296,7 @@ def test_one_seed_says_what_evaluate_says(finished_cohort: Context, sources: Sou
 
 
 def test_one_seed_and_one_split_are_told_with_the_way_to_more(page: str) -> None:
-    assert "One seed, one split." in verdict_section(page)
+    assert "One seed, one split." in panel(page, "verdict")
     told = " ".join(panel(page, "reliability").split())
     assert "One seed, one split." in told
     assert "evenpatch train --cohort toy --algorithm gerne --threshold low --seed 1" in told
@@ -346,14 +322,13 @@ def test_other_seeds_are_pooled_and_counted(cohort: Context, sources: Sources) -
     # Single runs are shown as before, and other methods are what they were.
     assert [run.name for run in found.evidence.runs] == [run.name for run in sources.evidence.runs]
     assert found.boards["high"].methods[-1].figures == sources.boards["high"].methods[-1].figures
-    page = render(found)
-    assert "One seed, one split." not in page
-    told = panel(page, "reliability")
+    told = shown(found, "reliability")
     assert "<td>3, 7</td>" in told
     assert "and where a method has several seeds about the second too" in told
     assert f"± {100 * gerne.figures['wga'].spread:.1f}" in told
-    assert f"± {100 * gerne.figures['wga'].spread:.1f}" in panel(page, "side_by_side")
+    assert f"± {100 * gerne.figures['wga'].spread:.1f}" in shown(found, "side_by_side")
     assert "One split." in told
+    assert "One seed, one split." not in told + shown(found, "verdict")
 
 
 def test_seeds_of_other_data_or_settings_are_left_out_with_the_reason(
@@ -374,8 +349,7 @@ def test_a_finished_study_is_shown_with_its_differences(cohort: Context) -> None
     found = sources_of(cohort)
     (board,) = found.study
     assert [(each.candidate.name, each.reference.name) for each in board.contrasts] == [("GERNE", "ERM")]
-    page = render(found)
-    told = panel(page, "reliability")
+    told = shown(found, "reliability")
     assert "Repeated cross-validation: in each of 2 repeats" in told
     assert "Brackets are intervals over patients and trainings" in told
     assert "One split." not in told
@@ -383,7 +357,7 @@ def test_a_finished_study_is_shown_with_its_differences(cohort: Context) -> None
     assert difference.estimate == pytest.approx(1 / 3)
     assert f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]" in told
     assert "GERNE − ERM" in told
-    assert "One seed, one split." not in verdict_section(page)
+    assert "One seed, one split." not in shown(found, "verdict")
 
 
 def test_a_study_of_other_patches_is_left_out_with_the_reason(
@@ -397,7 +371,7 @@ def test_a_study_of_other_patches_is_left_out_with_the_reason(
     assert "the study is left out: it is of an earlier version" in caplog.text
     path.write_text(json.dumps({"cells": [], "fingerprints": {"patches": "0" * 64}}))
     with caplog.at_level(logging.WARNING):
-        assert "One seed, one split." in render(sources_of(cohort))
+        assert "One seed, one split." in shown(sources_of(cohort), "verdict")
     assert "the study is left out: patches changed since" in caplog.text
 
 
@@ -560,9 +534,9 @@ def test_quality_by_group_names_other_shortcuts(sources: Sources) -> None:
         assert not brightness.large
         assert focus.means[2] > focus.means[0] + 0.5
         assert len(focus.means) == 4
-    shown = panel(render(changed), "sheets")
-    assert shown.count('<tr class="candidate"><th scope="row">focus') == 2
-    assert shown.count('<th scope="row">brightness') == 2
+    told = shown(changed, "sheets")
+    assert told.count('<tr class="candidate"><th scope="row">focus') == 2
+    assert told.count('<th scope="row">brightness') == 2
 
 
 def test_no_training_is_an_error(small_cohort: Paths) -> None:
@@ -615,7 +589,7 @@ def test_the_control_stands_in_the_report_or_the_reason_why_not(sources: Sources
     assert "AUROC within strata" in told
     # The untrained network at `low` carries no rule: what is missing is told with its reason.
     assert re.search(r"GERNE, decided by tissue: not estimable \([^)]+\)", told)
-    verdict = verdict_section(page)
+    verdict = panel(page, "verdict")
     assert "GERNE − ERM, decided by tissue" in verdict
     assert verdict.count("primary") >= 2
     for board in sources.boards.values():
@@ -631,11 +605,10 @@ def test_without_log_odds_the_report_tells_that_nothing_is_decided(cohort: Conte
     names = [method.algorithm for method in found.boards["low"].methods]
     assert "erm" in names
     assert "erm+by_tissue" not in names
-    page = render(found)
-    assert "ERM, decided by tissue: not estimable (predictions without log-odds" in panel(
-        page, "side_by_side"
+    assert "ERM, decided by tissue: not estimable (predictions without log-odds" in shown(
+        found, "side_by_side"
     )
-    assert "ERM, decided by tissue is not estimable." in verdict_section(page)
+    assert "ERM, decided by tissue is not estimable." in shown(found, "verdict")
 
 
 def test_a_model_that_decides_by_tissue_is_shown_plainly_and_by_its_card(cohort: Context) -> None:

@@ -22,13 +22,15 @@ from pipeline.config import Context, load_stage
 from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
 from pipeline.report.names import Names
+from pipeline.report.page import shown_panels
 from pipeline.report.panels import duplicates, verdict
-from pipeline.report.sources import ReportSettings, gather
+from pipeline.report.sources import ReportSettings, Sources, gather
 from pipeline.results.predictions import sound_runs
 from pipeline.results.verdict import estimable
 from pipeline.stages import report
 from pipeline.training.patches import table_fingerprints
 from pipeline.yaml_file import load_yaml
+from tests.pipeline.reports import panel, shown, sources_of
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
@@ -46,7 +48,7 @@ def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
 
 def page_of(context: Context) -> str:
     report.run(context, Namespace())
-    return context.paths.report.read_text(encoding="utf-8")
+    return " ".join(context.paths.report.read_text(encoding="utf-8").split())
 
 
 def refused(context: Context, capsys: pytest.CaptureFixture[str]) -> str:
@@ -74,12 +76,6 @@ def as_if_trained_on_it(context: Context) -> None:
     path.write_text(json.dumps(record | {"fingerprints": table_fingerprints(context.paths, "low")}))
 
 
-def panel(page: str, name: str) -> str:
-    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
-    assert found
-    return " ".join(found[0].split())
-
-
 def of_test(table: pd.DataFrame) -> pd.Series:
     return table["split"] == "test"
 
@@ -104,7 +100,7 @@ def test_one_test_patient_has_no_intervals(cohort: Context) -> None:
 
 def test_an_empty_group_is_told(cohort: Context) -> None:
     change_predictions(cohort, lambda table: table[~of_test(table) | (table["group"] != 2)])
-    assert "not estimable" in panel(page_of(cohort), "group_table")
+    assert "not estimable" in shown(sources_of(cohort), "group_table")
 
 
 def test_predictions_without_a_number_are_refused(
@@ -235,9 +231,8 @@ def test_a_patient_in_two_splits_or_in_none_is_refused(
     assert told in refused(cohort, capsys)
 
 
-def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context) -> None:
-    page = page_of(cohort)
-    assert 'id="duplicates"' not in page
+def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context, sources: Sources) -> None:
+    assert "duplicates" not in {each.name for each in shown_panels(sources)}
     fingerprints = [f"{number:064x}" for number in range(16)]
     # p03 is tested and p04 trained on; p08 and p12 are both of training.
     fingerprints[4], fingerprints[12] = fingerprints[3], fingerprints[8]
@@ -246,7 +241,7 @@ def test_equal_slides_across_splits_with_other_labels_are_listed(cohort: Context
     index.loc[index["slide_id"] == "s-p04", "label"] = 1
     index.to_parquet(cohort.paths.index, index=False)
     as_if_trained_on_it(cohort)
-    told = panel(page_of(cohort), "duplicates")
+    told = " ".join(shown(sources_of(cohort), "duplicates").split())
     assert "2 groups of slides with the same content" in told
     assert "1 lies in training and test" in told
     assert "1 has labels that contradict" in told
@@ -316,10 +311,10 @@ def test_hostile_text_is_shown_as_text_wherever_it_comes_from(cohort: Context) -
 def test_a_missing_overlay_is_left_out(cohort: Context) -> None:
     for path in cohort.paths.overlays.glob("*.jpg"):
         path.unlink()
-    assert 'id="cohort"' in page_of(cohort)
+    assert "Slides with grid and annotation" not in shown(sources_of(cohort), "cohort")
 
 
 def test_slides_that_moved_do_not_matter_to_figures(cohort: Context) -> None:
-    before = panel(page_of(cohort), "group_table")
+    before = shown(sources_of(cohort), "group_table")
     change_slides(cohort, image="nowhere/gone.tif")
-    assert panel(page_of(cohort), "group_table") == before
+    assert shown(sources_of(cohort), "group_table") == before

@@ -19,7 +19,7 @@ import pytest
 from patching.annotations.registry import load_annotation
 from patching.geometry import Location, Size
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.look.html import make_environment
 from pipeline.report import documents
 from pipeline.report import sources as sources_module
@@ -30,10 +30,11 @@ from pipeline.report.names import Names
 from pipeline.report.page import write_beside
 from pipeline.report.panels import calibration, exports, gallery, metrics, slides
 from pipeline.report.panels.registry import PANELS
-from pipeline.report.sources import ExportSettings, ReportSettings, Sources, gather
+from pipeline.report.sources import ExportSettings, Sources
 from pipeline.stages import report
 from tests.pipeline.deployment.qupath import read_features
 from tests.pipeline.finished import SIDE
+from tests.pipeline.reports import sources_of
 
 BOUNDS = {"s-p03": [37, 11]}
 CLASSES = {"Tumor": "normal", "Normal": "tumor"}
@@ -52,7 +53,7 @@ def context(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def sources(context: Context) -> Sources:
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+    return sources_of(context)
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,7 @@ def test_a_report_that_cannot_be_made_leaves_the_earlier_one(
     for where, name in ((exports, "metrics_schema"), (documents, "data_card")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, failing)
+            patch.setattr(report, "render", lambda _: "a new report")
             with pytest.raises(OSError, match="full"):
                 report.run(again, Namespace())
         left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

@@ -18,12 +18,12 @@ from models.data.statistics.settings import StatisticsSettings
 from patching.errors import ArtifactError, ConfigError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import INDEX, Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.files import read_json
-from pipeline.report.page import render
 from pipeline.report.panels import shortcuts as panel
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.stages import shortcuts, statistics
+from tests.pipeline.reports import shown, sources_of
 
 
 def copied(context: Context, root: Path) -> Context:
@@ -44,10 +44,6 @@ def checked(finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def own(checked: Context, tmp_path: Path) -> Context:
     return copied(checked, tmp_path)
-
-
-def sources_of(context: Context) -> Sources:
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +158,7 @@ def test_a_benchmark_without_tissue_is_refused(own: Context) -> None:
 
 
 def test_the_report_tells_what_was_found(sources: Sources) -> None:
-    page = render(sources)
-    section = page[page.index('<section id="shortcuts"') :]
-    section = section[: section.index("</section>")]
+    section = shown(sources, "shortcuts")
     assert "Not shown" not in section
     assert section.count("<caption>") == 2
     assert section.count("data:image/svg+xml") == 1
@@ -177,7 +171,7 @@ def test_the_report_tells_what_was_found(sources: Sources) -> None:
 
 def test_the_report_without_the_checks_says_how_to_make_them(own: Context, sources: Sources) -> None:
     shutil.rmtree(own.paths.shortcuts)
-    page = render(of_files(sources, own))
+    page = shown(of_files(sources, own), "shortcuts")
     assert "The checks have not been run." in page
     assert "evenpatch shortcuts --cohort toy" in page
 

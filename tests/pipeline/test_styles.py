@@ -17,7 +17,6 @@ from benchmarks.cmnist import settings as cmnist_settings
 from benchmarks.cmnist import table as cmnist_table
 from models.algorithms.registry import ALGORITHMS
 from models.metrics.along_attribute import attribute_curve
-from pipeline.config import Context, load_stage
 from pipeline.experiments import tune_picture
 from pipeline.experiments.best_on_validation import BEST
 from pipeline.experiments.search import Told
@@ -25,7 +24,7 @@ from pipeline.look.curves import curves_figure
 from pipeline.look.plots import canvas
 from pipeline.look.styles import Style, style_of, styles_of
 from pipeline.report.panels.structure import draw_curves
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.tables.dots import dot_plot
 from pipeline.yaml_file import load_yaml
 
@@ -103,12 +102,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     return figures
-
-
-@pytest.fixture(scope="module")
-def sources(finished_cohort: Context) -> Sources:
-    settings = load_stage(finished_cohort.configs, finished_cohort.cohort, "report", ReportSettings)
-    return gather(finished_cohort, settings)
 
 
 def looks(figure: Figure) -> set[tuple[Any, ...]]:

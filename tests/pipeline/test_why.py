@@ -17,26 +17,23 @@ from sklearn.metrics import accuracy_score
 
 from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.explain.subject import subject_of
 from pipeline.intervention import answers
 from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
 from pipeline.report.panels import decomposition, intervention, sensitivity, structure
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.results.answers import why
 from pipeline.results.figures import WITHIN
 from pipeline.results.scoreboards import scoreboards_of
 from pipeline.results.verdict import estimable
 from pipeline.stages import intervene
 from pipeline.training.layout import TISSUE
+from tests.pipeline.reports import sources_of
 from tests.pipeline.simulated import run_of, terms_for
 
 SETTINGS = {"patches": 24, "shares": [0, 0.5, 1]}
-
-
-def sources_of(context: Context) -> Sources:
-    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
 
 
 @pytest.fixture(scope="module")

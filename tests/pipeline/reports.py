@@ -1,0 +1,26 @@
+"""What reports are made of, and panels of them without the rest of the page, which takes seconds."""
+
+import re
+
+from pipeline.config import Context, load_stage
+from pipeline.report.page import body_of, environment_of, shown_panels
+from pipeline.report.sources import ReportSettings, Sources, gather
+
+
+def sources_of(context: Context) -> Sources:
+    """What the report of a cohort is made of."""
+    return gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+
+
+def shown(sources: Sources, *names: str) -> str:
+    """What stands in these panels of the report, one after the other."""
+    environment = environment_of(sources)
+    panels = {panel.name: panel for panel in shown_panels(sources)}
+    return "\n".join(body_of(environment, panels[name], sources) for name in names)
+
+
+def panel(page: str, name: str) -> str:
+    """A panel of a whole page."""
+    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
+    assert found
+    return found[0]
