@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -101,6 +102,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures in place of the files that they would become."""
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", lambda canvas, *_, **__: figures.append(canvas.figure))
     return figures
 
 
