@@ -29,7 +29,7 @@ def lean_monai() -> Iterator[None]:
     For one network it imports all of itself, and every package that any part of it could use: 100 MiB and
     three seconds of the processor more, instead of 30 and half a second. What is imported already stays, and
     other threads import as ever. What MONAI did not find it lacks until the process ends, and so this is for
-    processes that only predict.
+    processes that only train or predict.
     """
     finder = _Hidden({name for name in _BESIDE if name not in sys.modules}, threading.get_ident())
     sys.meta_path.insert(0, finder)

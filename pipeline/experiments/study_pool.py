@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
 from rich.progress import MofNCompleteColumn, Progress
 
+from models.networks.lean import lean_monai
 from patching.errors import MemoryShortageError
 from patching.workers import end_with_parent
 from pipeline.artifacts import Paths
@@ -40,7 +42,7 @@ def finished(
     # Forked children of a process that has used torch's threads can hang.
     with (
         ProcessPoolExecutor(
-            min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=end_with_parent
+            min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_begin
         ) as pool,
         Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress,
     ):
@@ -56,6 +58,13 @@ def finished(
                     yield _names(future, workers)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Of a process that trains, and does nothing else."""
+    end_with_parent()
+    with lean_monai():
+        import_module("monai.networks.nets")
 
 
 def _names(future: Future[tuple[str, ...]], workers: int) -> tuple[str, ...]:

@@ -1,10 +1,8 @@
-"""Run as a process of its own, to be told to end or killed: `python interruptible.py FOLDER [KEY=VALUE ...]`.
-
-Says every step it has done. At the end, weights and history lie in the folder.
-"""
+"""A training in a process of its own, to be told to end or killed."""
 
 import json
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -23,11 +21,19 @@ from tests.models.conftest import bound
 from tests.models.one_of_several import data
 
 
-def main(folder: Path, changes: dict[str, str]) -> None:
+def run(folder: Path, changes: dict[str, str], told: Connection) -> None:
+    """Train, and tell every step that is done; at the end, weights and history lie in the folder."""
+    try:
+        _train(folder, changes, told)
+    except StopRequested as stopped:
+        sys.exit(stopped.exit_code)
+
+
+def _train(folder: Path, changes: dict[str, str], told: Connection) -> None:
     torch.set_num_threads(1)
     settings = TrainSettings.model_validate(
         {
-            "backbone": "densenet_slim", "backbone_settings": {"dropout_prob": 0.1}, "epochs": 20,
+            "backbone": "densenet_slim", "backbone_settings": {"dropout_prob": 0.1}, "epochs": 11,
             "learning_rate": 0.02, "weight_average": 0.9, "device": "cpu", "prefetch": 2,
             "validate_every": 9, "minimum_validation_patches": 1,
         } | changes
@@ -43,7 +49,7 @@ def main(folder: Path, changes: dict[str, str]) -> None:
 
     def telling(loaded: LoadedStep) -> dict[str, float]:
         figures = Stepper.__call__(step, loaded)
-        print(loaded.number + 1, flush=True)
+        told.send(loaded.number + 1)
         return figures
 
     trainer.step = telling  # type: ignore[assignment]
@@ -51,10 +57,3 @@ def main(folder: Path, changes: dict[str, str]) -> None:
     tensors = {key: value.contiguous() for key, value in classifier.state_dict().items()}
     save_file(tensors, folder / "weights.safetensors")
     (folder / "history.json").write_text(json.dumps(result.history))
-
-
-if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]), dict(each.split("=") for each in sys.argv[2:]))
-    except StopRequested as stopped:
-        sys.exit(stopped.exit_code)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.data.dataset import MemoryPatches, PatchData
 from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
+from models.networks.lean import lean_monai
 from models.training.loop import Trainer
 from models.training.settings import TrainSettings
 from models.training.setup import new_classifier
@@ -85,6 +87,8 @@ def trained(case: str, out: Path) -> dict[str, torch.Tensor]:
 
 def main(out: Path, cases: list[str]) -> None:
     rank = os.environ.get("RANK", "0")
+    with lean_monai():
+        import_module("monai.networks.nets")
     for case in cases:
         try:
             trained(case, out)

@@ -4,50 +4,60 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
 from models.training.interruption import StopRequested, stop_requests
+from tests.models.interruptible import run
 
 LAST = "last.safetensors"
 
 
-def command(folder: Path, root: Path, *changes: str) -> subprocess.Popen[str]:
+def begun(folder: Path, **changes: str) -> tuple[ForkServerProcess, Connection]:
+    """A training, and where it tells its steps."""
     folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, "tests/models/interruptible.py", str(folder), *changes],
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.models.warm"])
+    told, telling = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(folder, changes, telling))
+    process.start()
+    telling.close()
+    return process, told
 
 
-def finish(folder: Path, root: Path, *changes: str) -> list[int]:
+def steps_of(told: Connection) -> Iterator[int]:
+    """As they are done, until the process ends."""
+    with told, suppress(EOFError):
+        while True:
+            yield told.recv()
+
+
+def finish(folder: Path, **changes: str) -> list[int]:
     """Steps that it did."""
-    process = command(folder, root, *changes)
-    told, _ = process.communicate()
-    assert process.returncode == 0
-    return [int(line) for line in told.split()]
+    process, told = begun(folder, **changes)
+    steps = list(steps_of(told))
+    process.join()
+    assert process.exitcode == 0
+    return steps
 
 
-def disturb(folder: Path, root: Path, number: signal.Signals, after: int, *changes: str) -> int:
+def disturb(folder: Path, number: signal.Signals, after: int, **changes: str) -> int | None:
     """Send a signal after that step; the exit code."""
-    process = command(folder, root, *changes)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) == after:
-            process.send_signal(number)
-            break
-    process.stdout.read()
-    process.stdout.close()
-    return process.wait()
+    process, told = begun(folder, **changes)
+    for step in steps_of(told):
+        if step == after:
+            assert process.pid is not None
+            os.kill(process.pid, number)
+    process.join()
+    return process.exitcode
 
 
 def saved_step(folder: Path) -> int:
@@ -57,9 +67,9 @@ def saved_step(folder: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> tuple[Path, list[int]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return folder, finish(folder, repository)
+    return folder, finish(folder)
 
 
 def assert_same(folder: Path, expected: Path) -> None:
@@ -69,31 +79,28 @@ def assert_same(folder: Path, expected: Path) -> None:
 
 @pytest.mark.slow
 def test_told_to_end_it_saves_the_step_and_goes_on_there(
-    undisturbed: tuple[Path, list[int]],
-    tmp_path: Path,
-    repository: Path,
+    undisturbed: tuple[Path, list[int]], tmp_path: Path
 ) -> None:
     expected, steps = undisturbed
-    assert disturb(tmp_path, repository, signal.SIGTERM, 5) == 143
+    assert disturb(tmp_path, signal.SIGTERM, 5) == 143
     stopped = saved_step(tmp_path)
     assert 5 <= stopped < len(steps)
-    assert finish(tmp_path, repository) == steps[stopped:]
+    assert finish(tmp_path) == steps[stopped:]
     assert_same(tmp_path, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "after"), [("10", 32), ("1e-9", 17)])
 def test_killed_it_goes_on_where_it_was_last_saved(
-    minutes: str, after: int, undisturbed: tuple[Path, list[int]], tmp_path: Path, repository: Path
+    minutes: str, after: int, undisturbed: tuple[Path, list[int]], tmp_path: Path
 ) -> None:
     expected, steps = undisturbed
-    change = f"save_minutes={minutes}"
-    assert disturb(tmp_path, repository, signal.SIGKILL, after, change) == -signal.SIGKILL
+    assert disturb(tmp_path, signal.SIGKILL, after, save_minutes=minutes) == -signal.SIGKILL
     at = saved_step(tmp_path)
     assert 0 < at < len(steps)
     if minutes == "1e-9":
         assert at >= after - 1
-    assert finish(tmp_path, repository) == steps[at:]
+    assert finish(tmp_path) == steps[at:]
     assert_same(tmp_path, expected)
 
 

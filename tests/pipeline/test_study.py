@@ -38,7 +38,7 @@ from pipeline.stages import study
 from pipeline.training.identity import RECIPE
 from pipeline.training.settings import TrainStage
 
-QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 WHOLE = {"archive": None, "minutes": None}
 SMALL = {"repeats": 2, "folds": 2, "algorithms": ["erm", "gerne"], "draws": 50, "workers": 1}
 

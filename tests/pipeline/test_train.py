@@ -28,7 +28,7 @@ from pipeline.yaml_file import load_yaml
 from tests.models.test_processes import launch
 
 SIDE = 32
-QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 
 
 @pytest.fixture
@@ -280,5 +280,12 @@ def test_two_processes_train_and_one_writes(context: Context, repository: Path) 
     assert ran.stdout.count("decides by the rule plain") == 1
     assert ran.stdout.count("what the batches are made of") == 2  # two candidates
     assert ran.stderr.count("training and") == 1
-    refused = launch(2, ["-m", "pipeline.cli", "attribute", *options[:4]], repository)
-    assert "by itself" in refused.stderr
+
+
+def test_a_verb_that_knows_no_other_processes_is_refused_in_several(
+    context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in (("WORLD_SIZE", "2"), ("RANK", "0")):
+        monkeypatch.setenv(variable, value)
+    assert main(["attribute", "--root", str(context.paths.root), "--cohort", "small"]) == 2
+    assert "by itself" in capsys.readouterr().err
