@@ -1,9 +1,8 @@
-"""Run by torchrun: a training, and what each process has at its end. `one_of_several.py OUT CASE ...`"""
+"""A training in one of several processes, and what each has at its end."""
 
 import json
 import os
-import sys
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from models.data.dataset import MemoryPatches, PatchData
 from models.data.normalization import measure_normalization
 from models.groups import GroupLayout, TrainGroups
 from models.metrics.selection import Judge
-from models.networks.lean import lean_monai
 from models.training.loop import Trainer
 from models.training.settings import TrainSettings
 from models.training.setup import new_classifier
@@ -85,16 +83,13 @@ def trained(case: str, out: Path) -> dict[str, torch.Tensor]:
     return initial
 
 
-def main(out: Path, cases: list[str]) -> None:
-    rank = os.environ.get("RANK", "0")
-    with lean_monai():
-        import_module("monai.networks.nets")
+def run(rank: int, count: int, port: int, out: Path, cases: Sequence[str]) -> None:
+    """One of `count` processes, as torchrun begins it."""
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "RANK": rank}
+    local = {"LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count, "OMP_NUM_THREADS": 1}
+    os.environ.update({name: str(value) for name, value in {**address, **local}.items()})
     for case in cases:
         try:
             trained(case, out)
         except ConfigError as error:
             (out / f"{case}-{rank}.error").write_text(str(error))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

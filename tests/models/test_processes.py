@@ -1,40 +1,35 @@
 """Two processes train as one does."""
 
 import json
-import os
-import subprocess
-import sys
+from multiprocessing import get_context
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.models.one_of_several import trained
+from tests.models.one_of_several import run, trained
 
 CASES = ("gerne", "independent", "unknown", "erm")
 
 
-def launch(processes: int, command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
-    """A command of Python in several processes."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.run(
-        [*torchrun, f"--nproc-per-node={processes}", *command],
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with what two processes had at the end of every case."""
     out = tmp_path_factory.mktemp("several")
-    ran = launch(2, ["tests/models/one_of_several.py", str(out), *CASES, "union"], repository)
-    assert ran.returncode == 0, ran.stderr
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.models.warm"])
+    with socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    processes = [context.Process(target=run, args=(rank, 2, port, out, (*CASES, "union"))) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     return out
 
 

@@ -1,6 +1,9 @@
 """The train stage: from stores and tables to a run's folder."""
 
 import json
+import os
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,6 @@ from pipeline.stages import evaluate, train
 from pipeline.training.layout import read_tissue_threshold
 from pipeline.training.settings import TrainStage
 from pipeline.yaml_file import load_yaml
-from tests.models.test_processes import launch
 
 SIDE = 32
 QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
@@ -257,6 +259,19 @@ def test_shipped_settings_are_valid_and_complete(repository: Path) -> None:
 def test_starting_weights_are_resolved_against_the_root(tmp_path: Path) -> None:
     stage = TrainStage.model_validate({"weights": "weights/start.safetensors"})
     assert stage.training(Paths(tmp_path, "small")).weights == tmp_path / "weights" / "start.safetensors"
+
+
+def launch(processes: int, command: list[str], root: Path) -> subprocess.CompletedProcess[str]:
+    """A command of Python in several processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*torchrun, f"--nproc-per-node={processes}", *command],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.slow
