@@ -6,11 +6,12 @@ import math
 import re
 import shutil
 from argparse import Namespace
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, SplitSettings
 from models.metrics.intervals import PatientSums
 from models.metrics.selection import Choice, Score
-from patching.errors import ArtifactError, ConfigError, MemoryShortageError
+from patching.errors import ArtifactError, ConfigError, EvenpatchError, MemoryShortageError
 from pipeline.cli import main
 from pipeline.config import Context, load_stage
 from pipeline.experiments import study_cells, study_pool
@@ -141,6 +142,28 @@ def test_a_method_that_sees_no_attribute_is_trained_once_for_all_thresholds(cont
         pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{cell.name}.parquet"), found)
 
 
+class Pool(Executor):
+    """Trains in this process, which has imported all that a new one would import for seconds."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*given, **named))
+        except EvenpatchError as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of a study run in this process."""
+    monkeypatch.setattr(study_pool, "ProcessPoolExecutor", Pool)
+
+
+@pytest.mark.usefixtures("here")
 def test_an_archive_gives_the_same_tables_without_training(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,25 +207,13 @@ def test_a_place_that_takes_no_archive_is_refused_before_any_training(
 def test_a_process_that_was_killed_is_told_as_what_it_is(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Pool:
-        def __init__(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def submit(self, *_: Any) -> Future[tuple[str, ...]]:
-            future: Future[tuple[str, ...]] = Future()
+    class Killed(Pool):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            future: Future[Any] = Future()
             future.set_exception(BrokenProcessPool("terminated abruptly"))
             return future
 
-        def shutdown(self, *, cancel_futures: bool) -> None:
-            pass
-
-    monkeypatch.setattr(study_pool, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(study_pool, "ProcessPoolExecutor", Killed)
     cells = list(study_cells.planned(context, settings_of(context)))
     with pytest.raises(MemoryShortageError, match="fewer --workers"):
         list(
@@ -446,6 +457,7 @@ def test_brackets_in_a_reason_are_printed_as_they_are(
     assert reason in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("here")
 def test_a_method_that_cannot_run_is_recorded_and_left_out_with_the_reason(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
