@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.cli import main
 
-PARTS = ("configs", "models", "patching", "pipeline", ".dvc/config", ".dvc/plots", "dvc.yaml", ".dvcignore")
+PARTS = ("configs", "models", "patching", "pipeline", ".dvc/config", "dvc.yaml", ".dvcignore")
 COHORT = {
     "description": "Nine small slides.",
     "ingest": {},
