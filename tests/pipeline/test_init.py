@@ -333,8 +333,8 @@ def test_others_cohorts_in_a_checkout_stay_there(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkout, project = tmp_path / "checkout", tmp_path / "project"
-    for name in ("configs", ".dvc/plots"):
-        shutil.copytree(repository / name, checkout / name)
+    shutil.copytree(repository / "configs", checkout / "configs")
+    (checkout / ".dvc").mkdir()
     for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config", "dvc.yaml"):
         shutil.copy(repository / name, checkout / name)
     (checkout / "configs" / "cohorts" / "mine.yaml").write_text("description: Of somebody else.\n")
