@@ -72,7 +72,7 @@ class CohortFile(Settings):
     @classmethod
     def _nothing_differs(cls, content: dict[str, Any]) -> dict[str, Any]:
         # `split:` with nothing after it is as good as `split: {}`, and so is `erm:` under `algorithms:`.
-        told = {key: value for key, value in content.items() if value is not None}
+        told = {key: own for key, own in content.items() if own is not None or key in cls.model_fields}
         if isinstance(own := told.get("algorithms"), dict):
             told["algorithms"] = {name: {} if value is None else value for name, value in own.items()}
         return told

@@ -18,8 +18,9 @@ def shipped() -> Path:
 
 def shipped_cohorts() -> frozenset[str]:
     """Names of the cohorts that evenpatch ships; in a checkout others' files may lie beside theirs."""
-    text = (shipped() / "configs" / "cohorts" / "shipped.txt").read_text(encoding="utf-8")
-    return frozenset(text.split())
+    folder = shipped() / "configs" / "cohorts"
+    listed = folder / "shipped.txt"
+    return frozenset(listed.read_text(encoding="utf-8").split()) if listed.is_file() else _known(folder)
 
 
 def files_of(configs: Path, name: str) -> list[Path]:
