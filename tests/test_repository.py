@@ -133,6 +133,7 @@ def test_the_methods_page_tells_what_every_method_sees() -> None:
         assert told[name] == [sees, "yes" if kind.additive else "no", stages], name
 
 
+@cache
 def dvc_stages() -> Mapping[str, Mapping[str, Any]]:
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return {name: stage.get("do", stage) for name, stage in content.items()}
@@ -161,6 +162,7 @@ def file_of(module: str) -> str:
     return (file if (ROOT / file).is_file() else file.with_suffix("") / "__init__.py").as_posix()
 
 
+@cache
 def holds_code(path: Path) -> bool:
     """Whether a module is more than its docstring, as the `__init__` of most rooms is not."""
     module = ast.parse(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import pytest
 from models.groups import GroupLayout, TrainGroups
 from models.training.making import make_algorithm
 
-BATCH, STEPS = 10, 10_000
+BATCH, STEPS = 10, 5_000
 
 
 def variance(c: float, beta: float, draws: str) -> float:

@@ -19,6 +19,20 @@ PACKAGE = Path(patching.__file__).parent
 TABLE, TILER = "patching.tissue.registry", "patching.tiling.tiler"
 
 
+@pytest.fixture(scope="module")
+def key() -> str:
+    """Of the package as it is, wherever it lies."""
+    return code_version(PACKAGE, "patching.tissue.otsu")
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """Of the package, without the table of detectors."""
+    found = grimp.build_graph("patching", cache_dir=None)
+    found.remove_module(TABLE)
+    return found
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return shutil.copytree(PACKAGE, tmp_path / "patching", ignore=shutil.ignore_patterns("__pycache__"))
@@ -34,9 +48,8 @@ def names(paths: list[Path]) -> set[str]:
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
-def test_it_is_the_closure_that_grimp_finds(detector: str) -> None:
-    graph, module = grimp.build_graph("patching", cache_dir=None), f"patching.tissue.{detector}"
-    graph.remove_module(TABLE)
+def test_it_is_the_closure_that_grimp_finds(detector: str, graph: grimp.ImportGraph) -> None:
+    module = f"patching.tissue.{detector}"
     expected = {TILER, module, *graph.find_upstream_modules(TILER), *graph.find_upstream_modules(module)}
     found = names(sources(PACKAGE, (TILER, module), without={TABLE}))
     assert found == {name for name in expected if (PACKAGE.parent / Path(*name.split("."))).is_dir() is False}
@@ -74,15 +87,22 @@ def test_packages_hold_no_code_and_nothing_is_imported_by_a_string() -> None:
         assert path.parent == PACKAGE or not called & {"import_module", "__import__", "importlib"}, path
 
 
-@pytest.mark.parametrize(
-    "edited",
-    ["tissue/triangle.py", "tissue/registry.py", "tiling/engine.py", "store/verify.py", "tissue/new.py"],
-)
-def test_what_is_not_used_leaves_the_key_alone(edited: str, copy: Path) -> None:
-    before = code_version.__wrapped__(copy, "patching.tissue.otsu")
-    with (copy / edited).open("a", encoding="utf-8") as file:
-        file.write("\nX = 1\n")
-    assert code_version.__wrapped__(copy, "patching.tissue.otsu") == before
+def append(file: Path) -> None:
+    with file.open("a", encoding="utf-8") as text:
+        text.write("\nX = 1\n")
+
+
+def test_what_is_not_used_leaves_the_key_alone(copy: Path, key: str) -> None:
+    unused = (
+        "tissue/triangle.py",
+        "tissue/registry.py",
+        "tiling/engine.py",
+        "store/verify.py",
+        "tissue/new.py",
+    )
+    for edited in unused:
+        append(copy / edited)
+    assert code_version.__wrapped__(copy, "patching.tissue.otsu") == key
 
 
 @pytest.mark.parametrize(
@@ -90,18 +110,16 @@ def test_what_is_not_used_leaves_the_key_alone(edited: str, copy: Path) -> None:
     ["tissue/otsu.py", "tissue/base.py", "tissue/parts/histogram.py", "tiling/tiler.py", "tiling/cutting.py",
      "readers/tiff/segments.py", "annotations/geojson.py", "store/seals.py", "damage.py"],
 )  # fmt: skip
-def test_what_is_used_changes_the_key(edited: str, copy: Path) -> None:
-    before = code_version.__wrapped__(copy, "patching.tissue.otsu")
-    with (copy / edited).open("a", encoding="utf-8") as file:
-        file.write("\nX = 1\n")
-    assert code_version.__wrapped__(copy, "patching.tissue.otsu") != before
+def test_what_is_used_changes_the_key(edited: str, copy: Path, key: str) -> None:
+    append(copy / edited)
+    assert code_version.__wrapped__(copy, "patching.tissue.otsu") != key
 
 
 def test_another_detector_has_another_key(tmp_path: Path) -> None:
-    def key(method: str) -> str:
+    def key_by(method: str) -> str:
         settings = TileSettings(patch={"size": 8, "downsample": 1}, tissue={"method": method}, classes={})
         row = SlideRow("s", "p", (tmp_path / "s.tif",), label=1)
         return key_of(SlideTask(row, "f", settings, Folders(tmp_path, tmp_path, tmp_path)))
 
-    assert len({key(name) for name in ("otsu", "triangle", "all")}) == 3
+    assert len({key_by(name) for name in ("otsu", "triangle", "all")}) == 3
     assert len({code_version(PACKAGE, f"patching.tissue.{name}") for name in ("otsu", "triangle")}) == 2

@@ -1,5 +1,7 @@
 """Simulated slides whose tissue is known, for tests of detectors. Wider than high, nothing symmetric."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -10,6 +12,11 @@ HEIGHT, WIDTH = 240, 340
 
 def blobs(share: float, *, height: int = HEIGHT, width: int = WIDTH, seed: int = 3) -> Mask:
     """Soft-edged regions of this share of the image; little is one region."""
+    return _blobs(share, height, width, seed).copy()
+
+
+@cache
+def _blobs(share: float, height: int, width: int, seed: int) -> Mask:
     y, x = np.mgrid[:height, :width]
     field = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((height, width)), 16)
     if share < 0.05:
@@ -18,7 +25,12 @@ def blobs(share: float, *, height: int = HEIGHT, width: int = WIDTH, seed: int =
 
 
 def texture(mask_HW: Mask, seed: int) -> NDArray[np.float64]:
-    return np.exp(3 * ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(mask_HW.shape), 3))
+    return _texture(mask_HW.shape, seed).copy()
+
+
+@cache
+def _texture(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    return np.exp(3 * ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 3))
 
 
 def stained(
