@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import resource
 import shutil
 from collections import namedtuple

@@ -18,13 +18,13 @@ from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.cli import main
 from pipeline.cohort.duplicates import Twins
-from pipeline.config import Context, load_stage
+from pipeline.config import Context
 from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
 from pipeline.report.names import Names
 from pipeline.report.page import shown_panels
 from pipeline.report.panels import duplicates, verdict
-from pipeline.report.sources import ReportSettings, Sources, gather
+from pipeline.report.sources import Sources
 from pipeline.results.predictions import sound_runs
 from pipeline.results.verdict import estimable
 from pipeline.stages import report
@@ -191,7 +191,7 @@ def test_the_report_says_which_reference_it_left_out(finished_cohort: Context, t
         shutil.copytree(parent / "class_balanced-low", parent / "class_balanced-low-s2")
     for name in ("erm-low", "class_balanced-low-s2"):
         spoiled(context.paths.evaluation(name) / "predictions.parquet", "nan")
-    sources = gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+    sources = sources_of(context)
     assert [one.split(" ")[0] for one in sources.unread] == ["erm-low", "class_balanced-low-s2"]
     board = sources.boards["low"]
     assert {method.algorithm for method in board.methods} & {"erm", "gerne"} == {"gerne"}
@@ -211,7 +211,7 @@ def test_the_report_says_which_reference_it_left_out(finished_cohort: Context, t
         shutil.copytree(parent / "gerne-low", parent / "gerne-low-s2")
     spoiled(context.paths.evaluation("gerne-low-s2") / "predictions.parquet", "nan")
     with pytest.raises(ArtifactError, match="gerne-low-s2"):
-        gather(context, load_stage(context.configs, context.cohort, "report", ReportSettings))
+        sources_of(context)
 
 
 @pytest.mark.parametrize(
