@@ -28,7 +28,7 @@ from pipeline.report.slide_layers import slide_layers
 from pipeline.report.sources import Sources
 from pipeline.stages import report
 from pipeline.training.layout import TISSUE
-from tests.pipeline.reports import sources_of
+from tests.pipeline.reports import sources_of, undrawn
 
 BOUNDS = {"s-p03": [37, 11]}
 
@@ -298,7 +298,8 @@ def test_poor_predictions_are_told_in_words(change: str, sources: Sources) -> No
 
 
 def test_the_report_is_written_with_both_panels(explained_cohort: Context) -> None:
-    report.run(explained_cohort, Namespace())
+    with undrawn():
+        report.run(explained_cohort, Namespace())
     page = explained_cohort.paths.report.read_text(encoding="utf-8")
     folder = explained_cohort.paths.report.parent
     for link in set(re.findall(r'href="((?:gallery|slides)/[^"]*)"', page)):

@@ -19,6 +19,7 @@ from pipeline.report.page import render
 from pipeline.report.panels import provenance
 from pipeline.report.sources import Sources
 from tests.browsing import opened, violations
+from tests.pipeline.reports import undrawn
 from tests.pipeline.test_operating_point import expected_cells
 from tests.pipeline.test_operating_point import sources as sources
 
@@ -28,9 +29,10 @@ Check = Callable[[Any, Sources], None]
 
 @pytest.fixture(scope="module")
 def report(sources: Sources, finished_cohort: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole report, of a model whose probabilities differ."""
+    """The whole report, but for its plots, of a model whose probabilities differ."""
     path = tmp_path_factory.mktemp("rendered") / "report.html"
-    path.write_text(render(sources), encoding="utf-8")
+    with undrawn():
+        path.write_text(render(sources), encoding="utf-8")
     return path
 
 
