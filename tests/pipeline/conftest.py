@@ -13,6 +13,7 @@ import pytest
 import yaml
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from matplotlib.figure import Figure
 
 from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.cli import main
@@ -62,6 +63,12 @@ def read_once() -> Iterator[None]:
         patch.setattr(ScriptDirectory, "from_config", from_config)
         patch.setattr(jinja2.Environment, "compile", compile_)
         yield
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made, but neither laid out nor painted, which takes most of a second each."""
+    monkeypatch.setattr(Figure, "savefig", lambda _, target, **__: Path(target).write_bytes(b"\x89PNG"))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from pipeline.stages import sweep
 from pipeline.training import bench as attempts
 from pipeline.yaml_file import load_yaml
 
-QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"lowest": 0.01, "highest": 10.0, "points": 4, "pruning": [0.5, 0.9]}
 
 
@@ -77,7 +77,7 @@ class StubFit:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> StubFit:
+def stub(monkeypatch: pytest.MonkeyPatch, unpainted: None) -> StubFit:
     found = StubFit()
     monkeypatch.setattr(attempts, "fit", found)
     return found

@@ -35,7 +35,7 @@ from pipeline.tracking.trials import TrialStore
 from pipeline.training import bench as attempts
 from pipeline.yaml_file import load_yaml
 
-QUICK = {"epochs": 1, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
+QUICK = {"epochs": 0.3, "backbone": "densenet_slim", "device": "cpu", "minimum_validation_patches": 1}
 SMALL = {"trials": 4, "startup": 2}
 
 
@@ -86,7 +86,7 @@ class StubFit:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> StubFit:
+def stub(monkeypatch: pytest.MonkeyPatch, unpainted: None) -> StubFit:
     """Trains nothing, and logs nothing to MLflow, which takes a second to connect."""
     found = StubFit()
     monkeypatch.setattr(attempts, "fit", found)
