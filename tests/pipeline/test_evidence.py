@@ -10,8 +10,9 @@ import yaml
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
-from pipeline.config import Context
+from pipeline.config import Context, load_stage
 from pipeline.report.evidence import load_evidence
+from pipeline.report.sources import ReportSettings
 from pipeline.results.runs import identity, listed_runs
 from pipeline.yaml_file import load_yaml
 
@@ -21,6 +22,10 @@ def cohort(finished_cohort: Context, tmp_path: Path) -> Context:
     """The finished cohort, to be changed."""
     shutil.copytree(finished_cohort.paths.root, tmp_path, dirs_exist_ok=True)
     return Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
+
+
+def judging(context: Context) -> ReportSettings:
+    return load_stage(context.configs, context.cohort, "report", ReportSettings)
 
 
 def test_every_listed_run_of_the_present_data_counts(cohort: Context) -> None:
@@ -35,7 +40,7 @@ def test_a_run_that_is_not_listed_any_more_is_left_out(
     with caplog.at_level(logging.WARNING):
         assert listed_runs(cohort) == ("erm-high", "erm-low", "gerne-high", "gerne-low")
     assert "class_balanced-low is left out" in caplog.text
-    assert {run.algorithm for run in load_evidence(cohort, ()).runs} == {"erm", "gerne"}
+    assert {run.algorithm for run in load_evidence(cohort, judging(cohort)).runs} == {"erm", "gerne"}
 
 
 def test_other_seeds_are_no_runs_of_their_own(cohort: Context, caplog: pytest.LogCaptureFixture) -> None:
@@ -61,8 +66,8 @@ def test_runs_of_a_threshold_that_is_gone_are_left_out(cohort: Context) -> None:
 
 
 def test_only_its_own_generated_slides_make_a_cohort_a_phantom(cohort: Context) -> None:
-    assert load_evidence(cohort, ()).is_phantom
+    assert load_evidence(cohort, judging(cohort)).is_phantom
     # Someone's own cohort, made from a copy of the phantom's file.
     file = cohort.configs / "cohorts" / f"{cohort.cohort}.yaml"
     file.write_text(yaml.safe_dump(load_yaml(file) | {"manifest": "../slides/slides.csv"}))
-    assert not load_evidence(cohort, ()).is_phantom
+    assert not load_evidence(cohort, judging(cohort)).is_phantom
