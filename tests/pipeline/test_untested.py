@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from models.networks.card import DecisionCard
-from models.networks.checkpoint import load_card, load_classifier
+from models.networks.card_file import load_card
+from models.networks.checkpoint import load_classifier
 from models.networks.decision import verdicts
 from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
