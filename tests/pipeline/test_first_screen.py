@@ -24,9 +24,9 @@ from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Sources
 from pipeline.report.summary import GroupErrors, cares_of, errors_of, evidence_lines, sentence, values
 from pipeline.results.answers import answer
-from tests.pipeline.test_report import another_seed, sources_of, write_study
+from tests.pipeline.reports import sources_of
+from tests.pipeline.test_report import another_seed, write_study
 from tests.pipeline.test_report import cohort as cohort
-from tests.pipeline.test_report import sources as sources
 
 WEAK, FINE, UNKNOWN = 0.4, 0.7, math.nan
 STATES = {"w": WEAK, "f": FINE, ".": UNKNOWN}
