@@ -4,18 +4,14 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from patching.damage import DAMAGE
 from patching.errors import ArtifactError
-from patching.sealing import CHECKSUM, HandOver, damaged, is_intact, sealed
 
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
@@ -24,7 +20,6 @@ _NUMBERS = ("label", "mpp", "width", "height")
 """Of the columns of artifacts.SLIDES those that hold numbers."""
 
 MissingT = TypeVar("MissingT")
-ResultT = TypeVar("ResultT")
 
 
 def read_table(path: Path, columns: tuple[str, ...], stage: str, *, numbers: bool = False) -> pd.DataFrame:
@@ -41,10 +36,18 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str, *, numbers: boo
     Raises:
         ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
     """
+    _require(path, stage)
     if path.suffix == ".parquet":
-        table = _opened(path, stage, pd.read_parquet, page_checksum_verification=True)
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # what pyarrow makes of a damaged file
+            raise ArtifactError(
+                has=f"{path}, which is damaged ({str(error).splitlines()[0]})",
+                needs="a whole parquet file",
+                do=f"run `evenpatch {stage}` again",
+            ) from error
     else:
-        table = _with_numbers(_opened(path, stage, read_csv), path, stage, None if numbers else _NUMBERS)
+        table = _with_numbers(read_csv(path), path, stage, None if numbers else _NUMBERS)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ArtifactError(
@@ -70,49 +73,42 @@ def _with_numbers(table: pd.DataFrame, path: Path, stage: str, names: Sequence[s
     try:
         return table.assign(**{name: pd.to_numeric(table[name]) for name in wanted})
     except ValueError as error:
-        raise damaged(path, stage, f"no numbers in {', '.join(wanted)}: {error}") from error
-
-
-def read_metadata(path: Path, stage: str) -> dict[bytes, bytes]:
-    """What a parquet hand-over tells beside its columns.
-
-    Raises:
-        ArtifactError: the file is missing or damaged.
-    """
-    return _opened(path, stage, pq.read_schema).metadata or {}
+        raise ArtifactError(
+            has=f"{path}: {error}",
+            needs=f"numbers in {', '.join(wanted)}",
+            do=f"run `evenpatch {stage}` again",
+        ) from error
 
 
 def read_json(path: Path, stage: str) -> dict[str, Any]:
-    """Read a JSON mapping written by a stage; whoever asks for a key that it lacks gets an ArtifactError.
+    """Read a JSON mapping written by a stage.
 
     Raises:
-        ArtifactError: no such file, not a JSON mapping, or another one than was written.
+        ArtifactError: no such file, or not a JSON mapping.
     """
-    text = _opened(path, stage, Path.read_bytes)
+    _require(path, stage)
     try:
-        content = json.loads(text, object_hook=lambda found: HandOver(found, str(path), stage))
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, stage, str(error)) from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(
+            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
+        ) from error
     if not isinstance(content, dict):
-        raise damaged(path, stage, f"a {type(content).__name__} at the top, and no mapping")
-    if not is_intact(content):
-        raise damaged(path, stage, "its checksum is of another content")
-    content.pop(CHECKSUM, None)
+        raise ArtifactError(
+            has=f"{path} with a {type(content).__name__} at the top",
+            needs="a mapping",
+            do=f"run `evenpatch {stage}` again",
+        )
     return content
 
 
-def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object) -> ResultT:
-    """What a library reads from a hand-over."""
+def _require(path: Path, stage: str) -> None:
     if not path.is_file():
         raise ArtifactError(
             has=f"no file {path}",
             needs=f"the output of `evenpatch {stage}`",
             do=f"run `evenpatch {stage}`, or `dvc repro`",
         )
-    try:
-        return call(path, **how)
-    except (*DAMAGE, MemoryError, pa.ArrowException) as error:
-        raise damaged(path, stage, f"{str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
 def file_fingerprint(paths: Sequence[Path]) -> str:
@@ -133,29 +129,16 @@ def finite_or(value: float, missing: MissingT) -> float | MissingT:
     return float(value) if math.isfinite(value) else missing
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, seal: bool = True) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON mapping, whole or not at all.
-
-    Args:
-        path: the file.
-        content: the mapping.
-        seal: whether a checksum is added to it, by which `read_json` knows damage; not to what other programs
-            expect in a form of their own.
 
     Raises:
         ValueError: a figure is NaN or infinite, for which JSON has no word.
     """
-    told = sealed(content) if seal else content
     with replacing(path) as part:
         part.write_text(
-            json.dumps(told, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-
-
-def write_parquet(path: Path, table: pd.DataFrame, **how: Any) -> None:
-    """Write a table whole or not at all, with the checksums by which `read_table` knows damage."""
-    with replacing(path) as part:
-        table.to_parquet(part, index=False, engine="pyarrow", write_page_checksum=True, **how)
 
 
 @contextmanager

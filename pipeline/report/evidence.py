@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from models.data.splitting import TEST
+from patching.errors import ArtifactError
 from patching.geometry import Location
-from pipeline.artifacts import EXCLUDED, SLIDES, Paths, name_parts
+from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths, name_parts
 from pipeline.cohort.duplicates import Twins, twins_of
 from pipeline.cohort.flow import read_listed
 from pipeline.config import (
@@ -22,7 +23,6 @@ from pipeline.config import (
     stage_mapping,
 )
 from pipeline.files import read_json, read_table
-from pipeline.patch_tables import read_index, read_splits, with_splits
 from pipeline.results.predictions import sound_runs
 from pipeline.results.runs import listed_runs
 from pipeline.results.terms import JudgingSettings
@@ -128,9 +128,9 @@ def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
     """
     paths, cohort = context.paths, load_cohort(context.configs, context.cohort)
     require_slides(cohort, context.cohort, "the report")
-    splits = read_splits(paths)
+    splits = read_table(paths.splits, SPLITS, "split")
     slides = read_table(paths.slides, SLIDES, "ingest")
-    index = with_splits(read_index(paths), splits)
+    index = with_splits(read_table(paths.index, INDEX, "tile"), splits)
     excluded = [
         read_table(path, EXCLUDED, stage)
         for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
@@ -168,3 +168,22 @@ def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
             for run in runs
         },
     )
+
+
+def with_splits(index: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """The patch index with every patient's split.
+
+    Raises:
+        ArtifactError: a patient in two splits, or in none.
+    """
+    doubled = splits.loc[splits["patient_id"].duplicated(), "patient_id"]
+    unknown = sorted(set(index["patient_id"]) - set(splits["patient_id"]))
+    wrong = [f"patient {name!r} in more than one row" for name in doubled.unique()[:_NAMED]]
+    wrong += [f"no split of patient {name!r}" for name in unknown[:_NAMED]]
+    if wrong:
+        raise ArtifactError(
+            has=f"splits.csv with {'; '.join(wrong)}",
+            needs="one split of every patient, or patients are tested whom a model was trained on",
+            do="run `evenpatch split` again, and what follows it",
+        )
+    return index.merge(splits, on="patient_id", validate="m:1")

@@ -23,7 +23,7 @@ from pipeline.explain.handover import FACTS, SLIDES_FILE, TABLE
 from pipeline.explain.making import Gallery
 from pipeline.explain.settings import ExplainSettings
 from pipeline.explain.subject import fingerprints_of, subject_of
-from pipeline.files import replacing_folder, write_json, write_parquet
+from pipeline.files import replacing_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing_folder(paths.explained) as part:
         with deterministic(device):
             table, meaning, found = gallery.write(part, slides, classes)
-        write_parquet(part / TABLE, table)
+        table.to_parquet(part / TABLE, index=False)
         write_json(part / SLIDES_FILE, found)
         write_json(
             part / FACTS,

@@ -10,10 +10,9 @@ import logging
 import pandas as pd
 
 from models.data.splitting import TEST, SplitSettings, assign_splits, label_patients, patients_table
-from pipeline.artifacts import SLIDES
+from pipeline.artifacts import INDEX, SLIDES
 from pipeline.config import Context, load_stage
 from pipeline.files import read_table, replacing
-from pipeline.patch_tables import read_index
 from pipeline.training.fixed import fixed_of
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     settings = load_stage(context.configs, context.cohort, "split", SplitSettings, fold=options.fold)
     slides = read_table(context.paths.slides, SLIDES, "ingest")
-    patches = read_index(context.paths)
+    patches = read_table(context.paths.index, INDEX, "tile")
     patients = patients_table(patches, fixed_of(slides))
     splits = assign_splits(patients, settings)
     with replacing(context.paths.splits) as part:

@@ -17,7 +17,7 @@ import pandas as pd
 from rich.progress import track
 
 from models.data.splitting import TEST
-from models.networks.card_file import CARD, WEIGHTS, load_card
+from models.networks.checkpoint import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
 from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
