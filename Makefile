@@ -54,8 +54,8 @@ benchmark-predict: $(READY) ## what predict costs beside its decoder and network
 benchmark-decisions: $(READY) ## how stable a fitted decision is beside a search on a grid (ARGS="--cells ... --index ...": on a study)
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
-benchmark-faults: $(READY) ## spoiled inputs, kills and full disks: make benchmark-faults [PART=mutate|kill|disk-full|predict-kill|predict-disk-full]
-	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full predict-kill predict-disk-full; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
+benchmark-faults: $(READY) ## spoiled inputs and tables, kills, full disks, two at once: make benchmark-faults [PART=mutate|kill|disk-full|predict-kill|predict-disk-full|tables|two|moves]
+	$(if $(PART),$(BIN)/python -m benchmarks.faults $(PART),for part in mutate kill disk-full predict-kill predict-disk-full tables two moves; do $(BIN)/python -m benchmarks.faults $$part || exit 1; done)
 
 benchmark-intervals: $(READY) ## simulate how often intervals hold the truth, some minutes on one core (ARGS="--quick", ...)
 	$(BIN)/python -m benchmarks.intervals $(ARGS)

@@ -24,6 +24,7 @@ WORDS = {
     "pipeline.intervention": "test patches with tissue removed or added, and what models then say",
     "pipeline.tables": "figures as text, HTML, JSON",
     "pipeline.explain": "patches under the lens",
+    "pipeline.checks": "what verify finds",
     "pipeline.cards": "models and data in words",
     "pipeline.results": "the engine: from predictions to figures with intervals",
     "pipeline.training": "what trainings get",
@@ -36,6 +37,7 @@ WORDS = {
     "pipeline.artifacts": "every path",
     "pipeline.files": "whole or not at all",
     "pipeline.locks": "one writer, or readers",
+    "pipeline.patch_tables": "patches, checked",
     "pipeline.workspace": "where paths lead",
     "pipeline.flattening": "nested to flat",
     "pipeline.defaults": "what is shipped",
@@ -66,6 +68,7 @@ WORDS = {
     "patching.grid": "where patches lie",
     "patching.resample": "averages over areas",
     "patching.geometry": "Location, Size, Mpp",
+    "patching.sealing": "checksums in JSON",
     "patching.errors": "has, needs, do",
 }
 """What a room is for, in as few words as fit."""

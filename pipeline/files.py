@@ -4,14 +4,18 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from patching.damage import DAMAGE
 from patching.errors import ArtifactError
+from patching.sealing import CHECKSUM, HandOver, checksum, damaged, is_intact, sealed
 
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
@@ -19,10 +23,21 @@ NOT_ESTIMABLE = "not estimable"
 _NUMBERS = ("label", "mpp", "width", "height")
 """Of the columns of artifacts.SLIDES those that hold numbers."""
 
+_RECORDED = "files"
+"""Key of a record for the checksums of files that were written with it."""
+
 MissingT = TypeVar("MissingT")
+ResultT = TypeVar("ResultT")
 
 
-def read_table(path: Path, columns: tuple[str, ...], stage: str, *, numbers: bool = False) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    columns: tuple[str, ...],
+    stage: str,
+    *,
+    numbers: bool = False,
+    record: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Read a CSV or parquet hand-over and check its columns.
 
     Identifiers and the cohort's own columns stay text: a slide called `007` or `NA` keeps its name.
@@ -32,22 +47,17 @@ def read_table(path: Path, columns: tuple[str, ...], stage: str, *, numbers: boo
         columns: those that it must have.
         stage: that writes it, for errors.
         numbers: whether a CSV holds nothing but numbers.
+        record: what the stage wrote beside it, with its checksum (`checksums`).
 
     Raises:
         ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
     """
-    _require(path, stage)
+    if record is not None and path.is_file():
+        require_recorded(path, stage, record)
     if path.suffix == ".parquet":
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError) as error:  # what pyarrow makes of a damaged file
-            raise ArtifactError(
-                has=f"{path}, which is damaged ({str(error).splitlines()[0]})",
-                needs="a whole parquet file",
-                do=f"run `evenpatch {stage}` again",
-            ) from error
+        table = _opened(path, stage, pd.read_parquet, page_checksum_verification=True)
     else:
-        table = _with_numbers(read_csv(path), path, stage, None if numbers else _NUMBERS)
+        table = _with_numbers(_opened(path, stage, read_csv), path, stage, None if numbers else _NUMBERS)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ArtifactError(
@@ -73,42 +83,72 @@ def _with_numbers(table: pd.DataFrame, path: Path, stage: str, names: Sequence[s
     try:
         return table.assign(**{name: pd.to_numeric(table[name]) for name in wanted})
     except ValueError as error:
-        raise ArtifactError(
-            has=f"{path}: {error}",
-            needs=f"numbers in {', '.join(wanted)}",
-            do=f"run `evenpatch {stage}` again",
-        ) from error
+        raise damaged(path, stage, f"no numbers in {', '.join(wanted)}: {error}") from error
 
 
-def read_json(path: Path, stage: str) -> dict[str, Any]:
-    """Read a JSON mapping written by a stage.
+def read_metadata(path: Path, stage: str) -> dict[bytes, bytes]:
+    """What a parquet hand-over tells beside its columns.
 
     Raises:
-        ArtifactError: no such file, or not a JSON mapping.
+        ArtifactError: the file is missing or damaged.
     """
-    _require(path, stage)
+    return _opened(path, stage, pq.read_schema).metadata or {}
+
+
+def read_json(path: Path, stage: str, *, seal: bool = False) -> dict[str, Any]:
+    """Read a JSON mapping written by a stage; whoever asks for a key that it lacks gets an ArtifactError.
+
+    Args:
+        path: the file.
+        stage: that writes it, for errors.
+        seal: whether its checksum has to be there; earlier versions, and other programs, wrote none.
+
+    Raises:
+        ArtifactError: no such file, not a JSON mapping, or another one than was written.
+    """
+    text = _opened(path, stage, Path.read_bytes)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ArtifactError(
-            has=f"{path}: {error}", needs="valid JSON", do=f"run `evenpatch {stage}` again"
-        ) from error
+        content = json.loads(text, object_hook=lambda found: HandOver(found, str(path), stage))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, stage, str(error)) from error
     if not isinstance(content, dict):
-        raise ArtifactError(
-            has=f"{path} with a {type(content).__name__} at the top",
-            needs="a mapping",
-            do=f"run `evenpatch {stage}` again",
-        )
+        raise damaged(path, stage, f"a {type(content).__name__} at the top, and no mapping")
+    if seal and CHECKSUM not in content:
+        raise damaged(path, stage, "no checksum in it")
+    if not is_intact(content):
+        raise damaged(path, stage, "its checksum is of another content")
+    content.pop(CHECKSUM, None)
     return content
 
 
-def _require(path: Path, stage: str) -> None:
+def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object) -> ResultT:
+    """What a library reads from a hand-over."""
     if not path.is_file():
         raise ArtifactError(
             has=f"no file {path}",
             needs=f"the output of `evenpatch {stage}`",
             do=f"run `evenpatch {stage}`, or `dvc repro`",
         )
+    try:
+        return call(path, **how)
+    except (*DAMAGE, MemoryError, pa.ArrowException) as error:
+        raise damaged(path, stage, f"{str(error) or type(error).__name__}".splitlines()[0]) from error
+
+
+def checksums(*paths: Path) -> dict[str, dict[str, str]]:
+    """The entry of a record by which the files beside it are known again: CSV has no place for a checksum."""
+    return {_RECORDED: {path.name: checksum(path.read_bytes()) for path in paths}}
+
+
+def require_recorded(path: Path, stage: str, record: Mapping[str, Any]) -> None:
+    """Check a file against the checksum that a record beside it keeps, if it keeps one.
+
+    Raises:
+        ArtifactError: it is another file than was written.
+    """
+    told = record.get(_RECORDED, {}).get(path.name)
+    if told is not None and checksum(path.read_bytes()) != told:
+        raise damaged(path, stage, "another content than was written")
 
 
 def file_fingerprint(paths: Sequence[Path]) -> str:
@@ -129,16 +169,29 @@ def finite_or(value: float, missing: MissingT) -> float | MissingT:
     return float(value) if math.isfinite(value) else missing
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], *, seal: bool = True) -> None:
     """Write a JSON mapping, whole or not at all.
+
+    Args:
+        path: the file.
+        content: the mapping.
+        seal: whether a checksum is added to it, by which `read_json` knows damage; not to what other programs
+            expect in a form of their own.
 
     Raises:
         ValueError: a figure is NaN or infinite, for which JSON has no word.
     """
+    told = sealed(content) if seal else content
     with replacing(path) as part:
         part.write_text(
-            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(told, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+
+
+def write_parquet(path: Path, table: pd.DataFrame, **how: Any) -> None:
+    """Write a table whole or not at all, with the checksums by which `read_table` knows damage."""
+    with replacing(path) as part:
+        table.to_parquet(part, index=False, engine="pyarrow", write_page_checksum=True, **how)
 
 
 @contextmanager

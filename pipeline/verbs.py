@@ -94,8 +94,8 @@ VERBS = {
     ),
     "verify": Verb(
         "pipeline.stages.verify",
-        "check every chunk of the patch stores against its checksum",
-        reads=("data/cohort", "data/patches"),
+        "check that stores, tables and models are whole and agree",
+        reads=("data/cohort", *_TRAINED_ON, "data/statistics"),
     ),
     "split": Verb(
         "pipeline.stages.split",

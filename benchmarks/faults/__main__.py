@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.faults import disk_full, kill, mutate, predict
+from benchmarks.faults import disk_full, kill, moves, mutate, predict, tables, two
 from benchmarks.faults.exercise import EXERCISES
 from benchmarks.faults.results import write_results
 
@@ -15,6 +15,9 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, object]]] = {
     "disk-full": disk_full.run,
     "predict-kill": predict.kills,
     "predict-disk-full": predict.full_disks,
+    "tables": tables.run,
+    "two": two.run,
+    "moves": moves.run,
 }
 
 
@@ -30,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", choices=EXERCISES, help="mutate: this kind of files alone")
     parser.add_argument("--case", type=int, help="mutate: replay this one, with its traceback")
     parser.add_argument("--kills", type=int, default=50, help="kill, predict-kill: number of kills")
+    parser.add_argument("--times", type=int, default=10, help="two: of every pair")
     options = parser.parse_args(arguments)
     results = PARTS[options.part](options)
     if options.case is None:

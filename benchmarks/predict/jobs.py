@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.tiling import places
 from models.networks.card import ModelCard
-from models.networks.checkpoint import load_card
+from models.networks.card_file import load_card
 from patching.manifest import SlideRow
 from patching.survey.named_slides import find_slides
 from pipeline.cli import main

@@ -12,7 +12,7 @@ import mlflow
 from benchmarks.serving import __doc__ as description
 from benchmarks.serving.load import refused, under_load
 from benchmarks.serving.server import served
-from models.networks.checkpoint import load_card
+from models.networks.card_file import load_card
 from models.networks.decision import needs_tissue
 from pipeline.files import write_json
 from pipeline.tracking.connection import connect

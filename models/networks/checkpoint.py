@@ -1,22 +1,17 @@
 """A trained classifier on disk: weights in safetensors, everything else in JSON, no pickle."""
 
-import json
 from pathlib import Path
 
-from pydantic import ValidationError
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
-from models.networks.card import CARD_SCHEMA, ModelCard
+from models.networks.card import ModelCard
+from models.networks.card_file import CARD, WEIGHTS, card_and_weights, card_bytes, unusable
 from models.networks.classifier import Classifier
-from patching.errors import CheckpointError
-
-WEIGHTS = "model.safetensors"
-CARD = "model.json"
-_SAME_TISSUE = 3
-"""Schema since which tissue is found as now."""
+from patching.sealing import checksum
 
 
 def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> None:
@@ -27,28 +22,9 @@ def save_classifier(folder: Path, classifier: Classifier, card: ModelCard) -> No
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()}
     # Not `save_file`: its files are readable by their owner alone.
-    _write(folder / WEIGHTS, save(weights))
-    _write(folder / CARD, json.dumps(card.model_dump(mode="json"), indent=2).encode() + b"\n")
-
-
-def load_card(folder: Path) -> ModelCard:
-    """Read model.json.
-
-    Raises:
-        CheckpointError: missing, damaged, or of another version.
-    """
-    path = folder / CARD
-    try:
-        text = path.read_bytes()
-        content = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise _unusable(path, error) from error
-    _require_schema(path, content)
-    try:
-        # Not of the parsed content: JSON's lists stand for tuples.
-        return ModelCard.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        raise _unusable(path, error) from error
+    content = save(weights)
+    _write(folder / WEIGHTS, content)
+    _write(folder / CARD, card_bytes(card, checksum(content)))
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
@@ -57,45 +33,28 @@ def load_classifier(folder: Path) -> tuple[Classifier, ModelCard]:
     Raises:
         CheckpointError: a file is missing or damaged, or both are not of the same model.
     """
-    card = load_card(folder)
+    card, content = card_and_weights(folder)
     backbone = make_backbone(card.backbone, len(card.channels), len(card.classes), card.backbone_settings)
-    told = card.normalization
-    normalization = Normalization(told.transform, told.mean, told.std, told.raw_std)
+    scale = card.normalization
+    normalization = Normalization(scale.transform, scale.mean, scale.std, scale.raw_std)
     classifier = Classifier(backbone, normalization, test_time_symmetries=card.test_time_symmetries)
+    weights = _tensors(folder / WEIGHTS, content)
     try:
-        classifier.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise _unusable(folder / WEIGHTS, error) from error
+        classifier.load_state_dict(weights)
+    except RuntimeError as error:
+        raise unusable(folder / WEIGHTS, error) from error
     return classifier.eval(), card
 
 
-def _require_schema(path: Path, content: object) -> None:
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(found, int) or found == CARD_SCHEMA:
-        return
-    if found > CARD_SCHEMA:
-        why, do = "the one that this version reads", "use the version of evenpatch that wrote it"
-    elif found >= _SAME_TISSUE:
-        why = "a decision fitted on validation patients, which older models lack"
-        do = "run `evenpatch train` again"
-    else:
-        why = (
-            "tissue was found otherwise before, and new slides would show the model other tissue fractions "
-            "than its training did"
-        )
-        do = "run `evenpatch tile` and then `evenpatch train` again"
-    raise CheckpointError(has=f"{path} of schema {found}", needs=f"schema {CARD_SCHEMA}: {why}", do=do)
+def _tensors(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    try:
+        weights: dict[str, torch.Tensor] = load(content)
+    except SafetensorError as error:
+        raise unusable(path, error) from error
+    return weights
 
 
 def _write(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
-
-
-def _unusable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        has=f"{path}: {error}",
-        needs=f"{WEIGHTS} and {CARD} of one training",
-        do="run `evenpatch train` again, or copy both files together",
-    )

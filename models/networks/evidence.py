@@ -1,5 +1,6 @@
 """How well a trained model does, as far as is known: the content of evidence.json, which travels with it."""
 
+import json
 from pathlib import Path
 from typing import Literal, Self
 
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from models.networks.card import ModelCard
 from patching.errors import CheckpointError
+from patching.sealing import CHECKSUM, is_intact, sealed
 
 EVIDENCE = "evidence.json"
 STUDY, UNTESTED = "study", "none"
@@ -76,7 +78,8 @@ def save_evidence(folder: Path, evidence: Evidence) -> None:
     """Write evidence.json beside the weights, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{EVIDENCE}.part"
-    part.write_text(evidence.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    told = json.dumps(sealed(evidence.model_dump(mode="json")), indent=2, ensure_ascii=False)
+    part.write_text(told + "\n", encoding="utf-8")
     part.replace(folder / EVIDENCE)
 
 
@@ -88,10 +91,17 @@ def load_evidence(folder: Path, card: ModelCard) -> Evidence | None:
     """
     path = folder / EVIDENCE
     try:
-        evidence = Evidence.model_validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unusable(path, str(error)) from error
+    if not isinstance(content, dict) or not is_intact(content):
+        raise _unusable(path, "damaged: its checksum is of another content")
+    content.pop(CHECKSUM, None)
+    try:
+        evidence = Evidence.model_validate_json(json.dumps(content))
+    except ValidationError as error:
         raise _unusable(path, str(error)) from error
     layout = len(card.classes), len(card.attribute.names)
     for group in evidence.groups:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patching.disk_space import writing
-from patching.store.seals import MISSING, checksum, index_bytes, read_index
+from patching.store.seals import MISSING, checksum, index_bytes, read_index, unsealed
 
 _MOST_WRITTEN = 1024  # pieces that the system takes at once
 _SET_ASIDE = 2**24  # bytes: for less it costs more than it spares
@@ -96,8 +96,28 @@ def _after(chunks: Sequence[memoryview], done: int) -> Sequence[memoryview]:
 
 def is_whole(path: Path, chunks: int) -> bool:
     """Whether a shard's file is as long as its index says, and the index is undamaged."""
+    return _places(path, chunks) is not None
+
+
+def all_sealed(path: Path, chunks: int) -> bool:
+    """Whether a shard is whole, and every chunk in it what its checksum says."""
+    places = _places(path, chunks)
+    if places is None:
+        return False
+    with path.open("rb") as file:
+        for offset, length in places:
+            file.seek(offset)
+            if unsealed(file.read(length)) is None:
+                return False
+    return True
+
+
+def _places(path: Path, chunks: int) -> list[tuple[int, int]] | None:
+    """Offset and length of each chunk that a shard holds; None where it is damaged or cut off."""
     index_N2 = read_index(path, chunks)
     if index_N2 is None:
-        return False
-    ends_N = index_N2[index_N2[:, 0] != MISSING].sum(axis=1, dtype=np.uint64)
-    return int(ends_N.max(initial=0)) == path.stat().st_size - index_bytes(chunks)
+        return None
+    held_n2 = index_N2[index_N2[:, 0] != MISSING]
+    end = int(held_n2.sum(axis=1, dtype=np.uint64).max(initial=0))
+    whole = end == path.stat().st_size - index_bytes(chunks)
+    return [(int(offset), int(length)) for offset, length in held_n2] if whole else None

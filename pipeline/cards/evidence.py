@@ -13,9 +13,10 @@ from models.networks.decision import needs_tissue
 from models.networks.decision_words import briefly, decided_plainly, verdict_told
 from models.networks.evidence import STUDY, UNTESTED, Estimate, Evidence, GroupEvidence
 from models.networks.reliability import group_name, weak_groups
-from pipeline.artifacts import PREDICTIONS, Paths
+from pipeline.artifacts import Paths
 from pipeline.config import CohortFile
-from pipeline.files import read_json, read_table
+from pipeline.files import read_json
+from pipeline.patch_tables import read_predictions
 from pipeline.training.layout import GIVEN
 
 FIGURES = ("wga", "gba", "average", "worst_class", "auroc")
@@ -47,7 +48,7 @@ def gathered_evidence(paths: Paths, name: str, card: ModelCard, cohort: CohortFi
     figures = {key: _estimate(tested, key, tested[key]) for key in FIGURES}
     groups = _groups(tested, card)
     if len(card.classes) == 2:
-        predictions = read_table(paths.evaluation(name) / "predictions.parquet", PREDICTIONS, "evaluate")
+        predictions = read_predictions(paths.evaluation(name))
         of_test = predictions[predictions["split"] == TEST]
         figures[_BRIER] = Estimate(value=_brier(of_test))
         if not decided_plainly(card.decision):

@@ -3,11 +3,10 @@
 import shlex
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from models.networks.card import ModelCard
+from models.networks.card_file import load_card
 from models.networks.evidence import Evidence
-from patching.errors import ArtifactError
+from patching.errors import ArtifactError, CheckpointError
 from pipeline.artifacts import Paths
 from pipeline.cards.markdown import code, listed, page, section, table, text
 from pipeline.cards.words import decided, fed, figures
@@ -21,13 +20,10 @@ def read_card(paths: Paths, name: str) -> ModelCard:
     Raises:
         ArtifactError: missing, or of another version.
     """
-    path = paths.training(name) / "model.json"
     try:
-        return ModelCard.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ArtifactError(
-            has=f"{path}: {str(error).splitlines()[0]}", needs="a model of this version", do="train again"
-        ) from error
+        return load_card(paths.training(name))
+    except CheckpointError as error:
+        raise ArtifactError(has=error.has.splitlines()[0], needs=error.needs, do=error.do) from error
 
 
 def model_card(

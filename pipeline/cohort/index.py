@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from patching.manifest import SlideRow
 from patching.store.reading import PatchStore
 from pipeline.artifacts import INDEX, Paths
-from pipeline.files import replacing, write_json
+from pipeline.files import checksums, write_json, write_parquet
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
@@ -26,12 +26,12 @@ def write_index(paths: Paths, rows: Sequence[SlideRow], stores: Mapping[str, Pat
     stored = [row for row in rows if row.slide_id in stores]
     index = patch_index([stores[row.slide_id] for row in stored], [row.patient_id for row in stored])
     index = index.sort_values(["slide_id", "y", "x"], kind="stable")
-    with replacing(paths.index) as part:
-        index.to_parquet(part, index=False, engine="pyarrow")
+    write_parquet(paths.index, index)
     failed = {row.slide_id for row in rows} - set(stores)
     summary = summarize(index, [row.slide_id for row in rows], failed, stores.values())
     _tell(summary)
-    write_json(paths.patches / "summary.json", summary)
+    excluded = checksums(paths.tile_excluded) if paths.tile_excluded.is_file() else {}
+    write_json(paths.patches / "summary.json", {**summary, **excluded})
     return index
 
 

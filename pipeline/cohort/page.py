@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from patching.pictures.contact_sheet import draw_contact_sheet
 from patching.pictures.drawing import write_picture
 from patching.store.reading import PatchStore, StoreAttributes
-from pipeline.artifacts import EXCLUDED, Paths
+from pipeline.artifacts import Paths
 from pipeline.cohort.contact_sheets import sheet_group
 from pipeline.cohort.index import dropped_places, incomplete, told
 from pipeline.cohort.quality import quality_rows
-from pipeline.files import read_table, replacing
+from pipeline.files import replacing
 from pipeline.look.html import jpeg_uri, make_environment, small_picture
+from pipeline.patch_tables import read_excluded
 
 SHEET = "sheets/labels.png"
 LABELS = (("tumor", 1), ("non-tumor", 0))
@@ -39,7 +40,7 @@ def write_cohort_page(paths: Paths, index: pd.DataFrame, stores: Mapping[str, Pa
         index: the patch index, with or without quality columns.
         stores: every slide that was tiled, by slide_id.
     """
-    excluded = _excluded(paths)
+    excluded = read_excluded(paths)
     page = (
         make_environment("pipeline.cohort")
         .get_template("cohort_page.html")
@@ -85,12 +86,6 @@ def _shares(fraction_N: pd.Series) -> NDArray[np.float64]:
     counts = np.histogram(fraction_N.to_numpy(np.float64), bins=_BINS, range=(0, 1))[0].astype(np.float64)
     share: NDArray[np.float64] = counts / max(1.0, counts.sum())
     return share
-
-
-def _excluded(paths: Paths) -> pd.DataFrame:
-    files = ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
-    tables = [read_table(path, EXCLUDED, stage) for path, stage in files if path.is_file()]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(EXCLUDED))
 
 
 def _facts(

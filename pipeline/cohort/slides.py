@@ -8,6 +8,7 @@ from pathlib import Path
 from patching.manifest import SlideRow, read_manifest
 from patching.readers.zarr.files import Source, is_url
 from pipeline.artifacts import Paths
+from pipeline.patch_tables import read_slides
 from pipeline.workspace import located
 
 
@@ -25,7 +26,12 @@ def manifest_rows(manifest: str, root: Path) -> tuple[SlideRow, ...]:
 
 
 def ingested_rows(paths: Paths, *, patients: bool = True) -> tuple[SlideRow, ...]:
-    """The same of the table that ingest wrote."""
+    """The same of the table that ingest wrote.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    read_slides(paths)
     return read_manifest(paths.slides, Path(), patients=patients)
 
 

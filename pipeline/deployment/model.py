@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from models.networks.card import ModelCard
-from models.networks.checkpoint import CARD, WEIGHTS, load_card
+from models.networks.card_file import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, load_evidence
 from models.networks.fitting import survey_settings, trained_spec
 from patching.errors import CheckpointError

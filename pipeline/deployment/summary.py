@@ -128,7 +128,7 @@ def tumor_and_tissue(prediction: SlidePrediction, grid: HeatGrid) -> tuple[float
 
 def write_summary(summary: SlideSummary, folder: Path) -> None:
     """Write summary.json, whole or not at all."""
-    write_json(folder / SUMMARY, summary.model_dump(mode="json"))
+    write_json(folder / SUMMARY, summary.model_dump(mode="json"), seal=False)
 
 
 def read_summary(folder: Path) -> SlideSummary:

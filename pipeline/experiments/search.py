@@ -16,6 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from models.groups import TrainGroups, TrainLabels
+from patching.damage import DAMAGE, in_words
+from patching.errors import ArtifactError
 from pipeline.experiments.beta_range import beta_at, largest_beta
 from pipeline.experiments.search_space import Range, TuneSettings
 
@@ -56,12 +58,19 @@ class Search:
         self.identity, self.settings = identity, settings
         journal.parent.mkdir(parents=True, exist_ok=True)
         _mend(journal)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        self._study = optuna.create_study(
-            storage=storage, study_name=identity, direction="maximize", load_if_exists=True
-        )
-        others = set(optuna.get_all_study_names(storage)) - {identity}
-        studies = [optuna.load_study(study_name=name, storage=storage) for name in others]
+        try:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+            self._study = optuna.create_study(
+                storage=storage, study_name=identity, direction="maximize", load_if_exists=True
+            )
+            others = set(optuna.get_all_study_names(storage)) - {identity}
+            studies = [optuna.load_study(study_name=name, storage=storage) for name in others]
+        except DAMAGE as error:
+            raise ArtifactError(
+                has=f"{journal}, which is damaged ({in_words(error).splitlines()[0]})",
+                needs="the journal of the search's trials",
+                do="set it aside and run `evenpatch tune` again: the search begins anew",
+            ) from error
         self.earlier = sum(len(_recorded(each)) for each in studies)
         """Finished and failed trials of other settings or data in the same journal."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

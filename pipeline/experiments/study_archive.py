@@ -20,7 +20,7 @@ from models.data.attributes import LAYOUT
 from models.data.splitting import TEST, VALIDATION
 from patching.errors import ArtifactError, ConfigError
 from pipeline.experiments.study_cells import Cell, is_done
-from pipeline.files import replacing, write_json
+from pipeline.files import read_json, read_table, replacing, write_json, write_parquet
 from pipeline.results.studied import CELL
 
 _RECORDS = b"evenpatch.cells"
@@ -57,11 +57,11 @@ def archive(store: Path, folder: Path, cells: Sequence[Cell], index: pd.DataFram
     written = 0
     for path, own in _by_file(store, cells).items():
         done = [cell for cell in own if is_done(folder, cell)]
-        records = {cell.name: _record(folder, cell) for cell in done}
+        records = {cell.name: read_json(folder / f"{cell.name}.json", "study") for cell in done}
         if not records or records == _archived(path):
             continue
         tables = [folder / f"{cell.name}.parquet" for cell in done]
-        parts = [_slim(pd.read_parquet(table), place) for table in tables if table.is_file()]
+        parts = [_slim(read_table(table, (), "study"), place) for table in tables if table.is_file()]
         rows = pd.concat(parts) if parts else pd.DataFrame(columns=["fold", "tested", "place", "logit"])
         table = pa.Table.from_pandas(rows, preserve_index=False)
         table = table.replace_schema_metadata({_RECORDS: json.dumps(records).encode()})
@@ -72,6 +72,7 @@ def archive(store: Path, folder: Path, cells: Sequence[Cell], index: pd.DataFram
                 part,
                 compression="zstd",
                 use_dictionary=False,
+                write_page_checksum=True,
                 column_encoding={"place": "DELTA_BINARY_PACKED", "logit": "BYTE_STREAM_SPLIT"},
             )
         written += 1
@@ -102,8 +103,7 @@ def restore(store: Path, folder: Path, cells: Sequence[Cell], index: pd.DataFram
                 if own.empty:
                     raise _damaged(path, f"nothing of {cell.name}")
                 table = _whole(cell, record, own, index)
-                with replacing(folder / f"{cell.name}.parquet") as part:
-                    table.to_parquet(part, index=False, compression="zstd")
+                write_parquet(folder / f"{cell.name}.parquet", table, compression="zstd")
             write_json(folder / f"{cell.name}.json", record)
             found += 1
     return found
@@ -115,11 +115,6 @@ def _by_file(store: Path, cells: Sequence[Cell]) -> dict[Path, list[Cell]]:
         name = f"{cell.algorithm}-{cell.threshold}-r{cell.repeat}.parquet"
         found.setdefault(store / name, []).append(cell)
     return found
-
-
-def _record(folder: Path, cell: Cell) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8"))
-    return content
 
 
 def _archived(path: Path) -> dict[str, dict[str, Any]]:
@@ -135,9 +130,9 @@ def _archived(path: Path) -> dict[str, dict[str, Any]]:
 
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        return read_table(path, (), "study")
+    except ArtifactError as error:
+        raise _damaged(path, error.has) from error
 
 
 def _damaged(path: Path, error: Exception | str) -> ArtifactError:

@@ -1,6 +1,6 @@
 """The trainings of a study: what decides each, and its files."""
 
-import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -22,12 +22,12 @@ from models.training.attempts import FitResult
 from models.training.fit import fit, fit_each
 from models.training.making import checked_settings, sees_attributes
 from models.training.setup import Setup
-from patching.errors import AlgorithmError, ConfigError, DivergenceError, EmptyGroupError
+from patching.errors import AlgorithmError, ArtifactError, ConfigError, DivergenceError, EmptyGroupError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_algorithm, load_stage
 from pipeline.experiments.study_files import StudySettings
 from pipeline.experiments.study_folds import fold_table
-from pipeline.files import finite_or, replacing, write_json
+from pipeline.files import finite_or, read_json, read_table, write_json, write_parquet
 from pipeline.results.studied import CELL
 from pipeline.training.bench import DECISIVE
 from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
@@ -35,6 +35,7 @@ from pipeline.training.patches import gathered
 from pipeline.training.settings import TrainStage
 from pipeline.training.thresholds import AttributeSettings
 
+logger = logging.getLogger(__name__)
 _DIGITS = 3
 """Decimals of a logit that are kept: more tell no patch from another, and triple the files."""
 _SMALLEST = 10.0**-_DIGITS  # A logit and its class always agree: what is nearer to 0 is kept as this.
@@ -125,9 +126,16 @@ def is_done(folder: Path, cell: Cell) -> bool:
     record, table = folder / f"{cell.name}.json", folder / f"{cell.name}.parquet"
     if not record.is_file():
         return False
-    content = json.loads(record.read_text(encoding="utf-8"))
-    known: bool = content["fingerprint"] == cell.fingerprint
-    return known and (table.is_file() or bool(content.get("failure")))
+    try:
+        content = read_json(record, "study")
+        if content["fingerprint"] != cell.fingerprint:
+            return False
+        if not content.get("failure"):
+            read_table(table, CELL, "study")
+    except ArtifactError as error:
+        logger.warning("%s is trained anew: %s", cell.name, error.has)
+        return False
+    return True
 
 
 def trainings(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
@@ -178,8 +186,7 @@ def train_cells(paths: Paths, folder: Path, cells: Sequence[Cell]) -> tuple[str,
             _predicted(cell, of_fold[of_fold["split"] == part], result, patches)
             for part, patches in ((VALIDATION, validation), (TEST, test))
         ]
-        with replacing(folder / f"{cell.name}.parquet") as part_file:
-            pd.concat(parts)[list(CELL)].to_parquet(part_file, index=False, compression="zstd")
+        write_parquet(folder / f"{cell.name}.parquet", pd.concat(parts)[list(CELL)], compression="zstd")
         _write_record(folder, cell, {"tissue_fraction_above": value, **_outcome(result)})
     return tuple(cell.name for cell in cells)
 

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from models.metrics.intervals import Interval
 from pipeline.config import Context, Settings
-from pipeline.files import replacing, write_json
+from pipeline.files import replacing, write_json, write_parquet
 from pipeline.results.figures import Scoreboard
 from pipeline.results.runs import study_fingerprints
 from pipeline.results.verdict import interval_record
@@ -118,8 +118,7 @@ def write(
     # Neither may stand beside the other's predecessor: without predictions a study is not finished.
     (folder / "predictions.parquet").unlink(missing_ok=True)
     write_json(folder / "study.json", content)
-    with replacing(folder / "predictions.parquet") as part:
-        predictions.to_parquet(part, index=False)
+    write_parquet(folder / "predictions.parquet", predictions)
     with replacing(folder / "table.md") as part:
         part.write_text(markdown(page), encoding="utf-8")
     names = {method.algorithm: method.name for board in boards for method in board.methods}

@@ -7,8 +7,8 @@ import pandas as pd
 
 from models.data.attributes import ThresholdRule, attribute_table
 from models.data.splitting import SplitSettings, cross_validation_splits, patients_table
-from pipeline.artifacts import INDEX, Paths
-from pipeline.files import read_table
+from pipeline.artifacts import Paths
+from pipeline.patch_tables import read_index
 from pipeline.training.fixed import fixed_splits
 
 
@@ -31,7 +31,7 @@ def fold_table(
         GroupError: as `cross_validation_splits`.
         EmptyGroupError: a group without training patches.
     """
-    index = read_table(paths.index, INDEX, "tile")
+    index = read_index(paths)
     patients = patients_table(index, fixed_splits(paths))
     splits = cross_validation_splits(patients, SplitSettings.model_validate(split))
     table = index.merge(splits, on="patient_id", validate="m:1")

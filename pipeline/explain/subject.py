@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from models.data.splitting import TEST
-from pipeline.artifacts import INDEX, PREDICTIONS, Paths, name_parts, run_name
+from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context
-from pipeline.files import file_fingerprint, read_table
+from pipeline.files import file_fingerprint
+from pipeline.patch_tables import read_index, read_predictions
 from pipeline.results.runs import listed_runs
 from pipeline.results.terms import judging_of
 
@@ -47,8 +48,7 @@ def subject_of(context: Context) -> Explained:
 
 
 def _tested(paths: Paths, name: str) -> pd.DataFrame:
-    table = read_table(paths.evaluation(name) / "predictions.parquet", PREDICTIONS, "evaluate")
-    index = read_table(paths.index, INDEX, "tile").drop(columns="label")
+    table, index = read_predictions(paths.evaluation(name)), read_index(paths).drop(columns="label")
     tested = table[table["split"] == TEST].merge(index, on="patch_id", how="inner", validate="1:1")
     return tested.sort_values("patch_id", ignore_index=True)
 

@@ -1,5 +1,6 @@
 """Pictures of patches as tiling stored them: one intensity scale for all, the tissue outlined beside each."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from patching.store.reading import PatchStore, StoreAttributes
 from pipeline.look import patches as pictures
 from pipeline.look.html import jpeg_uri
 
+logger = logging.getLogger(__name__)
 _GAP = 4
 """Pixels between the patch and its outlined twin."""
 
@@ -68,7 +70,8 @@ def _loaded(path: Path, part: pd.DataFrame) -> list[_Stored]:
             _Stored(patch_id, image_HWC, _square_tissue(store, row), store.attributes)
             for patch_id, image_HWC, row in zip(part["patch_id"], images, places, strict=True)
         ]
-    except (StoreError, OSError):  # told by the page, which has no picture there
+    except (StoreError, OSError) as error:  # the page has no picture there, and says so
+        logger.warning("no pictures of %s: %s", path.name, error)
         return []
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from models.data.splitting import TEST
-from patching.errors import ArtifactError
 from patching.geometry import Location
-from pipeline.artifacts import EXCLUDED, INDEX, SLIDES, SPLITS, Paths, name_parts
+from pipeline.artifacts import Paths, name_parts
 from pipeline.cohort.duplicates import Twins, twins_of
 from pipeline.cohort.flow import read_listed
 from pipeline.config import (
@@ -23,6 +22,7 @@ from pipeline.config import (
     stage_mapping,
 )
 from pipeline.files import read_json, read_table
+from pipeline.patch_tables import read_excluded, read_index, read_slides, read_splits, with_splits
 from pipeline.results.predictions import sound_runs
 from pipeline.results.runs import listed_runs
 from pipeline.results.terms import JudgingSettings
@@ -31,6 +31,7 @@ from pipeline.workspace import located
 
 _NAMED = 3
 FRAME_UNKNOWN = "Where QuPath’s frame begins on these slides is not known: run evenpatch ingest again."
+HISTOGRAM = ("low", "high", "label", "count")
 HISTORY = ("step", "epoch", "train_loss", "validation_wga", "validation_gba")
 
 
@@ -128,21 +129,16 @@ def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
     """
     paths, cohort = context.paths, load_cohort(context.configs, context.cohort)
     require_slides(cohort, context.cohort, "the report")
-    splits = read_table(paths.splits, SPLITS, "split")
-    slides = read_table(paths.slides, SLIDES, "ingest")
-    index = with_splits(read_table(paths.index, INDEX, "tile"), splits)
-    excluded = [
-        read_table(path, EXCLUDED, stage)
-        for path, stage in ((paths.ingest_excluded, "ingest"), (paths.tile_excluded, "tile"))
-        if path.is_file()
-    ]
+    splits = read_splits(paths)
+    slides = read_slides(paths)
+    index = with_splits(read_index(paths), splits)
     rank = {algorithm: position for position, algorithm in enumerate(judging.names)}
     names = listed_runs(context)
     found, unread = sound_runs(context, names, judging.subject(name_parts(name)[:2] for name in names))
     runs = sorted(found, key=lambda run: (rank.get(run.algorithm, len(rank)), run.name))
     summary = paths.ingested / "summary.json"
     ingest = stage_mapping(context.configs, context.cohort, "ingest")
-    tiled = read_json(paths.patches / "summary.json", "tile")
+    tiled, groups = read_json(paths.patches / "summary.json", "tile"), read_json(paths.groups, "attribute")
     return Evidence(
         paths=paths,
         description=cohort.description,
@@ -154,36 +150,19 @@ def load_evidence(context: Context, judging: JudgingSettings) -> Evidence:
         left_out=tuple(map(str, ingest["exclude"])),
         error_budget=float(ingest["error_budget"]),
         slides=slides,
-        excluded=pd.concat(excluded, ignore_index=True) if excluded else pd.DataFrame(columns=list(EXCLUDED)),
+        excluded=read_excluded(paths),
         ingested=read_json(summary, "ingest") if summary.is_file() else {},
         tiled=tiled,
         warnings=tiled["warnings"],
         index=index,
-        groups=read_json(paths.groups, "attribute"),
-        histogram=read_table(paths.histogram, (), "attribute", numbers=True),
+        groups=groups,
+        histogram=read_table(paths.histogram, HISTOGRAM, "attribute", numbers=True, record=groups),
         runs=tuple(runs),
         unread=unread,
         histories={
-            run.name: read_table(paths.training(run.name) / "history.csv", HISTORY, "train", numbers=True)
+            run.name: read_table(
+                paths.training(run.name) / "history.csv", HISTORY, "train", numbers=True, record=run.record
+            )
             for run in runs
         },
     )
-
-
-def with_splits(index: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """The patch index with every patient's split.
-
-    Raises:
-        ArtifactError: a patient in two splits, or in none.
-    """
-    doubled = splits.loc[splits["patient_id"].duplicated(), "patient_id"]
-    unknown = sorted(set(index["patient_id"]) - set(splits["patient_id"]))
-    wrong = [f"patient {name!r} in more than one row" for name in doubled.unique()[:_NAMED]]
-    wrong += [f"no split of patient {name!r}" for name in unknown[:_NAMED]]
-    if wrong:
-        raise ArtifactError(
-            has=f"splits.csv with {'; '.join(wrong)}",
-            needs="one split of every patient, or patients are tested whom a model was trained on",
-            do="run `evenpatch split` again, and what follows it",
-        )
-    return index.merge(splits, on="patient_id", validate="m:1")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from models.metrics.audit.concentration import Concentration, concentration
 from patching.store.reading import PatchStore
-from pipeline.artifacts import PREDICTIONS, run_name
-from pipeline.files import read_table
+from pipeline.artifacts import run_name
+from pipeline.patch_tables import read_predictions
 from pipeline.report.evidence import Evidence
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.misses import PlaceFigures, Regions, places_of, regions_of
@@ -111,7 +111,7 @@ class Subject:
     def predictions(self) -> pd.DataFrame:
         """PREDICTIONS of the shown training's validation and test patches as its card decides; places."""
         folder = self.evidence.paths.evaluation(self.training)
-        told = read_table(folder / "predictions.parquet", PREDICTIONS, "evaluate")
+        told = read_predictions(folder)
         index = self.evidence.index.drop(columns=["label", "split"])
         return told.merge(index, on="patch_id", how="left", validate="1:1")
 

@@ -13,6 +13,7 @@ from patching.errors import ArtifactError, ConfigError
 from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context
 from pipeline.files import read_json, read_table
+from pipeline.patch_tables import read_index
 from pipeline.results.runs import (
     identity,
     made_by,
@@ -28,6 +29,8 @@ from pipeline.results.tested import KNOWN, NEEDED, Tested, joined
 
 logger = logging.getLogger(__name__)
 
+PLACED = ("patch_id", "patient_id")
+"""Columns of the index that predictions need."""
 ORACLE = "oracle"
 """Key of metrics.json for figures that were selected on the test patches."""
 
@@ -42,7 +45,7 @@ def find_tested(context: Context, named: Sequence[str]) -> tuple[Tested, ...]:
         ArtifactError: nothing to read, a file is missing or malformed, or patches are not of this cohort.
         ConfigError: a name that is neither a run nor a folder.
     """
-    index = read_index(context.paths)
+    index = read_index(context.paths, PLACED)
     places = [_located(context.paths, text) for text in named] if named else _everything(context)
     found = [_evaluated(place, index) for place in places if not _of_study(place)]
     found += studied([place for place in places if _of_study(place)], index)
@@ -64,7 +67,7 @@ def sound_runs(
     Raises:
         ArtifactError: predictions of `main`, or the patch index, are missing, malformed or of other patches.
     """
-    index, found, left_out = read_index(context.paths), [], []
+    index, found, left_out = read_index(context.paths, PLACED), [], []
     for name in names:
         try:
             found.append(_evaluated(context.paths.evaluation(name), index))
@@ -89,11 +92,6 @@ def _left_out(context: Context, name: str, error: ArtifactError) -> str:
         f"`{train} && {evaluate}`" if trained else f"`{evaluate}`, where that does not help after `{train}`"
     )
     return f"{name} is left out: {told}. Written anew by {again}."
-
-
-def read_index(paths: Paths) -> pd.DataFrame:
-    """The patch index, as far as predictions need it."""
-    return read_table(paths.index, ("patch_id", "patient_id"), "tile")
 
 
 def _everything(context: Context) -> list[Path]:

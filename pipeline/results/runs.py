@@ -14,6 +14,7 @@ from pipeline.artifacts import Paths, name_parts, run_name
 from pipeline.config import Context, load_algorithm, load_cohort, load_stage
 from pipeline.defaults import files_of
 from pipeline.files import read_json, read_table
+from pipeline.patch_tables import read_index, read_splits
 from pipeline.training.identity import RECIPE, digest, patches_identity, rule_identity, train_identity
 from pipeline.training.layout import GIVEN
 from pipeline.training.patches import table_fingerprints
@@ -75,6 +76,9 @@ def listed_runs(context: Context) -> tuple[str, ...]:
     }
     kept = without_left_out(reasons)
     if not kept:
+        # What is damaged is no other version.
+        read_index(paths, ("patch_id",))
+        read_splits(paths)
         told = "".join(f"; {name}: {reason}" for name, reason in reasons.items())
         raise ArtifactError(
             has=f"no evaluated training of the present data under {paths.evaluation('any').parent}{told}",
@@ -131,7 +135,7 @@ def _stale_study(context: Context) -> str:
     if used is None:
         # Predictions of other origin, with a record that holds no more than their trials: the patches tell.
         tested = read_table(paths.study / "predictions.parquet", ("patch_id",), "study")
-        strange = set(tested["patch_id"]) ^ set(read_table(paths.index, ("patch_id",), "tile")["patch_id"])
+        strange = set(tested["patch_id"]) ^ set(read_index(paths, ("patch_id",))["patch_id"])
         return f"{len(strange)} patches are only in it or only in the present index" if strange else ""
     if "patches" not in used:
         return "it is of an earlier version; run `evenpatch study` again"

@@ -14,10 +14,10 @@ import pandas as pd
 
 from models.data.attributes import attribute_table, tissue_histogram
 from models.data.splitting import TEST, TRAIN
-from patching.errors import ArtifactError
-from pipeline.artifacts import INDEX, SPLITS, Paths
+from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
-from pipeline.files import read_table, replacing, write_json
+from pipeline.files import checksums, replacing, write_json
+from pipeline.patch_tables import read_index, read_splits, with_splits
 from pipeline.training.layout import TISSUE, write_tissue_attributes
 from pipeline.training.thresholds import AttributeSettings
 
@@ -37,14 +37,13 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     settings = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
     paths = context.paths
-    splits = read_table(paths.splits, SPLITS, "split")
-    patches = with_splits(read_table(paths.index, INDEX, "tile"), splits)
+    patches = with_splits(read_index(paths), read_splits(paths))
     table, figures = attribute_table(patches, settings.thresholds)
     _write_tables(paths, table, {name: content["value"] for name, content in figures.items()})
     with replacing(paths.histogram) as part:
         histogram = tissue_histogram(patches[patches["split"] == TRAIN], settings.bins)
         histogram.to_csv(part, index=False, lineterminator="\n")
-    write_json(paths.groups, {"thresholds": figures})
+    write_json(paths.groups, {"thresholds": figures, **checksums(paths.histogram)})
     for name, content in figures.items():
         logger.info(
             "%s: tissue fraction > %.4f (%s); training counts %s, Cramér's V %.2f; %s",
@@ -88,20 +87,3 @@ def _little(patches: pd.DataFrame, value: float) -> str:
     little = tumor[tumor["tissue_fraction"] <= value]
     patients = little["patient_id"].nunique()
     return f"{len(little)} of {len(tumor)} tumor patches hold no more, of {patients} patients, in all splits"
-
-
-def with_splits(patches: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Patches with the split of their patient.
-
-    Raises:
-        ArtifactError: a patient of the index has no split.
-    """
-    joined = patches.merge(splits, on="patient_id", how="left", validate="m:1")
-    without = sorted(joined.loc[joined["split"].isna(), "patient_id"].unique())
-    if without:
-        raise ArtifactError(
-            has=f"{len(without)} patients without a split, as {without[0]!r}",
-            needs="one split for every patient of the patch index",
-            do="run `evenpatch split` again: the patches are newer than the splits",
-        )
-    return joined

@@ -30,7 +30,7 @@ from models.networks.decision import network_logit, verdicts
 from patching.errors import CheckpointError
 from pipeline.artifacts import PREDICTIONS, Paths, run_name
 from pipeline.config import Context, load_stage
-from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
+from pipeline.files import NOT_ESTIMABLE, finite_or, write_json, write_parquet
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.profiles.along import along_tissue
 from pipeline.results.profiles.operating import intervals_record, with_operating
@@ -79,8 +79,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     }
     # Figures of an earlier evaluation must not stand beside these predictions.
     (paths.evaluation(name) / "metrics.json").unlink(missing_ok=True)
-    with replacing(paths.evaluation(name) / "predictions.parquet") as part:
-        predictions[list(PREDICTIONS)].to_parquet(part, index=False)
+    write_parquet(paths.evaluation(name) / "predictions.parquet", predictions[list(PREDICTIONS)])
     write_json(paths.evaluation(name) / "metrics.json", metrics)
     if TEST not in metrics:
         logger.warning(

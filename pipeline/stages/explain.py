@@ -23,7 +23,7 @@ from pipeline.explain.handover import FACTS, SLIDES_FILE, TABLE
 from pipeline.explain.making import Gallery
 from pipeline.explain.settings import ExplainSettings
 from pipeline.explain.subject import fingerprints_of, subject_of
-from pipeline.files import replacing_folder, write_json
+from pipeline.files import checksums, replacing_folder, write_json, write_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     with replacing_folder(paths.explained) as part:
         with deterministic(device):
             table, meaning, found = gallery.write(part, slides, classes)
-        table.to_parquet(part / TABLE, index=False)
+        write_parquet(part / TABLE, table)
         write_json(part / SLIDES_FILE, found)
         write_json(
             part / FACTS,
@@ -68,6 +68,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
                 "settings": settings.model_dump(exclude={"device"}),
                 "patches": len(subject.rows),
                 "maps": meaning,
+                **checksums(part / TABLE),
             },
         )
     lacking = sorted({row["state"] for row in found.values()} - {"same", "not_checked"})

@@ -28,7 +28,7 @@ from patching.store.writing import write_store
 from pipeline.artifacts import INDEX, SLIDES, Paths
 from pipeline.cohort.index import patch_index
 from pipeline.config import Context, expanded, load_cohort
-from pipeline.files import replacing, write_json
+from pipeline.files import replacing, write_json, write_parquet
 from pipeline.published.base import Benchmark, Images, ImageSet, required
 from pipeline.published.registry import make_benchmark
 from pipeline.training.layout import GIVEN, NamedLayout, write_attributes
@@ -173,8 +173,7 @@ def _write_tables(paths: Paths, benchmark: Benchmark, stores: list[PatchStore], 
     with replacing(paths.attribute_table(GIVEN)) as part:
         write_attributes(part, attributes, NamedLayout(benchmark.classes, benchmark.attributes))
     # The index comes last: where it is, the import is whole.
-    with replacing(paths.index) as part:
-        index.astype({"patient_id": "str"})[list(INDEX)].to_parquet(part, index=False, engine="pyarrow")
+    write_parquet(paths.index, index.astype({"patient_id": "str"})[list(INDEX)])
 
 
 def _slide(store: PatchStore, folder: str) -> dict[str, Any]:

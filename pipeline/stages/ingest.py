@@ -29,7 +29,7 @@ from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.foreseen import load_tiling, tell_foreseen
 from pipeline.cohort.slides import file_cells, manifest_rows, with_files
 from pipeline.config import Context, Settings, load_cohort, load_stage, slides_manifest
-from pipeline.files import replacing, write_json
+from pipeline.files import checksums, replacing, write_json
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
@@ -110,8 +110,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     told = wanted(sorted(listed, key=lambda row: row.slide_id), settings.exclude)
     rows = with_files(told, context.paths.root)
     examined, excluded = examine_cohort(rows, settings)
-    # A table of an earlier run must not outlive a run that failed.
-    context.paths.slides.unlink(missing_ok=True)
+    # Those of an earlier run must not outlive a run that failed.
+    for path in (context.paths.slides, context.paths.ingested / "summary.json"):
+        path.unlink(missing_ok=True)
     table = context.paths.ingest_excluded
     write_excluded(table, "ingest", rows, excluded, told)
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
@@ -177,7 +178,8 @@ def _write(
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(_slide_cells(slide) | file_cells(files[slide.row.slide_id]) for slide in examined)
-    write_json(paths.ingested / "summary.json", summarize(examined, excluded))
+    summary = summarize(examined, excluded) | checksums(paths.slides, paths.ingest_excluded)
+    write_json(paths.ingested / "summary.json", summary)
 
 
 def _slide_cells(slide: Examined) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_cohort, load_stage, require_slides
-from pipeline.files import NOT_ESTIMABLE, file_fingerprint, replacing, write_json
+from pipeline.files import NOT_ESTIMABLE, checksums, file_fingerprint, write_json, write_parquet
 from pipeline.intervention.answers import CURVE, Answers, answered
 from pipeline.intervention.feeding import Shelf
 from pipeline.intervention.figures import NET, figures_of, with_numbers
@@ -69,8 +69,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     for each in found:
         if each.example is not None:
             write_strip(paths.intervene / f"{each.arm.name}.png", each.example, shelf)
-    with replacing(paths.intervene / "curve.parquet") as part:
-        curve.to_parquet(part, index=False)
+    write_parquet(paths.intervene / "curve.parquet", curve)
     numbers, lost = with_numbers(curve)
     told = figures_of(numbers, models.terms, settings, bootstrap_settings(context))
     remarks = [
@@ -86,6 +85,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
         "fingerprints": fingerprints(paths, models.threshold, [each.run for each in models.asked]),
         "settings": settings.model_dump(exclude={"device"}),
         "below_signal": shelf.below_signal,
+        **checksums(paths.intervene / "curve.parquet"),
         "arms": {each.arm.name: _arm(each) for each in found},
         **told,
         "remarks": remarks,
@@ -104,8 +104,7 @@ def _write_nothing(paths: Paths) -> None:
     """Where there are no test patients, every file is there and says so."""
     why = "There are no test patients."
     logger.warning("nothing is changed: %s", why.lower().rstrip("."))
-    with replacing(paths.intervene / "curve.parquet") as part:
-        pd.DataFrame(columns=list(CURVE)).to_parquet(part, index=False)
+    write_parquet(paths.intervene / "curve.parquet", pd.DataFrame(columns=list(CURVE)))
     write_json(paths.intervene / "intervene.json", {"missing": why})
 
 

@@ -209,7 +209,7 @@ def _write_run(job: Run, options: argparse.Namespace, outcomes: Sequence[Outcome
             "largest": found.largest,
             "other_classes": found.flips,
         }
-    write_json(job.out / RUN, content)
+    write_json(job.out / RUN, content, seal=False)
 
 
 def _exit_code(outcomes: Sequence[Outcome], budget: float, out: Path) -> int:

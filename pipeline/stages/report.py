@@ -17,6 +17,7 @@ from pipeline.report.documents import documents_of
 from pipeline.report.headline import headline
 from pipeline.report.page import render, write_beside
 from pipeline.report.sources import ReportSettings, gather
+from pipeline.report.stores import require_stores
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,11 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: an earlier stage's output is missing.
+        StoreError: patches of tested slides are damaged.
     """
     settings = load_stage(context.configs, context.cohort, "report", ReportSettings)
     sources = gather(context, settings)
+    require_stores(sources.evidence)
     page = render(sources)
     documents = documents_of(context, sources)
     # Whole, so that no page links to what is missing or of an earlier report.
@@ -40,5 +43,5 @@ def run(context: Context, options: argparse.Namespace) -> None:
         write_beside(sources, part)
         for name, content in {**documents, context.paths.report.name: page}.items():
             (part / name).write_text(content, encoding="utf-8")
-        write_json(part / "wga.json", headline(sources))
+        write_json(part / "wga.json", headline(sources), seal=False)
     logger.info("wrote %s (%.1f MB)", context.paths.report, len(page.encode()) / 1e6)

@@ -37,9 +37,18 @@ from models.metrics.shortcuts.permutations import (
     permutation_null,
 )
 from patching.errors import ArtifactError
-from pipeline.artifacts import INDEX, STATISTICS, Paths
+from pipeline.artifacts import STATISTICS, Paths
 from pipeline.config import Context, load_cohort, load_stage, require_slides
-from pipeline.files import NOT_ESTIMABLE, file_fingerprint, finite_or, read_table, replacing, write_json
+from pipeline.files import (
+    NOT_ESTIMABLE,
+    checksums,
+    file_fingerprint,
+    finite_or,
+    read_table,
+    write_json,
+    write_parquet,
+)
+from pipeline.patch_tables import read_index
 from pipeline.results.bootstrap import BootstrapSettings, bootstrap_settings
 from pipeline.results.verdict import interval_record
 from pipeline.training.thresholds import AttributeSettings
@@ -63,7 +72,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     settings = load_stage(context.configs, context.cohort, "shortcuts", ShortcutSettings)
     rules = load_stage(context.configs, context.cohort, "attribute", AttributeSettings).thresholds
     intervals, paths = bootstrap_settings(context), context.paths
-    index = read_table(paths.index, INDEX, "tile")
+    index = read_index(paths)
     patches = checked_patches(paths, index)
     require_both_labels(patches)
     watched = partial(track, description="permuting labels", console=Console(stderr=True))
@@ -72,12 +81,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
         checks = answered(patches, rules, settings)
         null = permutation_null(patches, rules, settings, intervals.minimums(), watched)
     thresholds = {name: _told(patches, checks[name], null[name], intervals) for name in rules}
-    with replacing(paths.shortcuts / "null.parquet") as part:
-        _null_table(null).to_parquet(part, index=False)
+    write_parquet(paths.shortcuts / "null.parquet", _null_table(null))
     write_json(
         paths.shortcuts / "shortcuts.json",
         {
             "fingerprints": {paths.index.name: file_fingerprint([paths.index])},
+            **checksums(paths.shortcuts / "null.parquet"),
             "settings": settings.model_dump(),
             "patches": len(patches.label_N),
             "patches_of_cohort": len(index),

@@ -10,9 +10,9 @@ import logging
 import pandas as pd
 
 from models.data.splitting import TEST, SplitSettings, assign_splits, label_patients, patients_table
-from pipeline.artifacts import INDEX, SLIDES
 from pipeline.config import Context, load_stage
-from pipeline.files import read_table, replacing
+from pipeline.files import replacing
+from pipeline.patch_tables import read_index, read_slides
 from pipeline.training.fixed import fixed_of
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def run(context: Context, options: argparse.Namespace) -> None:
         GroupError: too few patients of a label.
     """
     settings = load_stage(context.configs, context.cohort, "split", SplitSettings, fold=options.fold)
-    slides = read_table(context.paths.slides, SLIDES, "ingest")
-    patches = read_table(context.paths.index, INDEX, "tile")
+    slides = read_slides(context.paths)
+    patches = read_index(context.paths)
     patients = patients_table(patches, fixed_of(slides))
     splits = assign_splits(patients, settings)
     with replacing(context.paths.splits) as part:

@@ -14,9 +14,9 @@ import pandas as pd
 from models.data.dataset import StoreRows, gather
 from models.data.statistics.patches import same_share, statistics_of
 from models.data.statistics.settings import StatisticsSettings
-from pipeline.artifacts import INDEX
 from pipeline.config import Context, load_stage
-from pipeline.files import file_fingerprint, read_table, replacing
+from pipeline.files import file_fingerprint, write_parquet
+from pipeline.patch_tables import read_index
 from pipeline.training.patches import store_attributes
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """
     settings = load_stage(context.configs, context.cohort, "statistics", StatisticsSettings)
     paths = context.paths
-    index = read_table(paths.index, INDEX, "tile")
+    index = read_index(paths)
     chosen_M = same_share(index["patient_id"].to_numpy(str), settings.most_patches)
     if len(chosen_M) < len(index):
         logger.info("%d of %d patches are measured: statistics.most_patches", len(chosen_M), len(index))
@@ -50,6 +50,5 @@ def run(context: Context, options: argparse.Namespace) -> None:
     table = pd.DataFrame(values_NS, columns=list(names))
     table.insert(0, "patch_id", index["patch_id"])
     table.attrs = {paths.index.name: file_fingerprint([paths.index])}
-    with replacing(paths.statistics) as part:
-        table.to_parquet(part, index=False)
+    write_parquet(paths.statistics, table)
     logger.info("%d statistics of %d patches: %s", len(names), len(table), paths.statistics)

@@ -10,7 +10,6 @@ interrupted study goes on where it was, and with --archive also in another check
 """
 
 import argparse
-import json
 import logging
 import math
 import time
@@ -22,19 +21,20 @@ import pandas as pd
 from rich.console import Console
 
 from patching.errors import AlgorithmError, ConfigError
-from pipeline.artifacts import INDEX, Paths, run_name
+from pipeline.artifacts import Paths, run_name
 from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.experiments.best_on_validation import BEST, best_on_validation
 from pipeline.experiments.study_archive import archive, made, restore
 from pipeline.experiments.study_cells import Cell, is_done, planned, trainings
 from pipeline.experiments.study_files import StudySettings, write
 from pipeline.experiments.study_pool import finished
-from pipeline.files import read_table
+from pipeline.files import read_json, read_table
+from pipeline.patch_tables import read_index
 from pipeline.report.sources import ReportSettings
-from pipeline.results.predictions import read_index
+from pipeline.results.predictions import PLACED
 from pipeline.results.runs import tuning_trials
 from pipeline.results.scoreboards import scoreboards_of
-from pipeline.results.studied import repeats_of
+from pipeline.results.studied import CELL, repeats_of
 from pipeline.results.terms import terms_of
 from pipeline.tables.page import page_of
 from pipeline.tables.writers import printed
@@ -84,7 +84,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.algorithms:
         given["others"] = {}
     settings = load_stage(context.configs, context.cohort, "study", StudySettings, **given)
-    index = read_table(context.paths.index, INDEX, "tile")
+    index = read_index(context.paths)
     cells = list(planned(context, settings))
     folder = context.paths.study / "cells"
     store = options.archive / context.cohort if options.archive else None
@@ -129,13 +129,13 @@ def summarize_cells(
         AlgorithmError: no method ran in every fold.
     """
     places = context.paths.study / "cells"
-    records = [json.loads((places / f"{cell.name}.json").read_text(encoding="utf-8")) for cell in cells]
+    records = [read_json(places / f"{cell.name}.json", "study") for cell in cells]
     kept, left_out = without_failures(cells, records)
     fixed = fixed_splits(context.paths)
     fixed = fixed[fixed.index.isin(index["patient_id"])]
     remarks = [*told_fixed(fixed), *left_out, *tuned_before(context.paths, kept)]
     ran = tuple(name for name in settings.algorithms if any(cell.algorithm == name for cell in kept))
-    predictions = pd.concat([pd.read_parquet(places / f"{cell.name}.parquet") for cell in kept])
+    predictions = pd.concat([read_table(places / f"{cell.name}.parquet", CELL, "study") for cell in kept])
     predictions = predictions.merge(index[["patch_id", "patient_id"]], on="patch_id")
     best = best_on_validation(predictions, records)
     if best is not None:
@@ -164,7 +164,7 @@ def summarize(
         records: of the cells.
         remarks: sentences about methods that could not be trained, or that know patients of the test.
     """
-    tested = repeats_of(predictions, records, read_index(context.paths))
+    tested = repeats_of(predictions, records, read_index(context.paths, PLACED))
     report = load_stage(context.configs, context.cohort, "report", ReportSettings)
     terms = terms_of(context, tested, report, candidate=settings.candidate)
     boards = scoreboards_of(tested, terms, console=Console(stderr=True))

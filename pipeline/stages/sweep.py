@@ -10,7 +10,6 @@ an interrupted one stopped.
 """
 
 import argparse
-import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -34,11 +33,11 @@ from models.metrics.compressibility import (
 )
 from models.networks.classifier import softmax
 from models.training.attempts import FitResult
-from patching.errors import AlgorithmError
+from patching.errors import AlgorithmError, ArtifactError
 from pipeline.artifacts import run_name
 from pipeline.config import Context, Settings, load_algorithm, load_stage
 from pipeline.experiments.sweep_files import Point, Training, draw, markdown, point_record, printed
-from pipeline.files import finite_or, replacing, write_json
+from pipeline.files import finite_or, read_json, replacing, write_json
 from pipeline.training.bench import Bench, load_bench, read_split
 
 logger = logging.getLogger(__name__)
@@ -162,10 +161,8 @@ class _Sweep:
             splits=list(self.splits),
         )
         path = self.folder / "points" / f"{rate:g}-seed-{seed}.json"
-        if path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept.pop("identity") == identity:
-                return Training(**kept)
+        if (kept := _kept(path)) and kept.pop("identity") == identity:
+            return Training(**kept)
         training = self._train(rate, seed)
         write_json(path, {"identity": identity, **training._asdict()})
         return training
@@ -226,3 +223,14 @@ class _Sweep:
             part.write_text(markdown(self.title, points), encoding="utf-8")
         with replacing(self.folder / "sweep.png") as part:
             draw(self.title, points, part)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """A training of an earlier call; empty where there is none, or its record is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        return read_json(path, "sweep")
+    except ArtifactError as error:
+        logger.warning("trained anew: %s", error.has)
+        return {}

@@ -26,13 +26,13 @@ from patching.grid import PatchSpec
 from patching.store.reading import PatchStore, StoreAttributes
 from patching.tiling.engine import EngineSettings, Folders, Outcome, SlideTask, remove_strangers, tile_cohort
 from patching.tiling.settings import TileSettings
-from pipeline.artifacts import SLIDES, Paths
+from pipeline.artifacts import Paths
 from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
 from pipeline.cohort.slides import ingested_rows, with_files
 from pipeline.config import Context, load_stage
-from pipeline.files import read_table
+from pipeline.patch_tables import read_slides
 from pipeline.workspace import located
 from pipeline.yaml_file import load_yaml
 
@@ -80,7 +80,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
     _tell_detector(context, settings)
     logger.info("classes of annotations: %s", told_map(settings.classes))
     paths = context.paths
-    listed = read_table(paths.slides, SLIDES, "ingest")
+    listed = read_slides(paths)
     # Workers elsewhere may have been started in another folder.
     root = paths.root if settings.engine == "local" else paths.root.resolve()
     here = Paths(root, context.cohort)

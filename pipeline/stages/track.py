@@ -17,7 +17,7 @@ import pandas as pd
 from rich.progress import track
 
 from models.data.splitting import TEST
-from models.networks.checkpoint import CARD, WEIGHTS, load_card
+from models.networks.card_file import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, save_evidence
 from pipeline.artifacts import Paths
 from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
@@ -121,7 +121,9 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     training, evaluation = paths.training(name), paths.evaluation(name)
     card, record = load_card(training), read_json(training / "run.json", "train")
     metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
-    history = read_table(training / "history.csv", ("step", "epoch"), "train", numbers=True)
+    read_json(paths.groups, "attribute")
+    file = training / "history.csv"
+    history = read_table(file, ("step", "epoch"), "train", numbers=True, record=record)
     data = file_fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])
     shape, dtype = patch_form(card)
     identities = {

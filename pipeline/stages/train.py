@@ -36,7 +36,7 @@ from models.training.processes import is_first_process, one_of_several
 from models.training.setup import Setup
 from pipeline.artifacts import run_name
 from pipeline.config import Context, load_algorithm, load_stage
-from pipeline.files import NOT_ESTIMABLE, finite_or, replacing, write_json
+from pipeline.files import NOT_ESTIMABLE, checksums, finite_or, replacing, write_json
 from pipeline.training.card import data_card
 from pipeline.training.decision import Deciding
 from pipeline.training.identity import training_identity
@@ -178,6 +178,7 @@ def _write_records(
         # By them a study is known to be of models trained alike.
         "settings": dict(made),
         "seconds": round(seconds, 1),
+        **checksums(folder / "history.csv"),
     }
     for name, content in (("composition.json", composition), ("run.json", record)):
         write_json(folder / name, content)

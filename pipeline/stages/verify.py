@@ -1,39 +1,50 @@
-"""Check every chunk of a cohort's patch stores against its checksum. Writes nothing.
+"""Check that a cohort's files are whole and agree with each other. Writes nothing.
 
-Damage is listed by slide and shard; remove the stores named and run `evenpatch tile` again. The exit
-code is 2 where anything is wrong.
+Every chunk of the patch stores is read and held against its checksum; the patch index is held against the
+stores; splits, attributes and predictions against the index; each model's weights against its card; tables
+and JSON files are read. Damage is told with the command that writes the file anew; of stores, remove those
+named and run `evenpatch tile` again. The exit code is 2 where anything is wrong.
 """
 
 import argparse
 import logging
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import track
 
-from patching.errors import StoreError
+from patching.errors import ArtifactError, StoreError
 from patching.store.verify import verify_store
-from pipeline.artifacts import SLIDES
-from pipeline.config import Context
+from pipeline.artifacts import Paths
+from pipeline.checks.files import file_problems
+from pipeline.checks.index import index_problems
+from pipeline.checks.tables import run_problems, table_problems
+from pipeline.config import Context, load_cohort
 from pipeline.files import read_table
+from pipeline.patch_tables import read_slides
 
 logger = logging.getLogger(__name__)
 _NAMED = 10
+_CHECKS = (file_problems, table_problems, run_problems)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own arguments."""
-    parser.add_argument("--slide", action="append", help="only this slide_id; may be given again")
+    parser.add_argument(
+        "--slide", action="append", help="only the store of this slide_id; may be given again"
+    )
 
 
 def run(context: Context, options: argparse.Namespace) -> None:
-    """Read every store.
+    """Read everything.
 
     Raises:
-        ArtifactError: the ingest stage has not run.
-        StoreError: something is damaged or missing.
+        ArtifactError: the ingest stage has not run, or a file is damaged or contradicts another.
+        StoreError: a store is damaged or missing.
     """
     paths = context.paths
-    listed = read_table(paths.slides, SLIDES, "ingest")["slide_id"].tolist()
+    slides = read_slides(paths)
+    listed = slides["slide_id"].tolist()
     excluded = paths.tile_excluded
     gone = set(read_table(excluded, ("slide_id",), "tile")["slide_id"]) if excluded.is_file() else set()
     wanted = options.slide or [name for name in listed if name not in gone]
@@ -43,15 +54,39 @@ def run(context: Context, options: argparse.Namespace) -> None:
             needs="a slide_id of the cohort",
             do="correct `--slide`",
         )
-    problems: list[str] = []
-    for name in track(wanted, "verifying stores", console=Console(stderr=True)):
-        for problem in verify_store(paths.store(name)):
-            logger.error("%s: %s", name, problem)
-            problems.append(f"{name}: {problem}")
+    _refuse_stores(paths, _logged(_of_stores(paths, wanted)))
+    logger.info("%d stores are whole", len(wanted))
+    if options.slide:
+        return
+    imported = load_cohort(context.configs, context.cohort).benchmark is not None
+    patients = None if imported else dict(zip(listed, slides["patient_id"], strict=True))
+    checks = (index_problems(paths, patients), *(check(paths) for check in _CHECKS))
+    # A damaged file may be met by several checks.
+    problems = list(dict.fromkeys(problem for check in checks for problem in _logged(check)))
     if problems:
+        raise ArtifactError(
+            has=f"{len(problems)} problems: {'; '.join(problems[:_NAMED])}",
+            needs="files as they were written, of one another",
+            do="run the commands named above, from the first on",
+        )
+    logger.info("the tables and models there are agree with them and each other")
+
+
+def _of_stores(paths: Paths, wanted: Sequence[str]) -> Iterator[str]:
+    for name in track(wanted, "verifying stores", console=Console(stderr=True)):
+        yield from (f"{name}: {problem}" for problem in verify_store(paths.store(name)))
+
+
+def _logged(problems: Iterator[str]) -> Iterator[str]:
+    for problem in problems:
+        logger.error("%s", problem)
+        yield problem
+
+
+def _refuse_stores(paths: Paths, found: Iterator[str]) -> None:
+    if problems := list(found):
         raise StoreError(
             has=f"{len(problems)} problems in {paths.patches}: {'; '.join(problems[:_NAMED])}",
             needs="whole stores",
             do="remove the stores named above and run `evenpatch tile` again: it writes what is missing",
         )
-    logger.info("%d stores are whole", len(wanted))

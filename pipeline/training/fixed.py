@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from models.data.splitting import TEST, TRAIN, VALIDATION
-from pipeline.artifacts import SLIDES, Paths
-from pipeline.files import read_table
+from pipeline.artifacts import Paths
+from pipeline.patch_tables import read_slides
 
 
 def fixed_splits(paths: Paths) -> pd.Series:
@@ -15,7 +15,7 @@ def fixed_splits(paths: Paths) -> pd.Series:
     Raises:
         ArtifactError: the cohort is not ingested.
     """
-    return fixed_of(read_table(paths.slides, SLIDES, "ingest"))
+    return fixed_of(read_slides(paths))
 
 
 def fixed_of(slides: pd.DataFrame) -> pd.Series:

@@ -13,8 +13,9 @@ from typing import Any
 from models.data.attributes import ThresholdRule
 from models.training.settings import CHANGES_NO_RESULT
 from patching.store.reading import PatchStore
-from pipeline.artifacts import INDEX, Paths
-from pipeline.files import file_fingerprint, read_table
+from pipeline.artifacts import Paths
+from pipeline.files import file_fingerprint
+from pipeline.patch_tables import read_index
 from pipeline.training.fixed import fixed_splits
 from pipeline.training.settings import TrainStage
 from pipeline.workspace import located
@@ -38,7 +39,7 @@ def patches_identity(paths: Paths) -> str:
     Raises:
         ArtifactError, StoreError: the index or a store is missing.
     """
-    index = read_table(paths.index, INDEX, "tile")
+    index = read_index(paths)
     stores = [PatchStore.open(paths.store(slide_id)).attributes for slide_id in index["slide_id"].unique()]
     slides = [
         [store.slide_id, store.fingerprint, store.spec, list(store.channels), store.dtype] for store in stores

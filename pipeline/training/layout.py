@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from models.groups import GroupLayout
 from patching.errors import ArtifactError
 from pipeline.artifacts import ATTRIBUTES, Paths
+from pipeline.files import read_metadata
 
 GIVEN = "given"
 """Stands for a threshold's name where the attribute came with the images."""
@@ -58,7 +59,8 @@ def write_tissue_attributes(path: Path, table: pd.DataFrame, above: float) -> No
 
 def _write(path: Path, table: pd.DataFrame, metadata: dict[bytes, bytes]) -> None:
     columns = pa.Table.from_pandas(table[list(ATTRIBUTES)], preserve_index=False)
-    pq.write_table(columns.replace_schema_metadata({**(columns.schema.metadata or {}), **metadata}), path)
+    told = columns.replace_schema_metadata({**(columns.schema.metadata or {}), **metadata})
+    pq.write_table(told, path, write_page_checksum=True)
 
 
 def read_tissue_threshold(path: Path) -> float | None:
@@ -67,7 +69,7 @@ def read_tissue_threshold(path: Path) -> float | None:
     Raises:
         ArtifactError: the table's metadata are damaged.
     """
-    text = (pq.read_schema(path).metadata or {}).get(_THRESHOLD_KEY)
+    text = read_metadata(path, "attribute").get(_THRESHOLD_KEY)
     try:
         return None if text is None else float(text)
     except ValueError as error:
@@ -85,7 +87,7 @@ def read_layout(paths: Paths, threshold: str) -> NamedLayout:
         ArtifactError: its metadata are damaged.
     """
     path = paths.attribute_table(threshold)
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = read_metadata(path, "attribute")
     if _LAYOUT_KEY not in metadata:
         return TISSUE
     try:

@@ -1,23 +1,27 @@
 """Patches of a split, as the stages that train and predict need them: tables joined, pixels gathered."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from models.data.dataset import PatchData, StoreRows, gather
 from patching.errors import ArtifactError
 from patching.store.reading import PatchStore, StoreAttributes
-from pipeline.artifacts import ATTRIBUTES, INDEX, SPLITS, Paths
-from pipeline.files import file_fingerprint, read_table
+from pipeline.artifacts import Paths
+from pipeline.files import file_fingerprint
+from pipeline.patch_tables import read_attributes, read_index, read_splits, with_splits
+from pipeline.training.layout import NamedLayout, read_layout, read_tissue_threshold
 
 
 def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
     """Every patch with split, attribute and group: INDEX, split, attribute, group; in the index's order.
 
     Raises:
-        ArtifactError: a table is missing, has no such threshold, or does not cover every patch.
+        ArtifactError: a table is missing or damaged, has no such threshold, does not cover every patch, or is
+            of another index.
     """
-    index = read_table(paths.index, INDEX, "tile")
-    splits = read_table(paths.splits, SPLITS, "split")
+    index, splits = read_index(paths), read_splits(paths)
     path = paths.attribute_table(threshold)
     known = sorted(other.stem for other in path.parent.glob("*.parquet"))
     if known and threshold not in known:
@@ -26,17 +30,44 @@ def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
             needs=f"the threshold {threshold!r}",
             do="choose one of them, or add it to configs/attribute.yaml",
         )
-    chosen = read_table(path, ATTRIBUTES, "attribute").drop(columns="threshold")
-    joined = index.merge(splits, on="patient_id", how="left", validate="m:1")
-    joined = joined.merge(chosen, on="patch_id", how="left", validate="1:1")
-    missing = joined["patch_id"][joined[["split", "attribute"]].isna().any(axis=1)]
+    chosen = read_attributes(paths, threshold).drop(columns="threshold")
+    joined = with_splits(index, splits).merge(chosen, on="patch_id", how="left", validate="1:1")
+    missing = joined["patch_id"][joined["attribute"].isna()]
     if not missing.empty:
         raise ArtifactError(
-            has=f"{len(missing)} patches without split or attribute, as {missing.iloc[0]}",
-            needs="split and attribute of every patch",
-            do="run `evenpatch split` and `evenpatch attribute` again: the patches are newer",
+            has=f"{path} without {len(missing)} patches of the patch index, as {missing.iloc[0]}",
+            needs="the attribute of every patch",
+            do="run `evenpatch attribute` again: the patches are newer",
         )
-    return joined.astype({"attribute": np.int64, "group": np.int64, "label": np.int64})
+    joined = joined.astype({"attribute": np.int64, "group": np.int64, "label": np.int64})
+    _require_agreement(joined, read_layout(paths, threshold), path)
+    return joined
+
+
+def _require_agreement(table: pd.DataFrame, layout: NamedLayout, path: Path) -> None:
+    """Check groups and attributes against the labels and tissue fractions of the index.
+
+    Raises:
+        ArtifactError: one of the two tables was changed without the other.
+    """
+    label_N, attribute_N = table["label"].to_numpy(), table["attribute"].to_numpy()
+    inside_N = (label_N >= 0) & (label_N < len(layout.classes))
+    inside_N &= (attribute_N >= 0) & (attribute_N < len(layout.attributes))
+    wrong_N = ~inside_N
+    wrong_N[inside_N] = (
+        layout.groups.group(label_N[inside_N], attribute_N[inside_N]) != table["group"].to_numpy()[inside_N]
+    )
+    above = read_tissue_threshold(path)
+    if above is not None:
+        wrong_N |= (table["tissue_fraction"].to_numpy() > above) != (attribute_N == 1)
+    if wrong_N.any():
+        first = table["patch_id"][wrong_N].iloc[0]
+        raise ArtifactError(
+            has=f"{path} with {int(wrong_N.sum())} groups that are not the patch index's, as of {first}",
+            needs="attribute and group by the label and tissue fraction of each patch",
+            do="run `evenpatch verify`, which tells whether the index is that of the stores; then "
+            "`evenpatch attribute` again",
+        )
 
 
 def gathered(paths: Paths, table: pd.DataFrame, memory_limit: int) -> PatchData:

@@ -10,7 +10,8 @@ import pytest
 from models.data.normalization import Normalization
 from models.networks.backbones.registry import make_backbone
 from models.networks.card import AttributeCard, ModelCard, NormalizationCard, Range, TrainingRanges
-from models.networks.checkpoint import CARD, WEIGHTS, load_card, load_classifier, save_classifier
+from models.networks.card_file import CARD, WEIGHTS, load_card
+from models.networks.checkpoint import load_classifier, save_classifier
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 

@@ -200,7 +200,7 @@ def test_new_patients_need_a_new_split(small_cohort: Paths, capsys: pytest.Captu
     splits = small_cohort.splits.read_text().splitlines(keepends=True)
     small_cohort.splits.write_text("".join(splits[:-1]))
     assert main(["attribute", *arguments]) == 2
-    assert "1 patients without a split" in capsys.readouterr().err
+    assert "splits.csv with no split of patient" in capsys.readouterr().err
 
 
 def test_an_unknown_key_is_an_error(small_cohort: Paths, capsys: pytest.CaptureFixture[str]) -> None:

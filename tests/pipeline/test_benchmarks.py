@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
-from models.networks.checkpoint import load_card
+from models.networks.card_file import load_card
 from patching.errors import UnreadableSlideError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths

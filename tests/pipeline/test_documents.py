@@ -274,7 +274,7 @@ def test_an_unreadable_card_is_told_everywhere_and_the_report_goes_on(
     (paths.training("gerne-low") / "model.json").write_text('{"schema_version": 99}')
     why = replace(sources, evidence=replace(sources.evidence, paths=paths)).card
     assert isinstance(why, str)
-    assert why.startswith("outputs/toy/train/gerne-low/model.json: ")
+    assert why.startswith("outputs/toy/train/gerne-low/model.json")
     assert "`evenpatch train --cohort toy --algorithm gerne --threshold low` writes it anew" in why
     unread = replace(sources)
     # A cached property is what stands under its name.

@@ -15,7 +15,8 @@ from models.groups import GroupLayout
 from models.metrics.intervals import Interval
 from models.networks.backbones.registry import make_backbone
 from models.networks.card import AttributeCard, ModelCard, NormalizationCard, TrainingRanges
-from models.networks.checkpoint import CARD, load_classifier, save_classifier
+from models.networks.card_file import CARD
+from models.networks.checkpoint import load_classifier, save_classifier
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
 from patching.store.reading import PatchStore

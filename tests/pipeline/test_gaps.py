@@ -14,7 +14,8 @@ import torch
 
 from models.data.dataset import MemoryPatches
 from models.networks.card import DecisionCard, TissueCard
-from models.networks.checkpoint import CARD, load_card, load_classifier
+from models.networks.card_file import CARD, load_card
+from models.networks.checkpoint import load_classifier
 from models.networks.decision import verdicts
 from patching.errors import CheckpointError
 from patching.store.reading import PatchStore

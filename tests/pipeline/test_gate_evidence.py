@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.networks.checkpoint import CARD, load_card, load_classifier
+from models.networks.card_file import CARD, load_card
+from models.networks.checkpoint import load_classifier
 from models.networks.decision import told, verdicts
 from patching.errors import RegistryError
 from pipeline.artifacts import Paths

@@ -91,7 +91,7 @@ def test_columns_of_the_cohorts_own_stay_text(small_cohort: Paths) -> None:
 
 def test_words_where_numbers_have_to_be_are_told(small_cohort: Paths) -> None:
     read_csv(small_cohort.slides).assign(width="wide").to_csv(small_cohort.slides, index=False)
-    with pytest.raises(ArtifactError, match=r"slides\.csv: .*wide.*") as caught:
+    with pytest.raises(ArtifactError, match=r"slides\.csv.*wide") as caught:
         read_table(small_cohort.slides, SLIDES, "ingest")
     assert "evenpatch ingest" in caught.value.do
 

@@ -19,7 +19,7 @@ from patching.store.reading import PatchTable
 from patching.store.writing import write_store
 from pipeline.artifacts import Paths
 from pipeline.config import Context
-from pipeline.files import NOT_ESTIMABLE
+from pipeline.files import NOT_ESTIMABLE, read_json
 from pipeline.intervention import answers
 from pipeline.intervention.answers import CURVE, answered
 from pipeline.intervention.feeding import Shelf
@@ -257,7 +257,7 @@ def test_without_test_patients_nothing_is_changed_and_it_is_said(
     with caplog.at_level(logging.WARNING):
         intervene.run(cohort, Namespace())
     assert "no test patients" in caplog.text
-    content = json.loads((cohort.paths.intervene / "intervene.json").read_text())
+    content = read_json(cohort.paths.intervene / "intervene.json", "intervene")
     assert content == {"missing": "There are no test patients."}
 
 

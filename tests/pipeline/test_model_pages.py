@@ -17,7 +17,8 @@ from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
 from pipeline.cards.evidence import gathered_evidence
 from pipeline.config import Context, load_cohort
-from pipeline.files import read_json, read_table
+from pipeline.files import read_json
+from pipeline.patch_tables import read_predictions
 from pipeline.tracking.connection import connect
 from pipeline.tracking.models import ModelStore
 from pipeline.tracking.pages import group_figures, pages_of
@@ -141,9 +142,9 @@ def test_beside_a_decision_stands_what_the_network_alone_reaches(
     tracked_cohort: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decided_otherwise(*arguments: Any) -> pd.DataFrame:
-        return read_table(*arguments).assign(prediction=lambda table: 1 - table["prediction"])
+        return read_predictions(*arguments).assign(prediction=lambda table: 1 - table["prediction"])
 
-    monkeypatch.setattr("pipeline.cards.evidence.read_table", decided_otherwise)
+    monkeypatch.setattr("pipeline.cards.evidence.read_predictions", decided_otherwise)
     paths = tracked_cohort.paths
     predictions = pd.read_parquet(paths.evaluation("erm-low") / "predictions.parquet")
     of_test = predictions[predictions["split"] == "test"]

@@ -23,6 +23,7 @@ from models.metrics.intervals import Interval
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
 from pipeline.config import Context, load_stage
+from pipeline.files import write_json
 from pipeline.look.curves import curves_of
 from pipeline.look.html import make_environment
 from pipeline.look.patches import composite, intensity_range, outlined
@@ -615,7 +616,7 @@ def test_a_model_that_decides_by_tissue_is_shown_plainly_and_by_its_card(cohort:
     path = cohort.paths.training("gerne-high") / "model.json"
     content = json.loads(path.read_text())
     content["decision"] |= {"rule": "by_tissue", "offsets": [9.0, 9.0], "knots": [0.2, 0.8]}
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     board = sources_of(cohort).boards["high"]
     by_name = {each.algorithm: each.pool.rows["prediction"] for each in board.methods}
     plain = pd.read_parquet(cohort.paths.evaluation("gerne-high") / "predictions.parquet")
@@ -623,12 +624,12 @@ def test_a_model_that_decides_by_tissue_is_shown_plainly_and_by_its_card(cohort:
     assert by_name["gerne"].mean() == pytest.approx((plain[plain["split"] == "test"]["logit"] > 0).mean())
     assert "GERNE, decided by tissue: the rule is that of the model’s own card." in board.remarks
     content["decision"]["offsets"] = [9.0]
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     (sentence,) = sources_of(cohort).unread
     assert "outputs/toy/train/gerne-high/model.json with a decision that cannot be read" in sentence
     assert "anew by `evenpatch train --cohort toy --algorithm gerne --threshold high && evenpatch" in sentence
     # The one model that the report is about is not left out.
     path = cohort.paths.training("gerne-low") / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"decision": content["decision"]}))
+    write_json(path, json.loads(path.read_text()) | {"decision": content["decision"]})
     with pytest.raises(ArtifactError, match="a decision that cannot be read"):
         sources_of(cohort)

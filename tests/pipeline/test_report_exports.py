@@ -242,7 +242,7 @@ def test_figures_that_panels_and_exports_share_are_made_once(
 ) -> None:
     made: Counter[str] = Counter()
     for room, names in (
-        (subject_module, ("parts_of", "places_of", "reliability_of", "read_table")),
+        (subject_module, ("parts_of", "places_of", "reliability_of", "read_predictions")),
         (sources_module, ("explanation_of", "read_card")),
     ):
         for name in names:

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.serving.load import post, refused, under_load
 from benchmarks.serving.requests import good, malformed
 from benchmarks.serving.server import Server, served
-from models.networks.checkpoint import CARD, load_card
+from models.networks.card_file import CARD, load_card
 from pipeline.config import Context
 from pipeline.tracking.served import raw_form
 from tests.pipeline.finished import card

@@ -19,7 +19,8 @@ from mlflow.pyfunc import PyFuncModel, PythonModelContext
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
 from models.networks.card import DecisionCard
-from models.networks.checkpoint import WEIGHTS, save_classifier
+from models.networks.card_file import WEIGHTS
+from models.networks.checkpoint import save_classifier
 from models.networks.decision import verdicts
 from models.networks.evidence import load_evidence
 from models.networks.reliability import notes

@@ -127,11 +127,17 @@ def test_the_index_tells_what_the_stores_hold(cohort: Cohort) -> None:
     assert sorted(path.name for path in cohort.paths.overlays.iterdir()) == looked_at
 
 
+def rewrite(paths: Paths, slides: pd.DataFrame) -> None:
+    """Write slides.csv as an ingest of other slides would."""
+    slides.to_csv(paths.slides, index=False)
+    (paths.ingested / "summary.json").unlink()
+
+
 def test_the_pixel_size_of_the_table_wins_and_without_any_the_area_is_undefined(cohort: Cohort) -> None:
     slides = pd.read_csv(cohort.paths.slides, dtype=str).set_index("slide_id")
     write_slide(cohort.data / "s2.ome.tif", 1, mpp=None)
     slides.loc["s1", "mpp"], slides.loc["s2", "mpp"] = "0.25", None
-    slides.reset_index().to_csv(cohort.paths.slides, index=False)
+    rewrite(cohort.paths, slides.reset_index())
     assert cohort.run("tile") == 0
     area = read_table(cohort.paths.index, INDEX, "tile").groupby("slide_id")["tissue_area_um2"].max()
     assert area["s1"] == 32 * 32 * 0.25**2
@@ -181,7 +187,7 @@ def test_a_changed_setting_leaves_no_trace_of_the_old_one(cohort: Cohort) -> Non
 def test_slides_no_longer_listed_go(cohort: Cohort) -> None:
     assert cohort.run("tile") == 0
     slides = pd.read_csv(cohort.paths.slides, dtype=str)
-    slides[slides["slide_id"] != "s2"].to_csv(cohort.paths.slides, index=False)
+    rewrite(cohort.paths, slides[slides["slide_id"] != "s2"])
     assert cohort.run("tile") == 0
     assert not any("s2" in name for name in cohort.outputs())
 

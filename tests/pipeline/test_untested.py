@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from models.networks.card import DecisionCard
-from models.networks.checkpoint import load_card, load_classifier
+from models.networks.card_file import load_card
+from models.networks.checkpoint import load_classifier
 from models.networks.decision import verdicts
 from models.networks.evidence import Evidence
 from models.networks.reliability import weak_groups
@@ -29,7 +30,7 @@ from pipeline.deployment.challenger.settings import RegisterSettings
 from pipeline.deployment.model import Model
 from pipeline.deployment.page import facts_of
 from pipeline.experiments import study_cells
-from pipeline.files import read_json
+from pipeline.files import read_json, write_json
 from pipeline.results.claims import study_claim
 from pipeline.stages import attribute, compare, evaluate, report, split, study, train
 from pipeline.stages.track import training_fingerprint
@@ -138,7 +139,7 @@ def test_pages_and_metrics_keep_the_studys_figures_apart(trained: Context) -> No
 def test_what_chose_a_model_without_test_patients_is_told(cohort: Context) -> None:
     path = cohort.paths.training(RUN) / "run.json"
     content = json.loads(path.read_text()) | {"choice": {"by": "last", "why": "3 of 4 patients"}}
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     assert "Nothing chose the step" in claimed(cohort).chosen
     assert "3 of 4 patients" in claimed(cohort).chosen
     shutil.rmtree(cohort.paths.study)
@@ -151,7 +152,7 @@ def change_study(context: Context, **fingerprints: str | None) -> None:
     content = read_json(path, "study")
     used = content["fingerprints"] | fingerprints
     content["fingerprints"] = {name: digest for name, digest in used.items() if digest is not None}
-    path.write_text(json.dumps(content))
+    write_json(path, content)
 
 
 def spoil(context: Context, how: str) -> None:
@@ -162,13 +163,13 @@ def spoil(context: Context, how: str) -> None:
         case "a study of other settings":
             change(context, train=QUICK | {"learning_rate": 0.01})
         case "a training of other settings":
-            content = json.loads(record.read_text())
+            content = read_json(record, "train")
             content["settings"]["train"] = "0" * 64
-            record.write_text(json.dumps(content))
+            write_json(record, content)
         case "a training of other settings of its method":
-            content = json.loads(record.read_text())
+            content = read_json(record, "train")
             content["settings"]["algorithms.erm"] = "0" * 64
-            record.write_text(json.dumps(content))
+            write_json(record, content)
         case "a study of another recipe":
             change_study(context, recipe="0" * 64)
         case "a study of unknown settings":
@@ -177,9 +178,9 @@ def spoil(context: Context, how: str) -> None:
             content = read_json(context.paths.study / "study.json", "study")
             (context.paths.study / "study.json").write_text(json.dumps({"cells": content["cells"]}))
         case "a training of an earlier version":
-            content = json.loads(record.read_text())
+            content = read_json(record, "train")
             del content["settings"]
-            record.write_text(json.dumps(content))
+            write_json(record, content)
         case "a training of other patients":
             splits = pd.read_csv(context.paths.splits, dtype=str)
             splits["split"] = splits["split"].to_numpy()[::-1]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from pipeline.artifacts import ATTRIBUTES
 from pipeline.cohort.flow import Count, Flow, Loss, Part, Steps, flow_of
-from pipeline.files import read_table
+from pipeline.patch_tables import read_attributes
 from pipeline.report.sources import Sources
 from pipeline.training.layout import read_layout
 
@@ -96,7 +95,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
 def flow_shown(sources: Sources) -> tuple[Flow, tuple[str, ...]]:
     """The flow of the report's cohort to the tested patches of its subject, and the names of the groups."""
     evidence, subject, threshold = sources.evidence, sources.subject, threshold_shown(sources)
-    table = read_table(evidence.paths.attribute_table(threshold), ATTRIBUTES, "attribute")
+    table = read_attributes(evidence.paths, threshold)
     names = read_layout(evidence.paths, threshold).names
     steps = Steps(
         manifest=evidence.listed,

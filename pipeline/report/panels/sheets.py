@@ -13,11 +13,10 @@ from patching.pictures.contact_sheet import draw_contact_sheet
 from patching.pictures.overlay import GROUPS, OverlayContent, draw_overlay
 from patching.resample import shrunk
 from patching.store.reading import PatchStore
-from pipeline.artifacts import ATTRIBUTES
 from pipeline.cohort.contact_sheets import sheet_group
 from pipeline.cohort.quality import quality_rows
-from pipeline.files import read_table
 from pipeline.look.html import jpeg_uri
+from pipeline.patch_tables import read_attributes
 from pipeline.report.evidence import Evidence
 from pipeline.report.sources import Sources
 from pipeline.training.layout import TISSUE
@@ -54,7 +53,7 @@ def with_groups(evidence: Evidence, threshold: str) -> pd.DataFrame:
     Raises:
         ArtifactError: the attribute stage has not run.
     """
-    table = read_table(evidence.paths.attribute_table(threshold), ATTRIBUTES, "attribute")
+    table = read_attributes(evidence.paths, threshold)
     return evidence.index.merge(table[["patch_id", "group"]], on="patch_id", validate="1:1")
 
 

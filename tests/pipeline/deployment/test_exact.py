@@ -11,7 +11,8 @@ from mlflow.pyfunc import PythonModelContext
 
 from models.data.dataset import MemoryPatches
 from models.networks.card import DecisionCard, NormalizationCard, Range, TissueCard, TrainingRanges
-from models.networks.checkpoint import CARD, WEIGHTS, load_card, load_classifier
+from models.networks.card_file import CARD, WEIGHTS, load_card
+from models.networks.checkpoint import load_classifier
 from models.networks.decision import verdicts
 from patching.grid import PatchSpec
 from patching.store.reading import PatchStore

@@ -1,0 +1,71 @@
+"""JSON that tells whether it still is what was written: a checksum stands among its keys."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import google_crc32c
+
+from patching.errors import ArtifactError
+
+CHECKSUM = "checksum"
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with the checksum of the rest as its last key.
+
+    >>> sealed({"kept": 3})
+    {'kept': 3, 'checksum': '6c3be77f'}
+
+    Raises:
+        ValueError: a figure is NaN or infinite, for which JSON has no word.
+    """
+    plain = {key: value for key, value in content.items() if key != CHECKSUM}
+    return {**plain, CHECKSUM: checksum(_text(plain).encode())}
+
+
+def is_intact(content: Mapping[str, Any]) -> bool:
+    """Whether a parsed mapping is what its checksum says, or has none: one of other programs, or older."""
+    return CHECKSUM not in content or sealed(content)[CHECKSUM] == content[CHECKSUM]
+
+
+class HandOver(dict[str, Any]):
+    """A mapping that a stage wrote, and of which a key that is missing is told with file and stage.
+
+    Args:
+        content: of the mapping.
+        path: of the file.
+        stage: that wrote it.
+    """
+
+    def __init__(self, content: Mapping[str, Any], path: str, stage: str) -> None:
+        super().__init__(content)
+        self._path, self._stage = path, stage
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise damaged(self._path, self._stage, f"no {key!r} where one belongs")
+
+
+def damaged(path: Path | str, stage: str, what: str) -> ArtifactError:
+    """The error for an output of a stage that is not what the stage wrote.
+
+    Args:
+        path: of the file.
+        stage: that wrote it, and writes it anew.
+        what: was found.
+    """
+    return ArtifactError(
+        has=f"{path}, which is damaged ({what})",
+        needs="the file as it was written",
+        do=f"run `evenpatch {stage}` again",
+    )
+
+
+def checksum(content: bytes) -> str:
+    """CRC-32C: a flipped bit never gives the same one, other damage hardly ever."""
+    return f"{google_crc32c.value(content):08x}"
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

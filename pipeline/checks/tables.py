@@ -1,0 +1,82 @@
+"""Splits, attributes and runs held against the patch index, and the files of a run against each other."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from models.networks.card_file import card_and_weights
+from patching.errors import EvenpatchError
+from pipeline.artifacts import Paths
+from pipeline.files import read_json
+from pipeline.patch_tables import read_index, read_predictions, read_splits, with_splits
+from pipeline.results.runs import identity, made_by, stale
+from pipeline.training.patches import patch_table
+
+_SAME = ("split", "label", "attribute", "group")
+
+
+def table_problems(paths: Paths) -> Iterator[str]:
+    """Splits and attributes that are damaged, or not of the present index."""
+    if paths.splits.is_file():
+        yield from _told(lambda: with_splits(read_index(paths), read_splits(paths)))
+    for path in sorted(paths.attribute_table("any").parent.glob("*.parquet")):
+        yield from _told(partial(patch_table, paths, path.stem))
+
+
+def run_problems(paths: Paths) -> Iterator[str]:
+    """Models and evaluations that are damaged, or contradict themselves or the present patches."""
+    for card in sorted(paths.training("any").parent.glob("*/model.json")):
+        yield from _told(partial(card_and_weights, card.parent))
+    for table in sorted(paths.evaluation("any").parent.glob("*/predictions.parquet")):
+        name = table.parent.name
+        try:
+            yield from _evaluation_problems(paths, name)
+        except EvenpatchError as error:
+            yield f"{error.has}; {error.do}"
+
+
+def _told(check: Callable[[], object]) -> Iterator[str]:
+    """The refusal of a check in words."""
+    try:
+        check()
+    except EvenpatchError as error:
+        yield f"{error.has}; {error.do}"
+
+
+def _evaluation_problems(paths: Paths, name: str) -> Iterator[str]:
+    folder, again = paths.evaluation(name), f"run `{made_by(paths.cohort, name)[1]}` again"
+    predictions = read_predictions(folder)
+    if not stale(paths, name):
+        record = read_json(paths.training(name) / "run.json", "train")
+        known = patch_table(paths, identity(name, record)[1]).set_index("patch_id")
+        strange = predictions["patch_id"][~predictions["patch_id"].isin(known.index)]
+        if len(strange):
+            yield f"{folder / 'predictions.parquet'}: {len(strange)} patches of no index; {again}"
+            return
+        known = known.loc[predictions["patch_id"]]
+        for column in _SAME:
+            wrong_N = predictions[column].to_numpy() != known[column].to_numpy()
+            if wrong_N.any():
+                first, count = predictions["patch_id"][wrong_N].iloc[0], int(wrong_N.sum())
+                place = folder / "predictions.parquet"
+                yield f"{place}: another {column} than in the tables of {count} patches, as {first}; {again}"
+    metrics = folder / "metrics.json"
+    for problem in _miscounted(read_json(metrics, "evaluate"), predictions):
+        yield f"{metrics}: {problem}; {again}"
+
+
+def _miscounted(metrics: Mapping[str, Any], predictions: pd.DataFrame) -> Iterator[str]:
+    """Counts of figures that are not of these predictions."""
+    right = predictions.assign(right=predictions["label"] == predictions["prediction"])
+    for split, rows in right.groupby("split"):
+        if split not in metrics:
+            yield f"no figures of {split}"
+            continue
+        groups = metrics[str(split)].get("groups", {})
+        for group, own in rows.groupby("group"):
+            told = groups.get(f"group_{group}", {})
+            counted = {"patches": len(own), "correct": int(own["right"].sum())}
+            if wrong := [key for key, count in counted.items() if told.get(key, count) != count]:
+                yield f"other {' and '.join(wrong)} than predictions of group {group} of {split}"
