@@ -76,9 +76,10 @@ def listed_runs(context: Context) -> tuple[str, ...]:
     }
     kept = without_left_out(reasons)
     if not kept:
-        # What is damaged is no other version.
-        read_index(paths, ("patch_id",))
-        read_splits(paths)
+        if found:
+            # What is damaged is no other version.
+            read_index(paths, ("patch_id",))
+            read_splits(paths)
         told = "".join(f"; {name}: {reason}" for name, reason in reasons.items())
         raise ArtifactError(
             has=f"no evaluated training of the present data under {paths.evaluation('any').parent}{told}",

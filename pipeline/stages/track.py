@@ -121,7 +121,7 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     training, evaluation = paths.training(name), paths.evaluation(name)
     card, record = load_card(training), read_json(training / "run.json", "train")
     metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
-    read_json(paths.groups, "attribute")
+    read_json(paths.groups, "attribute")  # It is among the files: damaged, it would be logged as it is.
     file = training / "history.csv"
     history = read_table(file, ("step", "epoch"), "train", numbers=True, record=record)
     data = file_fingerprint([paths.index, paths.splits, paths.attribute_table(card.threshold)])

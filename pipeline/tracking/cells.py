@@ -84,8 +84,9 @@ def _refused(form: object, has: str) -> PatchError:
     )
 
 
-# numpy evaluates a header as a literal and, failing that, tokenizes it as Python 2 wrote it.
-_decoded = Foreign(_refused, own=(TokenError,))
+# numpy evaluates a header as a literal and, failing that, tokenizes it as Python 2 wrote it. Pillow refuses a
+# header of very many pixels, or warns of it where warnings are errors.
+_decoded = Foreign(_refused, own=(TokenError, Image.DecompressionBombError, Image.DecompressionBombWarning))
 
 
 def _require(form: PatchForm, shape: tuple[int, ...], dtype: object) -> None:

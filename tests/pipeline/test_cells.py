@@ -155,13 +155,22 @@ def tiff_bomb() -> bytes:
     return bomb
 
 
+def jpeg_bomb(side: int) -> bytes:
+    """A JPEG whose header promises another size."""
+    honest = jpeg(pixels(RGB))
+    place = honest.index(b"\xff\xc0") + 5
+    return honest[:place] + struct.pack(">HH", side, side) + honest[place + 4 :]
+
+
 @pytest.mark.parametrize(
     "bomb",
     [
         lambda: png_bomb(60_000, 60_000),
         lambda: tiff(np.zeros((6000, 6000, 3), np.uint8), photometric="rgb", compression="deflate"),
         lambda: encode_patch(np.zeros((16, 16, 3), np.uint8)).replace(b"(16, 16, 3)", b"(9999999,3)"),
-        lambda: jpeg(np.zeros((8000, 8000, 3), np.uint8)),
+        lambda: jpeg_bomb(8_000),
+        lambda: jpeg_bomb(10_000),
+        lambda: jpeg_bomb(60_000),
         tiff_bomb,
     ],
 )

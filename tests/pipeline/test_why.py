@@ -19,6 +19,7 @@ from models.metrics.intervals import Interval
 from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.explain.subject import subject_of
+from pipeline.files import write_json
 from pipeline.intervention import answers
 from pipeline.intervention.models import models_of
 from pipeline.look.html import make_environment
@@ -361,7 +362,7 @@ def test_a_narrow_intervention_has_no_slope(sources: Sources, context: Context, 
         for arm in ("normal_added", "normal_removed"):
             slopes["net"]["probability"][arm] |= told
     content["arms"]["normal_added"]["example"] = "<i>s</i>@1_2"
-    (paths.intervene / "intervene.json").write_text(json.dumps(content))
+    write_json(paths.intervene / "intervene.json", content)
     own = replace(sources, evidence=replace(sources.evidence, paths=paths))
     values = dict(intervention.values(own))
     assert np.isnan(values["methods"]["erm"]["net"]["tumor_removed"]["estimate"])
@@ -442,7 +443,7 @@ def test_methods_that_the_picture_does_not_show_have_their_slopes(own: Context, 
     path = own.paths.intervene / "intervene.json"
     content = json.loads(path.read_text())
     content |= {"contrasts": [], "methods": {"class_balanced": content["methods"]["class_balanced"]}}
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     values, text = shown_of(own)
     assert values["picture"] is None
     assert "of the methods that it shows, none answered with numbers." in text
