@@ -111,7 +111,9 @@ def write_repository(root: Path, manifest: str = "slides/slides.csv") -> Path:
     _write_settings(root, manifest)
     config = root / ".dvc" / "config"
     config.write_text(config.read_text().replace("    no_scm = true\n", ""))
-    (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/slides/\n")
+    # DVC's copy of a project holds what git knows: the table of slides, and no slide.
+    ignored = "/slides/*\n!/slides/slides.csv\n"
+    (root / ".gitignore").write_text((root / ".gitignore").read_text() + ignored)
     shell(root, "dvc", "remote", "add", "--default", "beside", str(root.parent / "remote"))
     return root
 
