@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from patching.damage import DAMAGE
 from patching.errors import ArtifactError
-from patching.sealing import CHECKSUM, HandOver, checksum, damaged, is_intact, sealed
+from patching.sealing import HandOver, checksum, damaged, sealed, unsealed
 
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
@@ -108,17 +108,9 @@ def read_json(path: Path, stage: str, *, seal: bool = False) -> dict[str, Any]:
     """
     text = _opened(path, stage, Path.read_bytes)
     try:
-        content = json.loads(text, object_hook=lambda found: HandOver(found, str(path), stage))
-    except (ValueError, RecursionError) as error:
+        return unsealed(text, lambda found: HandOver(found, str(path), stage), required=seal)
+    except ValueError as error:
         raise damaged(path, stage, str(error)) from error
-    if not isinstance(content, dict):
-        raise damaged(path, stage, f"a {type(content).__name__} at the top, and no mapping")
-    if seal and CHECKSUM not in content:
-        raise damaged(path, stage, "no checksum in it")
-    if not is_intact(content):
-        raise damaged(path, stage, "its checksum is of another content")
-    content.pop(CHECKSUM, None)
-    return content
 
 
 def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object) -> ResultT:
