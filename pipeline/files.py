@@ -52,7 +52,7 @@ def read_table(
     Raises:
         ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
     """
-    if record is not None and path.is_file():
+    if record is not None:
         require_recorded(path, stage, record)
     if path.suffix == ".parquet":
         table = _opened(path, stage, pd.read_parquet, page_checksum_verification=True)
@@ -136,11 +136,17 @@ def require_recorded(path: Path, stage: str, record: Mapping[str, Any]) -> None:
     """Check a file against the checksum that a record beside it keeps, if it keeps one.
 
     Raises:
-        ArtifactError: it is another file than was written.
+        ArtifactError: it is missing, or another file than was written.
     """
     told = record.get(_RECORDED, {}).get(path.name)
-    if told is not None and checksum(path.read_bytes()) != told:
+    if told is not None and checksum(_opened(path, stage, Path.read_bytes)) != told:
         raise damaged(path, stage, "another content than was written")
+
+
+def require_all_recorded(folder: Path, stage: str, record: Mapping[str, Any]) -> None:
+    """Check the files of a folder that a record of it tells of, as `require_recorded` does."""
+    for name in record.get(_RECORDED, {}):
+        require_recorded(folder / name, stage, record)
 
 
 def file_fingerprint(paths: Sequence[Path]) -> str:

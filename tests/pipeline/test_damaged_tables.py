@@ -20,6 +20,7 @@ from patching.manifest import SlideRow
 from patching.sealing import CHECKSUM, sealed, unsealed
 from patching.store.reading import PatchStore
 from pipeline.artifacts import Paths
+from pipeline.checks.files import file_problems
 from pipeline.checks.tables import run_problems
 from pipeline.cli import main
 from pipeline.cohort.index import write_index
@@ -180,6 +181,14 @@ def test_splits_that_cannot_be_are_refused(line: str, told: str, cohort: Context
     with pytest.raises(ArtifactError) as caught:
         with_splits(read_index(cohort.paths), read_splits(cohort.paths))
     assert told in caught.value.has
+
+
+def test_a_file_that_a_record_tells_of_is_missed(cohort: Context) -> None:
+    assert list(file_problems(cohort.paths)) == []
+    cohort.paths.histogram.unlink()
+    assert list(file_problems(cohort.paths)) == [
+        f"no file {cohort.paths.histogram}; run `evenpatch attribute`, or `dvc repro`"
+    ]
 
 
 def test_labels_that_were_inverted_by_hand_are_found(
