@@ -11,7 +11,7 @@ from patching.errors import EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.files import read_json
 from pipeline.patch_tables import read_index, read_predictions, read_splits, with_splits
-from pipeline.results.runs import identity, made_by, stale
+from pipeline.results.runs import identity, made_by, run_record, stale
 from pipeline.training.patches import patch_table
 
 _SAME = ("split", "label", "attribute", "group")
@@ -48,8 +48,9 @@ def _told(check: Callable[[], object]) -> Iterator[str]:
 def _evaluation_problems(paths: Paths, name: str) -> Iterator[str]:
     folder, again = paths.evaluation(name), f"run `{made_by(paths.cohort, name)[1]}` again"
     predictions = read_predictions(folder)
-    if not stale(paths, name):
-        record = read_json(paths.training(name) / "run.json", "train")
+    record = run_record(folder)
+    # Predictions of other origin have no training beside them, and may have no figures.
+    if record and not stale(paths, name):
         known = patch_table(paths, identity(name, record)[1]).set_index("patch_id")
         strange = predictions["patch_id"][~predictions["patch_id"].isin(known.index)]
         if len(strange):
@@ -63,8 +64,9 @@ def _evaluation_problems(paths: Paths, name: str) -> Iterator[str]:
                 place = folder / "predictions.parquet"
                 yield f"{place}: another {column} than in the tables of {count} patches, as {first}; {again}"
     metrics = folder / "metrics.json"
-    for problem in _miscounted(read_json(metrics, "evaluate"), predictions):
-        yield f"{metrics}: {problem}; {again}"
+    if record or metrics.is_file():
+        for problem in _miscounted(read_json(metrics, "evaluate"), predictions):
+            yield f"{metrics}: {problem}; {again}"
 
 
 def _miscounted(metrics: Mapping[str, Any], predictions: pd.DataFrame) -> Iterator[str]:

@@ -272,6 +272,16 @@ def test_verify_holds_predictions_and_figures_against_each_other(own_finished: C
     assert any("another label than in the tables" in problem for problem in run_problems(paths))
 
 
+def test_predictions_of_other_origin_are_no_problem(own_finished: Context) -> None:
+    paths = own_finished.paths
+    shutil.copytree(paths.evaluation("erm-low"), paths.evaluation("theirs"))
+    (paths.evaluation("theirs") / "metrics.json").unlink()
+    assert list(run_problems(paths)) == []
+    changed(paths.evaluation("theirs") / "predictions.parquet", probability=1.5)
+    (problem,) = run_problems(paths)
+    assert "theirs/predictions.parquet, which is damaged" in problem
+
+
 def test_weights_that_are_not_the_cards_are_refused(own_finished: Context) -> None:
     folder = own_finished.paths.training("gerne-low")
     path = folder / "model.safetensors"
