@@ -229,6 +229,18 @@ def test_what_is_about_slides_is_refused(refused: Callable[[str], str], root: Pa
     assert "evenpatch import --cohort tiny" in refused(verb)
 
 
+def test_stages_of_slides_leave_imported_images_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cohort(root, write_waterbirds(root / "raw"))
+    assert evenpatch(root, "import") == 0
+    before = {
+        path: path.stat().st_mtime_ns for path in (root / "data").rglob("*") if ".locks" not in path.parts
+    }
+    for verb in ("tile", "split", "attribute"):
+        assert evenpatch(root, verb) == 2
+        assert "evenpatch import --cohort tiny" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
 def test_a_second_import_replaces_the_first(root: Path) -> None:
     section = write_waterbirds(root / "raw")
     write_cohort(root, section)
