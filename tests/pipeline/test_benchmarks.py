@@ -18,7 +18,7 @@ from patching.errors import UnreadableSlideError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths
 from pipeline.cli import main
-from pipeline.files import read_table
+from pipeline.files import read_table, write_json
 from pipeline.published.image_files import ImageFiles, squared
 from pipeline.published.registry import LAYOUTS, make_benchmark
 from pipeline.training.layout import GIVEN, TISSUE, read_layout
@@ -247,7 +247,10 @@ def test_a_second_import_replaces_the_first(root: Path) -> None:
     assert evenpatch(root, "import") == 0
     paths = Paths(root, "tiny")
     before = {path: path.read_bytes() for path in (paths.index, paths.splits, paths.attribute_table(GIVEN))}
+    # As ingest leaves it, of a cohort of slides that had this name before.
+    write_json(paths.ingested / "summary.json", {"files": {paths.slides.name: "00000000"}})
     assert evenpatch(root, "import") == 0
+    assert evenpatch(root, "verify") == 0
     assert before == {path: path.read_bytes() for path in before}
     write_cohort(root, section | {"side": 16})
     assert evenpatch(root, "import") == 0
