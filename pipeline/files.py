@@ -123,6 +123,12 @@ def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object)
         )
     try:
         return call(path, **how)
+    except PermissionError as error:
+        raise ArtifactError(
+            has=f"{path}, which cannot be read ({error.strerror})",
+            needs="the right to read it",
+            do="change its permissions, or ask who wrote it",
+        ) from error
     except (*DAMAGE, MemoryError, pa.ArrowException) as error:
         raise damaged(path, stage, f"{str(error) or type(error).__name__}".splitlines()[0]) from error
 

@@ -89,6 +89,22 @@ def test_json_that_is_none_names_the_file_and_what_writes_it(damage: str, tmp_pa
     assert caught.value.do == "run `evenpatch train` again"
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, {"seed": 3})
+
+    def refused(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
+        read_json(path, "train")
+    assert "permissions" in caught.value.do
+    assert "damaged" not in caught.value.has
+
+
 def test_json_that_was_changed_is_known_and_a_missing_key_is_told(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     write_json(path, {"test": {"wga": 0.75, "groups": {}}})
