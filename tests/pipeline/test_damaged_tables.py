@@ -5,6 +5,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from patching.manifest import SlideRow
 from patching.sealing import CHECKSUM, sealed, unsealed
 from patching.store.reading import PatchStore
 from pipeline.artifacts import Paths
+from pipeline.checks import tables
 from pipeline.checks.files import file_problems
 from pipeline.checks.tables import run_problems
 from pipeline.cli import main
@@ -270,9 +272,14 @@ def own_finished(finished_cohort: Context, tmp_path: Path) -> Context:
     return Context(finished_cohort.cohort, Paths(tmp_path, finished_cohort.cohort), tmp_path / "configs")
 
 
-def test_verify_holds_predictions_and_figures_against_each_other(own_finished: Context) -> None:
-    paths = own_finished.paths
+def test_verify_holds_predictions_and_figures_against_each_other(
+    own_finished: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, joined = own_finished.paths, Mock(wraps=patch_table)
+    monkeypatch.setattr(tables, "patch_table", joined)
     assert list(run_problems(paths)) == []
+    # Seconds for a million patches: once for all runs at a threshold.
+    assert sorted(call.args[1] for call in joined.call_args_list) == ["high", "low"]
     path = paths.evaluation("gerne-low") / "predictions.parquet"
     table = pd.read_parquet(path)
     changed(path, prediction=1 - table["prediction"])
