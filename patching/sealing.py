@@ -1,7 +1,7 @@
 """JSON that tells whether it still is what was written: a checksum stands among its keys."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,9 +25,31 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, CHECKSUM: checksum(_text(plain).encode())}
 
 
-def is_intact(content: Mapping[str, Any]) -> bool:
-    """Whether a parsed mapping is what its checksum says, or has none: one of other programs, or older."""
-    return CHECKSUM not in content or sealed(content)[CHECKSUM] == content[CHECKSUM]
+def unsealed(
+    text: bytes, mapping: Callable[[dict[str, Any]], dict[str, Any]] = dict, *, required: bool = False
+) -> dict[str, Any]:
+    """The content of JSON text, without its checksum.
+
+    Args:
+        text: of the file.
+        mapping: makes mappings of what was parsed.
+        required: whether a checksum has to be there; earlier versions, and other programs, wrote none.
+
+    Raises:
+        ValueError: no JSON mapping, or another one than was written.
+    """
+    try:
+        content = json.loads(text, object_hook=mapping)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__} at the top, and no mapping")
+    told = content.pop(CHECKSUM, None)
+    if told is None and required:
+        raise ValueError("no checksum in it: by an earlier version or another program, or lost")
+    if told is not None and told != checksum(_text(content).encode()):
+        raise ValueError("its checksum is of another content")
+    return content
 
 
 class HandOver(dict[str, Any]):

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -144,9 +145,12 @@ def _claims(verb: Verb, paths: Paths, options: argparse.Namespace) -> Iterator[C
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not seconds >= 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds, 0 or more")
     return seconds
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from patching.damage import DAMAGE
 from patching.errors import ArtifactError
-from patching.sealing import CHECKSUM, HandOver, checksum, damaged, is_intact, sealed
+from patching.sealing import HandOver, checksum, damaged, sealed, unsealed
 
 NOT_ESTIMABLE = "not estimable"
 """Stands for an undefined figure: JSON has no NaN, and DVC drops a null metric without a word."""
@@ -52,7 +52,7 @@ def read_table(
     Raises:
         ArtifactError: the file is missing or damaged, or lacks a column; names the stage that writes it.
     """
-    if record is not None and path.is_file():
+    if record is not None:
         require_recorded(path, stage, record)
     if path.suffix == ".parquet":
         table = _opened(path, stage, pd.read_parquet, page_checksum_verification=True)
@@ -108,17 +108,9 @@ def read_json(path: Path, stage: str, *, seal: bool = False) -> dict[str, Any]:
     """
     text = _opened(path, stage, Path.read_bytes)
     try:
-        content = json.loads(text, object_hook=lambda found: HandOver(found, str(path), stage))
-    except (ValueError, RecursionError) as error:
+        return unsealed(text, lambda found: HandOver(found, str(path), stage), required=seal)
+    except ValueError as error:
         raise damaged(path, stage, str(error)) from error
-    if not isinstance(content, dict):
-        raise damaged(path, stage, f"a {type(content).__name__} at the top, and no mapping")
-    if seal and CHECKSUM not in content:
-        raise damaged(path, stage, "no checksum in it")
-    if not is_intact(content):
-        raise damaged(path, stage, "its checksum is of another content")
-    content.pop(CHECKSUM, None)
-    return content
 
 
 def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object) -> ResultT:
@@ -131,6 +123,12 @@ def _opened(path: Path, stage: str, call: Callable[..., ResultT], **how: object)
         )
     try:
         return call(path, **how)
+    except PermissionError as error:
+        raise ArtifactError(
+            has=f"{path}, which cannot be read ({error.strerror})",
+            needs="the right to read it",
+            do="change its permissions, or ask who wrote it",
+        ) from error
     except (*DAMAGE, MemoryError, pa.ArrowException) as error:
         raise damaged(path, stage, f"{str(error) or type(error).__name__}".splitlines()[0]) from error
 
@@ -144,11 +142,17 @@ def require_recorded(path: Path, stage: str, record: Mapping[str, Any]) -> None:
     """Check a file against the checksum that a record beside it keeps, if it keeps one.
 
     Raises:
-        ArtifactError: it is another file than was written.
+        ArtifactError: it is missing, or another file than was written.
     """
     told = record.get(_RECORDED, {}).get(path.name)
-    if told is not None and checksum(path.read_bytes()) != told:
+    if told is not None and checksum(_opened(path, stage, Path.read_bytes)) != told:
         raise damaged(path, stage, "another content than was written")
+
+
+def require_all_recorded(folder: Path, stage: str, record: Mapping[str, Any]) -> None:
+    """Check the files of a folder that a record of it tells of, as `require_recorded` does."""
+    for name in record.get(_RECORDED, {}):
+        require_recorded(folder / name, stage, record)
 
 
 def file_fingerprint(paths: Sequence[Path]) -> str:

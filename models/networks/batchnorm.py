@@ -44,7 +44,7 @@ def sees_single_values(model: nn.Module, image_1CHW: torch.Tensor) -> bool:
 
     Args:
         model: left as it is.
-        image_1CHW: as the model takes it.
+        image_1CHW: as the model takes it, on any device.
     """
     single: list[bool] = []
     hooks = [
@@ -56,7 +56,7 @@ def sees_single_values(model: nn.Module, image_1CHW: torch.Tensor) -> bool:
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(image_1CHW)
+            model.eval()(image_1CHW.to(next(model.parameters()).device))
     finally:
         model.train(training)
         for hook in hooks:

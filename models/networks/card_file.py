@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.networks.card import CARD_SCHEMA, ModelCard
 from patching.errors import CheckpointError
-from patching.sealing import CHECKSUM, checksum, is_intact, sealed
+from patching.sealing import checksum, sealed, unsealed
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -48,16 +48,13 @@ def _card_and_checksum(folder: Path) -> tuple[ModelCard, str | None]:
     """The card, and the checksum of its weights; None where it is of a version that kept none."""
     path = folder / CARD
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = unsealed(path.read_bytes())
+    except OSError as error:
         raise unusable(path, error) from error
-    if not isinstance(content, dict):
-        raise unusable(path, f"a {type(content).__name__} at the top")
+    except ValueError as error:
+        raise unusable(path, f"damaged: {error}") from error
     _require_schema(path, content)
-    if not is_intact(content):
-        raise unusable(path, "damaged: its checksum is of another content")
     told = content.pop(_OF_WEIGHTS, None)
-    content.pop(CHECKSUM, None)
     try:
         # Not of the parsed content: JSON's lists stand for tuples.
         return ModelCard.model_validate_json(json.dumps(content)), told

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from models.networks.card import ModelCard
 from patching.errors import CheckpointError
-from patching.sealing import CHECKSUM, is_intact, sealed
+from patching.sealing import sealed, unsealed
 
 EVIDENCE = "evidence.json"
 STUDY, UNTESTED = "study", "none"
@@ -91,17 +91,11 @@ def load_evidence(folder: Path, card: ModelCard) -> Evidence | None:
     """
     path = folder / EVIDENCE
     try:
-        content = json.loads(path.read_bytes())
+        content = unsealed(path.read_bytes())
+        evidence = Evidence.model_validate_json(json.dumps(content))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unusable(path, str(error)) from error
-    if not isinstance(content, dict) or not is_intact(content):
-        raise _unusable(path, "damaged: its checksum is of another content")
-    content.pop(CHECKSUM, None)
-    try:
-        evidence = Evidence.model_validate_json(json.dumps(content))
-    except ValidationError as error:
+    except (OSError, ValueError) as error:
         raise _unusable(path, str(error)) from error
     layout = len(card.classes), len(card.attribute.names)
     for group in evidence.groups:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from patching.errors import ArtifactError
 from pipeline.artifacts import Paths
-from pipeline.files import read_json, read_table, require_recorded
+from pipeline.files import read_json, read_table, require_all_recorded
 
 _OF_DATA = {
     "cohort": "ingest",
@@ -52,10 +52,7 @@ def _written(paths: Paths) -> Iterator[tuple[Path, str]]:
 
 def _read(path: Path, stage: str) -> None:
     if path.suffix == ".json":
-        record = read_json(path, stage, seal=True)
-        for file in sorted(path.parent.iterdir()):
-            if file.is_file():
-                require_recorded(file, stage, record)
+        require_all_recorded(path.parent, stage, read_json(path, stage, seal=True))
     elif path.suffix == ".parquet" or path.name in _NUMBERS:
         read_table(path, (), stage, numbers=path.suffix == ".csv")
     elif path.suffix == ".csv":

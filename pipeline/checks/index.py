@@ -16,12 +16,13 @@ _EXACT = 1e-9
 """Relative; products may differ in their last bits between processors."""
 
 
-def index_problems(paths: Paths, patient_of: Mapping[str, str] | None) -> Iterator[str]:
+def index_problems(paths: Paths, patient_of: Mapping[str, str], *, imported: bool) -> Iterator[str]:
     """What the index tells otherwise than the stores.
 
     Args:
         paths: of the cohort.
-        patient_of: each listed slide's patient; None of imported images, each of which is its own.
+        patient_of: the patient of each slide that has a store, by slide_id.
+        imported: whether the stores hold published images, each of which is a patient of its own.
 
     Raises:
         StoreError: a store is missing or damaged.
@@ -31,10 +32,9 @@ def index_problems(paths: Paths, patient_of: Mapping[str, str] | None) -> Iterat
     except ArtifactError as error:
         yield f"{error.has}; {error.do}"
         return
-    stores = [PatchStore.open(paths.store(slide_id)) for slide_id in index["slide_id"].unique()]
-    told = [(patient_of or {}).get(store.attributes.slide_id, "") for store in stores]
-    expected = patch_index(stores, told)
-    if patient_of is None:
+    stores = [PatchStore.open(paths.store(slide_id)) for slide_id in patient_of]
+    expected = patch_index(stores, list(patient_of.values()))
+    if imported:
         expected = expected.drop(columns="patient_id")
     for problem in _differences(index.set_index("patch_id"), expected.set_index("patch_id")):
         yield f"{paths.index}: {problem}; run `evenpatch tile` again"

@@ -1,7 +1,7 @@
 """Splits, attributes and runs held against the patch index, and the files of a run against each other."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from patching.errors import EvenpatchError
 from pipeline.artifacts import Paths
 from pipeline.files import read_json
 from pipeline.patch_tables import read_index, read_predictions, read_splits, with_splits
-from pipeline.results.runs import identity, made_by, stale
+from pipeline.results.runs import identity, made_by, run_record, stale
 from pipeline.training.patches import patch_table
 
 _SAME = ("split", "label", "attribute", "group")
@@ -29,10 +29,10 @@ def run_problems(paths: Paths) -> Iterator[str]:
     """Models and evaluations that are damaged, or contradict themselves or the present patches."""
     for card in sorted(paths.training("any").parent.glob("*/model.json")):
         yield from _told(partial(card_and_weights, card.parent))
+    known = cache(lambda threshold: patch_table(paths, threshold).set_index("patch_id")[list(_SAME)])
     for table in sorted(paths.evaluation("any").parent.glob("*/predictions.parquet")):
-        name = table.parent.name
         try:
-            yield from _evaluation_problems(paths, name)
+            yield from _evaluation_problems(paths, table.parent.name, known)
         except EvenpatchError as error:
             yield f"{error.has}; {error.do}"
 
@@ -45,12 +45,13 @@ def _told(check: Callable[[], object]) -> Iterator[str]:
         yield f"{error.has}; {error.do}"
 
 
-def _evaluation_problems(paths: Paths, name: str) -> Iterator[str]:
+def _evaluation_problems(paths: Paths, name: str, known_at: Callable[[str], pd.DataFrame]) -> Iterator[str]:
     folder, again = paths.evaluation(name), f"run `{made_by(paths.cohort, name)[1]}` again"
     predictions = read_predictions(folder)
-    if not stale(paths, name):
-        record = read_json(paths.training(name) / "run.json", "train")
-        known = patch_table(paths, identity(name, record)[1]).set_index("patch_id")
+    record = run_record(folder)
+    # Predictions of other origin have no training beside them, and may have no figures.
+    if record and not stale(paths, name):
+        known = known_at(identity(name, record)[1])
         strange = predictions["patch_id"][~predictions["patch_id"].isin(known.index)]
         if len(strange):
             yield f"{folder / 'predictions.parquet'}: {len(strange)} patches of no index; {again}"
@@ -63,8 +64,9 @@ def _evaluation_problems(paths: Paths, name: str) -> Iterator[str]:
                 place = folder / "predictions.parquet"
                 yield f"{place}: another {column} than in the tables of {count} patches, as {first}; {again}"
     metrics = folder / "metrics.json"
-    for problem in _miscounted(read_json(metrics, "evaluate"), predictions):
-        yield f"{metrics}: {problem}; {again}"
+    if record or metrics.is_file():
+        for problem in _miscounted(read_json(metrics, "evaluate"), predictions):
+            yield f"{metrics}: {problem}; {again}"
 
 
 def _miscounted(metrics: Mapping[str, Any], predictions: pd.DataFrame) -> Iterator[str]:

@@ -19,7 +19,7 @@ import patching
 import pipeline
 from models.networks.card import ModelCard
 from patching.digests import fingerprint
-from patching.errors import AnnotationError, ConfigError, UnreadableSlideError
+from patching.errors import AnnotationError, ArtifactError, ConfigError, UnreadableSlideError
 from patching.manifest import SlideRow
 from patching.readers.zarr.files import Source, is_url
 from patching.tissue.registry import make_detector
@@ -83,10 +83,12 @@ def key_of(row: SlideRow, digest: str, settings: Settings, card: ModelCard) -> s
 def is_whole(out: Path, slide_id: str, key: str) -> bool:
     """Whether an earlier run wrote a slide's files from the very same, and they are as they were.
 
-    They are recognized by their lengths and last 64 KiB.
+    They are recognized by their lengths and last 64 KiB. A receipt that is missing or damaged says nothing.
     """
-    path = _receipt(out, slide_id)
-    known = read_json(path, "predict") if path.is_file() else {}
+    try:
+        known = read_json(_receipt(out, slide_id), "predict")
+    except ArtifactError:
+        return False
     return known.get("key") == key and known.get("files") == _marks(out / slide_id)
 
 

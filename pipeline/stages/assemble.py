@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import track
 
 from patching.damage import decoded
-from patching.errors import ConfigError, ErrorBudgetError, MissingFileError, SlideError
+from patching.errors import ArtifactError, ConfigError, ErrorBudgetError, MissingFileError, SlideError
 from patching.manifest import SlideRow
 from pipeline.cohort.excluded import write_excluded
-from pipeline.files import replacing, write_json
+from pipeline.files import read_json, replacing, write_json
 from pipeline.locks import Claim, held
 from pipeline.published.patch_set import PatchFile, PatchSet, find_patches
 from pipeline.published.specimens import rebuilt, write_specimen
@@ -156,10 +156,9 @@ def _specimen(out: Path, row: SlideRow, patches: Sequence[PatchFile]) -> Mapping
 def _known(receipt: Path) -> dict[str, Any]:
     """What an earlier call wrote; what cannot be read says nothing, and the id is rebuilt."""
     try:
-        found: dict[str, Any] = json.loads(receipt.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(receipt, "assemble")
+    except ArtifactError:
         return {}
-    return found
 
 
 def _digest(patches: Sequence[PatchFile]) -> str:

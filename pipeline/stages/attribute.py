@@ -15,7 +15,7 @@ import pandas as pd
 from models.data.attributes import attribute_table, tissue_histogram
 from models.data.splitting import TEST, TRAIN
 from pipeline.artifacts import Paths
-from pipeline.config import Context, load_stage
+from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.files import checksums, replacing, write_json
 from pipeline.patch_tables import read_index, read_splits, with_splits
 from pipeline.training.layout import TISSUE, write_tissue_attributes
@@ -33,8 +33,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: an earlier stage's output is missing, or does not cover every patient.
+        ConfigError: images were imported, with their attribute.
         EmptyGroupError: a group without training patches.
     """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "attributes by tissue")
     settings = load_stage(context.configs, context.cohort, "attribute", AttributeSettings)
     paths = context.paths
     patches = with_splits(read_index(paths), read_splits(paths))

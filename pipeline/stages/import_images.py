@@ -68,8 +68,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     )
     benchmark = settings.load(folder)
     figures = association(benchmark)
-    # Tables of an earlier import must not outlive one that failed.
-    for path in (paths.index, paths.splits, paths.attribute_table(GIVEN)):
+    # Tables of an earlier import must not outlive one that failed, nor what ingest told of slides.csv.
+    summary = paths.ingested / "summary.json"
+    for path in (paths.index, paths.splits, paths.attribute_table(GIVEN), summary):
         path.unlink(missing_ok=True)
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
     stores = [_stored(paths, split, benchmark, digest) for split in SPLITS]

@@ -10,7 +10,7 @@ import logging
 import pandas as pd
 
 from models.data.splitting import TEST, SplitSettings, assign_splits, label_patients, patients_table
-from pipeline.config import Context, load_stage
+from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.files import replacing
 from pipeline.patch_tables import read_index, read_slides
 from pipeline.training.fixed import fixed_of
@@ -32,8 +32,10 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: an earlier stage's output is missing.
+        ConfigError: images were imported, with their splits.
         GroupError: too few patients of a label.
     """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "a split")
     settings = load_stage(context.configs, context.cohort, "split", SplitSettings, fold=options.fold)
     slides = read_slides(context.paths)
     patches = read_index(context.paths)

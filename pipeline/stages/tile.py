@@ -31,7 +31,7 @@ from pipeline.cohort.excluded import require_budget, write_excluded
 from pipeline.cohort.index import write_index
 from pipeline.cohort.page import write_cohort_page
 from pipeline.cohort.slides import ingested_rows, with_files
-from pipeline.config import Context, load_stage
+from pipeline.config import Context, load_cohort, load_stage, require_slides
 from pipeline.patch_tables import read_slides
 from pipeline.workspace import located
 from pipeline.yaml_file import load_yaml
@@ -71,10 +71,11 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
     Raises:
         ArtifactError: the ingest stage has not run.
-        ConfigError: a setting is unknown or out of its range.
+        ConfigError: images were imported, or a setting is unknown or out of its range.
         ErrorBudgetError: more slides failed than the budget allows, or all of them.
         EmptyCohortError: no slide gives a single patch.
     """
+    require_slides(load_cohort(context.configs, context.cohort), context.cohort, "tiling")
     given = {"workers": options.workers, "engine": options.engine}
     settings = load_stage(context.configs, context.cohort, "tile", TileStageSettings, **given)
     _tell_detector(context, settings)

@@ -59,8 +59,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     if options.slide:
         return
     imported = load_cohort(context.configs, context.cohort).benchmark is not None
-    patients = None if imported else dict(zip(listed, slides["patient_id"], strict=True))
-    checks = (index_problems(paths, patients), *(check(paths) for check in _CHECKS))
+    patients = slides.set_index("slide_id").loc[wanted, "patient_id"].to_dict()
+    of_index = index_problems(paths, patients, imported=imported)
+    checks = (of_index, *(check(paths) for check in _CHECKS))
     # A damaged file may be met by several checks.
     problems = list(dict.fromkeys(problem for check in checks for problem in _logged(check)))
     if problems:

@@ -217,3 +217,5 @@ def test_maps_of_several_pixels_need_one_sample_alone() -> None:
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not [hook for module in network.modules() for hook in module._forward_pre_hooks]
+    # Any other device stands for a GPU, to which training has brought the network by then.
+    assert sees_single_values(network.to("meta"), torch.ones(1, 3, 32, 32))

@@ -328,13 +328,14 @@ def test_where_nothing_can_be_written_is_said(
     assert "a folder that can be written to" in told
 
 
+@pytest.mark.parametrize("damage", ["", "[]"])
 def test_a_receipt_that_cannot_be_read_rebuilds_its_id(
-    unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
+    damage: str, unpacked: Path, tmp_path: Path, assembled: Callable[..., tuple[int, str]]
 ) -> None:
     assembled(unpacked)
     receipt = tmp_path / "whole" / ".receipts" / "IDC-9.json"
     known = receipt.read_text()
-    receipt.write_text("")
+    receipt.write_text(damage)
     assert assembled(unpacked)[0] == 0
     assert receipt.read_text() == known
 

@@ -18,7 +18,7 @@ from patching.errors import UnreadableSlideError
 from patching.store.reading import PatchStore
 from pipeline.artifacts import ATTRIBUTES, INDEX, SLIDES, Paths
 from pipeline.cli import main
-from pipeline.files import read_table
+from pipeline.files import read_table, write_json
 from pipeline.published.image_files import ImageFiles, squared
 from pipeline.published.registry import LAYOUTS, make_benchmark
 from pipeline.training.layout import GIVEN, TISSUE, read_layout
@@ -229,13 +229,28 @@ def test_what_is_about_slides_is_refused(refused: Callable[[str], str], root: Pa
     assert "evenpatch import --cohort tiny" in refused(verb)
 
 
+def test_stages_of_slides_leave_imported_images_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cohort(root, write_waterbirds(root / "raw"))
+    assert evenpatch(root, "import") == 0
+    before = {
+        path: path.stat().st_mtime_ns for path in (root / "data").rglob("*") if ".locks" not in path.parts
+    }
+    for verb in ("tile", "split", "attribute"):
+        assert evenpatch(root, verb) == 2
+        assert "evenpatch import --cohort tiny" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
 def test_a_second_import_replaces_the_first(root: Path) -> None:
     section = write_waterbirds(root / "raw")
     write_cohort(root, section)
     assert evenpatch(root, "import") == 0
     paths = Paths(root, "tiny")
     before = {path: path.read_bytes() for path in (paths.index, paths.splits, paths.attribute_table(GIVEN))}
+    # As ingest leaves it, of a cohort of slides that had this name before.
+    write_json(paths.ingested / "summary.json", {"files": {paths.slides.name: "00000000"}})
     assert evenpatch(root, "import") == 0
+    assert evenpatch(root, "verify") == 0
     assert before == {path: path.read_bytes() for path in before}
     write_cohort(root, section | {"side": 16})
     assert evenpatch(root, "import") == 0

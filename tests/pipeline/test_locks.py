@@ -80,6 +80,13 @@ def test_who_is_refused_is_told_by_whom(
     assert call("split", "--wait", "0") == 0
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan", "soon"])
+def test_a_time_to_wait_is_a_number(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["split", f"--wait={seconds}"])
+    assert f"argument --wait: {seconds} is no number of seconds, 0 or more" in capsys.readouterr().err
+
+
 def test_who_waits_is_told_for_whom_and_then_goes_on(
     call: Call, small_cohort: Paths, patches: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,7 +24,7 @@ from pipeline.cli import main
 from pipeline.deployment import engines
 from pipeline.deployment.network import Compared, Difference, Network
 from pipeline.deployment.predicting import PredictSettings
-from pipeline.deployment.receipts import key_of
+from pipeline.deployment.receipts import is_whole, key_of, write_receipt
 from pipeline.locks import Claim, held
 from pipeline.look.geojson import write_tiles
 from tests.pipeline.deployment.specimens import SIDE, model_card, specimen, stored, write_model, write_slide
@@ -172,6 +172,17 @@ def test_what_is_whole_is_kept_and_the_rest_done_again(model: Path, slides: Path
     assert (kept["predicted"], kept["kept"]) == (2, 1)
     again = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert [path.parent.name for path in times if times[path] == again[path]] == ["first"]
+
+
+def test_a_damaged_receipt_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    write_receipt(tmp_path, "first", "key")
+    assert is_whole(tmp_path, "first", "key")
+    receipt = tmp_path / ".receipts" / "first.json"
+    whole = receipt.read_bytes()
+    for damage in (b"", whole[:20], whole.replace(b"key", b"kez"), b"[]"):
+        receipt.write_bytes(damage)
+        assert not is_whole(tmp_path, "first", "key")
 
 
 def test_another_model_and_other_settings_are_done_again(slides: Path, tmp_path: Path) -> None:
