@@ -273,6 +273,18 @@ def test_dvc_depends_on_nothing_else(
     assert {file for file in files if holds_code(ROOT / file)} - by_path <= used
 
 
+def test_dvc_watches_the_settings_that_a_stage_reads(without_tables: grimp.ImportGraph) -> None:
+    """By itself, or by an earlier stage, whose outputs it takes; a study no stage runs."""
+    reading = re.compile(r'(?:load_stage|stage_mapping)\(\s*[\w.]+,\s*[\w.]+,\s*"(\w+)"')
+    watched = {"study"}
+    for stage, content in dvc_stages().items():
+        watched |= {Path(file).stem for each in content.get("params", ()) for file in each}
+        files = needed_by(VERBS[stage].module, without_tables)
+        read = {name for file in files for name in reading.findall((ROOT / file).read_text(encoding="utf-8"))}
+        assert read <= watched, stage
+        assert stage in read | {"track"}, "else this would show nothing"
+
+
 def test_trainings_alone_look_into_the_table_of_algorithms(imports: grimp.ImportGraph) -> None:
     assert [s for s in dvc_stages() if "models.algorithms.registry" in tables_of(s, imports)] == ["train"]
 

@@ -10,17 +10,42 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.defaults import shipped_cohorts
 
 PACKAGES = ("patching", "models", "pipeline")
 SHIPPED = "pipeline/shipped"
+MINE = "mine.yaml"
 
 
 @pytest.fixture(scope="module")
-def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of all that archives are made of, with a cohort of its user beside the shipped ones."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in (*PACKAGES, "configs", ".dvc"):
+        ignored = shutil.ignore_patterns("__pycache__", "tmp", "cache", "*.local")
+        shutil.copytree(repository / name, folder / name, ignore=ignored)
+    others = (
+        "dvc.yaml",
+        ".dvcignore",
+        ".gitignore",
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        "hatch_build.py",
+    )
+    for name in others:
+        shutil.copy(repository / name, folder)
+    (folder / "configs" / "cohorts" / MINE).write_text("description: Of the ward.\n")
+    (folder / "configs" / "cohorts" / "mine.csv").write_text("slide_id\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpacked, as pip does it."""
     folder = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(repository)], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(checkout)], check=True)
     (archive,) = folder.glob("*.whl")
     shutil.unpack_archive(archive, folder / "site", "zip")
     return folder / "site"
@@ -34,6 +59,15 @@ def names(folder: Path) -> set[str]:
     }
 
 
+def shipped_settings(repository: Path) -> set[str]:
+    """Files of configs/, without cohorts that whoever works in this checkout has there."""
+    return {
+        name
+        for name in names(repository / "configs")
+        if not name.startswith("cohorts/") or Path(name).stem in {"shipped", *shipped_cohorts()}
+    }
+
+
 def run(wheel: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
@@ -43,7 +77,7 @@ def run(wheel: Path, folder: Path, *arguments: str) -> subprocess.CompletedProce
 def test_the_wheel_holds_packages_and_what_is_shipped_and_nothing_else(wheel: Path, repository: Path) -> None:
     found = {name for name in names(wheel) if not name.startswith("evenpatch-")}
     code = {f"{package}/{name}" for package in PACKAGES for name in names(repository / package)}
-    configs = {f"{SHIPPED}/configs/{name}" for name in names(repository / "configs")}
+    configs = {f"{SHIPPED}/configs/{name}" for name in shipped_settings(repository)}
     others = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
     assert found == code | configs | {f"{SHIPPED}/{name}" for name in others}
     for name in found:
@@ -77,9 +111,11 @@ def test_from_the_wheel_defaults_lie_under_a_projects_files(wheel: Path, tmp_pat
     assert "waterbirds" in done.stderr
 
 
-def test_the_source_archive_holds_all_that_a_wheel_is_made_of(repository: Path, tmp_path: Path) -> None:
+def test_the_source_archive_holds_all_that_a_wheel_is_made_of(
+    checkout: Path, repository: Path, tmp_path: Path
+) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
-    subprocess.run(build, cwd=repository, check=True, capture_output=True)
+    subprocess.run(build, cwd=checkout, check=True, capture_output=True)
     (archive,) = tmp_path.glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
@@ -88,4 +124,5 @@ def test_the_source_archive_holds_all_that_a_wheel_is_made_of(repository: Path, 
     assert {name: names(source / name) for name in needed} == {
         name: names(repository / name) for name in needed
     }
-    assert all((source / name).exists() for name in needed)
+    assert all((source / name).exists() for name in (*needed, "hatch_build.py"))
+    assert names(source / "configs") == shipped_settings(repository)

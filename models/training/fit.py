@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.networks.patch_sizes import check_patch_size
 from models.training.attempts import Announce, Attempts, FitResult
 from models.training.cross_validation import cross_validated
-from models.training.making import sees_attributes
-from models.training.setup import Setup
+from models.training.making import algorithm_type, sees_attributes
+from models.training.setup import Setup, backbone_of
 from patching.errors import AlgorithmError, ConfigError
 
 
@@ -31,10 +32,11 @@ def fit(
         announce: called with a candidate's override and composition before it is trained.
 
     Raises:
-        ConfigError: an unknown name or setting.
+        ConfigError: an unknown name or setting, or patches of a size that the backbone does not take.
         EmptyGroupError, AlgorithmError: the algorithm cannot run on these groups, with any candidate.
         DivergenceError: every candidate failed, and not all for that reason.
     """
+    _check_patches(setup, algorithm)
     if setup.settings.choose_by == "cross_validation":
         return cross_validated(setup, algorithm, algorithm_settings, announce)
     return Attempts({"": setup}, algorithm, algorithm_settings, announce).run()[""]
@@ -80,6 +82,7 @@ def fit_each(
             needs="one that sees none, so that its training is the same whatever they are",
             do="call `fit` for each",
         )
+    _check_patches(setup, algorithm)
     views = {
         name: replace(setup, validation=replace(setup.validation, attribute_N=attribute_N))
         for name, attribute_N in validation_attributes.items()
@@ -90,3 +93,10 @@ def fit_each(
         alike = {name: view for name, view in views.items() if view.choice.by == by}
         found |= Attempts(alike, algorithm, algorithm_settings).run() if alike else {}
     return {name: found[name] for name in views}
+
+
+def _check_patches(setup: Setup, algorithm: str) -> None:
+    """Before the first pass over the patches: a network that cannot take them trains for nothing."""
+    backbone, own = backbone_of(setup.settings, algorithm_type(algorithm).assembly)
+    _, height, width, channels = setup.train.images.shape_NHWC
+    check_patch_size(backbone, own, height, width, channels, setup.layout.n_classes)

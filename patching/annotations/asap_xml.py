@@ -49,7 +49,6 @@ def asap_outlines(document: XmlDocument, classes: Mapping[str, str], path: Path)
         else:
             found["aside" if role in ("normal", "hole") else role].extend(outline)
     tell_passed_over(passed, path)
-    roles.tell_others()
     left = cut(found["tumor"], found["aside"], path)
     _tell_cut(found["tumor"], left, path)
     return found | {"tumor": left}

@@ -41,6 +41,9 @@ Classes = Annotated[dict[str, Kind], BeforeValidator(_text_keys)]
 class AbstractAnnotation(ABC):
     """Tumor and ignored regions of one slide, in level-0 pixels."""
 
+    warnings: tuple[str, ...] = ()
+    """What may be meant otherwise than it was read, in words."""
+
     @abstractmethod
     def fractions(
         self, locations_N2: Locations, extent: float, kind: Measured = "tumor"

@@ -67,7 +67,6 @@ def load_geojson(path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Pol
         if names == [UNCLASSIFIED]:
             elsewhere.update(_MEANT.intersection(_properties(feature)))
     tell_passed_over(passed, path)
-    roles.tell_others()
     _tell_elsewhere(elsewhere, path)
     _tell_planes(planes, path)
     return PolygonAnnotation.on_slide(found, frame, path, usual="bounds", why="as QuPath exports")

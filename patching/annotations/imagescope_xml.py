@@ -65,7 +65,6 @@ def imagescope_outlines(document: XmlDocument, classes: Mapping[str, str], path:
         for role, regions in own.items():
             found[role] += cut(regions, holes, path, among=everyone)
     tell_passed_over(passed, path)
-    roles.tell_others()
     return found
 
 

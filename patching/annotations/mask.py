@@ -1,7 +1,6 @@
 """A mask image of any scale, aligned by its upper left corner with the slide, or with its scanned region."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self, final
 
@@ -9,14 +8,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from patching.annotations.base import OTHERS, AbstractAnnotation, Locations, Measured, checked_file, kind_of
+from patching.annotations.base import (
+    OTHERS,
+    AbstractAnnotation,
+    Kind,
+    Locations,
+    Measured,
+    checked_file,
+    deciding_name,
+    kind_of,
+)
 from patching.annotations.frame import Frame
-from patching.annotations.mask_file import read_mask, unusable
+from patching.annotations.mask_file import SMALL, read_mask, read_small_mask, unusable
 from patching.errors import AnnotationError
 from patching.geometry import Location, Size
 from patching.tissue_area import AreaTable
 
-logger = logging.getLogger(__name__)
 _MOST_VALUES = 2**16
 _CORNER = Location(0, 0)
 _Place = tuple[tuple[float, float], Size, Location]
@@ -34,6 +41,7 @@ class MaskAnnotation(AbstractAnnotation):
         size: what the mask covers, level-0 pixels; where mask pixels stick out of it, there is nothing.
             None is the mask.
         corner: where it begins on the slide.
+        warnings: what nobody told before.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class MaskAnnotation(AbstractAnnotation):
         scale: tuple[float, float],
         size: Size | None = None,
         corner: Location = _CORNER,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         bounds = None if size is None else (size.width / scale[0], size.height / scale[1])
         masks: dict[Measured, NDArray[np.bool_]] = {"tumor": tumor_HW, "ignore": ignore_HW}
@@ -50,6 +59,7 @@ class MaskAnnotation(AbstractAnnotation):
         self._masks = {kind: mask_HW for kind, mask_HW in masks.items() if mask_HW.any()}
         self._tables = {kind: AreaTable(mask_HW, bounds) for kind, mask_HW in self._masks.items()}
         self._scale, self._corner_2 = scale, np.array([corner.x, corner.y])
+        self.warnings = warnings
 
     @classmethod
     def load(cls, path: Path, *, frame: Frame, classes: Mapping[str, str]) -> Self:
@@ -64,10 +74,9 @@ class MaskAnnotation(AbstractAnnotation):
         """
         value_HW = read_mask(checked_file(path))
         place = _place(Size(value_HW.shape[1], value_HW.shape[0]), frame, path)
-        if not any(key.isdecimal() for key in classes):
-            _tell_unnamed(value_HW, path)
-            return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), *place)
-        kinds = _kinds(np.unique(value_HW), classes, path)
+        if not names_values(classes):
+            return cls(value_HW != 0, np.zeros(value_HW.shape, np.bool_), *place, _several(value_HW))
+        kinds = _kinds([int(value) for value in np.unique(value_HW)], classes, path)
         tumor, ignore = (
             np.isin(value_HW, [value for value, kind in kinds.items() if kind == wanted])
             for wanted in ("tumor", "ignore")
@@ -92,17 +101,46 @@ class MaskAnnotation(AbstractAnnotation):
         return tuple((np.vstack([r[:, 0], r[:1, 0]]) + 0.5) * scale_2 + self._corner_2 for r in rings)
 
 
-def _tell_unnamed(value_HW: NDArray[np.generic], path: Path) -> None:
-    """A second value is seldom meant as tumor, too: often it is `no patch`, or another tissue."""
-    marked = value_HW[value_HW != 0]
-    if marked.size and marked.min() != marked.max():
-        logger.warning(
-            "%s: values from %d to %d all count as tumor, because `classes` names none; write what each "
-            "means, as `classes: {0: normal, 1: tumor, 255: ignore}`",
-            path.name,
-            int(marked.min()),
-            int(marked.max()),
-        )
+def _several(value_HW: NDArray[np.generic]) -> tuple[str, ...]:
+    """A second value is seldom meant as tumor, too: often it is `no patch`, or another tissue.
+
+    Of small masks `mask_values` tells it for all slides at once.
+    """
+    marked = value_HW[value_HW != 0] if value_HW.size > SMALL else value_HW[:0]
+    if not marked.size or marked.min() == marked.max():
+        return ()
+    values = f"from {marked.min()} to {marked.max()}"
+    return (f"the mask's values {values} all count as tumor, as `classes` names none",)
+
+
+def names_values(classes: Mapping[str, str]) -> bool:
+    """Whether the class map says what values of masks mean; else everything but 0 is tumor."""
+    return any(key.isdecimal() for key in classes)
+
+
+def mask_values(path: Path, classes: Mapping[str, str]) -> dict[int, Kind | None] | None:
+    """The values of a mask in ascending order, and what each means as `MaskAnnotation.load` reads it.
+
+    Args:
+        path: PNG or TIFF.
+        classes: value -> tumor, normal or ignore.
+
+    Returns:
+        None for a mask of so many pixels that reading it takes a second; a value whose kind is None is one
+        that the map lacks, which `load` refuses.
+
+    Raises:
+        MissingFileError: no such file.
+        AnnotationError: unreadable, too large, or not of one channel.
+    """
+    value_HW = read_small_mask(checked_file(path))
+    if value_HW is None:
+        return None
+    values = [int(value) for value in np.unique(value_HW)]
+    if not names_values(classes):
+        return {value: "tumor" if value else "normal" for value in values}
+    known = [v for v in values if v == 0 or OTHERS in classes or deciding_name([str(v)], classes)]
+    return {**dict.fromkeys(values), **_kinds(known, classes, path)}
 
 
 def _place(mask: Size, frame: Frame, path: Path) -> _Place:
@@ -144,14 +182,9 @@ def _scale(mask: Size, covered: Size) -> tuple[float, float] | None:
     return x, y
 
 
-def _kinds(values: NDArray[np.generic], classes: Mapping[str, str], path: Path) -> dict[int, str]:
+def _kinds(values: Sequence[int], classes: Mapping[str, str], path: Path) -> dict[int, Kind]:
     """What each value means by a map of values; 0, where unnamed, goes by `*`, else it is normal."""
     if len(values) > _MOST_VALUES:
         raise unusable(path, f"{len(values)} different values, more than {_MOST_VALUES}")
-    kinds: dict[int, str] = {}
-    for value in (int(v) for v in values):
-        if value != 0 or "0" in classes:
-            kinds[value] = kind_of([str(value)], classes, path)
-        else:
-            kinds[value] = classes.get(OTHERS, "normal")
-    return kinds
+    background = not {"0", OTHERS} & classes.keys()
+    return {v: "normal" if v == 0 and background else kind_of([str(v)], classes, path) for v in values}

@@ -3,6 +3,7 @@
 import logging
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ from patching.readers.tiff.stored_size import why_too_large
 
 logger = logging.getLogger(__name__)
 MAX_PIXELS = 2**27
+SMALL = 2**24
+"""Pixels of a mask that is read in less than half a second."""
 _INVERTED, _PALETTE = 0, 3
 _UNDERSTOOD = (1, 2, _PALETTE, 6)
 """Photometric interpretations: gray, RGB, palette, YCbCr."""
 _PHOTOMETRIC, _ORIENTATION = 262, 274
+_Tell = Callable[[int, str], None]
+"""Takes the level of the log and what is to be told of a mask."""
 
 
 def read_mask(path: Path) -> NDArray[np.generic]:
@@ -36,9 +41,25 @@ def read_mask(path: Path) -> NDArray[np.generic]:
         AnnotationError: unreadable, too large, of several channels, partly transparent, or of a kind of
             pixels that is not understood.
     """
-    read = _read_tiff if path.suffix.lower() in (".tif", ".tiff") else _read_png
+    return _read(path, lambda level, text: logger.log(level, "%s: %s", path.name, text))
+
+
+def read_small_mask(path: Path) -> NDArray[np.generic] | None:
+    """As `read_mask`, with nothing in the log; None where it has more than `SMALL` pixels.
+
+    Raises:
+        AnnotationError: as `read_mask`.
+    """
     try:
-        value_HWC, alpha = read(path)
+        pixels = _pixels_of_tiff(path) if _is_tiff(path) else _pixels_of_png(path)
+    except UnreadableSlideError as error:
+        raise unusable(path, error.has) from error
+    return None if pixels > SMALL else _read(path, lambda *_: None)
+
+
+def _read(path: Path, tell: _Tell) -> NDArray[np.generic]:
+    try:
+        value_HWC, alpha = _read_tiff(path, tell) if _is_tiff(path) else _read_png(path, tell)
     except UnreadableSlideError as error:
         raise unusable(path, error.has) from error
     if value_HWC.ndim != 3 or not value_HWC.size or value_HWC.dtype.kind not in "bu":
@@ -64,11 +85,29 @@ def unusable(path: Path, what: str) -> AnnotationError:
 _by_pillow = Foreign(unusable, (Image.DecompressionBombWarning, Image.DecompressionBombError))
 
 
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff")
+
+
 def _full(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
 
 
-def _read_tiff(path: Path) -> tuple[NDArray[np.generic], bool]:
+def _pixels_of_tiff(path: Path) -> int:
+    with decoded(path, tifffile.TiffFile, path) as tiff:
+        refuse_entities(path, tiff)
+        page = series_of(path, tiff)[0].keyframe
+        return int(page.imagewidth) * int(page.imagelength)
+
+
+def _pixels_of_png(path: Path) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _by_pillow(path, Image.open, path, formats=("PNG",)) as image:
+            return int(image.width * image.height)
+
+
+def _read_tiff(path: Path, tell: _Tell) -> tuple[NDArray[np.generic], bool]:
     """Pixels [H, W, C] of a TIFF's first image, and whether the last channel is its transparency."""
     with decoded(path, tifffile.TiffFile, path) as tiff:
         # The XML is parsed by defusedxml first: tifffile's own parser follows entities.
@@ -83,13 +122,13 @@ def _read_tiff(path: Path) -> tuple[NDArray[np.generic], bool]:
                 raise unusable(path, "pixels that are missing or in other files")
             _check_tiles(path, page)
         if len(images) > 1:
-            logger.warning("%s: the first of %d images in the file is the mask", path.name, len(images))
-        dark = _check_meaning(path, series.keyframe)
+            tell(logging.WARNING, f"the first of {len(images)} images in the file is the mask")
+        dark = _check_meaning(path, series.keyframe, tell)
         value_HWC = _upright(path, decoded(path, series.asarray), str(series.axes))
         return (value_HWC == 0 if dark else value_HWC), bool(series.keyframe.extrasamples)
 
 
-def _check_meaning(path: Path, page: Any) -> bool:
+def _check_meaning(path: Path, page: Any, tell: _Tell) -> bool:
     """Whether 0 is white in a mask of one bit, as fax machines have it; other kinds are refused or told."""
     meaning, turn = int(page.photometric), page.tags.get(_ORIENTATION)
     if _PHOTOMETRIC not in page.tags or meaning not in (_INVERTED, *_UNDERSTOOD):
@@ -99,7 +138,7 @@ def _check_meaning(path: Path, page: Any) -> bool:
     if turn is not None and turn.value != 1:
         raise unusable(path, f"pixels that are not stored upright (orientation {turn.value})")
     if meaning == _PALETTE and page.colormap is not None:
-        _tell_palette(path, np.asarray(page.colormap)[:, 0] >> 8)
+        _tell_palette(np.asarray(page.colormap)[:, 0] >> 8, tell)
     return meaning == _INVERTED
 
 
@@ -127,7 +166,7 @@ def _check_tiles(path: Path, page: Any) -> None:
                 raise unusable(path, refused)
 
 
-def _read_png(path: Path) -> tuple[NDArray[np.generic], bool]:
+def _read_png(path: Path, tell: _Tell) -> tuple[NDArray[np.generic], bool]:
     """The same of a PNG; turned as its EXIF says."""
     with warnings.catch_warnings():
         # Pillow warns of images over 89 million pixels; here that is the limit.
@@ -137,19 +176,19 @@ def _read_png(path: Path) -> tuple[NDArray[np.generic], bool]:
             value = _by_pillow(path, np.asarray, image)
             mode, colors = image.mode, _by_pillow(path, image.getpalette)
     if mode == "P" and colors:
-        _tell_palette(path, np.asarray(colors[:3]))
+        _tell_palette(np.asarray(colors[:3]), tell)
     if value.ndim not in (2, 3):
         raise unusable(path, f"shape {value.shape}")
     if (turn := png_told(path).orientation) > 1:
-        logger.info("%s: turned as its EXIF orientation (%d) says", path.name, turn)
+        tell(logging.INFO, f"turned as its EXIF orientation ({turn}) says")
     return turned(value.reshape(*value.shape[:2], -1), turn), mode in ("LA", "PA", "RGBA")
 
 
-def _tell_palette(path: Path, first_3: NDArray[np.generic]) -> None:
+def _tell_palette(first_3: NDArray[np.generic], tell: _Tell) -> None:
     """Programs that save few colors number them as they like, so that 0 may be the color of tumor."""
     if first_3.any():
-        logger.warning(
-            "%s: its values are the numbers of a palette's colors, of which 0 is (%s), not black",
-            path.name,
-            ", ".join(map(str, first_3)),
+        first = ", ".join(map(str, first_3))
+        tell(
+            logging.WARNING,
+            f"its values are the numbers of a palette's colors, of which 0 is ({first}), not black",
         )

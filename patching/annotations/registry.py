@@ -11,7 +11,7 @@ from patching.annotations.base import OTHERS, AbstractAnnotation, Kind, deciding
 from patching.annotations.frame import Frame
 from patching.annotations.geojson import geojson_names, load_geojson
 from patching.annotations.imagescope_xml import imagescope_names, imagescope_outlines
-from patching.annotations.mask import MaskAnnotation
+from patching.annotations.mask import MaskAnnotation, mask_values
 from patching.annotations.polygons import PolygonAnnotation
 from patching.annotations.roles import Outlines, no_outlines, with_qupath
 from patching.annotations.slide_label import SlideLabel
@@ -86,6 +86,11 @@ FORMATS: dict[str, _Loader] = {
     ".tif": MaskAnnotation.load,
     ".tiff": MaskAnnotation.load,
 }
+
+
+def value_classes(path: Path, classes: Mapping[str, str]) -> dict[int, Kind | None] | None:
+    """As `mask_values` of a mask; of any other annotation nothing."""
+    return mask_values(path, classes) if FORMATS.get(path.suffix.lower()) == MaskAnnotation.load else {}
 
 
 def load_annotation(

@@ -1,7 +1,5 @@
 """What an outline does, by what it is called."""
 
-import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -10,13 +8,11 @@ import shapely
 
 from patching.annotations.base import OTHERS, UNCLASSIFIED, Kind, deciding_name, kind_of
 
-logger = logging.getLogger(__name__)
 Role = Literal["tumor", "ignore", "hole", "normal", "aside"]
 """What an outline does. A `hole` is of a class that means normal by its name, and cuts the tumor outlines
 that it lies wholly inside of; tumor wins over `normal`, which is told, and over `aside`, which is not."""
 Outlines = dict[Role, list[shapely.Geometry]]
 """Valid polygons of each role."""
-_SHOWN = 10
 _QUPATH: Mapping[str, Kind] = {
     "Tumor": "tumor",
     "Stroma": "normal",
@@ -57,16 +53,15 @@ def told_map(classes: Mapping[str, str]) -> str:
 
 
 class Roles:
-    """Looks outlines up in the class map, and remembers which of them only `*` explains.
+    """Looks outlines up in the class map.
 
     Args:
         classes: class -> kind.
-        path: the file, for errors and the log.
+        path: the file, for errors.
     """
 
     def __init__(self, classes: Mapping[str, str], path: Path) -> None:
         self._classes, self._path = classes, path
-        self._others = Counter[str]()
 
     def of(self, names: Sequence[str]) -> Role:
         """The role of an outline of these names, the most specific first.
@@ -75,17 +70,6 @@ class Roles:
             AnnotationError: the map has none of them, nor `*`.
         """
         kind, name = kind_of(names, self._classes, self._path), deciding_name(names, self._classes)
-        if name is None:
-            self._others[names[0]] += 1
         # What has no class, or is but one of all others, may be a region of interest around tumor.
         named = name is not None and name.casefold() != UNCLASSIFIED
         return "hole" if kind == "normal" and named else cast(Role, kind)
-
-    def tell_others(self) -> None:
-        """Say in the log which classes only `*` explains: one of them may be a slip of the pen."""
-        if self._others and len(self._classes) > 1:
-            told = [f"{name!r} ({count})" for name, count in self._others.most_common(_SHOWN)]
-            more = f" and {len(self._others) - _SHOWN} more" if len(self._others) > _SHOWN else ""
-            logger.info(
-                "%s: `*` makes %s of %s%s", self._path.name, self._classes[OTHERS], ", ".join(told), more
-            )

@@ -83,7 +83,8 @@ def plan_slide(
     annotation = annotation_of(row, slide, settings.classes)
     candidates = _choose(survey, annotation, settings)
     tell_beside_tissue(row, survey, candidates.table.tumor_fraction_N)
-    attributes = _attributes(row.slide_id, fingerprint, slide, survey, settings, candidates)
+    warnings = (*survey.warnings, *annotation.warnings)
+    attributes = _attributes(row.slide_id, fingerprint, slide, survey, settings, candidates, warnings)
     overlay = OverlayContent(
         title=row.slide_id,
         image_HWC=survey.thumbnail_HW3,
@@ -122,6 +123,7 @@ def _attributes(
     survey: Survey,
     settings: TileSettings,
     candidates: Candidates,
+    warnings: tuple[str, ...],
 ) -> StoreAttributes:
     mpp, sampling = survey.mpp, survey.sampling
     return StoreAttributes(
@@ -147,5 +149,5 @@ def _attributes(
         minimum_covered_fraction=settings.minimum_covered_fraction,
         covered_fraction=round(float(survey.tissue.covered_HW.mean()), 9),
         white=None if math.isnan(survey.white) else survey.white,
-        warnings=survey.warnings,
+        warnings=warnings,
     )

@@ -2,13 +2,19 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from patching.annotations.base import OTHERS, Classes, Kind, deciding_name
-from patching.annotations.registry import outline_classes
+from patching.annotations.mask import names_values
+from patching.annotations.mask_file import SMALL
+from patching.annotations.registry import outline_classes, value_classes
 from patching.errors import AnnotationError, SlideError
 from patching.manifest import SlideRow
 from patching.tiling.examination import Examined
@@ -17,6 +23,7 @@ from pipeline.config import Context, load_cohort, stage_mapping, validated
 logger = logging.getLogger(__name__)
 _NAMED = 3
 _SHOWN = 10
+_Found = TypeVar("_Found")
 
 
 class Patch(BaseModel):
@@ -36,7 +43,7 @@ def tell_foreseen(context: Context, tiling: Tiling, examined: Sequence[Examined]
     """Say in the log what outlines are called and what that means, and where tiling will stop."""
     _tell_pixel_sizes(examined, tiling.patch.mpp)
     own = load_cohort(context.configs, context.cohort).sections.get("tile", {}).get("classes", {})
-    _tell_classes([slide.row for slide in examined], tiling.classes, [str(name) for name in own])
+    tell_annotations([slide.row for slide in examined], tiling.classes, [str(name) for name in own])
 
 
 def load_tiling(context: Context) -> Tiling:
@@ -62,20 +69,53 @@ def _tell_pixel_sizes(examined: Sequence[Examined], wanted: float | None) -> Non
         )
 
 
-def _tell_classes(rows: Sequence[SlideRow], classes: Mapping[str, Kind], own: Sequence[str]) -> None:
-    """What the map makes of outlines, which classes it lacks, and which it names in vain.
+def tell_annotations(
+    rows: Sequence[SlideRow],
+    classes: Mapping[str, Kind],
+    own: Sequence[str],
+    *,
+    key: str = "tile.classes",
+    step: str = "tiling",
+) -> None:
+    """Say in the log what the map makes of outlines and masks, once for all slides.
 
     Args:
         rows: the slides.
         classes: the whole map.
-        own: names that the cohort's file maps.
+        own: names that the user's file maps.
+        key: where that map stands.
+        step: what goes by it.
     """
+    told = _Told(key, step)
+    _tell_classes(rows, classes, own, told)
+    _tell_masks(rows, classes, told)
+
+
+class _Told(NamedTuple):
+    """How the map and the step that goes by it are called."""
+
+    key: str
+    step: str
+
+    def without(self, what: str, slides: Sequence[str], hint: str = "") -> None:
+        """Warn of what the map lacks."""
+        logger.warning(
+            "%s on %d slides (%s), which `%s` does not map%s: %s will exclude these slides",
+            what,
+            len(slides),
+            _listed(slides),
+            self.key,
+            hint,
+            self.step,
+        )
+
+
+def _tell_classes(
+    rows: Sequence[SlideRow], classes: Mapping[str, Kind], own: Sequence[str], told: _Told
+) -> None:
+    """What the map makes of outlines, which classes it lacks, and which it names in vain."""
     found, slides_of = Counter[tuple[str, Kind | None]](), defaultdict[str, list[str]](list)
-    for row in rows:
-        try:
-            known = outline_classes(row.annotation, classes) if row.annotation else Counter()
-        except (AnnotationError, SlideError):  # of a file that tiling excludes, with the reason
-            continue
+    for row, known in _each(rows, partial(outline_classes, classes=classes)):
         found += known
         for name, kind in known:
             if kind is None:
@@ -84,21 +124,64 @@ def _tell_classes(rows: Sequence[SlideRow], classes: Mapping[str, Kind], own: Se
         return
     explained = [(name, kind, count) for (name, kind), count in found.most_common() if kind is not None]
     if explained:
-        told = [f"{name!r} is {_meaning(name, kind, classes)} ({count})" for name, kind, count in explained]
-        logger.info("classes of outlines: %s", _listed(told, _SHOWN))
+        meanings = [
+            f"{name!r} is {_meaning(name, kind, classes)} ({count})" for name, kind, count in explained
+        ]
+        logger.info("classes of outlines: %s", _listed(meanings, _SHOWN))
     for name, slides in list(slides_of.items())[:_SHOWN]:
-        logger.warning(
-            "outlines of the class %r on %d slides (%s), which `tile.classes` does not map%s: tiling will "
-            "exclude these slides",
-            name,
-            len(slides),
-            _listed(slides),
-            _like(name, classes),
-        )
+        told.without(f"outlines of the class {name!r}", slides, _like(name, classes))
     names = {name for name, _ in found}
-    in_vain = [key for key in own if key != OTHERS and not key.isdecimal() and not _occurs(key, names)]
-    for key in in_vain[:_SHOWN]:
-        logger.warning("`tile.classes` maps %r, and no outline is called so%s", key, _like(key, names))
+    in_vain = [each for each in own if each != OTHERS and not each.isdecimal() and not _occurs(each, names)]
+    for each in in_vain[:_SHOWN]:
+        logger.warning("`%s` maps %r, and no outline is called so%s", told.key, each, _like(each, names))
+
+
+def _tell_masks(rows: Sequence[SlideRow], classes: Mapping[str, Kind], told: _Told) -> None:
+    """What each value of masks is read as, on how many slides, and where that is a guess."""
+    slides_of = defaultdict[tuple[int, Kind | None], list[str]](list)
+    several, unread = list[str](), 0
+    for row, kinds in _each(rows, partial(value_classes, classes=classes)):
+        unread += kinds is None
+        for value, kind in (kinds or {}).items():
+            slides_of[value, kind].append(row.slide_id)
+        if sum(kind == "tumor" for kind in (kinds or {}).values()) > 1:
+            several.append(row.slide_id)
+    ordered = [(*key, slides_of[key]) for key in sorted(slides_of, key=itemgetter(0))]
+    known = [(value, kind, ids) for value, kind, ids in ordered if kind]
+    unnamed = "" if names_values(classes) else f", as `{told.key}` names no value"
+    if known:
+        meanings = [f"{value} is {kind} ({len(ids)} slides)" for value, kind, ids in known]
+        logger.info("values of masks: %s%s", _listed(meanings, _SHOWN), unnamed)
+    if several and unnamed:
+        tumor = [str(value) for value, kind, _ in known if kind == "tumor"]
+        logger.warning(
+            "masks of %d slides (%s) have several values that all count as tumor (%s)%s; write what each "
+            "means, as `classes: {0: normal, 1: tumor, 255: ignore}`",
+            len(several),
+            _listed(several),
+            _listed(tumor, _SHOWN),
+            unnamed,
+        )
+    lacking = [(value, ids) for value, kind, ids in ordered if kind is None]
+    for value, ids in lacking[:_SHOWN]:
+        told.without(f"the value {value} of masks", ids)
+    if unread:
+        logger.info(
+            "%d masks of more than %d million pixels are not read twice: %s tells of their values",
+            *(unread, SMALL // 10**6, told.step),
+        )
+
+
+def _each(rows: Sequence[SlideRow], read: Callable[[Path], _Found]) -> Iterator[tuple[SlideRow, _Found]]:
+    """What is read of every annotation; one that cannot be read the next step excludes, with the reason."""
+    for row in rows:
+        if row.annotation is None:
+            continue
+        try:
+            found = read(row.annotation)
+        except (AnnotationError, SlideError):
+            continue
+        yield row, found
 
 
 def _meaning(name: str, kind: Kind, classes: Mapping[str, Kind]) -> str:

@@ -46,6 +46,7 @@ class Annotated:
 
     judged: Judgement
     outlines: tuple[NDArray[np.float64], ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def plan_slide(
         survey = survey_slide(slide, row.slide_id, settings, mpp=row.mpp)
         kept_N = survey.kept(settings)
         locations_N2 = survey.locations_N2[kept_N]
+        annotated = _annotated(row, slide, locations_N2, survey, scoring or ScoringSettings())
         warnings = (*told, *fitted.warnings, *survey.warnings, *_empty(kept_N))
         plan = SlidePlan(
             row=row,
@@ -168,8 +170,8 @@ def plan_slide(
             locations_N2=locations_N2,
             tissue_fraction_N=survey.tissue_fraction_N[kept_N],
             covered_fraction_N=survey.covered_fraction_N[kept_N],
-            annotated=_annotated(row, slide, locations_N2, survey, scoring or ScoringSettings()),
-            warnings=warnings,
+            annotated=annotated,
+            warnings=(*warnings, *(annotated.warnings if annotated else ())),
         )
         reader = PatchReader(slide, plan, fitted.spec.size)
         if_it_fails.pop_all()
@@ -197,4 +199,5 @@ def _annotated(
     ignored_N = judged.ignored_fraction_N > scoring.label.ignore
     label_N = np.where(ignored_N, DROPPED, judged.label_N).astype(np.int8)
     outlines = tuple(np.asarray(ring, np.float64) for ring in annotation.outlines())
-    return Annotated(Judgement(judged.tumor_fraction_N, label_N, judged.ignored_fraction_N), outlines)
+    judgement = Judgement(judged.tumor_fraction_N, label_N, judged.ignored_fraction_N)
+    return Annotated(judgement, outlines, annotation.warnings)

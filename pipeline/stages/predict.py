@@ -31,6 +31,7 @@ from patching.errors import ConfigError, ErrorBudgetError
 from patching.readers.naming import SlideKind
 from patching.survey.named_slides import find_slides
 from patching.tiling.engine import EngineSettings
+from pipeline.cohort.foreseen import tell_annotations
 from pipeline.deployment.engines import predict_all, tasks_of, usable_cores
 from pipeline.deployment.meter import Meter
 from pipeline.deployment.model import find_model
@@ -95,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
     settings, engine = _settings(options), _engine(options)
     channels = [name.strip() for name in options.channels.split(",")] if options.channels else None
     rows = find_slides(options.slides, options.mpp, channels, options.root.resolve(), options.kind)
+    scored = settings.scoring.classes
+    tell_annotations(rows, scored, list(scored) if options.scoring else [], key="classes", step="predicting")
     with held([Claim(options.out / ".lock", str(options.out))], "predict", wait=0.0):
         model = find_model(options.model, options.root, options.out / ".model")
         for changed in model.changed_versions:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from patching.annotations.polygon_area import patch_fractions
-from patching.annotations.registry import FORMATS, load_annotation
+from patching.annotations.registry import FORMATS, load_annotation, value_classes
 from patching.errors import AnnotationError, MissingFileError
 from patching.geometry import Size
 
@@ -282,15 +282,20 @@ def test_mask_values_as_classes(tmp_path: Path) -> None:
         load_annotation(path, label=None, size=SIZE, classes={"1": "tumor"})
 
 
-@pytest.mark.parametrize(("value", "told"), [(255, True), (1, False), (0, False)])
-def test_a_mask_of_several_values_without_names_says_what_it_takes_them_for(
-    value: int, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("value", "small", "told"), [(255, 599, True), (255, 600, False), (1, 599, False), (0, 599, False)]
+)
+def test_a_large_mask_of_several_values_without_names_says_what_it_takes_them_for(
+    value: int, small: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("patching.annotations.mask.SMALL", small)
+    monkeypatch.setattr("patching.annotations.mask_file.SMALL", small)
     value_HW = np.zeros((20, 30), np.uint8)
     value_HW[:, 10:20], value_HW[:, 20:] = 1, value
     path = save_mask(tmp_path / "mask.png", value_HW)
-    load_annotation(path, label=None, size=SIZE, classes={"tumor": "tumor"})
-    assert ("values from 1 to 255 all count as tumor" in caplog.text) == told
+    found = load_annotation(path, label=None, size=SIZE, classes={"tumor": "tumor"})
+    assert any("values from 1 to 255 all count as tumor" in each for each in found.warnings) == told
+    assert (value_classes(path, {"tumor": "tumor"}) is None) == (small < 600)
 
 
 def test_a_mask_has_outlines_of_each_kind(tmp_path: Path) -> None:

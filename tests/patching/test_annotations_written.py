@@ -206,19 +206,6 @@ def test_names_are_the_same_whatever_nobody_sees_in_them(name: str, tmp_path: Pa
     assert area(load(tmp_path / "a.geojson", feature(name=name), decomposed)) == pytest.approx(AREA)
 
 
-def test_what_only_the_star_explains_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    drawn = [feature(name="Tumour"), feature(name="Tumour"), feature(name="Tumor"), feature(name=None)]
-    with caplog.at_level("INFO"):
-        load(tmp_path / "a.geojson", drawn, {"Tumor": "tumor", "*": "normal"})
-        assert "`*` makes normal of 'Tumour' (2), 'unclassified' (1)" in caplog.text
-        caplog.clear()
-        load(tmp_path / "a.xml", xml(), {"Tumor": "tumor", "*": "ignore"})
-        assert "`*` makes ignore of 'Geschwür' (1)" in caplog.text
-        caplog.clear()
-        load(tmp_path / "a.xml", xml(), {"*": "tumor"})
-        assert "makes" not in caplog.text
-
-
 @pytest.mark.parametrize("key", ["class", "label", "type", "category"])
 def test_a_class_by_another_name_is_told(key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     drawn = feature()

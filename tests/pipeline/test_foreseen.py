@@ -11,10 +11,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from patching.annotations.registry import load_annotation, outline_classes
+from patching.annotations.registry import load_annotation, outline_classes, value_classes
 from patching.errors import AnnotationError
 from patching.geometry import Size
+from patching.manifest import SlideRow
 from pipeline.cli import main
+from pipeline.cohort.foreseen import tell_annotations
 
 QUPATH = ["Tumor", "Stroma", "Immune cells", "Ignore*", "Necrosis", "Other"]
 PLACES = np.array([[30 * n, 0] for n in range(6)])
@@ -153,3 +155,127 @@ def test_a_map_that_means_nothing_stops_before_the_slides(
     assert main(["ingest", "--root", str(root), "--cohort", "mine"]) == 2
     assert "classes.Tumor = 'cancer'" in capsys.readouterr().err
     assert (root / "data" / "mine" / "cohort" / "slides.csv").stat().st_mtime_ns == written
+
+
+def mask(path: Path, *values: int) -> Path:
+    """Vertical stripes of these values, 20 x 40 px each."""
+    Image.fromarray(np.repeat(np.array([values] * 40, np.uint16), 20, axis=1)).save(path)
+    return path
+
+
+def masked(folder: Path, *slides: tuple[int, ...]) -> list[SlideRow]:
+    """Slides s1, s2, ... with a mask of these values each."""
+    return [
+        SlideRow(f"s{n}", f"p{n}", (folder / "a.svs",), annotation=mask(folder / f"m{n}.png", *values))
+        for n, values in enumerate(slides, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ({}, {0: "normal", 2: "tumor", 700: "tumor"}),
+        ({"Tumor": "tumor", "*": "ignore"}, {0: "normal", 2: "tumor", 700: "tumor"}),
+        ({"2": "ignore"}, {0: "normal", 2: "ignore", 700: None}),
+        ({"2": "tumor", "*": "ignore"}, {0: "ignore", 2: "tumor", 700: "ignore"}),
+        ({"0": "tumor", "*": "normal"}, {0: "tumor", 2: "normal", 700: "normal"}),
+    ],
+)
+def test_values_of_a_mask_mean_what_tiling_takes_them_for(
+    tmp_path: Path, classes: dict[str, str], expected: dict[int, str | None]
+) -> None:
+    path = mask(tmp_path / "a.png", 0, 2, 700)
+    assert value_classes(path, classes) == expected
+    assert value_classes(drawn(tmp_path / "a.geojson", "Tumor"), classes) == {}
+    if None in expected.values():
+        with pytest.raises(AnnotationError, match="'700'"):
+            load_annotation(path, label=None, size=Size(60, 40), classes=classes)
+        return
+    found = load_annotation(path, label=None, size=Size(60, 40), classes=classes)
+    places_N2 = PLACES[:3] * 20 // 30
+    tumor_N, ignore_N = found.fractions(places_N2, 20), found.fractions(places_N2, 20, "ignore")
+    pairs = zip(tumor_N, ignore_N, strict=True)
+    assert ["tumor" if t else "ignore" if i else "normal" for t, i in pairs] == list(expected.values())
+
+
+def test_values_of_masks_are_told_once_for_all_slides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = masked(tmp_path, (0, 1), (0, 1, 255), (0, 1), (7, 0, 9))
+    caplog.set_level(logging.INFO)
+    tell_annotations(rows, {"tumor": "tumor"}, [])
+    told, warned = (record.getMessage() for record in caplog.records)
+    assert told == (
+        "values of masks: 0 is normal (4 slides), 1 is tumor (3 slides), 7 is tumor (1 slides), 9 is tumor "
+        "(1 slides), 255 is tumor (1 slides), as `tile.classes` names no value"
+    )
+    assert warned.startswith(
+        "masks of 2 slides (s2, s4) have several values that all count as tumor (1, 7, 9, 255), as `tile.cl"
+    )
+    caplog.clear()
+    tell_annotations(rows, {"0": "normal", "1": "tumor", "255": "ignore"}, ["0"], step="predicting")
+    told, *lacking = (record.getMessage() for record in caplog.records)
+    assert told == (
+        "values of masks: 0 is normal (4 slides), 1 is tumor (3 slides), 255 is ignore (1 slides)"
+    )
+    assert lacking == [
+        f"the value {value} of masks on 1 slides (s4), which `tile.classes` does not map: predicting will "
+        "exclude these slides"
+        for value in (7, 9)
+    ]
+
+
+def test_masks_of_one_value_each_and_large_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = masked(tmp_path, (0, 1), (0, 255), (0, 0, 3, 4, 5))
+    (tmp_path / "m1.png").write_bytes(b"no mask")
+    monkeypatch.setattr("patching.annotations.mask_file.SMALL", 1600)
+    caplog.set_level(logging.INFO)
+    tell_annotations(rows, {}, [])
+    told, left = (record.getMessage() for record in caplog.records)
+    assert told.startswith("values of masks: 0 is normal (1 slides), 255 is tumor (1 slides), as")
+    assert left.startswith("1 masks of more than")
+
+
+@pytest.mark.parametrize("small", [2400, 2399])
+def test_values_are_told_by_ingest_or_where_masks_are_large_by_tiling(
+    root: Path, small: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("mask", "mask_file"):
+        monkeypatch.setattr(f"patching.annotations.{module}.SMALL", small)
+    for number in range(1, 5):
+        mask(root / f"s{number}-mask.png", 0, 1, number)
+    lines = (root / "slides.csv").read_text().replace(".geojson", "-mask.png")
+    (root / "slides.csv").write_text(lines)
+    tile = {"patch": {"size": 16, "downsample": 1, "mpp": None}, "workers": 1}
+    told = ingested(root, caplog, **tile, classes={"Tumor": "tumor"})
+    caplog.clear()
+    assert main(["tile", "--root", str(root), "--cohort", "mine"]) == 0
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    if small == 2400:
+        first, second = told
+        assert first.startswith(
+            "values of masks: 0 is normal (4 slides), 1 is tumor (4 slides), 2 is tumor (1"
+        )
+        assert second.startswith("masks of 3 slides (s2, s3, s4) have several values that all count as tumor")
+        assert not [each for each in warned if "all count" in each]
+    else:
+        assert [each[:15] for each in told] == ["4 masks of more"]
+        assert warned[0].endswith("told on the cohort page: s2, s3, s4")
+        assert warned[3].startswith("s4: the mask's values from 1 to 4 all count as tumor")
+
+
+def test_predict_tells_of_masks_before_it_looks_for_the_model(
+    root: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask(root / "s1-mask.png", 0, 4, 9)
+    lines = (root / "slides.csv").read_text().replace("s1.geojson", "s1-mask.png").splitlines()
+    (root / "slides.csv").write_text("\n".join(lines[:2]) + "\n")
+    caplog.set_level(logging.INFO)
+    out = str(root / "predicted")
+    assert main(["predict", str(root / "slides.csv"), "--model", str(root / "none"), "--out", out]) == 2
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("foreseen")]
+    assert told[0].endswith("4 is tumor (1 slides), 9 is tumor (1 slides), as `classes` names no value")
+    assert len(told) == 2
+    assert "none" in capsys.readouterr().err
