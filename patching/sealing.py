@@ -25,15 +25,12 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, CHECKSUM: checksum(_text(plain).encode())}
 
 
-def unsealed(
-    text: bytes, mapping: Callable[[dict[str, Any]], dict[str, Any]] = dict, *, required: bool = False
-) -> dict[str, Any]:
-    """The content of JSON text, without its checksum.
+def unsealed(text: bytes, mapping: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Any]:
+    """The content of JSON text, without its checksum, which earlier versions and other programs do not write.
 
     Args:
         text: of the file.
         mapping: makes mappings of what was parsed.
-        required: whether a checksum has to be there; earlier versions, and other programs, wrote none.
 
     Raises:
         ValueError: no JSON mapping, or another one than was written.
@@ -45,8 +42,6 @@ def unsealed(
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__} at the top, and no mapping")
     told = content.pop(CHECKSUM, None)
-    if told is None and required:
-        raise ValueError("no checksum in it: by an earlier version or another program, or lost")
     if told is not None and told != checksum(_text(content).encode()):
         raise ValueError("its checksum is of another content")
     return content

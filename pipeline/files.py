@@ -95,20 +95,19 @@ def read_metadata(path: Path, stage: str) -> dict[bytes, bytes]:
     return _opened(path, stage, pq.read_schema).metadata or {}
 
 
-def read_json(path: Path, stage: str, *, seal: bool = False) -> dict[str, Any]:
+def read_json(path: Path, stage: str) -> dict[str, Any]:
     """Read a JSON mapping written by a stage; whoever asks for a key that it lacks gets an ArtifactError.
 
     Args:
         path: the file.
         stage: that writes it, for errors.
-        seal: whether its checksum has to be there; earlier versions, and other programs, wrote none.
 
     Raises:
         ArtifactError: no such file, not a JSON mapping, or another one than was written.
     """
     text = _opened(path, stage, Path.read_bytes)
     try:
-        return unsealed(text, lambda found: HandOver(found, str(path), stage), required=seal)
+        return unsealed(text, lambda found: HandOver(found, str(path), stage))
     except ValueError as error:
         raise damaged(path, stage, str(error)) from error
 

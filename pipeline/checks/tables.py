@@ -73,12 +73,18 @@ def _miscounted(metrics: Mapping[str, Any], predictions: pd.DataFrame) -> Iterat
     """Counts of figures that are not of these predictions."""
     right = predictions.assign(right=predictions["label"] == predictions["prediction"])
     for split, rows in right.groupby("split"):
-        if split not in metrics:
-            yield f"no figures of {split}"
+        groups = _inside(_inside(metrics, str(split)), "groups")
+        if not groups:
+            yield f"no figures of groups of {split}"
             continue
-        groups = metrics[str(split)].get("groups", {})
         for group, own in rows.groupby("group"):
-            told = groups.get(f"group_{group}", {})
+            told = _inside(groups, f"group_{group}")
             counted = {"patches": len(own), "correct": int(own["right"].sum())}
             if wrong := [key for key, count in counted.items() if told.get(key, count) != count]:
                 yield f"other {' and '.join(wrong)} than predictions of group {group} of {split}"
+
+
+def _inside(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A mapping in a mapping; what is no mapping has no keys."""
+    found = content.get(key)
+    return found if isinstance(found, Mapping) else {}

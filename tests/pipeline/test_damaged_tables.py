@@ -295,6 +295,27 @@ def test_verify_holds_predictions_and_figures_against_each_other(
     assert any("another label than in the tables" in problem for problem in run_problems(paths))
 
 
+@pytest.mark.parametrize("figures", [3, {}, {"groups": [1]}])
+def test_figures_of_another_shape_are_told(figures: object, own_finished: Context) -> None:
+    path = own_finished.paths.evaluation("gerne-low") / "metrics.json"
+    write_json(path, read_json(path, "evaluate") | {"test": figures})
+    (problem,) = run_problems(own_finished.paths)
+    assert problem.startswith(f"{path}: no figures of groups of test; run `evenpatch evaluate ")
+
+
+def test_json_of_an_earlier_version_is_warned_of_and_no_problem(
+    cohort: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(file_problems(cohort.paths)) == []
+    assert caplog.messages == []
+    content = read_json(cohort.paths.groups, "attribute")
+    cohort.paths.groups.write_text(json.dumps(content))
+    assert list(file_problems(cohort.paths)) == []
+    (warning,) = caplog.messages
+    assert warning.startswith("1 JSON files hold no checksum, as an earlier version ")
+    assert warning.endswith(f"whether they are whole; {cohort.paths.groups} is one")
+
+
 def test_predictions_of_other_origin_are_no_problem(own_finished: Context) -> None:
     paths = own_finished.paths
     shutil.copytree(paths.evaluation("erm-low"), paths.evaluation("theirs"))
