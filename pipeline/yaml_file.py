@@ -1,7 +1,8 @@
-"""YAML as people write it: a word that YAML reads as something else than what stands there is refused.
+"""YAML as people write it: a key is the word that stands there, or is refused.
 
 To YAML 1.1 `Yes`, `No`, `On`, `Off` and `~` are no words, `007` is 7, `12:30` is 750 and `2026-11-30` a date.
-As a setting that is told by the setting's own type; as a key it would be lost in a map of names.
+As a setting that is told by the setting's own type; as a key it would be lost in a map of names. The four
+words are keys as they stand, which is what YAML 1.2 reads, and so DVC; of the others nobody can tell.
 """
 
 import re
@@ -12,8 +13,9 @@ import yaml
 
 from patching.errors import ConfigError
 
-_MEANING = {"bool": "true or false", "null": "nothing", "float": "a number", "timestamp": "a date"}
+_MEANING = {"null": "nothing", "float": "a number", "timestamp": "a date"}
 """What plain words of these kinds are to YAML."""
+_BOOL, _TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
@@ -25,6 +27,8 @@ class _Loader(yaml.SafeLoader):
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
+            if key.tag == _BOOL:
+                key.tag = _TEXT
             kind = key.tag.rpartition(":")[2]
             if kind in _MEANING:
                 raise _misread(key, f"as {_MEANING[kind]}, and a key is a name")

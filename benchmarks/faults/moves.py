@@ -45,7 +45,7 @@ def _moves(place: Path, root: Path, *, inside: bool) -> dict[str, list[str]]:
     shell(place, "git", "clone", "--quiet", str(root), str(clone))
     shell(clone, "dvc", "pull", "--quiet")
     if inside:
-        shutil.copytree(root / "slides", clone / "slides")
+        shutil.copytree(root / "slides", clone / "slides", dirs_exist_ok=True)
     shell(place, "cp", "-r", str(root), str(copy))
     found = {
         "cloned deeper, dvc pull": _changed(clone),
