@@ -1,5 +1,10 @@
 """The stores of the tested slides, before the report shows pictures of them and counts on their patches."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+from rich.progress import track
+
 from models.data.splitting import TEST
 from patching.errors import StoreError
 from patching.store.verify import damaged_shards
@@ -9,14 +14,18 @@ _NAMED = 5
 
 
 def require_stores(evidence: Evidence) -> None:
-    """Check every byte of the tested slides' patches.
+    """Check every byte of the tested slides' patches, of several slides at a time.
 
     Raises:
         StoreError: some are damaged or missing, so that the figures are of other patches than lie there now.
     """
     index = evidence.index
     slides = index.loc[index["split"] == TEST, "slide_id"].unique()
-    found = [shard for slide in slides for shard in damaged_shards(evidence.paths.store(slide))]
+    with ThreadPoolExecutor() as pool:
+        of_slides = pool.map(lambda slide: list(damaged_shards(evidence.paths.store(slide))), slides)
+        console = Console(stderr=True)
+        shown = track(of_slides, "checking patches", len(slides), console=console, transient=True)
+        found = [shard for shards in shown for shard in shards]
     if found:
         raise StoreError(
             has=f"damaged patches of tested slides: {', '.join(found[:_NAMED])}"
