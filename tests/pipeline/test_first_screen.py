@@ -17,12 +17,13 @@ from pipeline.artifacts import Paths
 from pipeline.config import Context
 from pipeline.deployment.challenger.record import gate_path
 from pipeline.look.html import coded
-from pipeline.report.answers import answers
-from pipeline.report.care import Care, Span, care_told
-from pipeline.report.gate import gate_file, gate_result
+from pipeline.report.opening.answers import answers
+from pipeline.report.opening.care import Care, Span, care_told
+from pipeline.report.opening.gate import gate_file, gate_result
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Sources
-from pipeline.report.summary import GroupErrors, cares_of, errors_of, evidence_lines, sentence, values
+from pipeline.report.opening.errors import GroupErrors, axis_of, errors_of, sentence
+from pipeline.report.opening.summary import cares_of, evidence_lines, values
 from pipeline.results.answers import answer
 from tests.pipeline.reports import sources_of
 from tests.pipeline.test_report import another_seed, write_study
@@ -84,7 +85,8 @@ def test_every_weak_tenth_is_in_one_range_and_no_fine_one(states: str) -> None:
         assert inside(place, found.unknown) == (1 if state == "." and not times else 0)
 
 
-MISS, ALARM = "(it may miss tumor)", "(it may raise false alarms)"
+MISS = "(it may miss over half of the tumor patches)"
+ALARM = "(over half of the non-tumor patches may be false alarms)"
 SHOWN = "the test patients show an accuracy of 50 % or more."
 CARE = "Use with care where a patch holds"
 
@@ -97,7 +99,7 @@ CARE = "Use with care where a patch holds"
         (
             "wfffffffff",
             "wfffffffff",
-            f"{CARE} under 10 % tissue (it may miss tumor and it may raise false alarms).",
+            f"{CARE} under 10 % tissue {MISS[:-1]}, and {ALARM[1:]}.",
         ),
         (
             "ffffffffff",
@@ -126,6 +128,14 @@ def test_where_to_take_care_is_told_in_every_case(tumor: str, normal: str, told:
     assert " ".join(care_told((care(1, tumor), care(0, normal)), 0.5)) == told
 
 
+def test_what_a_marked_range_leaves_open_follows_from_the_bound() -> None:
+    told = care_told((care(1, "wfffffffff"), care(0, "fffffffffw")), 0.6)
+    assert told == (
+        f"{CARE} under 10 % tissue (it may miss over 40 of 100 tumor patches) or 90 % tissue or more (over 40 of "
+        "100 non-tumor patches may be false alarms).",
+    )
+
+
 @pytest.mark.parametrize(("below", "marked"), [(0.3, []), (0.31, [(0.4, 0.5)]), (0.71, [(None, None)])])
 def test_the_bound_decides(below: float, marked: list[Any]) -> None:
     lows = [0.9] * 10 + [0.7] * 4 + [0.3] + [0.7] * 5
@@ -147,37 +157,65 @@ def errors(
 ) -> GroupErrors:
     name = f"{'tumor' if label else 'non-tumor'} patches with {attribute}"
     found = Interval(*share, 0.95, 0.0, math.nan)
-    return GroupErrors(name, "", label, found, "", worst, patches=7, patients=1)
+    return GroupErrors(name, attribute.split(" (")[0], "", label, found, "", worst, patches=7, patients=1)
 
 
 LITTLE, MUCH = "little tissue (up to 45.5 %)", "much tissue (over 45.5 %)"
 NONE = (math.nan, math.nan, math.nan)
+MISSED, FOUND = errors(1, LITTLE, (0.12, 0.03, 0.378)), errors(1, MUCH, (0.106, 0.05, 0.211))
+ALARMED, SPARED = errors(0, LITTLE, (0.249, 0.178, 0.335)), errors(0, MUCH, (0.182, 0.093, 0.328))
 
 
-def test_the_worst_group_is_told_with_the_threshold() -> None:
-    missed = errors(1, LITTLE, (0.234, 0.151, 0.33), worst=True)
-    alarmed = errors(0, MUCH, (0.118, 0.05, 0.2))
-    assert sentence([missed, alarmed]) == (
-        "Of 100 tumor patches with little tissue (up to 45.5 %) it misses 23 (15 to 33); in the other groups "
-        "it errs in at most 12 of 100 (5 to 20)."
+def worst(group: GroupErrors) -> GroupErrors:
+    return replace(group, worst=True)
+
+
+def unknown(group: GroupErrors) -> GroupErrors:
+    return replace(group, share=replace(group.share, estimate=math.nan, low=math.nan, high=math.nan))
+
+
+def test_the_first_sentence_says_how_far_the_other_intervals_reach_and_what_is_missed() -> None:
+    assert sentence([MISSED, FOUND, worst(ALARMED), SPARED]) == (
+        "Of 100 non-tumor patches with little tissue (up to 45.5 %) it raises a false alarm in 25 (18 to 34); "
+        "in the other groups it errs in 11 to 18 of 100 (intervals reach 38). Of 100 tumor patches it misses 12 "
+        "(3 to 38) with little tissue and 11 (5 to 21) with much."
     )
-    told = sentence([replace(missed, worst=False), replace(alarmed, worst=True), errors(0, LITTLE, NONE)])
-    assert told == (
-        "Of 100 non-tumor patches with much tissue (over 45.5 %) it raises a false alarm in 12 (5 to 20); in "
-        "the other groups that can be judged it errs in at most 23 of 100 (15 to 33). Not known, too few: "
-        "non-tumor patches with little tissue (up to 45.5 %) (7 patches of 1 test patients)."
+    assert sentence([worst(MISSED), FOUND, ALARMED, SPARED]) == (
+        "Of 100 tumor patches with little tissue (up to 45.5 %) it misses 12 (3 to 38); in the other groups it "
+        "errs in 11 to 25 of 100 (intervals reach 34)."
     )
 
 
-def test_no_error_one_group_and_no_group_have_words_of_their_own() -> None:
-    missed, right = errors(1, LITTLE, (0.003, 0.0, 0.08), worst=True), errors(0, LITTLE, (0.0, 0.0, 0.1))
-    assert "misses under 1 (0 to 8); in the other groups it errs in none of 100 (0 to 10)." in sentence(
+def test_groups_that_are_not_estimable_are_named_and_not_counted() -> None:
+    few = "(7 patches of 1 test patient)"
+    assert sentence([unknown(MISSED), FOUND, worst(ALARMED), SPARED]).endswith(
+        "; in the other groups that can be judged it errs in 11 to 18 of 100 (intervals reach 33). Of 100 tumor "
+        "patches it misses 11 (5 to 21) with much tissue. Not known, too few: tumor patches with little tissue "
+        f"(up to 45.5 %) {few}."
+    )
+    assert sentence([unknown(MISSED), unknown(FOUND), worst(ALARMED), SPARED]).startswith(
+        "Of 100 non-tumor patches with little tissue (up to 45.5 %) it raises a false alarm in 25 (18 to 34); in "
+        "the other group that can be judged it errs in 18 of 100 (9 to 33). How much tumor it misses cannot be "
+        "said. Not known, too few: tumor patches with little tissue"
+    )
+    assert "No other group can be judged. Not known" in sentence([worst(MISSED), unknown(SPARED)])
+    assert sentence([unknown(MISSED)]).startswith("How often it errs cannot be said")
+
+
+def test_no_error_and_equal_errors_have_words_of_their_own() -> None:
+    missed = errors(1, LITTLE, (0.003, 0.0, 0.08), worst=True)
+    right, wide = errors(0, LITTLE, (0.0, 0.0, 0.1)), errors(0, MUCH, (0.0, 0.0, 0.6))
+    assert "misses under 1 (0 to 8); in the other group it errs in none of 100 (0 to 10)." in sentence(
         [missed, right]
     )
-    wide = errors(0, MUCH, (0.0, 0.0, 0.6))
-    assert "none of 100 (0 to 60)." in sentence([missed, wide, right])
-    assert "No other group can be judged. Not known" in sentence([missed, errors(0, LITTLE, NONE)])
-    assert sentence([errors(1, LITTLE, NONE)]).startswith("How often it errs cannot be said")
+    assert "it errs in none of 100 (intervals reach 60)." in sentence([missed, wide, right])
+    alike = [worst(MISSED), errors(1, MUCH, (0.051, 0.01, 0.09)), errors(0, MUCH, (0.049, 0.02, 0.2))]
+    assert "it errs in 5 of 100 (intervals reach 20)." in sentence(alike)
+
+
+@pytest.mark.parametrize(("high", "end"), [(0.2, 25), (0.25, 25), (0.26, 50), (0.51, 100)])
+def test_the_axis_holds_every_interval(high: float, end: int) -> None:
+    assert axis_of([errors(1, LITTLE, (0.1, 0.05, high)), errors(0, LITTLE, NONE)]) == end
 
 
 def test_figures_are_those_of_the_group_table(sources: Sources) -> None:
