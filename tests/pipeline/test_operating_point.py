@@ -216,7 +216,7 @@ def test_the_script_counts_as_python_does(
     at = [expected_cells(rows, (rows["probability"] > step / 1000).to_numpy().astype(int)) for step in steps]
     assert [[row[1:] for row in each["rows"]] for each in found] == [own, *at, own]
     assert found[0] == found[-1]
-    assert found[0]["words"].startswith("Threshold 0.5, the model’s own. Worst group: ")
+    assert found[0]["words"].startswith("Decision threshold 0.5, the model’s own. Worst group: ")
     worst = min((rows["label"] == rows["prediction"]).groupby(rows["group"]).mean())
     assert found[0]["words"].endswith(f"{100 * worst:.1f} %.")
-    assert found[2]["words"].startswith(f"Threshold {steps[1] / 1000:.3f}. Worst group: ")
+    assert found[2]["words"].startswith(f"Decision threshold {steps[1] / 1000:.3f}. Worst group: ")

@@ -54,7 +54,7 @@ def moves_the_threshold(page: Any, sources: Sources) -> None:
         assert shown_cells(page) == expected_cells(rows, told_N)
         right_G = (told_N == rows["label"]).groupby(rows["group"]).mean()
         text = told.text_content()
-        assert text.startswith(f"Threshold {step / steps:.3f}. Worst group: ")
+        assert text.startswith(f"Decision threshold {step / steps:.3f}. Worst group: ")
         assert text.endswith(f"{100 * right_G.min():.1f} %.")
         assert slider.get_attribute("aria-valuetext") == f"{step / steps:.3f}"
 
@@ -72,7 +72,7 @@ def moves_the_threshold(page: Any, sources: Sources) -> None:
     assert page.evaluate("document.activeElement.textContent").startswith("Back to the model")
     page.keyboard.press("Enter")
     assert shown_cells(page) == own
-    assert told.text_content().startswith("Threshold 0.5, the model’s own.")
+    assert told.text_content().startswith("Decision threshold 0.5, the model’s own.")
 
 
 def switches_layers(page: Any, sources: Sources) -> None:

@@ -154,7 +154,9 @@ def test_the_worst_group_is_that_of_scikit_learn_at_every_threshold(sources: Sou
         else:
             assert np.isnan(wga.estimate)
     assert 4 <= judged < len(values["cuts"])
-    assert f"At the {judged} of {len(values['cuts'])} thresholds that can be judged" in values["sentence"]
+    assert (
+        f"At the {judged} of {len(values['cuts'])} tissue thresholds that can be judged" in values["sentence"]
+    )
 
 
 def test_the_sentence_counts_where_the_model_is_better(sources: Sources) -> None:
@@ -199,7 +201,7 @@ def test_the_sentence_counts_intervals_that_lie_on_one_side_of_zero() -> None:
     cuts = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
     said = sensitivity.sentence(found, cuts, judged=True)
     assert "the model is better at 1 and worse at 3 of them" in said
-    assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
+    assert said.startswith("At the 6 of 6 tissue thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
     few = sensitivity.sentence(found, cuts, judged=False)
     assert few.endswith("ERM has 70 % in its worst group. Which is better: too few patients to judge.")
 

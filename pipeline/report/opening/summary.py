@@ -13,6 +13,11 @@ from pipeline.report.subject import Subject
 from pipeline.results.figures import FAMILY
 from pipeline.results.verdict import estimable
 
+_BEFORE_USE = (
+    "All test patients are of this cohort: nothing here tells how it does with another lab, scanner or "
+    "stain. Test it on your own slides first."
+)
+
 
 def values(sources: Sources) -> Mapping[str, Any]:
     """What first.html shows; `subject` is none where the split has no test patients."""
@@ -24,7 +29,6 @@ def values(sources: Sources) -> Mapping[str, Any]:
     cares = cares_of(subject, below)
     return {
         "subject": subject,
-        "trained": _trained(sources, subject),
         "sentences": (sentence(groups), *care_told(cares, below)),
         "rule": _rule(subject, cares, below),
         "cares": cares,
@@ -59,43 +63,42 @@ def _rule(subject: Subject, cares: Sequence[Care], below: float) -> str:
 
 
 def _trained(sources: Sources, subject: Subject) -> str:
-    seeds = len(subject.method.pool.seeds)
-    trainings = "one training" if seeds == 1 else f"mean of {seeds} trainings"
-    return (
-        f"{sources.named(subject.run.algorithm)}, {trainings}, {_in_sentence(subject.board.told_threshold)}"
-    )
-
-
-def _in_sentence(heading: str) -> str:
-    return f"{heading[:1].lower()}{heading[1:]}"
+    """Method, tissue threshold, and how many trainings the intervals are of."""
+    threshold, seeds = subject.board.told_threshold, len(subject.method.pool.seeds)
+    told = f"{sources.named(subject.run.algorithm)}, {threshold[0].lower()}{threshold[1:]}."
+    if subject.method.figures[FAMILY].holds == "patients":
+        number = "One training" if seeds == 1 else f"Mean of {seeds} trainings"
+        return f"{told} {number}: intervals cover chance in which patients were tested, not a retraining."
+    told += f" {seeds} trainings: intervals cover chance in which patients were tested, and in training."
+    if seeds == 2:
+        told += " Two tell little of a third (one degree of freedom), so that intervals are very wide."
+    return told
 
 
 def evidence_lines(sources: Sources, subject: Subject) -> list[tuple[str, str]]:
-    """How far the figures carry: a name and a sentence each."""
-    board = subject.board
-    normal, tumor = board.patients_K
-    slides = subject.run.patches["slide_id"].nunique()
-    few = [f"{size.name} ({size.patients})" for size in board.few]
-    patients = f"{board.patients:,}; {tumor:,} of them have tumor patches, {normal:,} non-tumor patches."
-    if few:
-        patients += f" Under {FEW_PATIENTS} in {'; '.join(few)}: those intervals say little."
+    """How far the figures carry: a name and a sentence or two each."""
     return [
-        ("Test patients", patients),
-        ("Test patches", f"{board.patches:,} of {slides:,} slides."),
-        ("Trainings", _trainings(subject)),
+        ("Model", _trained(sources, subject)),
+        ("Test patients", _tested(subject)),
         ("Division of patients", " ".join(_division(sources, subject))),
+        ("Before use", _BEFORE_USE),
     ]
 
 
-def _trainings(subject: Subject) -> str:
-    seeds = len(subject.method.pool.seeds)
-    if subject.method.figures[FAMILY].holds == "patients":
-        return "One seed. Intervals hold other test patients, and not another training."
-    told = f"{seeds} seeds. Intervals hold other test patients and other trainings."
-    if seeds == 2:
-        told += (
-            " Two trainings tell little of a third (one degree of freedom), so that intervals are very wide."
-        )
+def _tested(subject: Subject) -> str:
+    """How many, and what lacks: patients of a label, or of a group."""
+    board, slides = subject.board, subject.run.patches["slide_id"].nunique()
+    told = f"{board.patients:,}, with {board.patches:,} patches of {slides:,} slides."
+    lacking = [
+        f"{n:,} with {name} patches"
+        for name, n in zip(board.layout.classes, board.patients_K, strict=True)
+        if n < board.patients
+    ]
+    if lacking:
+        told += f" Of these {' and '.join(lacking)}."
+    few = [f"{size.name} ({size.patients})" for size in board.few]
+    if few:
+        told += f" Under {FEW_PATIENTS} in {'; '.join(few)}: those intervals say little."
     return told
 
 

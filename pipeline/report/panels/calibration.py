@@ -1,7 +1,7 @@
-"""The stored decision in words, reliability diagrams, a threshold to move, and decision curves."""
+"""The stored decision in words, reliability diagrams, a decision threshold to move, and decision curves."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,47 @@ from pipeline.results.verdict import estimable
 
 _TOLD_AT = (10, 20, 30, 50, 70)
 """Thresholds in percent whose net benefit is told in figures."""
+_APART = 0.05
+"""Mean probability and share of tumor are clearly apart beyond it."""
+
+
+class Promise(NamedTuple):
+    """What probabilities of some patches say on average, and what is there.
+
+    Attributes:
+        predicted, tumor: mean probability and share of tumor; NaN where there are too few patches.
+        broken: whether they lie over 5 points apart, and further than chance alone takes probabilities from
+            the shares that they promise.
+    """
+
+    name: str
+    predicted: float
+    tumor: float
+    broken: bool
+
+
+def promises(subject: Subject) -> tuple[Promise, ...]:
+    """Of all patches of the shown training, and of every attribute value."""
+    found = []
+    for (name, own), kinds, part in zip(
+        subject.by_value.items(), _judged(subject), subject.parts, strict=False
+    ):
+        known = all(kinds.values())
+        predicted, tumor = (float(own[kind].mean()) if known else np.nan for kind in ("probability", "label"))
+        least = np.fmax(_APART, part.calibration.by_chance)
+        found.append(Promise(name, predicted, tumor, broken=abs(predicted - tumor) > least))
+    return tuple(found)
+
+
+def own_benefits(subject: Subject, threshold: float) -> tuple[float, ...]:
+    """Net benefit at the model's own decision threshold, of the same parts; NaN where there are too few."""
+    counts = ThresholdCounts.of(subject.run.patches, subject.board.layout.groups.n_groups)
+    return tuple(
+        own.own_benefit(groups, threshold) if all(kinds.values()) else np.nan
+        for kinds, (_, own, groups) in zip(
+            _judged(subject), _pairs(counts, list(subject.by_value)), strict=True
+        )
+    )
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -46,9 +87,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "bins": bins,
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
-        "promised": [
-            (name, *((float(own[kind].mean()) if told else np.nan) for kind in ("probability", "label")))
-            for (name, own), told in zip(parts.items(), judged, strict=True)
+        "promised": promises(subject),
+        "harmful": [
+            (name, benefit)
+            for name, benefit in zip(parts, own_benefits(subject, threshold), strict=True)
+            if benefit < 0
         ],
         "rows": list(_rows(subject, counts)),
         "benefit": drawing.svg_uri(_benefit(counts, list(parts), judged, threshold)),
@@ -119,7 +162,7 @@ def _told(bins: Mapping[str, Sequence[ReliabilityBin]]) -> str:
     """The picture in words: what every estimable bin of all patches says."""
     first = next(iter(bins.values()))
     found = [
-        f"told {100 * each.mean:.0f} %, tumor {100 * each.share.estimate:.0f} %"
+        f"predicted {100 * each.mean:.0f} %, tumor {100 * each.share.estimate:.0f} %"
         for each in first
         if estimable(each.share)
     ]
@@ -129,7 +172,7 @@ def _told(bins: Mapping[str, Sequence[ReliabilityBin]]) -> str:
 def _reliability(
     bins: Mapping[str, Sequence[ReliabilityBin]], parts: Mapping[str, pd.DataFrame], threshold: float
 ) -> bytes:
-    """Above, the share of tumor by the told probability; below, how many patches are told so, by label."""
+    """Above, the share of tumor by the predicted probability; below, how many patches have it, by label."""
     ratios = {"height_ratios": [3, 1.3]}
     with drawing.canvas(7.4, 4.3, 2, len(bins), sharex=True, gridspec_kw=ratios) as (figure, grid):
         for column, (name, found) in enumerate(bins.items()):
@@ -138,7 +181,7 @@ def _reliability(
             _draw_histogram(grid[1, column], parts[name], threshold)
         grid[0, 0].set_ylabel("tumor among them, %")
         grid[1, 0].set_ylabel("patches")
-        drawing.legend_below(figure, grid[1, 0], ["tumor", "non-tumor", "the model’s threshold"])
+        drawing.legend_below(figure, grid[1, 0], ["tumor", "non-tumor", "the model’s decision threshold"])
         return drawing.svg(figure, "reliability-diagram")
 
 
@@ -161,8 +204,10 @@ def _draw_histogram(axes: Axes, rows: pd.DataFrame, threshold: float) -> None:
         tumor + rest, edges, baseline=tumor, color=drawing.NORMAL, fill=True, alpha=0.55, label="non-tumor"
     )
     dashed = (0, (4, 2))
-    axes.axvline(threshold, label="the model’s threshold", color=drawing.INK, linewidth=1, linestyle=dashed)
-    axes.set_xlabel("told probability, %", fontsize=8)
+    axes.axvline(
+        threshold, label="the model’s decision threshold", color=drawing.INK, linewidth=1, linestyle=dashed
+    )
+    axes.set_xlabel("predicted probability, %", fontsize=8)
     drawing.percent_axis(axes, "x")
 
 
@@ -191,7 +236,7 @@ def _benefit(
             top = max(float(np.nanmax(model_T, initial=0.0)), float(np.nanmax(all_T, initial=0.0)), 0.05)
             axes.set_ylim(-0.3 * top, 1.08 * top)
             axes.set_title(name if enough else f"{name}: {NOT_ESTIMABLE}", fontsize=8.5)
-            axes.set_xlabel("threshold probability, %", fontsize=8)
+            axes.set_xlabel("decision threshold, %", fontsize=8)
             drawing.percent_axis(axes, "x")
         grid[0, 0].set_ylabel("net benefit")
         drawing.legend_below(figure, grid[0, 0], ["the model", "act on every patch", "act on none"])

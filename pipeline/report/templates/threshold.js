@@ -1,5 +1,5 @@
 "use strict";
-// A threshold to move: a patch is tumor where its probability exceeds it, as models.networks.decision has it.
+// A decision threshold to move: a patch is tumor where its probability exceeds it, as models.networks.decision has it.
 document.querySelectorAll(".threshold").forEach(function (box) {
   var range = box.querySelector("input"), output = box.querySelector("output"), steps = Number(range.max);
   var unknown = box.dataset.unknown, own = box.dataset.own;
@@ -46,7 +46,7 @@ document.querySelectorAll(".threshold").forEach(function (box) {
         }
       });
     });
-    output.textContent = "Threshold " + text + (step === null ? ", the model’s own" : "") + ". Worst group: " +
+    output.textContent = "Decision threshold " + text + (step === null ? ", the model’s own" : "") + ". Worst group: " +
       (worst === null ? unknown : worst.text) + ".";
     range.setAttribute("aria-valuetext", text);
   }
