@@ -34,8 +34,8 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         ),
         "tumor": Word(
             "Tumor fraction",
-            "The share of a patch that lies inside the outlines of tumor, gaps without tissue included. Where "
-            "labels are of whole slides it is 0 or 1.",
+            "The share of a patch that lies inside the outlines of tumor, gaps without tissue included. "
+            "Where labels are of whole slides it is 0 or 1.",
         ),
         "attribute": Word(
             "Attribute",

@@ -506,7 +506,7 @@ def test_what_an_alarm_is_worth_is_that_of_the_panel(
         assert f"{100 * part.figures['ppv'].estimate:.0f} ({100 * part.figures['ppv'].low:.0f} to " in words
     assert words.startswith("Of 100 alarms " if known else "What an alarm is worth cannot be said")
     monkeypatch.setattr("pipeline.report.opening.alarms.own_benefits", lambda *_: (0.3, -0.196, math.nan))
-    assert alarms(subject, 0.5).endswith("Net benefit with little tissue: −0.20, worse than ignoring it.")
+    assert alarms(subject, 0.5).endswith("Net benefit with little tissue: −0.20, worse than no model.")
     assert alarms(subject, 0.5).count("Net benefit") == 1
     assert alarms(replace(subject, method=replace(subject.method, operating=())), 0.5) == ""
     none = tuple(

@@ -28,7 +28,7 @@ def alarms(subject: Subject, threshold: float) -> str:
         words, shares = zip(*worth, strict=True)
         told = f"Of 100 alarms {_listed(words)}, where {' and '.join(shares)} % are."
     harmful = [
-        f"Net benefit with {name}: {benefit:.2f}, worse than ignoring it.".replace("-", "−")
+        f"Net benefit with {name}: {benefit:.2f}, worse than no model.".replace("-", "−")
         for name, benefit in zip(names, own_benefits(subject, threshold)[1:], strict=True)
         if benefit < 0
     ]
