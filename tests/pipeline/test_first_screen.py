@@ -27,8 +27,8 @@ from pipeline.report.opening.errors import GroupErrors, axis_of, errors_of, sent
 from pipeline.report.opening.gate import gate_file, gate_result
 from pipeline.report.opening.summary import cares_of, evidence_lines, values
 from pipeline.report.panels import shortcuts
-from pipeline.report.panels.calibration import Promise, promises
 from pipeline.report.panels.registry import PANELS
+from pipeline.report.probabilities import Promise, promises
 from pipeline.report.sources import Sources
 from pipeline.results.answers import Names, answer, cost, plain_reason_of
 from tests.pipeline.reports import sources_of

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.report.opening.errors import count, per_hundred
-from pipeline.report.panels.calibration import Promise, own_benefits, promises
+from pipeline.report.probabilities import Promise, own_benefits, promises
 from pipeline.report.subject import Subject
 from pipeline.results.verdict import estimable
 

@@ -1,7 +1,7 @@
 """The stored decision in words, reliability diagrams, a decision threshold to move, and decision curves."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from models.networks.card import ModelCard
 from models.networks.decision_words import decision_facts
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.look import plots as drawing
+from pipeline.report.probabilities import judged_of, own_benefits, pairs_of, promises
 from pipeline.report.sources import Sources
 from pipeline.report.subject import Subject
 from pipeline.results.clinical.operating_point import (
@@ -25,47 +26,6 @@ from pipeline.results.verdict import estimable
 
 _TOLD_AT = (10, 20, 30, 50, 70)
 """Thresholds in percent whose net benefit is told in figures."""
-_APART = 0.05
-"""Mean probability and share of tumor are clearly apart beyond it."""
-
-
-class Promise(NamedTuple):
-    """What probabilities of some patches say on average, and what is there.
-
-    Attributes:
-        predicted, tumor: mean probability and share of tumor; NaN where there are too few patches.
-        broken: whether they lie over 5 points apart, and further than chance alone takes probabilities from
-            the shares that they promise.
-    """
-
-    name: str
-    predicted: float
-    tumor: float
-    broken: bool
-
-
-def promises(subject: Subject) -> tuple[Promise, ...]:
-    """Of all patches of the shown training, and of every attribute value."""
-    found = []
-    for (name, own), kinds, part in zip(
-        subject.by_value.items(), _judged(subject), subject.parts, strict=False
-    ):
-        known = all(kinds.values())
-        predicted, tumor = (float(own[kind].mean()) if known else np.nan for kind in ("probability", "label"))
-        least = np.fmax(_APART, part.calibration.by_chance)
-        found.append(Promise(name, predicted, tumor, broken=abs(predicted - tumor) > least))
-    return tuple(found)
-
-
-def own_benefits(subject: Subject, threshold: float) -> tuple[float, ...]:
-    """Net benefit at the model's own decision threshold, of the same parts; NaN where there are too few."""
-    counts = ThresholdCounts.of(subject.run.patches, subject.board.layout.groups.n_groups)
-    return tuple(
-        own.own_benefit(groups, threshold) if all(kinds.values()) else np.nan
-        for kinds, (_, own, groups) in zip(
-            _judged(subject), _pairs(counts, list(subject.by_value)), strict=True
-        )
-    )
 
 
 def values(sources: Sources) -> Mapping[str, Any]:
@@ -75,7 +35,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         return {"subject": None}
     card, parts, bins = sources.card, subject.by_value, subject.reliability
     counts = ThresholdCounts.of(subject.run.patches, subject.board.layout.groups.n_groups)
-    judged = [all(kinds.values()) for kinds in _judged(subject)]
+    judged = [all(kinds.values()) for kinds in judged_of(subject)]
     threshold = sources.decision.threshold
     return {
         "subject": subject,
@@ -99,22 +59,9 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
 
 
-def _judged(subject: Subject) -> list[dict[str, bool]]:
-    """Of all patches and every attribute value, whether their tumor and their other patches are enough."""
-    whole, groups = subject.method.operating[0], subject.method.groups
-    n_attributes = len(subject.board.told.attributes)
-    return [
-        {"tumor": estimable(whole.sensitivity), "rest": estimable(whole.specificity)},
-        *(
-            {"rest": estimable(groups[a]), "tumor": estimable(groups[n_attributes + a])}
-            for a in range(n_attributes)
-        ),
-    ]
-
-
 def _rows(subject: Subject, counts: ThresholdCounts) -> Iterator[dict[str, Any]]:
     """Of the table: all patches, then the attribute values; each has two groups, of tumor and of the rest."""
-    whole, *judged = _judged(subject)
+    whole, *judged = judged_of(subject)
     names = {"tumor": "tumor", "rest": "non-tumor"}
     yield _row("all patches", counts.of_all(), {"rest": 0, "tumor": 1}, whole, names, cells=False)
     n_attributes = len(subject.board.told.attributes)
@@ -211,23 +158,13 @@ def _draw_histogram(axes: Axes, rows: pd.DataFrame, threshold: float) -> None:
     drawing.percent_axis(axes, "x")
 
 
-def _pairs(
-    counts: ThresholdCounts, names: Sequence[str]
-) -> Iterator[tuple[str, ThresholdCounts, tuple[int, int]]]:
-    """Name, counts and numbers of both groups: of all patches, and of every attribute value."""
-    yield names[0], counts.of_all(), (0, 1)
-    n_attributes = len(names) - 1
-    for a, name in enumerate(names[1:]):
-        yield name, counts, (a, n_attributes + a)
-
-
 def _benefit(
     counts: ThresholdCounts, names: Sequence[str], judged: Sequence[bool], threshold: float
 ) -> bytes:
     """Curves of the parts that are judged; in place of others it is said that they are not."""
     at_T = ACTED_AT / N_STEPS
     with drawing.canvas(7.4, 2.7, 1, len(names)) as (figure, grid):
-        for axes, enough, (name, own, groups) in zip(grid[0], judged, _pairs(counts, names), strict=True):
+        for axes, enough, (name, own, groups) in zip(grid[0], judged, pairs_of(counts, names), strict=True):
             model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
             axes.plot(at_T, model_T, color=drawing.ACCENT, label="the model")
             axes.plot(at_T, all_T, color=drawing.MUTED, linestyle=(0, (1, 1)), label="act on every patch")
@@ -249,7 +186,7 @@ def _benefits(
     """By part: threshold, net benefit of the model, and of acting on everything; NaN where not judged."""
     places = [int(np.flatnonzero(percent * N_STEPS // 100 == ACTED_AT)[0]) for percent in _TOLD_AT]
     found = []
-    for enough, (name, own, groups) in zip(judged, _pairs(counts, names), strict=True):
+    for enough, (name, own, groups) in zip(judged, pairs_of(counts, names), strict=True):
         model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
         cells = [(ACTED_AT[t] / N_STEPS, float(model_T[t]), float(all_T[t])) for t in places]
         found.append((name, cells))
