@@ -31,7 +31,7 @@ from tests.browsing import opened
 from tests.pipeline.reports import shown
 
 DRIVER = """
-var box = document.querySelector(".threshold"), range = box.querySelector("input"), found = [];
+var box = document.querySelector(".threshold"), range = box.querySelector("input[type=range]"), found = [];
 function read() {
   var rows = Array.from(box.querySelectorAll("tbody tr"), function (row) {
     return Array.from(row.cells, function (cell) { return cell.textContent; });

@@ -224,6 +224,16 @@ def test_few_methods_are_drawn_and_the_other_threshold_is_in_the_appendix(source
     assert "no bin can be judged" in shown.text
 
 
+def test_the_tumor_fraction_is_told_for_what_it_is(sources: Sources) -> None:
+    """It is the share inside the outline, gaps included: more of a patch may be tumor than tissue."""
+    own = dict(structure.values(sources))
+    of_outlines = rendered("structure", sources, own | {"tumor_fractions": True})
+    assert "it may well be larger than the tissue fraction" in of_outlines
+    of_slides = rendered("structure", sources, own | {"tumor_fractions": False})
+    assert "labels are given per slide" in of_slides
+    assert all("can never hold more tumor than tissue" not in each for each in (of_outlines, of_slides))
+
+
 def test_the_numbers_of_the_bins_are_in_the_text_of_the_picture(sources: Sources) -> None:
     low = sources.boards["low"]
     board = replace(low, settings=low.settings.model_copy(update={"minimum_patches": 5}))
