@@ -21,7 +21,7 @@ def decided_plainly(decision: DecisionCard) -> bool:
 
 
 def verdict_told(card: ModelCard) -> str:
-    """What makes a class of a told probability: `tumor above a probability of 0.5`."""
+    """What makes a class of a predicted probability: `tumor above a probability of 0.5`."""
     if len(card.classes) > 2:
         return "the class of the largest probability"
     return f"{card.classes[-1]} above a probability of {card.decision.threshold:.4g}"
@@ -56,7 +56,7 @@ def _rule(decision: DecisionCard, attribute: AttributeCard) -> str:
 def _calibration(decision: DecisionCard) -> str:
     if decision.calibration is None:
         return f"none: {decision.uncalibrated}"
-    return f"log-odds over {decision.calibration.temperature:.3g}{_standing(decision.calibration)}"
+    return f"log-odds divided by {decision.calibration.temperature:.3g}{_standing(decision.calibration)}"
 
 
 def _standing(fitted: FittedCard | None) -> str:

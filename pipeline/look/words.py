@@ -32,9 +32,14 @@ WORDS: Mapping[str, Word] = MappingProxyType(
             "Tissue fraction",
             "The share of a patch that is covered by tissue, found without the network.",
         ),
+        "tumor": Word(
+            "Tumor fraction",
+            "The share of a patch that lies inside the outlines of tumor, gaps without tissue included. "
+            "Where labels are of whole slides it is 0 or 1.",
+        ),
         "attribute": Word(
             "Attribute",
-            "Little or much tissue: the tissue fraction below or above a threshold.",
+            "Little or much tissue: the tissue fraction up to or above the tissue threshold.",
         ),
         "group": Word("Group", "Label and attribute together; there are four."),
         "shortcut": Word(
@@ -62,7 +67,7 @@ WORDS: Mapping[str, Word] = MappingProxyType(
             "Of the patches called non-tumor, the share that is. It depends on how common tumor is.",
         ),
         "prevalence": Word("Prevalence", "The share of patches that are tumor."),
-        "operating": Word("Operating threshold", "The probability above which a patch is called tumor."),
+        "operating": Word("Decision threshold", "The probability above which a patch is called tumor."),
         "wga": Word(
             "WGA, worst-group accuracy",
             "The accuracy in the group where it is lowest. A high average can hide a group that is always "
@@ -85,7 +90,7 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         "auroc_within": Word(
             "AUROC within strata",
             "The AUROC among patches with little tissue, and among those with much; and the mean of both. A "
-            "threshold for each attribute value changes nothing in it.",
+            "decision threshold for each attribute value changes nothing in it.",
         ),
         "auprc": Word(
             "AUPRC, average precision",
@@ -118,9 +123,9 @@ WORDS: Mapping[str, Word] = MappingProxyType(
         ),
         "decided": Word(
             "Decided by tissue",
-            "A network's own output, decided by a threshold that depends on the patch's tissue fraction and "
-            "was fitted on validation patients. No training, and no new representation: the control of every "
-            "gain.",
+            "A network's own output, decided by a decision threshold that depends on the patch's tissue "
+            "fraction and was fitted on validation patients. No training, and no new representation: the "
+            "control of every gain.",
         ),
         "interval": Word(
             "95 % interval",

@@ -10,8 +10,8 @@ from rich.progress import track
 
 from pipeline.look.html import make_environment, script
 from pipeline.provenance import versions
-from pipeline.report import summary
-from pipeline.report.answers import answers
+from pipeline.report.opening import summary
+from pipeline.report.opening.answers import answers
 from pipeline.report.panel import Panel, Question
 from pipeline.report.panels.registry import PANELS
 from pipeline.report.sources import Sources

@@ -61,7 +61,7 @@ class Subject:
 
     @cached_property
     def reliability(self) -> Mapping[str, tuple[ReliabilityBin, ...]]:
-        """Bins of the told probability, of the same parts."""
+        """Bins of the predicted probability, of the same parts."""
         return {name: reliability_of(rows, self.intervals) for name, rows in self.by_value.items()}
 
     @cached_property

@@ -50,22 +50,44 @@ def why(board: Scoreboard, terms: Terms) -> str:
 
     Of an attribute that came with the images nothing is: there are no strata of tissue, and no control.
     """
+    found = _read(board, terms)
+    return reason_of(*found) if found else ""
+
+
+def plainly(board: Scoreboard, terms: Terms) -> str:
+    """What `why` rests on, in plain words and without its conclusion; empty where `why` is."""
+    found = _read(board, terms)
+    return plain_reason_of(*found) if found else ""
+
+
+def cost(board: Scoreboard, terms: Terms) -> str:
+    """How much average accuracy differs from the primary reference's; empty where it is not shown to."""
+    for each in _of_candidate(board, terms):
+        reading, figure = each.readings.get("average"), each.figures.get("average")
+        if each.reference.algorithm == terms.judging.primary.reference and figure and reading in SURE:
+            low, high = sorted(abs(100 * end) for end in (figure.low, figure.high))
+            return (
+                f"Its average accuracy is {abs(100 * figure.estimate):.0f} points "
+                f"{'higher' if reading == 'better' else 'lower'} than that of {each.reference.name} "
+                f"({low:.0f} to {high:.0f})."
+            )
+    return ""
+
+
+def _read(board: Scoreboard, terms: Terms) -> tuple["Names", Reading, Reading, Reading] | None:
+    """What `reason_of` takes; none where there is nothing to explain."""
     if board.threshold == GIVEN:
-        return ""
+        return None
     found = {each.reference.algorithm: each for each in _of_candidate(board, terms)}
     reference = found.get(terms.judging.primary.reference)
     if reference is None:
-        return ""
+        return None
     control = found.get(terms.control)
     names = Names(reference.candidate.name, reference.reference.name, terms.named(terms.control))
-    return reason_of(
-        names,
-        reference.verdict,
-        ranking_of(
-            *(each.readings.get(WITHIN, "unknown") if each else "unknown" for each in (reference, control))
-        ),
-        "unknown" if control is None else control.verdict,
+    ranking = ranking_of(
+        *(each.readings.get(WITHIN, "unknown") if each else "unknown" for each in (reference, control))
     )
+    return names, reference.verdict, ranking, "unknown" if control is None else control.verdict
 
 
 def ranking_of(plain: Reading, decided: Reading) -> Reading:
@@ -109,6 +131,20 @@ _CONTROL: dict[Reading, str] = {
     "open": "its worst group is not shown to differ from that of {control}",
     "unknown": f"its difference to {{control}} is {NOT_ESTIMABLE}",
 }
+_RANKS: dict[Reading, str] = {
+    "better": "It ranks tumor better than {reference} among patches of like tissue (AUROC within strata)",
+    "worse": "It ranks tumor worse than {reference} among patches of like tissue (AUROC within strata)",
+    "open": "It is not shown to rank tumor better than {reference} among patches of like tissue (AUROC "
+    "within strata)",
+    "unknown": f"How it ranks tumor among patches of like tissue is {NOT_ESTIMABLE}",
+}
+_BESIDE: dict[Reading, str] = {
+    "better": "its worst group is better than that of {reference} with a tissue-dependent threshold, too",
+    "worse": "{reference} with a tissue-dependent threshold does better in the worst group",
+    "open": "{reference} with a tissue-dependent threshold may do as well in the worst group",
+    "unknown": "how {reference} with a tissue-dependent threshold does in the worst group is "
+    f"{NOT_ESTIMABLE}",
+}
 _REPRESENTATION: dict[Reading, str] = {
     "better": "a better representation is shown, and more than a moved threshold",
     "worse": "a better representation is shown, but a moved threshold alone has the better worst group",
@@ -146,3 +182,12 @@ def reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -
     else:
         conclusion = _NO_REPRESENTATION[control]
     return f"Why it is better than {names.reference}: {conclusion}, for {seen}."
+
+
+def plain_reason_of(names: Names, gain: Reading, ranking: Reading, control: Reading) -> str:
+    """What `reason_of` rests on, in plain words; takes the same, and is empty where that is."""
+    if not reason_of(names, gain, ranking, control):
+        return ""
+    apart = "unknown" not in (ranking, control) and (ranking == "better") != (control == "better")
+    told = f"{_RANKS[ranking]}, {'but' if apart else 'and'} {_BESIDE[control]}."
+    return told.format(reference=names.reference)

@@ -1,11 +1,15 @@
 """The audit: a planted second shortcut stands first, and without one nothing but tissue is told."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.look.html import make_environment
+from pipeline.report.panels import audit as panel
 from pipeline.results.audit.attributes import Attribute, Kind, LeftOut, of_category, of_number
 from pipeline.results.audit.export import audit_table
 from pipeline.results.audit.findings import audited
@@ -295,3 +299,21 @@ def test_a_slide_that_lacks_a_size_has_no_place() -> None:
     found = attributes_of(index, slides.assign(width=np.nan, height=np.nan), None)
     reasons = {each.title: each.reason for each in found if isinstance(each, LeftOut)}
     assert reasons["place from left to right"] == "no training patch has a value"
+
+
+def test_an_interval_that_leaves_everything_open_is_not_estimable(tinted: Audit) -> None:
+    first = tinted.findings[0]
+    assert first.gap is not None
+
+    def shown(low: float, high: float) -> str:
+        gap = first.gap._replace(gap=first.gap.gap._replace(difference=0.05, low=low, high=high))
+        audit = replace(tinted, tissue=None, findings=(replace(first, gap=gap, gap_told=False),))
+        sources: Any = SimpleNamespace(audit=audit, subject=None, audit_settings=SETTINGS)
+        environment = make_environment("pipeline.report")
+        html = environment.get_template("audit.html").render(panel.values(sources), sources=sources)
+        return str(html).partition("<tbody>")[2].partition("</tbody>")[0]
+
+    assert "not estimable" in shown(-1, 1)
+    assert "not estimable" in shown(-0.996, 0.999)
+    assert "−100 to 90" in shown(-1, 0.9)
+    assert "−4 to 100" in shown(-0.04, 1)

@@ -97,7 +97,11 @@ def test_every_column_of_the_signature_is_told_in_words(evidence: Evidence) -> N
 
 
 SAID = {
-    "plain": ("plain: the network's log-odds", "log-odds over 1.7 (fitted on 3,400", "probability of 0.5 |"),
+    "plain": (
+        "plain: the network's log-odds",
+        "log-odds divided by 1.7 (fitted on 3,400",
+        "probability of 0.5 |",
+    ),
     "threshold": (
         "0.8 times the network's log-odds, plus -0.3 for every patch",
         "none: not asked",

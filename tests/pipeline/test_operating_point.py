@@ -21,15 +21,17 @@ from models.networks.decision import told
 from pipeline.config import Context
 from pipeline.look.html import make_environment, script
 from pipeline.report.panels import calibration
+from pipeline.report.probabilities import own_benefits
 from pipeline.report.sources import Sources
 from pipeline.results.bootstrap import BootstrapSettings
 from pipeline.results.clinical.operating_point import ThresholdCounts, reliability_of, tenths
 from pipeline.results.verdict import estimable
 from pipeline.training.layout import TISSUE
 from tests.browsing import opened
+from tests.pipeline.reports import shown
 
 DRIVER = """
-var box = document.querySelector(".threshold"), range = box.querySelector("input"), found = [];
+var box = document.querySelector(".threshold"), range = box.querySelector("input[type=range]"), found = [];
 function read() {
   var rows = Array.from(box.querySelectorAll("tbody tr"), function (row) {
     return Array.from(row.cells, function (cell) { return cell.textContent; });
@@ -104,7 +106,7 @@ def test_counts_at_the_own_threshold_are_those_that_evaluate_wrote(
     assert (found["own"], found["step"]) == ("0.5", 500)
     assert sources.subject is not None
     own = sources.subject.run.patches.groupby("attribute")[["probability", "label"]].mean()
-    assert [list(each[1:]) for each in found["promised"][1:]] == pytest.approx(own.to_numpy())
+    assert [list(each[1:3]) for each in found["promised"][1:]] == pytest.approx(own.to_numpy())
 
 
 def test_the_static_table_is_scikit_learns(sources: Sources, rows: pd.DataFrame) -> None:
@@ -152,6 +154,26 @@ def test_net_benefit_of_the_parts(sources: Sources, rows: pd.DataFrame) -> None:
             assert of_all == pytest.approx(tumor - (1 - tumor) * odds)
 
 
+def test_a_part_on_which_the_model_does_harm_is_named_above_the_curves(
+    sources: Sources, rows: pd.DataFrame
+) -> None:
+    assert sources.subject is not None
+    parts = (rows, *(rows[rows["attribute"] == attribute] for attribute in (0, 1)))
+    for threshold in (0.5, 0.7777, 0.95):
+        found = own_benefits(sources.subject, threshold)
+        for benefit, own in zip(found, parts, strict=True):
+            finds, alarms = ((own["prediction"] == 1) & (own["label"] == y) for y in (1, 0))
+            odds = threshold / (1 - threshold)
+            assert benefit == pytest.approx((finds.sum() - alarms.sum() * odds) / len(own))
+    assert "worse than ignoring the model" not in shown(sources, "calibration")
+    harmful = replace(sources)
+    wrong = rows.assign(prediction=1 - rows["label"])
+    vars(harmful)["subject"] = replace(sources.subject, run=replace(sources.subject.run, patches=wrong))
+    page = shown(harmful, "calibration")
+    assert page.count("worse than ignoring the model") == 3
+    assert page.index("worse than ignoring the model") < page.index("Decision curves: is acting")
+
+
 def test_parts_of_too_few_are_not_estimable_wherever_they_are_told(sources: Sources) -> None:
     """Of much tissue too few patches that are no tumor: neither its averages nor its net benefit is told."""
     subject = sources.subject
@@ -161,7 +183,9 @@ def test_parts_of_too_few_are_not_estimable_wherever_they_are_told(sources: Sour
     few = replace(sources)
     few.__dict__["subject"] = replace(subject, method=replace(subject.method, groups=groups))
     found = calibration.values(few)
-    assert [np.isnan(mean) or np.isnan(share) for _, mean, share in found["promised"]] == [False, False, True]
+    promised = [np.isnan(each.predicted) or np.isnan(each.tumor) for each in found["promised"]]
+    assert promised == [False, False, True]
+    assert not found["promised"][2].broken
     gains = [np.isnan([cell[1:] for cell in cells]) for _, cells in found["benefits"]]
     assert [(bool(each.all()), bool(each.any())) for each in gains] == [(False, False)] * 2 + [(True, True)]
     html = rendered(few)
@@ -216,7 +240,7 @@ def test_the_script_counts_as_python_does(
     at = [expected_cells(rows, (rows["probability"] > step / 1000).to_numpy().astype(int)) for step in steps]
     assert [[row[1:] for row in each["rows"]] for each in found] == [own, *at, own]
     assert found[0] == found[-1]
-    assert found[0]["words"].startswith("Threshold 0.5, the model’s own. Worst group: ")
+    assert found[0]["words"].startswith("Decision threshold 0.5, the model’s own. Worst group: ")
     worst = min((rows["label"] == rows["prediction"]).groupby(rows["group"]).mean())
     assert found[0]["words"].endswith(f"{100 * worst:.1f} %.")
-    assert found[2]["words"].startswith(f"Threshold {steps[1] / 1000:.3f}. Worst group: ")
+    assert found[2]["words"].startswith(f"Decision threshold {steps[1] / 1000:.3f}. Worst group: ")

@@ -45,18 +45,22 @@ def moves_the_threshold(page: Any, sources: Sources) -> None:
     """End, Home and arrows count as Python does, and the button leads back."""
     assert sources.subject is not None
     rows, steps = sources.subject.run.patches, 1000
-    slider, told = page.locator(".threshold input"), page.locator(".threshold output")
+    slider, told = page.locator(".threshold input[type=range]"), page.locator(".threshold output")
+    field = page.get_by_label("in figures")
     own = expected_cells(rows, rows["prediction"].to_numpy())
     assert shown_cells(page) == own
+    assert field.input_value() == "0.5"
 
     def expect(step: int) -> None:
         told_N = (rows["probability"] > step / steps).to_numpy().astype(int)
         assert shown_cells(page) == expected_cells(rows, told_N)
         right_G = (told_N == rows["label"]).groupby(rows["group"]).mean()
         text = told.text_content()
-        assert text.startswith(f"Threshold {step / steps:.3f}. Worst group: ")
+        assert text.startswith(f"Decision threshold {step / steps:.3f}. Worst group: ")
         assert text.endswith(f"{100 * right_G.min():.1f} %.")
         assert slider.get_attribute("aria-valuetext") == f"{step / steps:.3f}"
+        assert slider.input_value() == str(step)
+        assert float(field.input_value()) == step / steps
 
     slider.focus()
     for key, step in (("End", 1000), ("ArrowLeft", 999), ("Home", 0), ("ArrowRight", 1)):
@@ -69,10 +73,25 @@ def moves_the_threshold(page: Any, sources: Sources) -> None:
         page.keyboard.press("ArrowUp")
         expect(step)
     page.keyboard.press("Tab")
+    assert field.evaluate("field => field === document.activeElement")
+    page.keyboard.press("ArrowUp")
+    expect(int(1000 * middle) + 2)
+    for typed, step in (("0.25", 250), ("0.007", 7)):
+        field.fill(typed)
+        expect(step)
+    # What is no threshold of the grid changes nothing, and is not left standing.
+    for typed in ("", "1.5", "-0.1", "0.12345"):
+        field.fill(typed)
+        assert slider.input_value() == "7"
+        page.keyboard.press("Enter")
+        field.blur()
+        expect(7)
+        field.focus()
+    page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent").startswith("Back to the model")
     page.keyboard.press("Enter")
     assert shown_cells(page) == own
-    assert told.text_content().startswith("Threshold 0.5, the model’s own.")
+    assert told.text_content().startswith("Decision threshold 0.5, the model’s own.")
 
 
 def switches_layers(page: Any, sources: Sources) -> None:
@@ -201,6 +220,8 @@ def with_fault(page: str, old: str, new: str) -> str:
         (moves_the_threshold, "return told.slice(1);", "return told;"),
         (moves_the_threshold, "show(null);\n  });", "});"),
         (moves_the_threshold, "Math.floor((2000 * part + whole) / (2 * whole))", "1000 * part / whole + 1"),
+        (moves_the_threshold, " || !number.validity.valid", ""),
+        (moves_the_threshold, "if (!typed) { number.value = text; }", ""),
         (switches_layers, ".layer.errors { visibility: hidden; }", ".layer.tissue { visibility: hidden; }"),
         (sorts_the_slides, "key: number ? Number(text) : text", "key: text.length"),
         (sorts_the_slides, '=== "ascending" ? -1 : 1', '=== "descending" ? -1 : 1'),

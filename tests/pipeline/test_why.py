@@ -154,7 +154,9 @@ def test_the_worst_group_is_that_of_scikit_learn_at_every_threshold(sources: Sou
         else:
             assert np.isnan(wga.estimate)
     assert 4 <= judged < len(values["cuts"])
-    assert f"At the {judged} of {len(values['cuts'])} thresholds that can be judged" in values["sentence"]
+    assert (
+        f"At the {judged} of {len(values['cuts'])} tissue thresholds that can be judged" in values["sentence"]
+    )
 
 
 def test_the_sentence_counts_where_the_model_is_better(sources: Sources) -> None:
@@ -199,7 +201,7 @@ def test_the_sentence_counts_intervals_that_lie_on_one_side_of_zero() -> None:
     cuts = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
     said = sensitivity.sentence(found, cuts, judged=True)
     assert "the model is better at 1 and worse at 3 of them" in said
-    assert said.startswith("At the 6 of 6 thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
+    assert said.startswith("At the 6 of 6 tissue thresholds that can be judged (0.1 to 0.6), GERNE has 70 %")
     few = sensitivity.sentence(found, cuts, judged=False)
     assert few.endswith("ERM has 70 % in its worst group. Which is better: too few patients to judge.")
 
@@ -220,6 +222,16 @@ def test_few_methods_are_drawn_and_the_other_threshold_is_in_the_appendix(source
     assert html.count("<caption>") == 6
     assert "Non-tumor patches by tissue fraction" in html
     assert "no bin can be judged" in shown.text
+
+
+def test_the_tumor_fraction_is_told_for_what_it_is(sources: Sources) -> None:
+    """It is the share inside the outline, gaps included: more of a patch may be tumor than tissue."""
+    own = dict(structure.values(sources))
+    of_outlines = rendered("structure", sources, own | {"tumor_fractions": True})
+    assert "it may well be larger than the tissue fraction" in of_outlines
+    of_slides = rendered("structure", sources, own | {"tumor_fractions": False})
+    assert "labels are given per slide" in of_slides
+    assert all("can never hold more tumor than tissue" not in each for each in (of_outlines, of_slides))
 
 
 def test_the_numbers_of_the_bins_are_in_the_text_of_the_picture(sources: Sources) -> None:

@@ -1,4 +1,4 @@
-"""The stored decision in words, reliability diagrams, a threshold to move, and decision curves."""
+"""The stored decision in words, reliability diagrams, a decision threshold to move, and decision curves."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from models.networks.card import ModelCard
 from models.networks.decision_words import decision_facts
 from pipeline.files import NOT_ESTIMABLE
 from pipeline.look import plots as drawing
+from pipeline.report.probabilities import judged_of, own_benefits, pairs_of, promises
 from pipeline.report.sources import Sources
 from pipeline.report.subject import Subject
 from pipeline.results.clinical.operating_point import (
@@ -34,7 +35,7 @@ def values(sources: Sources) -> Mapping[str, Any]:
         return {"subject": None}
     card, parts, bins = sources.card, subject.by_value, subject.reliability
     counts = ThresholdCounts.of(subject.run.patches, subject.board.layout.groups.n_groups)
-    judged = [all(kinds.values()) for kinds in _judged(subject)]
+    judged = [all(kinds.values()) for kinds in judged_of(subject)]
     threshold = sources.decision.threshold
     return {
         "subject": subject,
@@ -46,9 +47,11 @@ def values(sources: Sources) -> Mapping[str, Any]:
         "bins": bins,
         "reliability": drawing.svg_uri(_reliability(bins, parts, threshold)),
         "told": _told(bins),
-        "promised": [
-            (name, *((float(own[kind].mean()) if told else np.nan) for kind in ("probability", "label")))
-            for (name, own), told in zip(parts.items(), judged, strict=True)
+        "promised": promises(subject),
+        "harmful": [
+            (name, benefit)
+            for name, benefit in zip(parts, own_benefits(subject, threshold), strict=True)
+            if benefit < 0
         ],
         "rows": list(_rows(subject, counts)),
         "benefit": drawing.svg_uri(_benefit(counts, list(parts), judged, threshold)),
@@ -56,22 +59,9 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
 
 
-def _judged(subject: Subject) -> list[dict[str, bool]]:
-    """Of all patches and every attribute value, whether their tumor and their other patches are enough."""
-    whole, groups = subject.method.operating[0], subject.method.groups
-    n_attributes = len(subject.board.told.attributes)
-    return [
-        {"tumor": estimable(whole.sensitivity), "rest": estimable(whole.specificity)},
-        *(
-            {"rest": estimable(groups[a]), "tumor": estimable(groups[n_attributes + a])}
-            for a in range(n_attributes)
-        ),
-    ]
-
-
 def _rows(subject: Subject, counts: ThresholdCounts) -> Iterator[dict[str, Any]]:
     """Of the table: all patches, then the attribute values; each has two groups, of tumor and of the rest."""
-    whole, *judged = _judged(subject)
+    whole, *judged = judged_of(subject)
     names = {"tumor": "tumor", "rest": "non-tumor"}
     yield _row("all patches", counts.of_all(), {"rest": 0, "tumor": 1}, whole, names, cells=False)
     n_attributes = len(subject.board.told.attributes)
@@ -119,7 +109,7 @@ def _told(bins: Mapping[str, Sequence[ReliabilityBin]]) -> str:
     """The picture in words: what every estimable bin of all patches says."""
     first = next(iter(bins.values()))
     found = [
-        f"told {100 * each.mean:.0f} %, tumor {100 * each.share.estimate:.0f} %"
+        f"predicted {100 * each.mean:.0f} %, tumor {100 * each.share.estimate:.0f} %"
         for each in first
         if estimable(each.share)
     ]
@@ -129,7 +119,7 @@ def _told(bins: Mapping[str, Sequence[ReliabilityBin]]) -> str:
 def _reliability(
     bins: Mapping[str, Sequence[ReliabilityBin]], parts: Mapping[str, pd.DataFrame], threshold: float
 ) -> bytes:
-    """Above, the share of tumor by the told probability; below, how many patches are told so, by label."""
+    """Above, the share of tumor by the predicted probability; below, how many patches have it, by label."""
     ratios = {"height_ratios": [3, 1.3]}
     with drawing.canvas(7.4, 4.3, 2, len(bins), sharex=True, gridspec_kw=ratios) as (figure, grid):
         for column, (name, found) in enumerate(bins.items()):
@@ -138,7 +128,7 @@ def _reliability(
             _draw_histogram(grid[1, column], parts[name], threshold)
         grid[0, 0].set_ylabel("tumor among them, %")
         grid[1, 0].set_ylabel("patches")
-        drawing.legend_below(figure, grid[1, 0], ["tumor", "non-tumor", "the model’s threshold"])
+        drawing.legend_below(figure, grid[1, 0], ["tumor", "non-tumor", "the model’s decision threshold"])
         return drawing.svg(figure, "reliability-diagram")
 
 
@@ -161,19 +151,11 @@ def _draw_histogram(axes: Axes, rows: pd.DataFrame, threshold: float) -> None:
         tumor + rest, edges, baseline=tumor, color=drawing.NORMAL, fill=True, alpha=0.55, label="non-tumor"
     )
     dashed = (0, (4, 2))
-    axes.axvline(threshold, label="the model’s threshold", color=drawing.INK, linewidth=1, linestyle=dashed)
-    axes.set_xlabel("told probability, %", fontsize=8)
+    axes.axvline(
+        threshold, label="the model’s decision threshold", color=drawing.INK, linewidth=1, linestyle=dashed
+    )
+    axes.set_xlabel("predicted probability, %", fontsize=8)
     drawing.percent_axis(axes, "x")
-
-
-def _pairs(
-    counts: ThresholdCounts, names: Sequence[str]
-) -> Iterator[tuple[str, ThresholdCounts, tuple[int, int]]]:
-    """Name, counts and numbers of both groups: of all patches, and of every attribute value."""
-    yield names[0], counts.of_all(), (0, 1)
-    n_attributes = len(names) - 1
-    for a, name in enumerate(names[1:]):
-        yield name, counts, (a, n_attributes + a)
 
 
 def _benefit(
@@ -182,7 +164,7 @@ def _benefit(
     """Curves of the parts that are judged; in place of others it is said that they are not."""
     at_T = ACTED_AT / N_STEPS
     with drawing.canvas(7.4, 2.7, 1, len(names)) as (figure, grid):
-        for axes, enough, (name, own, groups) in zip(grid[0], judged, _pairs(counts, names), strict=True):
+        for axes, enough, (name, own, groups) in zip(grid[0], judged, pairs_of(counts, names), strict=True):
             model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
             axes.plot(at_T, model_T, color=drawing.ACCENT, label="the model")
             axes.plot(at_T, all_T, color=drawing.MUTED, linestyle=(0, (1, 1)), label="act on every patch")
@@ -191,7 +173,7 @@ def _benefit(
             top = max(float(np.nanmax(model_T, initial=0.0)), float(np.nanmax(all_T, initial=0.0)), 0.05)
             axes.set_ylim(-0.3 * top, 1.08 * top)
             axes.set_title(name if enough else f"{name}: {NOT_ESTIMABLE}", fontsize=8.5)
-            axes.set_xlabel("threshold probability, %", fontsize=8)
+            axes.set_xlabel("decision threshold, %", fontsize=8)
             drawing.percent_axis(axes, "x")
         grid[0, 0].set_ylabel("net benefit")
         drawing.legend_below(figure, grid[0, 0], ["the model", "act on every patch", "act on none"])
@@ -204,7 +186,7 @@ def _benefits(
     """By part: threshold, net benefit of the model, and of acting on everything; NaN where not judged."""
     places = [int(np.flatnonzero(percent * N_STEPS // 100 == ACTED_AT)[0]) for percent in _TOLD_AT]
     found = []
-    for enough, (name, own, groups) in zip(judged, _pairs(counts, names), strict=True):
+    for enough, (name, own, groups) in zip(judged, pairs_of(counts, names), strict=True):
         model_T, all_T = (each_T if enough else each_T * np.nan for each_T in own.net_benefits(groups))
         cells = [(ACTED_AT[t] / N_STEPS, float(model_T[t]), float(all_T[t])) for t in places]
         found.append((name, cells))

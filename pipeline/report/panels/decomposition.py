@@ -15,9 +15,9 @@ from pipeline.results.verdict import READINGS, Reading, estimable, reading_of
 
 WORDS = (
     "plain",
-    "the threshold moved with the tissue, by a rule fitted on validation patients",
+    "the decision threshold moved with the tissue, by a rule fitted on validation patients",
     "trained otherwise, and decided plainly",
-    "trained otherwise, and the threshold moved as well",
+    "trained otherwise, and the decision threshold moved as well",
 )
 """What is new at every step of the chain."""
 

@@ -27,7 +27,7 @@ KINDS = ("seen", "fine", "tissue", "occlusion", "gradcam")
 _ROLES = {
     "confident": "The errors that the model is surest of",
     "typical": "Typical errors",
-    "random": "Picked by hash, right or wrong",
+    "random": "Picked at random (by a hash of their names), right or wrong",
 }
 _THERE = ("same", "not_checked")
 """States of slides that have all pictures."""

@@ -31,7 +31,7 @@ PANELS = (
     Panel("metrics", "The figures of this model", Question.TRUST, metrics.values, tested=True),
     Panel(
         "calibration",
-        "Calibration and operating point",
+        "Calibration, and another decision threshold",
         Question.TRUST,
         calibration.values,
         tested=True,
@@ -65,14 +65,14 @@ PANELS = (
     ),
     Panel(
         "decomposition",
-        "A moved threshold, or a better representation?",
+        "A moved decision threshold, or a better representation?",
         Question.WHY,
         decomposition.values,
         tested=True,
     ),
     Panel(
         "sensitivity",
-        "The worst group at other thresholds",
+        "The worst group if tissue were divided elsewhere",
         Question.WHY,
         sensitivity.values,
         tested=True,
@@ -88,7 +88,7 @@ PANELS = (
     ),
     Panel(
         "structure_more",
-        "Accuracy against tumor and tissue fraction: other thresholds, and all numbers",
+        "Accuracy against tumor and tissue fraction: other tissue thresholds, and all numbers",
         Question.WHY,
         structure.more_values,
         tested=True,

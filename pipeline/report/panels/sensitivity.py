@@ -1,4 +1,4 @@
-"""Worst-group accuracy against the threshold that makes the groups: the same predictions, other groups."""
+"""Worst-group accuracy against the tissue threshold: the same predictions, other groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,13 +110,13 @@ def sentence(found: Sequence[Swept], cuts: Sequence[float], *, judged: bool) -> 
     """What the sweep says of the first method; `judged`: whether there are patients enough to compare it."""
     places = _judged(found)
     if not places:
-        return "At no threshold do all four groups hold patches and patients enough."
+        return "At no tissue threshold do all four groups hold patches and patients enough."
     low, high = f"{cuts[places[0]]:.3g}", f"{cuts[places[-1]]:.3g}"
     # How many, for there may be gaps between the first and the last.
     where = (
-        f"At the {len(places)} of {len(cuts)} thresholds that can be judged ({low} to {high})"
+        f"At the {len(places)} of {len(cuts)} tissue thresholds that can be judged ({low} to {high})"
         if len(places) > 1
-        else f"At {low}, the only one of {len(cuts)} thresholds that can be judged"
+        else f"At {low}, the only one of {len(cuts)} tissue thresholds that can be judged"
     )
     told = "; ".join(_range(each, places, judged=judged) for each in found)
     few = "" if judged or len(found) == 1 else f" Which is better: {READINGS['few']}."
@@ -149,7 +149,7 @@ def _text(found: Sequence[Swept], cuts: Sequence[float]) -> str:
             if estimable(wga)
         ]
         parts.append(f"{each.name}: {', '.join(known) or 'nowhere'}")
-    return f"Worst-group accuracy by threshold. {'; '.join(parts)}."
+    return f"Worst-group accuracy by tissue threshold. {'; '.join(parts)}."
 
 
 def _picture(found: Sequence[Swept], cuts: Sequence[float], marked: Mapping[str, float]) -> bytes:

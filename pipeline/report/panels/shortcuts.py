@@ -49,6 +49,18 @@ def values(sources: Sources) -> Mapping[str, Any]:
     }
 
 
+def linear_of(sources: Sources, threshold: str) -> Mapping[str, float] | None:
+    """Worst-group accuracy of the linear model on hand-made statistics: estimate, low, high.
+
+    None where the stage's figures cannot be shown, or do not hold one.
+    """
+    if _missing(sources):
+        return None
+    content = read_json(sources.evidence.paths.shortcuts / "shortcuts.json", "shortcuts")
+    figure = content["thresholds"][threshold]["checks"]["linear"]["wga"]
+    return None if NOT_ESTIMABLE in (figure["estimate"], figure["low"], figure["high"]) else figure
+
+
 def _missing(sources: Sources) -> str:
     """Why the stage's figures cannot be shown; empty where they can."""
     paths: Paths = sources.evidence.paths

@@ -1,7 +1,7 @@
 "use strict";
-// A threshold to move: a patch is tumor where its probability exceeds it, as models.networks.decision has it.
+// A decision threshold to move: a patch is tumor where its probability exceeds it, as models.networks.decision has it.
 document.querySelectorAll(".threshold").forEach(function (box) {
-  var range = box.querySelector("input"), output = box.querySelector("output"), steps = Number(range.max);
+  var range = box.querySelector("input[type=range]"), number = box.querySelector("input[type=number]"), output = box.querySelector("output"), steps = Number(range.max);
   var unknown = box.dataset.unknown, own = box.dataset.own;
   // "k:n ...": n patches exceed k thresholds of the grid. Above step k are those that exceed more than k.
   function above(text) {
@@ -31,7 +31,8 @@ document.querySelectorAll(".threshold").forEach(function (box) {
     return rows.reduce(function (sum, each) { return each.sums ? sum : sum + each.kinds[kind].above[step]; }, 0);
   }
   // Step null: the model's own threshold, which need not be on the grid.
-  function show(step) {
+  // Typed: the number field is left as it is, for who types is not done yet.
+  function show(step, typed) {
     var worst = null, text = step === null ? own : (step / steps).toFixed(3);
     rows.forEach(function (row) {
       var tumor = row.kinds[0], rest = row.kinds[1], found = told(row, 0, step), alarms = told(row, 1, step);
@@ -46,10 +47,17 @@ document.querySelectorAll(".threshold").forEach(function (box) {
         }
       });
     });
-    output.textContent = "Threshold " + text + (step === null ? ", the model’s own" : "") + ". Worst group: " +
+    output.textContent = "Decision threshold " + text + (step === null ? ", the model’s own" : "") + ". Worst group: " +
       (worst === null ? unknown : worst.text) + ".";
     range.setAttribute("aria-valuetext", text);
+    if (!typed) { number.value = text; }
   }
+  number.addEventListener("input", function () {
+    if (number.value === "" || !number.validity.valid) { return; }
+    range.value = String(Math.round(steps * Number(number.value)));
+    show(Number(range.value), true);
+  });
+  number.addEventListener("change", function () { number.value = range.getAttribute("aria-valuetext"); });
   range.addEventListener("input", function () { show(Number(range.value)); });
   box.querySelector("button").addEventListener("click", function () {
     range.value = String(Math.round(steps * Number(own)));

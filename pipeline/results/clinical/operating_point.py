@@ -36,7 +36,7 @@ class ReliabilityBin:
 
 
 def reliability_of(rows: pd.DataFrame, settings: BootstrapSettings) -> tuple[ReliabilityBin, ...]:
-    """Share of tumor in every bin of the told probability (Murphy and Winkler 1977), over patients.
+    """Share of tumor in every bin of the predicted probability (Murphy and Winkler 1977), over patients.
 
     Args:
         rows: patches with label, probability (none NaN) and patient_id.
@@ -106,6 +106,12 @@ class ThresholdCounts:
             net_benefit(told_GT[tumor], told_GT[rest], n, at_T),
             net_benefit(self.size_G[tumor], self.size_G[rest], n, at_T),
         )
+
+    def own_benefit(self, groups: tuple[int, int], threshold: float) -> float:
+        """Of the model at its own threshold, which need not be on the grid; `groups` as in `net_benefits`."""
+        rest, tumor = groups
+        n = int(self.size_G[[rest, tumor]].sum())
+        return float(net_benefit(self.own_G[tumor], self.own_G[rest], n, np.array([threshold]))[0])
 
     def of_all(self) -> "ThresholdCounts":
         """The same of two groups: all patches of label 0, and all of label 1."""

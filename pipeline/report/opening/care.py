@@ -108,21 +108,33 @@ def _span(first: int, last: int, edges: Sequence[float]) -> Span:
 
 def care_told(cares: Sequence[Care], below: float) -> tuple[str, ...]:
     """What to take care of, in sentences: first where, then what is not known."""
-    bound = f"{100 * below:g} %"
     if not any(care.judged for care in cares):
         return ("In which ranges of tissue it is weak cannot be said: too few test patches.",)
     if all(care.everywhere for care in cares if care.judged):
         where = (
             "Use with care whatever the tissue: in no tenth of the tissue fraction that could be judged do "
-            f"the test patients show an accuracy of {bound} or more."
+            f"the test patients show an accuracy of {100 * below:g} % or more."
         )
     else:
-        where = _where(cares, bound)
+        where = _where(cares, below)
     return (where, *_unknown(cares))
 
 
-def _where(cares: Sequence[Care], bound: str) -> str:
-    reasons = {1: "it may miss tumor", 0: "it may raise false alarms"}
+def _reasons(below: float) -> dict[int, str]:
+    """What an interval leaves open that begins under the bound, by label.
+
+    >>> _reasons(0.6)[1]
+    'it may miss over 40 of 100 tumor patches'
+    """
+    share = "over half of the" if below == 0.5 else f"over {100 - 100 * below:.3g} of 100"
+    return {
+        1: f"it may miss {share} tumor patches",
+        0: f"{share} non-tumor patches may be false alarms",
+    }
+
+
+def _where(cares: Sequence[Care], below: float) -> str:
+    reasons = _reasons(below)
     by_range: dict[str, list[str]] = {}
     for care in cares:
         for span in care.marked:
@@ -130,9 +142,9 @@ def _where(cares: Sequence[Care], bound: str) -> str:
     if not by_range:
         return (
             "No range of tissue is marked for care: wherever it could be judged, the test patients show an "
-            f"accuracy of {bound} or more."
+            f"accuracy of {100 * below:g} % or more."
         )
-    parts = [f"{where} ({' and '.join(why)})" for where, why in by_range.items()]
+    parts = [f"{where} ({', and '.join(why)})" for where, why in by_range.items()]
     return f"Use with care where a patch holds {_listed(parts, 'or')}."
 
 
