@@ -125,8 +125,9 @@ def _tried(root: Path, file: str, damage: str, verbs: tuple[str, ...], seed: int
         path.write_bytes(damaged)
         call = called_apart if verb in _APART else called
         told = call(root, *next((words for words in STAGES if words[0] == verb), _words(verb)))
-        # Of a store its folder is named, which is written anew.
-        name = next((part for part in path.parts if part.endswith(".zarr")), path.name)
+        # Of a store the slide is named, whose store is written anew.
+        stores = [part.removesuffix(".zarr") for part in path.parts if part.endswith(".zarr")]
+        name = stores[0] if stores else path.name
         yield Case(file, damage, verb, _outcome(told, name), told.text.strip()[-2000:])
         shutil.rmtree(root)
         kept.rename(root)
@@ -146,7 +147,9 @@ def _outcome(told: Told, name: str) -> str:
 
 def _results(cases: list[Case]) -> dict[str, object]:
     found = {
-        (case.file, case.damage) for case in cases if case.verb == "verify" and case.outcome == "refused"
+        (case.file, case.damage)
+        for case in cases
+        if case.verb == "verify" and case.outcome in ("refused", "warned")
     }
     unfound = sorted(
         {f"{case.file}, {case.damage}" for case in cases if (case.file, case.damage) not in found}

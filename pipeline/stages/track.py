@@ -120,7 +120,10 @@ def training_record(paths: Paths, name: str, digest: str, evidence: Evidence) ->
     """All that is logged of one training."""
     training, evaluation = paths.training(name), paths.evaluation(name)
     card, record = load_card(training), read_json(training / "run.json", "train")
-    metrics = metrics_of(read_json(evaluation / "metrics.json", "evaluate"))
+    figures = evaluation / "metrics.json"
+    metrics = metrics_of(read_json(figures, "evaluate"))
+    if not metrics:
+        raise damaged(figures, "evaluate", "no figures in it")
     read_json(paths.groups, "attribute")  # It is among the files: damaged, it would be logged as it is.
     file = training / "history.csv"
     history = read_table(file, ("step", "epoch"), "train", numbers=True, record=record)
