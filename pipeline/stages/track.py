@@ -19,6 +19,7 @@ from rich.progress import track
 from models.data.splitting import TEST
 from models.networks.card_file import CARD, WEIGHTS, load_card
 from models.networks.evidence import EVIDENCE, Evidence, save_evidence
+from patching.sealing import damaged
 from pipeline.artifacts import Paths
 from pipeline.cards.study_evidence import evidence_of, study_figures, wga_told
 from pipeline.config import Context

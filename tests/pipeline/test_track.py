@@ -1,6 +1,7 @@
 """Tracking: once and completely, wherever it runs."""
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.networks.card_file import load_card
 from patching.errors import ArtifactError, BusyError, RegistryError
 from pipeline.artifacts import Paths
+from pipeline.cards.study_evidence import evidence_of
 from pipeline.config import Context
 from pipeline.files import file_fingerprint
 from pipeline.flattening import flat, metrics_of
@@ -161,6 +164,15 @@ def test_the_shortcut_checks_go_with_every_run(tracked_cohort: Context, client: 
 def test_nothing_trained_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no evaluated training"):
         track.run(Context("small", Paths(tmp_path, "small"), tmp_path / "configs"), Namespace())
+
+
+def test_an_evaluation_without_figures_is_not_logged(tracked_cohort: Context, tmp_path: Path) -> None:
+    shutil.copytree(tracked_cohort.paths.root, tmp_path, dirs_exist_ok=True)
+    paths = Paths(tmp_path, tracked_cohort.cohort)
+    (paths.evaluation("gerne-high") / "metrics.json").write_text("{}\n")
+    evidence = evidence_of(tracked_cohort, "gerne-high", load_card(paths.training("gerne-high")))
+    with pytest.raises(ArtifactError, match="no figures in it"):
+        track.training_record(paths, "gerne-high", "digest", evidence)
 
 
 def test_a_moved_store_is_told(tracked_cohort: Context, tmp_path: Path, client: mlflow.MlflowClient) -> None:
