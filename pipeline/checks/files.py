@@ -10,6 +10,7 @@ from patching.errors import ArtifactError
 from patching.sealing import CHECKSUM
 from pipeline.artifacts import Paths
 from pipeline.files import read_json, read_table, require_all_recorded
+from pipeline.results.runs import made_by
 
 logger = logging.getLogger(__name__)
 _OF_DATA = {
@@ -61,9 +62,18 @@ def file_problems(paths: Paths) -> Iterator[str]:
 def _written(paths: Paths) -> Iterator[tuple[Path, str]]:
     places = [(paths.data / name, stage) for name, stage in _OF_DATA.items()]
     places += [(paths.outputs / name, name) for name in _OF_OUTPUTS]
-    for place, stage in places:
+    for place, verb in places:
         for folder, inside, names in os.walk(place):
             inside[:] = sorted(
                 name for name in inside if not name.startswith(".") and not name.endswith(".zarr")
             )
+            stage = _made_by(paths, verb, Path(folder).relative_to(place))
             yield from ((Path(folder, name), stage) for name in sorted(names) if not name.startswith("."))
+
+
+def _made_by(paths: Paths, verb: str, folder: Path) -> str:
+    """A verb, with its options where it writes one run of many."""
+    if verb not in ("train", "evaluate") or not folder.parts:
+        return f"{verb} --cohort {paths.cohort}"
+    train, evaluate = made_by(paths.cohort, folder.parts[0])
+    return (train if verb == "train" else evaluate).removeprefix("evenpatch ")

@@ -1,9 +1,11 @@
 """Splits, attributes and runs held against the patch index, and the files of a run against each other."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from models.networks.card_file import card_and_weights
@@ -14,6 +16,7 @@ from pipeline.patch_tables import read_index, read_predictions, read_splits, wit
 from pipeline.results.runs import identity, made_by, run_record, stale
 from pipeline.training.patches import patch_table
 
+logger = logging.getLogger(__name__)
 _SAME = ("split", "label", "attribute", "group")
 
 
@@ -22,7 +25,24 @@ def table_problems(paths: Paths) -> Iterator[str]:
     if paths.splits.is_file():
         yield from _told(lambda: with_splits(read_index(paths), read_splits(paths)))
     for path in sorted(paths.attribute_table("any").parent.glob("*.parquet")):
-        yield from _told(partial(patch_table, paths, path.stem))
+        try:
+            yield from _regrouped(paths, path.stem, patch_table(paths, path.stem))
+        except EvenpatchError as error:
+            yield f"{error.has}; {error.do}"
+
+
+def _regrouped(paths: Paths, threshold: str, patches: pd.DataFrame) -> Iterator[str]:
+    """Splits that are not those by which the attribute stage chose its thresholds and counted."""
+    if not paths.groups.is_file():  # of imported images
+        return
+    told = _inside(read_json(paths.groups, "attribute")["thresholds"], threshold)
+    for split, rows in patches.groupby("split"):
+        counted = [number for row in _inside(told, "counts").get(str(split), ()) for number in row]
+        if counted and counted != np.bincount(rows["group"], minlength=len(counted)).tolist():
+            yield (
+                f"{paths.groups}: other counts at {threshold!r} of {split} than by the present splits; "
+                "run `evenpatch split` and `evenpatch attribute` again"
+            )
 
 
 def run_problems(paths: Paths) -> Iterator[str]:
@@ -49,8 +69,10 @@ def _evaluation_problems(paths: Paths, name: str, known_at: Callable[[str], pd.D
     folder, again = paths.evaluation(name), f"run `{made_by(paths.cohort, name)[1]}` again"
     predictions = read_predictions(folder)
     record = run_record(folder)
+    if record and (changed := stale(paths, name)):
+        logger.warning("%s: %s; `dvc repro`, or %s", name, changed, " and ".join(made_by(paths.cohort, name)))
     # Predictions of other origin have no training beside them, and may have no figures.
-    if record and not stale(paths, name):
+    if record and not changed:
         known = known_at(identity(name, record)[1])
         strange = predictions["patch_id"][~predictions["patch_id"].isin(known.index)]
         if len(strange):

@@ -87,7 +87,22 @@ def run(context: Context, options: argparse.Namespace) -> None:
             name,
         )
     for split, figures in metrics.items():
-        logger.info("%s, %s: WGA %s, GBA %s", name, split, *(shown(figures[key]) for key in ("wga", "gba")))
+        logger.info(
+            "%s, %s: WGA %s, GBA %s%s",
+            name,
+            split,
+            *(shown(figures[key]) for key in ("wga", "gba")),
+            _of_groups(figures["groups_judged"], layout.n_groups),
+        )
+
+
+def _of_groups(judged: int, count: int) -> str:
+    """That not every group has patches and patients enough, so that the worst one may be another."""
+    return (
+        ""
+        if judged == count
+        else f" of {judged} of {count} groups; too few patches or patients of the others"
+    )
 
 
 def shown(figure: float | str) -> str:

@@ -8,6 +8,7 @@ named and run `evenpatch tile` again. The exit code is 2 where anything is wrong
 
 import argparse
 import logging
+import os
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -54,7 +55,7 @@ def run(context: Context, options: argparse.Namespace) -> None:
             needs="a slide_id of the cohort",
             do="correct `--slide`",
         )
-    _refuse_stores(paths, _logged(_of_stores(paths, wanted)))
+    _refuse_stores(paths, list(_of_stores(paths, wanted)))
     logger.info("%d stores are whole", len(wanted))
     if options.slide:
         return
@@ -62,11 +63,17 @@ def run(context: Context, options: argparse.Namespace) -> None:
     patients = slides.set_index("slide_id").loc[wanted, "patient_id"].to_dict()
     of_index = index_problems(paths, patients, imported=imported)
     checks = (of_index, *(check(paths) for check in _CHECKS))
-    # A damaged file may be met by several checks.
-    problems = list(dict.fromkeys(problem for check in checks for problem in _logged(check)))
+    # A damaged file may be met by several checks, of which the first one says how it is written anew.
+    met: dict[str, str] = {}
+    for problem in (problem for check in checks for problem in check):
+        fault = problem.partition("; ")[0].replace(f"{paths.root.resolve()}{os.sep}", "")
+        if fault not in met:
+            logger.error("%s", problem)
+        met.setdefault(fault, problem)
+    problems = list(met.values())
     if problems:
         raise ArtifactError(
-            has=f"{len(problems)} problems: {'; '.join(problems[:_NAMED])}",
+            has=f"{_counted(problems)}: {'; '.join(problems[:_NAMED])}",
             needs="files as they were written, of one another",
             do="run the commands named above, from the first on",
         )
@@ -75,19 +82,19 @@ def run(context: Context, options: argparse.Namespace) -> None:
 
 def _of_stores(paths: Paths, wanted: Sequence[str]) -> Iterator[str]:
     for name in track(wanted, "verifying stores", console=Console(stderr=True)):
-        yield from (f"{name}: {problem}" for problem in verify_store(paths.store(name)))
+        for problem in verify_store(paths.store(name)):
+            logger.error("%s: %s", name, problem)
+            yield f"{name}: {problem}"
 
 
-def _logged(problems: Iterator[str]) -> Iterator[str]:
-    for problem in problems:
-        logger.error("%s", problem)
-        yield problem
+def _counted(problems: Sequence[str]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
-def _refuse_stores(paths: Paths, found: Iterator[str]) -> None:
-    if problems := list(found):
+def _refuse_stores(paths: Paths, problems: Sequence[str]) -> None:
+    if problems:
         raise StoreError(
-            has=f"{len(problems)} problems in {paths.patches}: {'; '.join(problems[:_NAMED])}",
+            has=f"{_counted(problems)} in {paths.patches}: {'; '.join(problems[:_NAMED])}",
             needs="whole stores",
             do="remove the stores named above and run `evenpatch tile` again: it writes what is missing",
         )

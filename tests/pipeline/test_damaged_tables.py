@@ -33,6 +33,7 @@ from pipeline.patch_tables import read_index, read_splits, with_splits
 from pipeline.report.evidence import load_evidence
 from pipeline.report.sources import ReportSettings
 from pipeline.report.stores import require_stores
+from pipeline.stages import verify
 from pipeline.training.patches import patch_table
 
 Call = Callable[..., int]
@@ -224,6 +225,49 @@ def test_labels_that_were_inverted_by_hand_are_found(
     assert call("attribute")[0] == 0
     patch_table(cohort.paths, "low")
     assert call("verify")[0] == 2
+
+
+def test_splits_that_were_changed_by_hand_are_found(
+    cohort: Context, call: Callable[..., tuple[int, str]]
+) -> None:
+    whole = cohort.paths.splits.read_text()
+    patient = whole.partition(f",{TEST}")[0].splitlines()[-1]
+    cohort.paths.splits.write_text(whole.replace(f"{patient},{TEST}", f"{patient},{TRAIN}"))
+    code, told = call("verify")
+    assert code == 2
+    assert f"{cohort.paths.groups}: other counts at 'low' of test than by the present splits" in told
+    # Attributes of other splits than the present ones: their thresholds saw test patients.
+    assert call("attribute")[0] == 0
+    assert call("verify")[0] == 0
+    cohort.paths.splits.write_text(whole)
+    assert "other counts at 'low' of train" in call("verify")[1]
+
+
+def test_a_problem_is_told_once_with_the_command_of_its_run(
+    own_finished: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = own_finished.paths.evaluation("erm-high") / "metrics.json"
+    path.write_text(path.read_text()[:-40])
+    (problem,) = (each for each in file_problems(own_finished.paths) if f"{path}" in each)
+    again = "run `evenpatch evaluate --cohort toy --algorithm erm --threshold high` again"
+    assert problem.endswith(f"; {again}")
+    twice = (problem, *run_problems(own_finished.paths))
+    assert len(twice) == 2
+    monkeypatch.setattr(verify, "_CHECKS", (lambda _: iter(twice),))
+    monkeypatch.setattr(verify, "index_problems", lambda *_, **__: iter(()))
+    monkeypatch.setattr(verify, "_of_stores", lambda *_: iter(()))
+    with pytest.raises(ArtifactError) as caught:
+        verify.run(own_finished, Namespace(slide=None))
+    assert caught.value.has == f"1 problem: {problem}"
+
+
+def test_a_training_of_other_splits_is_warned_of(
+    own_finished: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_finished.paths.splits.write_text(own_finished.paths.splits.read_text() + "\n")
+    list(run_problems(own_finished.paths))
+    told = "erm-low: splits.csv changed since it was trained; `dvc repro`, or evenpatch train --cohort toy "
+    assert any(message.startswith(told) for message in caplog.messages)
 
 
 def test_attributes_of_another_threshold_are_found(cohort: Context) -> None:

@@ -554,12 +554,14 @@ def test_estimable_needs_all_three_numbers() -> None:
 def test_a_terminal_gets_the_worst_group_of_every_method(page: str, finished_cohort: Context) -> None:
     assert page
     paths = finished_cohort.paths
-    figures = json.loads((paths.report.parent / "wga.json").read_text())["wga"]
+    content = json.loads((paths.report.parent / "wga.json").read_text())
+    figures = content["wga"]
     evaluated = {path.name for path in paths.evaluation("any").parent.iterdir()}
     assert {f"{name}-low" for name in figures} == {name for name in evaluated if name.endswith("-low")}
     for name, figure in figures.items():
         own = json.loads((paths.evaluation(f"{name}-low") / "metrics.json").read_text())
         assert figure == pytest.approx(own["test"]["wga"], abs=6e-4)
+        assert content["groups_judged"] == own["test"]["groups_judged"]
 
 
 def test_pictures_for_dvc_lie_beside_the_report(page: str, finished_cohort: Context) -> None:
