@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from patching.annotations.base import OTHERS, Classes, Kind, deciding_name
 from patching.annotations.mask import names_values
 from patching.annotations.mask_file import SMALL
 from patching.annotations.registry import outline_classes, value_classes
-from patching.errors import AnnotationError, SlideError
+from patching.errors import AnnotationError, EvenpatchError, SlideError
 from patching.manifest import SlideRow
 from patching.tiling.examination import Examined
 from pipeline.config import Context, load_cohort, stage_mapping, validated
@@ -39,11 +40,16 @@ class Tiling(BaseModel):
     classes: Classes = {}
 
 
-def tell_foreseen(context: Context, tiling: Tiling, examined: Sequence[Examined]) -> None:
-    """Say in the log what outlines are called and what that means, and where tiling will stop."""
-    _tell_pixel_sizes(examined, tiling.patch.mpp)
+def tell_foreseen(context: Context, tiling: Tiling, examined: Sequence[Examined]) -> set[str]:
+    """Say in the log what outlines are called and what that means, and where tiling will stop.
+
+    Returns:
+        the slides that tiling will exclude, as far as that is known.
+    """
+    without = _tell_pixel_sizes(examined, tiling.patch.mpp)
     own = load_cohort(context.configs, context.cohort).sections.get("tile", {}).get("classes", {})
-    tell_annotations([slide.row for slide in examined], tiling.classes, [str(name) for name in own])
+    rows = [slide.row for slide in examined]
+    return without | tell_annotations(rows, tiling.classes, [str(name) for name in own])
 
 
 def load_tiling(context: Context) -> Tiling:
@@ -55,9 +61,9 @@ def load_tiling(context: Context) -> Tiling:
     return validated(Tiling, stage_mapping(context.configs, context.cohort, "tile"), "configs/tile.yaml")
 
 
-def _tell_pixel_sizes(examined: Sequence[Examined], wanted: float | None) -> None:
-    without = [slide.row.slide_id for slide in examined if slide.mpp is None]
-    if without and wanted is not None:
+def _tell_pixel_sizes(examined: Sequence[Examined], wanted: float | None) -> set[str]:
+    without = [slide.row.slide_id for slide in examined if slide.mpp is None and wanted is not None]
+    if without:
         logger.warning(
             "%d of %d slides (%s) have no pixel size, which patches of `mpp: %g` need, so that tiling will "
             "exclude them: fill the column mpp, set `ingest.mpp`, or give `tile.patch.downsample` instead of "
@@ -67,6 +73,7 @@ def _tell_pixel_sizes(examined: Sequence[Examined], wanted: float | None) -> Non
             _listed(without),
             wanted,
         )
+    return set(without)
 
 
 def tell_annotations(
@@ -76,7 +83,7 @@ def tell_annotations(
     *,
     key: str = "tile.classes",
     step: str = "tiling",
-) -> None:
+) -> set[str]:
     """Say in the log what the map makes of outlines and masks, once for all slides.
 
     Args:
@@ -85,17 +92,33 @@ def tell_annotations(
         own: names that the user's file maps.
         key: where that map stands.
         step: what goes by it.
+
+    Returns:
+        the slides that this step will exclude, as far as that is known.
     """
-    told = _Told(key, step)
-    _tell_classes(rows, classes, own, told)
-    _tell_masks(rows, classes, told)
+    told = _Told(key, step, {})
+    without = _tell_classes(rows, classes, own, told) | _tell_masks(rows, classes, told)
+    told.unreadable()
+    return without | told.broken.keys()
 
 
 class _Told(NamedTuple):
-    """How the map and the step that goes by it are called."""
+    """How the map and the step that goes by it are called, and which annotations cannot be read."""
 
     key: str
     step: str
+    broken: dict[str, EvenpatchError]
+    """By slide_id."""
+
+    def unreadable(self) -> None:
+        """Warn of annotations that cannot be read."""
+        for slide, error in list(self.broken.items())[:_SHOWN]:
+            logger.warning(
+                "%s: its annotation cannot be read (%s): %s will exclude this slide",
+                *(slide, error.in_one_line, self.step),
+            )
+        if (more := len(self.broken) - _SHOWN) > 0:
+            logger.warning("so it is with %d annotations more: %s will exclude their slides", more, self.step)
 
     def without(self, what: str, slides: Sequence[str], hint: str = "") -> None:
         """Warn of what the map lacks."""
@@ -112,16 +135,16 @@ class _Told(NamedTuple):
 
 def _tell_classes(
     rows: Sequence[SlideRow], classes: Mapping[str, Kind], own: Sequence[str], told: _Told
-) -> None:
-    """What the map makes of outlines, which classes it lacks, and which it names in vain."""
+) -> set[str]:
+    """What the map makes of outlines, which classes it lacks, on which slides, and which it names in vain."""
     found, slides_of = Counter[tuple[str, Kind | None]](), defaultdict[str, list[str]](list)
-    for row, known in _each(rows, partial(outline_classes, classes=classes)):
+    for row, known in _each(rows, partial(outline_classes, classes=classes), told.broken):
         found += known
         for name, kind in known:
             if kind is None:
                 slides_of[name].append(row.slide_id)
     if not found:
-        return
+        return set()
     explained = [(name, kind, count) for (name, kind), count in found.most_common() if kind is not None]
     if explained:
         meanings = [
@@ -134,13 +157,14 @@ def _tell_classes(
     in_vain = [each for each in own if each != OTHERS and not each.isdecimal() and not _occurs(each, names)]
     for each in in_vain[:_SHOWN]:
         logger.warning("`%s` maps %r, and no outline is called so%s", told.key, each, _like(each, names))
+    return set(chain.from_iterable(slides_of.values()))
 
 
-def _tell_masks(rows: Sequence[SlideRow], classes: Mapping[str, Kind], told: _Told) -> None:
-    """What each value of masks is read as, on how many slides, and where that is a guess."""
+def _tell_masks(rows: Sequence[SlideRow], classes: Mapping[str, Kind], told: _Told) -> set[str]:
+    """What each value of masks is read as, and where that is a guess; the slides with values not mapped."""
     slides_of = defaultdict[tuple[int, Kind | None], list[str]](list)
     several, unread = list[str](), 0
-    for row, kinds in _each(rows, partial(value_classes, classes=classes)):
+    for row, kinds in _each(rows, partial(value_classes, classes=classes), told.broken):
         unread += kinds is None
         for value, kind in (kinds or {}).items():
             slides_of[value, kind].append(row.slide_id)
@@ -170,16 +194,20 @@ def _tell_masks(rows: Sequence[SlideRow], classes: Mapping[str, Kind], told: _To
             "%d masks of more than %d million pixels are not read twice: %s tells of their values",
             *(unread, SMALL // 10**6, told.step),
         )
+    return {slide for _, ids in lacking for slide in ids}
 
 
-def _each(rows: Sequence[SlideRow], read: Callable[[Path], _Found]) -> Iterator[tuple[SlideRow, _Found]]:
-    """What is read of every annotation; one that cannot be read the next step excludes, with the reason."""
+def _each(
+    rows: Sequence[SlideRow], read: Callable[[Path], _Found], broken: dict[str, EvenpatchError]
+) -> Iterator[tuple[SlideRow, _Found]]:
+    """What is read of every annotation; the errors of those that cannot be read are added to `broken`."""
     for row in rows:
         if row.annotation is None:
             continue
         try:
             found = read(row.annotation)
-        except (AnnotationError, SlideError):
+        except (AnnotationError, SlideError) as error:
+            broken[row.slide_id] = error
             continue
         yield row, found
 

@@ -117,8 +117,9 @@ def run(context: Context, options: argparse.Namespace) -> None:
     write_excluded(table, "ingest", rows, excluded, told)
     require_budget(table, "ingest", rows, excluded, settings.error_budget)
     _write(context.paths, examined, excluded, told)
-    tell_foreseen(context, tiling, examined)
-    logger.info("%d slides of %d can be used: %s", len(examined), len(rows), context.paths.slides)
+    without = tell_foreseen(context, tiling, examined)
+    foreseen = f"read; {len(without)} of them tiling will exclude" if without else "used"
+    logger.info("%d of %d slides can be %s: %s", len(examined), len(rows), foreseen, context.paths.slides)
 
 
 def wanted(rows: Sequence[SlideRow], excluded: Collection[str]) -> list[SlideRow]:

@@ -8,7 +8,7 @@ leaves out are added to it as `{}`, for DVC. Every section is checked here, befo
 
 import argparse
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from patching.errors import ConfigError
 from pipeline.config import (
@@ -18,12 +18,13 @@ from pipeline.config import (
     load_cohort,
     load_stage,
     require_slides,
+    suggested,
     validated,
 )
 from pipeline.defaults import layers, params_file
 from pipeline.files import replacing
 from pipeline.projects.choice import completed, edited, source
-from pipeline.training.thresholds import check_thresholds
+from pipeline.training.thresholds import AttributeSettings, check_thresholds
 from pipeline.verbs import VERBS, check_sections
 from pipeline.yaml_file import load_yaml
 
@@ -38,22 +39,51 @@ def run(context: Context, options: argparse.Namespace) -> None:
     """Point configs/params.yaml at the cohort, unless it already does.
 
     Raises:
-        ConfigError: no such cohort, an imported one, or a setting of any stage or algorithm is wrong.
+        ConfigError: no such cohort, an imported one, a setting of any stage or algorithm is wrong, or a
+            threshold to train at is none of the cohort's.
         MissingFileError: the manifest of a real cohort does not exist.
     """
     path = params_file(context.configs)
     current = load_yaml(path)
     require_slides(load_cohort(context.configs, context.cohort), context.cohort, "`dvc repro`")
     check(context, current.get("algorithms") or ())
-    check_thresholds(current.get("thresholds") or ())
+    _check_listed(context, current.get("thresholds") or ())
     tile = load_stage(context.configs, context.cohort, "tile", VERBS["tile"].settings_model()).model_dump()
     chosen = {"cohort": context.cohort, "detector": tile["tissue"]["method"], **source(context)}
     _adopt(context, current.get("algorithms") or ())
     if all(current.get(key) == value for key, value in chosen.items()):
+        logger.info("%s was selected already; next: `dvc repro`", context.cohort)
         return
     with replacing(path) as part:
         part.write_text(edited(path.read_text(encoding="utf-8"), chosen), encoding="utf-8")
     logger.info("selected cohort %s", context.cohort)
+
+
+def _check_listed(context: Context, listed: Sequence[str]) -> None:
+    """Check that the cohort has the thresholds to train at, and warn of its own that are not among them.
+
+    Raises:
+        ConfigError: a name that no threshold may have, or that none of the cohort's has.
+    """
+    check_thresholds(listed)
+    known = load_stage(context.configs, context.cohort, "attribute", AttributeSettings).thresholds
+    own = f"configs/cohorts/{context.cohort}.yaml"
+    if unknown := [name for name in listed if name not in known]:
+        raise ConfigError(
+            has="configs/params.yaml with the threshold"
+            + ", ".join(f" {name}{suggested(name, known)}" for name in unknown),
+            needs=f"thresholds that the cohort {context.cohort} has: {', '.join(known)}",
+            do=f"correct configs/params.yaml, or add it to {own}, attribute.thresholds",
+        )
+    section = load_cohort(context.configs, context.cohort).sections.get("attribute", {})
+    for name in section.get("thresholds", {}):
+        if name not in listed:
+            logger.warning(
+                "%s has the threshold %s, which `thresholds` of configs/params.yaml does not list: "
+                "nothing will train it",
+                own,
+                name,
+            )
 
 
 def _adopt(context: Context, algorithms: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from models.data.dataset import PatchData, StoreRows, gather
 from patching.errors import ArtifactError
 from patching.store.reading import PatchStore, StoreAttributes
-from pipeline.artifacts import Paths
+from pipeline.artifacts import Paths, require_name
 from pipeline.files import file_fingerprint
 from pipeline.patch_tables import read_attributes, read_index, read_splits, with_splits
 from pipeline.training.layout import NamedLayout, read_layout, read_tissue_threshold
@@ -18,9 +18,11 @@ def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
     """Every patch with split, attribute and group: INDEX, split, attribute, group; in the index's order.
 
     Raises:
+        ConfigError: no threshold may be called so.
         ArtifactError: a table is missing or damaged, has no such threshold, does not cover every patch, or is
             of another index.
     """
+    require_name("threshold", threshold)
     index, splits = read_index(paths), read_splits(paths)
     path = paths.attribute_table(threshold)
     known = sorted(other.stem for other in path.parent.glob("*.parquet"))
@@ -28,7 +30,8 @@ def patch_table(paths: Paths, threshold: str) -> pd.DataFrame:
         raise ArtifactError(
             has=f"{path.parent} with the thresholds {', '.join(known)}",
             needs=f"the threshold {threshold!r}",
-            do="choose one of them, or add it to configs/attribute.yaml",
+            do=f"choose one of them, or add it to configs/cohorts/{paths.cohort}.yaml, attribute.thresholds "
+            "(or to configs/attribute.yaml, for every cohort), and run `evenpatch attribute`",
         )
     chosen = read_attributes(paths, threshold).drop(columns="threshold")
     joined = with_splits(index, splits).merge(chosen, on="patch_id", how="left", validate="1:1")

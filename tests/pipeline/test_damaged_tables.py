@@ -270,6 +270,22 @@ def test_a_training_of_other_splits_is_warned_of(
     assert any(message.startswith(told) for message in caplog.messages)
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate", "tune", "sweep"])
+def test_a_threshold_to_work_at_is_one_that_can_be(
+    call: Callable[..., tuple[int, str]], cohort: Context, verb: str
+) -> None:
+    code, told = call(verb, "--threshold", "lower")
+    words = " ".join(told.split())
+    assert code == 2
+    assert "with the thresholds high, low needs: the threshold 'lower' do: choose one of them, or " in words
+    assert "add it to configs/cohorts/small.yaml, attribute.thresholds (or to configs/attribute.yaml" in words
+    # Attributes that are not there yet would not help it.
+    shutil.rmtree(cohort.paths.attributes / "tables")
+    code, told = call(verb, "--threshold", "low/er")
+    assert code == 2
+    assert "a threshold called 'low/er'" in told
+
+
 def test_attributes_of_another_threshold_are_found(cohort: Context) -> None:
     path = cohort.paths.attribute_table("low")
     shutil.copy(cohort.paths.attribute_table("high"), path)

@@ -123,9 +123,49 @@ def ingested(root: Path, caplog: pytest.LogCaptureFixture, **tile: Any) -> list[
     return [record.getMessage() for record in caplog.records if record.name.endswith("foreseen")]
 
 
+def unreadable(text: str, slide: str, file: str, step: str = "tiling") -> bool:
+    start = text.startswith(f"{slide}: its annotation cannot be read (")
+    return start and file in text and text.endswith(f"): {step} will exclude this slide")
+
+
+def test_an_annotation_that_is_cut_off_is_told_at_ingest(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "s4.geojson").write_text('{"type":"FeatureCollection","features":[')
+    tile = {"patch": {"size": 16, "downsample": 1}}
+    *_, broken = ingested(root, caplog, **tile, classes={"*": "tumor"})
+    assert unreadable(broken, "s4", "s4.geojson")
+    assert "5 of 5 slides can be read; 1 of them tiling will exclude: " in caplog.messages[-1]
+    ingested(root, caplog, **tile, classes={"Tumor": "tumor"})
+    assert "; 3 of them tiling will exclude: " in caplog.messages[-1], "two have a class without meaning"
+    ingested(root, caplog, patch={"size": 16, "mpp": 0.5}, classes={"Tumor": "tumor"})
+    assert "; 4 of them tiling will exclude: " in caplog.messages[-1], "one of them also for its pixel size"
+    drawn(root / "s4.geojson", "Tumor")
+    told = ingested(root, caplog, **tile, classes={"*": "tumor"})
+    assert not [text for text in told if "exclude" in text]
+    assert "5 of 5 slides can be used: " in caplog.messages[-1]
+
+
+def test_of_many_unreadable_annotations_some_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = masked(tmp_path, *[(0, 1)] * 13)
+    for number in range(2, 14):
+        (tmp_path / f"m{number}.png").write_bytes(b"no mask")
+    without = tell_annotations(rows, {"0": "normal", "1": "tumor"}, [], step="predicting")
+    assert without == {f"s{number}" for number in range(2, 14)}
+    *named, more = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert len(named) == 10
+    assert unreadable(named[0], "s2", "m2.png", "predicting")
+    assert more == "so it is with 2 annotations more: predicting will exclude their slides"
+
+
 def test_classes_and_pixel_sizes_are_told_at_ingest(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     own = {"Tumor": "tumor", "Strma": "normal", "Dysplasia": "ignore", "7": "tumor"}
-    mpp, explained, unknown, *in_vain = ingested(root, caplog, patch={"size": 16, "mpp": 0.5}, classes=own)
+    mpp, explained, unknown, *in_vain, broken = ingested(
+        root, caplog, patch={"size": 16, "mpp": 0.5}, classes=own
+    )
+    assert unreadable(broken, "s4", "s4.geojson")
     assert mpp.startswith("4 of 5 slides (s2, s3, s4, ...) have no pixel size, which patches of `mpp: 0.5`")
     meanings = "'Tumor' is tumor (2), 'Stroma' is normal as QuPath's own class (1)"
     assert explained == f"classes of outlines: {meanings}"
@@ -138,6 +178,7 @@ def test_classes_and_pixel_sizes_are_told_at_ingest(root: Path, caplog: pytest.L
 
 
 def test_nothing_is_warned_of_where_all_is_well(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drawn(root / "s4.geojson")
     (told,) = ingested(root, caplog, patch={"size": 16, "downsample": 1}, classes={"Tumour": "tumor"})
     assert "'Tumour' is tumor (2), 'Stroma' is normal as QuPath's own class (1)" in told
     (told,) = ingested(root, caplog, patch={"size": 16, "mpp": None}, classes={"*": "normal"})
@@ -233,7 +274,8 @@ def test_masks_of_one_value_each_and_large_ones(
     monkeypatch.setattr("patching.annotations.mask_file.SMALL", 1600)
     caplog.set_level(logging.INFO)
     tell_annotations(rows, {}, [])
-    told, left = (record.getMessage() for record in caplog.records)
+    told, left, broken = (record.getMessage() for record in caplog.records)
+    assert unreadable(broken, "s1", "m1.png")
     assert told.startswith("values of masks: 0 is normal (1 slides), 255 is tumor (1 slides), as")
     assert left.startswith("1 masks of more than")
 

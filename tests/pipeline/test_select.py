@@ -1,5 +1,6 @@
 """Choosing the cohort of `dvc repro`."""
 
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,6 +48,37 @@ def test_selecting_the_same_again_leaves_the_file_alone(root: Path) -> None:
     before = path.stat().st_mtime_ns, path.read_bytes()
     assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
     assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+
+
+def test_what_was_selected_already_is_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert main(["select", "--root", str(root), "--cohort", "phantom"]) == 0
+    assert "phantom was selected already; next: `dvc repro`" in caplog.messages
+
+
+def test_a_threshold_that_the_cohort_lacks_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_short(root)
+    before = path.read_bytes()
+    chosen = root / "configs" / "params.yaml"
+    chosen.write_text(yaml.safe_dump(params(root) | {"thresholds": ["lower", "high", "odd"]}))
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "params.yaml with the threshold lower (did you mean low?), odd needs:" in told
+    assert "the cohort mine has: low, high do:" in told
+    assert "add it to configs/cohorts/mine.yaml, attribute.thresholds" in told
+    assert (params(root)["cohort"], path.read_bytes()) == ("phantom", before)
+    # What the cohort's own file adds counts as well.
+    write_short(root, SHORT + "attribute: {thresholds: {lower: {quantile: 0.3}, odd: {quantile: 0.5}}}\n")
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 0
+
+
+def test_a_threshold_of_the_cohort_that_nothing_trains_is_told(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_short(root, SHORT + "attribute: {thresholds: {odd: {quantile: 0.5}, high: {quantile: 0.7}}}\n")
+    assert main(["select", "--root", str(root), "--cohort", "mine"]) == 0
+    (told,) = (text for text in caplog.messages if "nothing will train it" in text)
+    assert told.startswith("configs/cohorts/mine.yaml has the threshold odd, ")
 
 
 @pytest.mark.parametrize(
