@@ -35,12 +35,30 @@ def unsealed(text: bytes, mapping: Callable[[dict[str, Any]], dict[str, Any]] = 
     Raises:
         ValueError: no JSON mapping, or another one than was written.
     """
+    return opened(parsed(text, mapping))
+
+
+def parsed(text: bytes, mapping: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Any]:
+    """The content of JSON text with its checksum, which is still to be compared (`opened`).
+
+    Raises:
+        ValueError: no JSON mapping.
+    """
     try:
         content = json.loads(text, object_hook=mapping)
     except RecursionError as error:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__} at the top, and no mapping")
+    return content
+
+
+def opened(content: dict[str, Any]) -> dict[str, Any]:
+    """A parsed mapping without its checksum.
+
+    Raises:
+        ValueError: it is another one than was written.
+    """
     told = content.pop(CHECKSUM, None)
     if told is not None and told != checksum(_text(content).encode()):
         raise ValueError("its checksum is of another content")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.networks.card import CARD_SCHEMA, ModelCard
 from patching.errors import CheckpointError
-from patching.sealing import checksum, sealed, unsealed
+from patching.sealing import checksum, opened, parsed, sealed
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -48,12 +48,14 @@ def _card_and_checksum(folder: Path) -> tuple[ModelCard, str | None]:
     """The card, and the checksum of its weights; None where it is of a version that kept none."""
     path = folder / CARD
     try:
-        content = unsealed(path.read_bytes())
+        content = parsed(path.read_bytes())
+        # Another version may seal otherwise: that it is another one goes first.
+        _require_schema(path, content)
+        content = opened(content)
     except OSError as error:
         raise unusable(path, error) from error
     except ValueError as error:
         raise unusable(path, f"damaged: {error}") from error
-    _require_schema(path, content)
     told = content.pop(_OF_WEIGHTS, None)
     try:
         # Not of the parsed content: JSON's lists stand for tuples.

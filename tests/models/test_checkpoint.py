@@ -1,6 +1,5 @@
 """Checkpoints: everything comes back, nothing is pickled."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from models.networks.card_file import CARD, WEIGHTS, load_card
 from models.networks.checkpoint import load_classifier, save_classifier
 from models.networks.classifier import Classifier
 from patching.errors import CheckpointError
-from patching.sealing import sealed
 
 
 def card(**changes: Any) -> ModelCard:
@@ -121,7 +119,7 @@ def test_a_card_of_another_schema_is_refused_with_what_to_do(
 ) -> None:
     folder, _ = trained
     path = folder / CARD
-    path.write_text(json.dumps(sealed({**json.loads(path.read_text()), "schema_version": schema})))
+    path.write_text(path.read_text().replace('"schema_version": 4', f'"schema_version": {schema}'))
     with pytest.raises(CheckpointError, match=f"schema {schema}") as caught:
         load_card(folder)
     assert advice in str(caught.value)

@@ -163,7 +163,7 @@ def test_a_damaged_table_is_refused_by_name(
         assert (code, "Traceback" in told) == (2, False)
         if (table, damage) != ("splits", "cut off"):  # which lacks patients: a contradiction
             assert f"{path}" in told
-            assert f"run `evenpatch {stage}` again" in told
+            assert f"run `evenpatch {stage}" in told
     assert "Error\nhas: " in told
 
 
@@ -206,7 +206,7 @@ def test_a_file_that_a_record_tells_of_is_missed(cohort: Context) -> None:
     assert list(file_problems(cohort.paths)) == []
     cohort.paths.histogram.unlink()
     assert list(file_problems(cohort.paths)) == [
-        f"no file {cohort.paths.histogram}; run `evenpatch attribute`, or `dvc repro`"
+        f"no file {cohort.paths.histogram}; run `evenpatch attribute --cohort small`, or `dvc repro`"
     ]
 
 
