@@ -67,9 +67,9 @@ def _tiled(root: Path) -> list[str]:
     """Slides that `evenpatch tile` tiles, where it has its receipts; a clone has none."""
     stores = root / "data" / COHORT / "patches"
     before = {path: path.stat().st_mtime_ns for path in stores.glob("*.zarr/zarr.json")}
+    receipts = (root / "data" / COHORT / ".tile").is_dir()
     shell(root, "evenpatch", "tile", "--log-level", "warning")
     again = [path.parent.stem for path, time in before.items() if path.stat().st_mtime_ns != time]
-    receipts = (root / "data" / COHORT / ".tile").is_dir()
     return again if receipts and len(before) else []
 
 
