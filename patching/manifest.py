@@ -4,7 +4,8 @@ import csv
 import difflib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def read_manifest(path: Path, root: Path | None = None, *, patients: bool = True
     doubled = sorted({column for column in header if header.count(column) > 1})
     _tell_misspelled(path, header)
     problems = [f"no column {column}" for column in missing]
-    if len(header) == 1 and ";" in header[0]:
-        problems = [f"one column {header[0]!r}: columns must be separated by a comma, not by `;`"]
+    for separator, called in ((";", "`;`"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            problems = [f"one column {header[0]!r}: columns must be separated by a comma, not by {called}"]
     problems += [f"column {column!r} twice" for column in doubled]
     if not lines:
         problems.append("no slides: not one row under the header")
@@ -103,7 +105,13 @@ def read_manifest(path: Path, root: Path | None = None, *, patients: bool = True
             logger.warning("%s: line %d: mpp %g µm is no light microscope's", path, number, row.mpp)
         rows.append(row)
     problems += _doubled(rows)
+    _tell_alike(
+        path, "slide_id", (row.slide_id for row in rows), "which macOS and Windows keep in one folder"
+    )
     if patients:
+        _tell_alike(
+            path, "patient_id", (row.patient_id for row in rows), "who are split as different patients"
+        )
         problems += _conflicts(rows)
     if problems:
         raise _refused(path, problems)
@@ -128,7 +136,8 @@ def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
             reader = csv.DictReader(file, strict=True, restkey="", restval="")
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
-            return [(reader.line_num, dict(cells)) for cells in reader], header
+            numbered = [(reader.line_num, dict(cells)) for cells in reader]
+            return [(number, cells) for number, cells in numbered if not _is_empty(cells)], header
     except FileNotFoundError as error:
         raise ManifestError(
             has=f"no file {path}",
@@ -139,6 +148,13 @@ def _lines(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
         raise _refused(path, [f"not a CSV file in UTF-8: {error}"]) from error
 
 
+def _is_empty(cells: Mapping[str, str | list[str]]) -> bool:
+    """Spreadsheets write a row that was once touched, and emptied, as commas alone."""
+    return not any(
+        text.strip() for cell in cells.values() for text in ([cell] if isinstance(cell, str) else cell)
+    )
+
+
 def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, list[str]]:
     """Parse one row; a wrong cell is told and left empty."""
     wrong: list[str] = []
@@ -147,7 +163,8 @@ def _row(cells: Mapping[str, str | list[str]], root: Path) -> tuple[SlideRow, li
     text = {name: cell.strip() for name, cell in cells.items() if isinstance(cell, str)}
     row = SlideRow(
         slide_id=text["slide_id"],
-        patient_id=text["patient_id"],
+        # One name is one patient, whichever way a system writes its accents.
+        patient_id=unicodedata.normalize("NFC", text["patient_id"]),
         images=tuple(name if is_url(name) else root / name for name in _parts(text["image"])),
         channels=tuple(_parts(text.get("channels", ""))) or None,
         annotation=root / text["annotation"] if text.get("annotation") else None,
@@ -189,6 +206,20 @@ def _doubled(rows: Sequence[SlideRow]) -> Iterator[str]:
         if row.slide_id in seen:
             yield f"slide_id {row.slide_id!r} twice"
         seen.add(row.slide_id)
+
+
+def _tell_alike(path: Path, column: str, names: Iterable[str], consequence: str) -> None:
+    """Names that a reader takes for one and the program does not."""
+    alike: dict[str, set[str]] = {}
+    for name in names:
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        alike.setdefault(key, set()).add(name)
+    found = [sorted(several) for several in alike.values() if len(several) > 1]
+    for several in found[:_SHOWN]:
+        told = ", ".join(map(repr, several))
+        logger.warning("%s: %s %s differ in case or spaces alone, %s", path, column, told, consequence)
+    if len(found) > _SHOWN:
+        logger.warning("%s: and %d more such %s", path, len(found) - _SHOWN, column)
 
 
 def _conflicts(rows: Sequence[SlideRow]) -> Iterator[str]:

@@ -178,6 +178,7 @@ READING = "slide_id,patient_id,image,z,t,axes,reader,shift"
 HEADER = "slide_id,patient_id,image,label,mpp,split,channels"
 PROBLEMS = {
     r"separated by a comma, not by `;`": ("slide_id;patient_id;image", "a;p;a.tif"),
+    r"separated by a comma, not by tabs": ("slide_id\tpatient_id\timage", "a\tp\ta.tif"),
     "no column patient_id": ("slide_id,image", "a,a.tif"),
     "no slides": (HEADER,),
     "column 'label' twice": ("slide_id,patient_id,image,label,label", "a,p,a.tif,0,1"),
@@ -254,6 +255,50 @@ def test_columns_of_the_reader_s_own_are_not_misspelled(
     caplog.set_level(logging.WARNING)
     read_manifest(write(f"slide_id,patient_id,image,label,labels,{own}", "a,p,a.tif,1,x,,,,,,"))
     assert not caplog.records
+
+
+def test_a_row_of_commas_alone_is_no_slide(write: Write) -> None:
+    path = write(HEADER, "a,p,a.tif,0,,,", ",,,,,,", " , ,,,,,,,", "b,p,b.tif,0,,,", ",")
+    assert [row.slide_id for row in read_manifest(path)] == ["a", "b"]
+    with pytest.raises(ManifestError, match=r"line 4: slide_id ''"):
+        read_manifest(write(HEADER, "a,p,a.tif,0,,,", ",,,,,,", ",,,0,,,"))
+
+
+def test_a_patient_s_name_is_the_same_however_its_accents_are_written(write: Write) -> None:
+    composed, combining = "M\u00fcller", "Mu\u0308ller"
+    path = write(HEADER, f"a,{combining},a.tif,0,,,", f"b,{composed},b.tif,0,,,")
+    assert [row.patient_id for row in read_manifest(path)] == [composed, composed]
+    with pytest.raises(ManifestError, match="in two splits"):
+        read_manifest(write(HEADER, f"a,{combining},a.tif,0,,train,", f"b,{composed},b.tif,0,,test,"))
+
+
+@pytest.mark.parametrize(
+    ("patients", "told"),
+    [
+        (("P7", "p7"), "'P7', 'p7'"),
+        (("Anna  Lang", "Anna Lang"), "'Anna  Lang', 'Anna Lang'"),
+        (("\uff17", "7"), "'7', '\uff17'"),
+        (("07", "7"), None),
+        (("p 7", "p7"), None),
+    ],
+)
+def test_patients_that_a_reader_takes_for_one_are_told(
+    patients: tuple[str, str], told: str | None, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = read_manifest(write(HEADER, *(f"s{n},{name},{n}.tif,0,,," for n, name in enumerate(patients))))
+    assert tuple(row.patient_id for row in rows) == patients
+    message = f"patient_id {told} differ in case or spaces alone, who are split as different patients"
+    assert (message in caplog.text) if told else not caplog.records
+
+
+def test_slides_that_some_systems_keep_in_one_folder_are_told(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [f"{letter}{n},p,{letter}{n}.tif,0,,," for letter in "sS" for n in range(12)]
+    read_manifest(write(HEADER, *lines))
+    assert "slide_id 'S3', 's3' differ in case or spaces alone, which macOS and Windows keep" in caplog.text
+    assert len(caplog.records) == 11
+    assert "and 2 more such slide_id" in caplog.text
 
 
 def test_a_long_slide_id_with_dots(write: Write) -> None:
