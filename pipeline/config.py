@@ -117,7 +117,7 @@ def _hint(model: type[BaseModel], kind: str, place: Sequence[int | str], value: 
     if kind == "extra_forbidden":
         return suggested(str(place[-1]), _keys(model, place[:-1]))
     if kind == "string_type" and not isinstance(value, dict | list | tuple):
-        return f" (YAML reads it as a {type(value).__name__}: quote it)"
+        return f" (YAML reads it as {type(value).__name__}: quote it)"
     return ""
 
 
