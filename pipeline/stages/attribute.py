@@ -48,11 +48,12 @@ def run(context: Context, options: argparse.Namespace) -> None:
     write_json(paths.groups, {"thresholds": figures, **checksums(paths.histogram)})
     for name, content in figures.items():
         logger.info(
-            "%s: tissue fraction > %.4f (%s); training counts %s, Cramér's V %.2f; %s",
+            "%s: tissue fraction > %.4f (%s); training patches with [little, much] tissue: non-tumor %s, "
+            "tumor %s, Cramér's V %.2f; %s",
             name,
             content["value"],
             content["how"],
-            content["counts"][TRAIN],
+            *content["counts"][TRAIN],
             content["cramers_v"][TRAIN],
             _little(patches, content["value"]),
         )

@@ -2,8 +2,9 @@
 
 RUNS are evaluated trainings by name or folder (`gerne-low`, `gerne-low-s2`), `study` or a study's folder, or
 single cells of it; without any, everything of the cohort. Seeds of one algorithm are pooled: brackets are
-intervals over patients, and the spread over seeds stands apart from them. The candidate minus every other
-method is told with paired intervals. Thresholds are never mixed: their groups are different ones.
+intervals over patients, of several seeds over other trainings too, and ± is the spread over seeds. The
+candidate minus every other method is told with paired intervals. Thresholds are never mixed: their groups are
+different ones.
 
 pictures.html shows of two runs which verdicts changed in every group, and patches whose verdict did. They are
 the two that were named, from the first to the second, if exactly two trainings of one threshold were; else

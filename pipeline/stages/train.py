@@ -207,6 +207,10 @@ def _print_composition(name: str, override: Mapping[str, Any], composition: Comp
     console.width = max(console.width, 140)
     rows = composition.rows()
     table = Table(box=SIMPLE, title=f"{name} {dict(override) or ''}: what the batches are made of")
+    table.caption = (
+        "alpha: a group's share of its class's training patches. p_...: that share in a batch; p_trained: "
+        "as it is learned from. share: of the whole loss. samples_per_step: its patches in a step."
+    )
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "group" else "right", no_wrap=True)
     for row in rows:

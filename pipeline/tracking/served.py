@@ -151,7 +151,8 @@ def _tissue_fractions(table: pd.DataFrame, decision: DecisionCard) -> NDArray[np
     wrong = np.flatnonzero((fraction_N < 0) | (fraction_N > 1))
     if wrong.size:
         has = f"{fraction_N[wrong[0]]:g}"
-        do = "give the share of the patch that the card's tissue detector finds, or leave the cell empty"
+        do = "give the share of the patch that the card's tissue detector finds"
+        do += "" if needs_tissue(decision) else ", or leave the cell empty"
         raise _refused(int(wrong[0]), "tissue_fraction", has, "a number from 0 to 1", do)
     return fraction_N
 
