@@ -233,6 +233,16 @@ def test_without_a_tissue_fraction_a_decision_by_tissue_is_refused_and_no_other(
     assert caught.value.get_http_status_code() == 400
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_an_empty_tissue_fraction_is_advised_where_the_model_can_do_without(
+    rule: str, served_patches: tuple[pd.DataFrame, np.ndarray], tmp_path: Path
+) -> None:
+    table = served_patches[0].head(2).assign(tissue_fraction=[0.3, 1.4])
+    with pytest.raises(MlflowException, match=r"has: 1\.4") as caught:
+        Folder(tmp_path, RULES[rule]).predict(table)
+    assert ("leave the cell empty" in str(caught.value)) == (rule in ("plain", "threshold"))
+
+
 def test_no_model_lets_mlflow_refuse_what_it_refuses_with_its_reason(
     served_patches: tuple[pd.DataFrame, np.ndarray],
 ) -> None:
