@@ -129,8 +129,8 @@ def _plan(slide: AbstractSlide, task: SlideTask, log: SlideLog) -> SlidePlan:
     log.dropped = plan.candidates.dropped
     log.covered_fraction, log.warnings = plan.attributes.covered_fraction, plan.attributes.warnings
     for warning in log.warnings:
-        # Whoever tiles many slides tells how many are warned of alike (pipeline.cohort.index).
-        logger.info("%s: %s", log.slide_id, warning)
+        # For this slide alone; how many are warned of alike is told at the end (pipeline.cohort.index).
+        logger.debug("%s: %s", log.slide_id, warning)
     return plan
 
 

@@ -201,7 +201,7 @@ def test_warnings_of_detection_go_with_the_slide(
         return replace(find(detector, image_HWC, mpp, **how), warnings=("everything is tissue: 0.9 of it",))
 
     monkeypatch.setattr(WholeDetector, "find", told)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         store = tiled(sparse_path, tmp_path)
     assert store.attributes.warnings == ("everything is tissue: 0.9 of it",)
     assert "s: everything is tissue: 0.9 of it" in caplog.text
