@@ -49,7 +49,6 @@ def _moves(place: Path, root: Path, *, inside: bool) -> dict[str, list[str]]:
     shell(place, "cp", "-r", str(root), str(copy))
     found = {
         "cloned deeper, dvc pull": _changed(clone),
-        "cloned deeper, tiled by hand": _tiled(clone),
         "cp -r": _changed(copy),
         "cp -r, tiled by hand": _tiled(copy),
         "dvc exp run --temp": _of_experiment(root),
@@ -64,13 +63,13 @@ def _changed(root: Path) -> list[str]:
 
 
 def _tiled(root: Path) -> list[str]:
-    """Slides that `evenpatch tile` tiles, where it has its receipts; a clone has none."""
+    """Slides that `evenpatch tile` tiles again. A clone is not asked: it has no receipts, and tiles all."""
     stores = root / "data" / COHORT / "patches"
     before = {path: path.stat().st_mtime_ns for path in stores.glob("*.zarr/zarr.json")}
-    receipts = (root / "data" / COHORT / ".tile").is_dir()
+    if not before:
+        raise RuntimeError(f"no patches in {stores}")
     shell(root, "evenpatch", "tile", "--log-level", "warning")
-    again = [path.parent.stem for path, time in before.items() if path.stat().st_mtime_ns != time]
-    return again if receipts and len(before) else []
+    return [path.parent.stem for path, time in before.items() if path.stat().st_mtime_ns != time]
 
 
 def _of_experiment(root: Path) -> list[str]:
