@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help repro report experiments study test wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals benchmark-report
+.PHONY: help repro report experiments study test test-all wheel lint format house clean benchmark-cmnist benchmark-tiling benchmark-train-step benchmark-faults benchmark-serving benchmark-predict benchmark-decisions benchmark-intervals benchmark-report
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
@@ -36,8 +36,11 @@ study: $(READY) ## repeated patient-level cross-validation of the selected cohor
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro tile
 	$(BIN)/evenpatch study --archive docs/studies $(ARGS)
 
-test: $(READY) lint ## linters, types, import arrow and all tests
+test: $(READY) lint ## linters, types, import arrow and tests, but those over ten seconds
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-all: ## the same with slow tests, and browser tests must run
+	EVENPATCH_REQUIRE=browser,slow $(MAKE) test
 
 benchmark-cmnist: $(READY) ## GERNE's table on Colored MNIST, about 80 minutes on two cores: make benchmark-cmnist [ARGS="--ratios 0.005 --seeds 0"]
 	$(BIN)/python -m benchmarks.cmnist $(ARGS)

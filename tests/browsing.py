@@ -1,25 +1,15 @@
 """Pages in a headless Chromium, for tests: what they load, what they complain of, and what axe-core finds."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.requiring import lacking
 
 BROWSER = "browser"
-_REQUIRE = "EVENPATCH_REQUIRE"
-"""Environment variable: markers, parted by commas, whose tests fail where they would be skipped."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-def lacking(marker: str, reason: str) -> None:
-    """Skip a test with the reason; fail where the machine was told to have what it takes."""
-    if marker in os.environ.get(_REQUIRE, "").split(","):
-        pytest.fail(f"{reason}, and {_REQUIRE} asks for {marker}")
-    pytest.skip(reason)
 
 
 @contextmanager

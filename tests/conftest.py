@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 
 from tests.browsing import launched
+from tests.requiring import skip_slow
 
 
 def pytest_configure() -> None:
     """A thread for each test process and what it starts: more than there are cores cost several times it."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run where they are asked for: `.ci/run` does."""
+    skip_slow(items, config.option.markexpr)
 
 
 @pytest.fixture(scope="session")

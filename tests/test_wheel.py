@@ -95,6 +95,7 @@ def test_from_the_wheel_a_project_is_the_same(wheel: Path, tmp_path: Path) -> No
     assert all((one / name).read_bytes() == (other / name).read_bytes() for name in names(one))
 
 
+@pytest.mark.slow
 def test_from_the_wheel_defaults_lie_under_a_projects_files(wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "params.yaml").write_text("algorithms: [gerne]\n")

@@ -56,6 +56,7 @@ def served_patches(tracked_cohort: Context) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame({"patch": cells}), rows["probability"].to_numpy()
 
 
+@pytest.mark.slow
 def test_a_fresh_process_without_pickle_gives_the_evaluations_probabilities(
     tracked_cohort: Context, served_patches: tuple[pd.DataFrame, np.ndarray], tmp_path: Path
 ) -> None:
