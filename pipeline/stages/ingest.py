@@ -9,6 +9,7 @@ import argparse
 import csv
 import hashlib
 import logging
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -129,7 +130,8 @@ def wanted(rows: Sequence[SlideRow], excluded: Collection[str]) -> list[SlideRow
         ConfigError: a patient to leave out that no slide has, or no slide is left.
     """
     patients = {row.patient_id for row in rows}
-    if unknown := sorted(set(excluded) - patients):
+    excluded = {unicodedata.normalize("NFC", name) for name in excluded}  # as read_manifest has them
+    if unknown := sorted(excluded - patients):
         raise ConfigError(
             has=f"ingest.exclude with {', '.join(map(repr, unknown))}",
             needs=f"patient ids of slides.csv, such as {min(patients)!r}",
@@ -143,7 +145,7 @@ def wanted(rows: Sequence[SlideRow], excluded: Collection[str]) -> list[SlideRow
             do="shorten the list",
         )
     if len(left) < len(rows):
-        logger.info("%d slides of %d patients are left out", len(rows) - len(left), len(set(excluded)))
+        logger.info("%d slides of %d patients are left out", len(rows) - len(left), len(excluded))
     return left
 
 
